@@ -1,0 +1,91 @@
+"""Everything that xl2torch raises on purpose.
+
+    Xl2TorchError
+    ├── WorkbookError            the file cannot be read, or is not what it claims to be
+    ├── SelectionError           what was asked for (a sheet, a cell, a name) is not in the workbook
+    ├── FormulaError             a formula that does not parse
+    ├── ModelError               the cells do not make a model that can be trained
+    │   ├── UnsupportedError     functions on the way to the objective that are not supported
+    │   └── CircularReferenceError
+    ├── TrainingError            training cannot start or go on
+    └── OutputError              the result cannot be written
+
+Every message is complete: it names the sheet, the cell and the formula, and says what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class Xl2TorchError(Exception):
+    """Base of all errors that a user can cause and mend."""
+
+
+class WorkbookError(Xl2TorchError):
+    """The file cannot be read as a workbook."""
+
+
+class SelectionError(Xl2TorchError):
+    """A sheet, range, name or option that the workbook does not have."""
+
+
+class FormulaError(Xl2TorchError):
+    """A formula that cannot be parsed; the culprit is underlined."""
+
+    def __init__(self, reason: str, formula: str, position: int) -> None:
+        self.reason = reason
+        self.formula = formula
+        self.position = position
+        super().__init__(f"{reason}:\n  ={formula}\n  {' ' * (position + 1)}^")
+
+
+class ModelError(Xl2TorchError):
+    """The cells do not make a model that can be trained."""
+
+
+class CircularReferenceError(ModelError):
+    """Formulas that need their own result."""
+
+    def __init__(self, cells: Sequence[str]) -> None:
+        self.cells = tuple(cells)
+        circle = " → ".join([*self.cells, self.cells[0]])
+        super().__init__(
+            f"circular reference: {circle}. Excel would show 0 here (or iterate). "
+            "Break the circle, or make one of these cells a variable cell."
+        )
+
+
+@dataclass(frozen=True)
+class UnsupportedCell:
+    """A cell whose formula cannot be compiled, and why."""
+
+    cell: str
+    formula: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.cell}: ={self.formula}  ({self.reason})"
+
+
+class UnsupportedError(ModelError):
+    """All cells on the way to the objective that cannot be compiled."""
+
+    def __init__(self, cells: Sequence[UnsupportedCell]) -> None:
+        self.cells = tuple(cells)
+        lines = "\n".join(f"  {cell}" for cell in self.cells)
+        count = f"{len(self.cells)} formula{'s' if len(self.cells) > 1 else ''}"
+        super().__init__(
+            f"{count} between the variable cells and the objective cannot be compiled:\n{lines}\n"
+            "Rewrite them with supported functions (docs/functions.md), "
+            "or take variables that do not reach them."
+        )
+
+
+class TrainingError(Xl2TorchError):
+    """Training cannot start or go on."""
+
+
+class OutputError(Xl2TorchError):
+    """The result cannot be written."""

@@ -1,0 +1,1 @@
+"""Formulas: one tree per copied formula, with relative references."""

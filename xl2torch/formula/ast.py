@@ -1,0 +1,146 @@
+"""The tree of a formula. Frozen: equal trees are equal keys, so a copied formula is one tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from xl2torch.address import MAX_COLUMN, MAX_ROW
+from xl2torch.values import ErrorValue
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A row or column of a reference: absolute, or an offset from the formula's own cell."""
+
+    value: int
+    relative: bool
+
+    def at(self, origin: int) -> int:
+        """The row or column meant by a formula at ``origin``."""
+        return self.value + origin if self.relative else self.value
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number."""
+
+    value: float
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text in quotes."""
+
+    value: str
+
+
+@dataclass(frozen=True)
+class Logical:
+    """TRUE or FALSE."""
+
+    value: bool
+
+
+@dataclass(frozen=True)
+class Error:
+    """An error literal, or a reference that cannot be resolved."""
+
+    value: ErrorValue
+
+
+@dataclass(frozen=True)
+class Missing:
+    """An argument left out: ``IF(A1,,2)``."""
+
+
+@dataclass(frozen=True)
+class ArrayConstant:
+    """``{1,2;3,4}``."""
+
+    rows: tuple[tuple[Number | Text | Logical | Error, ...], ...]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A rectangle of cells; the sheet is always resolved."""
+
+    sheet: str
+    top: Bound
+    left: Bound
+    bottom: Bound
+    right: Bound
+
+    @property
+    def whole_columns(self) -> bool:
+        """``A:C``: all rows."""
+        return self.top == Bound(1, False) and self.bottom == Bound(MAX_ROW, False)
+
+    @property
+    def whole_rows(self) -> bool:
+        """``1:3``: all columns."""
+        return self.left == Bound(1, False) and self.right == Bound(MAX_COLUMN, False)
+
+
+@dataclass(frozen=True)
+class Unary:
+    """Prefix ``-`` and ``+``, postfix ``%``, and ``@`` (implicit intersection)."""
+
+    operator: str
+    operand: Node
+
+
+@dataclass(frozen=True)
+class Binary:
+    """An operator between two operands."""
+
+    operator: str
+    left: Node
+    right: Node
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function call; the name is in capitals, without ``_xlfn.``."""
+
+    function: str
+    arguments: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Opaque:
+    """Something that parses, but is not compiled."""
+
+    text: str
+    reason: str
+
+
+Node = (
+    Number | Text | Logical | Error | Missing | ArrayConstant | Reference | Unary | Binary | Call
+    | Opaque
+)  # fmt: skip
+
+
+def children(node: Node) -> tuple[Node, ...]:
+    """Direct operands of a node."""
+    if isinstance(node, Unary):
+        return (node.operand,)
+    if isinstance(node, Binary):
+        return (node.left, node.right)
+    if isinstance(node, Call):
+        return node.arguments
+    return ()
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """The node and everything below it, without recursion."""
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        yield current
+        stack.extend(children(current))
+
+
+def functions_in(node: Node) -> set[str]:
+    """Names of the functions that a formula calls."""
+    return {part.function for part in walk(node) if isinstance(part, Call)}

@@ -1,0 +1,381 @@
+"""From formula text to a tree. Names and structured references are resolved on the way.
+
+Precedence as in Excel: references, then unary ``-``, ``%``, ``^`` (left-associative), ``* /``,
+``+ -``, ``&``, comparisons.
+"""
+
+from __future__ import annotations
+
+import re
+
+from xl2torch.address import MAX_COLUMN, MAX_ROW, CellAddress, column_number
+from xl2torch.errors import FormulaError
+from xl2torch.formula.ast import (
+    ArrayConstant,
+    Binary,
+    Bound,
+    Call,
+    Error,
+    Logical,
+    Missing,
+    Node,
+    Number,
+    Opaque,
+    Reference,
+    Text,
+    Unary,
+)
+from xl2torch.formula.lexer import Token, tokenize
+from xl2torch.values import ERRORS, NAME, REF, VALUE
+from xl2torch.workbook.reader import Table, Workbook
+
+_BINDING = {
+    "=": 1, "<>": 1, "<": 1, ">": 1, "<=": 1, ">=": 1,
+    "&": 2, "+": 3, "-": 3, "*": 4, "/": 4, "^": 5,
+}  # fmt: skip
+_UNARY_BINDING = 6
+_PREFIXES = re.compile(r"^(?:_XLFN\.|_XLWS\.|_XLUDF\.|_XLPM\.)+")
+_CELL = re.compile(r"(\$?)([A-Za-z]+)(\$?)([0-9]+)")
+_MAX_DEPTH = 100
+_MAX_NAME_DEPTH = 20
+
+
+def parse(formula: str, cell: CellAddress, workbook: Workbook) -> Node:
+    """Tree of a formula (without its ``=``) that stands in ``cell``. Raises FormulaError."""
+    return _Parser(formula, cell, cell, workbook, 0).parse()
+
+
+class _Parser:
+    """Precedence climbing over the tokens of one formula."""
+
+    def __init__(
+        self, formula: str, base: CellAddress, cell: CellAddress, workbook: Workbook, depth: int
+    ) -> None:
+        self.formula = formula
+        self.base = base
+        self.cell = cell
+        self.workbook = workbook
+        self.name_depth = depth
+        self.depth = 0
+        tokens = tokenize(formula)
+        self.tokens = [
+            token
+            for index, token in enumerate(tokens)
+            if token.kind != "space" or _intersects(tokens, index)
+        ]
+        self.tokens.append(Token("end", "", len(formula)))
+        self.index = 0
+
+    @property
+    def token(self) -> Token:
+        return self.tokens[self.index]
+
+    def next(self) -> Token:
+        token = self.token
+        self.index += 1
+        return token
+
+    def fail(self, reason: str) -> FormulaError:
+        return FormulaError(reason, self.formula, self.token.position)
+
+    def expect(self, text: str) -> None:
+        if self.token.text != text:
+            raise self.fail(f"expected {text!r}")
+        self.index += 1
+
+    def parse(self) -> Node:
+        node = self.expression(0)
+        if self.token.kind != "end":
+            raise self.fail(f"unexpected {self.token.text!r}")
+        return node
+
+    def expression(self, minimum: int) -> Node:
+        self.depth += 1
+        if self.depth > _MAX_DEPTH:
+            raise self.fail("nested too deeply")
+        left = self.operand()
+        while self.token.kind == "operator":
+            operator = self.token.text
+            if operator == "%":
+                self.next()
+                left = Unary("%", left)
+                continue
+            binding = _BINDING.get(operator)
+            if binding is None or binding <= minimum:
+                break
+            self.next()
+            left = Binary(operator, left, self.expression(binding))
+        self.depth -= 1
+        return left
+
+    def operand(self) -> Node:
+        if self.token.text in ("-", "+") and self.token.kind == "operator":
+            operator = self.next().text
+            return Unary(operator, self.expression(_UNARY_BINDING))
+        if self.token.text == "@":
+            self.next()
+            return Unary("@", self.reference_expression())
+        return self.reference_expression()
+
+    def reference_expression(self) -> Node:
+        node = self.primary()
+        while True:
+            if self.token.text == "#" and self.token.kind == "operator":
+                self.next()
+                node = Call("ANCHORARRAY", (node,))
+            elif self.token.text == ":" or self.token.kind == "space":
+                operator = " " if self.token.kind == "space" else ":"
+                self.next()
+                node = _combine(operator, node, self.primary())
+            else:
+                return node
+
+    def primary(self) -> Node:
+        token = self.next()
+        match token.kind:
+            case "number":
+                return Number(float(token.text))
+            case "string":
+                return Text(token.text[1:-1].replace('""', '"'))
+            case "error":
+                return Error(ERRORS[token.text])
+            case "cell" | "columns" | "rows":
+                return self.area(token, self.cell.sheet)
+            case "sheet":
+                return self.sheet_reference(token)
+            case "function":
+                return self.call(token)
+            case "table":
+                return self.structured(token)
+            case "name":
+                return self.name(token.text, token.text, None)
+        if token.text == "(":
+            node = self.expression(0)
+            while self.token.text == ",":
+                self.next()
+                node = Call("UNION", (node, self.expression(0)))
+            self.expect(")")
+            return node
+        if token.text == "{":
+            return self.array_constant()
+        self.index -= 1
+        raise self.fail("something is missing" if token.kind == "end" else f"unexpected {token.text!r}")
+
+    def call(self, token: Token) -> Node:
+        name = _PREFIXES.sub("", token.text[:-1].upper())
+        arguments: list[Node] = []
+        if self.token.text != ")":
+            arguments.append(self.argument())
+            while self.token.text in (",", ";") and self.token.kind == "operator":
+                self.next()
+                arguments.append(self.argument())
+        self.expect(")")
+        return Call(name, tuple(arguments))
+
+    def argument(self) -> Node:
+        if self.token.text in (",", ";", ")") and self.token.kind == "operator":
+            return Missing()
+        return self.expression(0)
+
+    def array_constant(self) -> Node:
+        rows: list[tuple[Number | Text | Logical | Error, ...]] = []
+        row: list[Number | Text | Logical | Error] = []
+        while True:
+            sign = 1.0
+            while self.token.text in ("-", "+"):
+                sign = -sign if self.next().text == "-" else sign
+            item = self.primary()
+            if isinstance(item, Number):
+                row.append(Number(sign * item.value))
+            elif isinstance(item, Text | Logical | Error):
+                row.append(item)
+            else:
+                raise self.fail("an array constant holds only constants")
+            separator = self.next().text
+            if separator == ",":
+                continue
+            rows.append(tuple(row))
+            row = []
+            if separator == "}":
+                if len({len(line) for line in rows}) != 1:
+                    raise self.fail("rows of an array constant differ in length")
+                return ArrayConstant(tuple(rows))
+            if separator != ";":
+                self.index -= 1
+                raise self.fail("expected '}'")
+
+    def sheet_reference(self, token: Token) -> Node:
+        sheet = token.text[:-1]
+        if sheet.startswith("'"):
+            sheet = sheet[1:-1].replace("''", "'")
+        following = self.next()
+        whole = token.text + following.text
+        if "[" in sheet:
+            return Opaque(whole, "a link to another workbook")
+        if following.kind == "error":
+            return Error(REF)
+        found = self.workbook.find_sheet(sheet)
+        if found is None:
+            if ":" in sheet:
+                return Opaque(whole, "a reference through several sheets")
+            if sheet.lower() == self.workbook.path.name.lower():
+                return self.name(following.text, whole, None)
+            return Error(REF)
+        if following.kind in ("cell", "columns", "rows"):
+            return self.area(following, found.name)
+        if following.kind == "name":
+            return self.name(following.text, whole, found.name)
+        raise FormulaError("expected a cell after the sheet", self.formula, following.position)
+
+    def area(self, first: Token, sheet: str) -> Node:
+        if first.kind == "columns":
+            start, _, end = first.text.partition(":")
+            left, right = self.column_bound(start), self.column_bound(end)
+            return _ordered(sheet, Bound(1, False), left, Bound(MAX_ROW, False), right)
+        if first.kind == "rows":
+            start, _, end = first.text.partition(":")
+            top, bottom = self.row_bound(start), self.row_bound(end)
+            return _ordered(sheet, top, Bound(1, False), bottom, Bound(MAX_COLUMN, False))
+        top, left = self.cell_bounds(first.text)
+        bottom, right = top, left
+        if self.token.text == ":" and self.tokens[self.index + 1].kind == "cell":
+            self.next()
+            bottom, right = self.cell_bounds(self.next().text)
+        return _ordered(sheet, top, left, bottom, right)
+
+    def cell_bounds(self, text: str) -> tuple[Bound, Bound]:
+        match = _CELL.fullmatch(text)
+        assert match is not None  # the token pattern is narrower
+        return self.row_bound(match[3] + match[4]), self.column_bound(match[1] + match[2])
+
+    def row_bound(self, text: str) -> Bound:
+        row = int(text.lstrip("$"))
+        if not 1 <= row <= MAX_ROW:
+            raise self.fail(f"no sheet has a row {row}")
+        return Bound(row, False) if text[0] == "$" else Bound(row - self.base.row, True)
+
+    def column_bound(self, text: str) -> Bound:
+        column = column_number(text.lstrip("$"))
+        if column > MAX_COLUMN:
+            raise self.fail(f"no sheet has a column {text}")
+        return Bound(column, False) if text[0] == "$" else Bound(column - self.base.column, True)
+
+    def name(self, name: str, shown: str, sheet: str | None) -> Node:
+        if name.upper() in ("TRUE", "FALSE") and sheet is None:
+            return Logical(name.upper() == "TRUE")
+        table = self.workbook.table(name)
+        if table is not None and sheet is None:
+            return _table_area(table, 0, len(table.columns) - 1, {"#data"}, self.cell)
+        defined = self.workbook.defined_name(name, sheet or self.cell.sheet)
+        if defined is None:
+            return Error(NAME)
+        if self.name_depth >= _MAX_NAME_DEPTH:
+            return Opaque(shown, f"the name {name} refers to itself")
+        base = CellAddress(sheet or self.cell.sheet, 1, 1)
+        try:
+            return _Parser(
+                defined.text, base, self.cell, self.workbook, self.name_depth + 1
+            ).parse()
+        except FormulaError as error:
+            return Opaque(shown, f"the name {name} does not parse: {error.reason}")
+
+    def structured(self, token: Token) -> Node:
+        """``Table[[#This Row],[A]:[B]]`` and its kin (ECMA-376 part 1, 18.17.6.5)."""
+        name, _, inside = token.text.partition("[")
+        inside = inside[:-1]
+        table = self.workbook.table(name) if name else self.table_around()
+        if table is None:
+            return Error(REF if name else NAME)
+        items: set[str] = set()
+        columns: list[str] = []
+        spans = 0
+        if inside.startswith("@"):
+            items.add("#this row")
+            inside = inside[1:]
+        if not re.match(r"\s*\[", inside):
+            pieces = [inside] if inside.strip() else []
+        else:
+            pieces = re.findall(r"\[((?:[^\[\]']|'.)*)\]", inside)
+            spans = len(re.findall(r"\]\s*:\s*\[", inside))
+        for piece in pieces:
+            plain = re.sub(r"'(.)", r"\1", piece)
+            if piece.lstrip().startswith("#"):
+                items.add(piece.strip().lower())
+            elif piece.startswith("@"):
+                items.add("#this row")
+                columns.append(plain[1:])
+            else:
+                columns.append(plain)
+        lowered = [column.lower() for column in table.columns]
+        try:
+            indices = [lowered.index(column.lower()) for column in columns]
+        except ValueError:
+            return Error(REF)
+        if len(indices) > 1 and not spans:
+            return Opaque(token.text, "a union of table columns")
+        first, last = (min(indices), max(indices)) if indices else (0, len(lowered) - 1)
+        return _table_area(table, first, last, items or {"#data"}, self.cell)
+
+    def table_around(self) -> Table | None:
+        """The table that holds the formula's own cell (``[@Age]`` without a name)."""
+        for table in self.workbook.sheet(self.cell.sheet).tables:
+            area = table.range
+            if area.top <= self.cell.row <= area.bottom:
+                if area.left <= self.cell.column <= area.right:
+                    return table
+        return None
+
+
+def _table_area(table: Table, first: int, last: int, items: set[str], cell: CellAddress) -> Node:
+    area = table.range
+    data_top, data_bottom = area.top + table.header_rows, area.bottom - table.totals_rows
+    left, right = Bound(area.left + first, False), Bound(area.left + last, False)
+    if "#this row" in items:
+        if not data_top <= cell.row <= data_bottom:
+            return Error(VALUE)
+        row = Bound(0, True)
+        return Reference(area.sheet, row, left, row, right)
+    tops: list[int] = []
+    bottoms: list[int] = []
+    if items & {"#all", "#headers"} and table.header_rows:
+        tops.append(area.top)
+        bottoms.append(data_top - 1)
+    if items & {"#all", "#data"}:
+        tops.append(data_top)
+        bottoms.append(data_bottom)
+    if items & {"#all", "#totals"} and table.totals_rows:
+        tops.append(data_bottom + 1)
+        bottoms.append(area.bottom)
+    if not tops:
+        return Error(REF)
+    top, bottom = Bound(min(tops), False), Bound(max(bottoms), False)
+    return Reference(area.sheet, top, left, bottom, right)
+
+
+def _ordered(sheet: str, top: Bound, left: Bound, bottom: Bound, right: Bound) -> Reference:
+    if top.relative == bottom.relative and top.value > bottom.value:
+        top, bottom = bottom, top
+    if left.relative == right.relative and left.value > right.value:
+        left, right = right, left
+    return Reference(sheet, top, left, bottom, right)
+
+
+def _combine(operator: str, left: Node, right: Node) -> Node:
+    if operator == ":" and isinstance(left, Reference) and isinstance(right, Reference):
+        bounds = (left.top, left.left, right.bottom, right.right)
+        if left.sheet == right.sheet and (
+            left.top.relative == right.bottom.relative and left.top.value <= right.bottom.value
+        ):
+            return _ordered(left.sheet, *bounds)
+    return Call("RANGE" if operator == ":" else "INTERSECTION", (left, right))
+
+
+def _intersects(tokens: list[Token], index: int) -> bool:
+    """Whether a blank is the intersection operator: between two references."""
+    if index == 0 or index + 1 >= len(tokens):
+        return False
+    before, after = tokens[index - 1], tokens[index + 1]
+    operands = ("cell", "columns", "rows", "name", "table", "sheet")
+    return (before.kind in operands or before.text == ")") and (
+        after.kind in operands or after.kind == "function"
+    )

@@ -1,0 +1,548 @@
+"""Arrays as a region sees them, and the few operations from which Excel's functions are built.
+
+Every expression in a region of R rows and C columns is an array with four logical axes
+(R|1, C|1, h|1, w|1): which cell of the region, and the Excel array inside that cell. The tensor
+holds only the axes longer than 1, in any order; ``axes`` names them. So a column of 712 scalar
+cells is a vector, a weight row is a vector, and their table of products a matrix: no reshape ever
+has to be undone.
+
+Kinds and texts (blank, logical, text, error) are decided by constants and kept apart in numpy
+arrays that broadcast to the logical shape; None means that every element is a number.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from xl2torch.functions.trace import Data, apply, is_traced, value_of
+from xl2torch.values import (
+    BLANK, DIV0, FIRST_ERROR, LOGICAL, NA, NUM, NUMBER, TEXT, VALUE, CellValue, ErrorValue, kind_of,
+)  # fmt: skip
+
+ROW, COLUMN, HEIGHT, WIDTH = range(4)
+INNER = (HEIGHT, WIDTH)
+_INNER_PRODUCT = 4
+Shape = tuple[int, int, int, int]
+Kinds = NDArray[np.uint8]
+Texts = NDArray[np.object_]
+DTYPE = torch.float64
+
+
+class Unsupported(Exception):
+    """This formula cannot be computed with what is known; the message says why."""
+
+
+class ExcelError(Exception):
+    """The whole formula is this error value."""
+
+    def __init__(self, error: ErrorValue) -> None:
+        super().__init__(error.text)
+        self.error = error
+
+
+@dataclass(frozen=True, eq=False)
+class Array:
+    """Data with named axes; see the module docstring.
+
+    ``from_cells`` tells a reference from a computed value: SUM skips text in cells only.
+    """
+
+    data: Data
+    axes: tuple[int, ...]
+    shape: Shape
+    kinds: Kinds | None = None
+    texts: Texts | None = None
+    from_cells: bool = False
+
+    @property
+    def traced(self) -> bool:
+        """Whether a parameter is in it."""
+        return is_traced(self.data)
+
+    @property
+    def full_kinds(self) -> Kinds:
+        """Kinds at the full logical shape."""
+        kinds = np.uint8(NUMBER) if self.kinds is None else self.kinds
+        return np.broadcast_to(np.asarray(kinds, dtype=np.uint8), self.shape)
+
+    @property
+    def full_texts(self) -> Texts:
+        """Texts at the full logical shape."""
+        texts = np.asarray("", dtype=object) if self.texts is None else self.texts
+        return np.broadcast_to(texts, self.shape)
+
+    def numpy(self) -> NDArray[np.float64]:
+        """Numbers at the full logical shape. Raises Unsupported when traced."""
+        if self.traced:
+            raise Unsupported("it would have to know a value that training changes")
+        return logical(self)
+
+
+def logical(array: Array) -> NDArray[np.float64]:
+    """Numbers at the logical shape; of a traced array those of the start point."""
+    order = sorted(range(len(array.axes)), key=lambda dim: array.axes[dim])
+    tensor = value_of(array.data).detach().permute(order)
+    shape = [size if axis in array.axes else 1 for axis, size in enumerate(array.shape)]
+    numbers: NDArray[np.float64] = tensor.to(DTYPE).numpy().reshape(shape)
+    return np.broadcast_to(numbers, array.shape)
+
+
+def constant(
+    numbers: NDArray[np.float64], kinds: Kinds | None = None, texts: Texts | None = None
+) -> Array:
+    """Array from 4-D numpy data."""
+    shape: Shape = tuple(numbers.shape)  # type: ignore[assignment]
+    axes = tuple(axis for axis in range(4) if shape[axis] != 1)
+    data = torch.as_tensor(np.ascontiguousarray(numbers), dtype=DTYPE).reshape(
+        [shape[axis] for axis in axes]
+    )
+    if kinds is not None and not kinds.any():
+        kinds = None
+    if kinds is None or not (kinds == TEXT).any():
+        texts = None
+    return Array(data, axes, shape, kinds, texts)
+
+
+def scalar(value: CellValue) -> Array:
+    """A single value."""
+    kind = kind_of(value)
+    number = float(value) if isinstance(value, float | bool | int) else 0.0
+    if kind >= FIRST_ERROR:
+        number = np.nan
+    texts = np.full((1, 1, 1, 1), value, dtype=object) if kind == TEXT else None
+    kinds = np.full((1, 1, 1, 1), kind, dtype=np.uint8) if kind else None
+    return Array(torch.tensor(number, dtype=DTYPE), (), (1, 1, 1, 1), kinds, texts)
+
+
+# ---------------------------------------------------------------- coercion
+
+
+def _number_from_text(text: str) -> float | None:
+    """Number that Excel reads from a text, or None. Dates in text are not read."""
+    stripped = text.strip()
+    percent = stripped.endswith("%")
+    plain = stripped.rstrip("%").replace(",", "").removeprefix("$")
+    try:
+        if not plain or plain.lower().lstrip("+-") in ("nan", "inf", "infinity") or "_" in plain:
+            return None
+        return float(plain) / (100 if percent else 1)
+    except ValueError:
+        return None
+
+
+def as_numbers(array: Array) -> Array:
+    """What an operator makes of its operand: blank 0, TRUE 1, text its number or #VALUE!."""
+    kinds = array.kinds
+    if kinds is None:
+        return array if not _is_boolean(array) else _to_float(array)
+    array = _to_float(array)
+    if not (kinds == TEXT).any():
+        errors = np.where(kinds >= FIRST_ERROR, kinds, NUMBER).astype(np.uint8)
+        return replace(array, kinds=errors if errors.any() else None, texts=None)
+    numbers = np.array(logical(array))
+    full, texts = np.array(array.full_kinds), array.full_texts
+    errors = np.where(full >= FIRST_ERROR, full, NUMBER).astype(np.uint8)
+    for index in np.argwhere(full == TEXT):
+        place = tuple(index)
+        number = _number_from_text(texts[place])
+        if number is None:
+            errors[place] = VALUE.kind
+            numbers[place] = np.nan
+        else:
+            if array.traced:
+                raise Unsupported("text that reads as a number stands among trained values")
+            numbers[place] = number
+    if array.traced:
+        return replace(array, kinds=errors, texts=None)
+    return constant(numbers, errors)
+
+
+def _is_boolean(array: Array) -> bool:
+    return value_of(array.data).dtype == torch.bool
+
+
+def _to_float(array: Array) -> Array:
+    if _is_boolean(array):
+        return replace(array, data=apply(torch.Tensor.to, array.data, DTYPE))
+    return array
+
+
+def merge_errors(*arrays: Array) -> Kinds | None:
+    """Kinds of an elementwise result: the first operand's error wins; the rest are numbers."""
+    merged: Kinds | None = None
+    for array in arrays:
+        if array.kinds is None:
+            continue
+        errors = np.where(array.kinds >= FIRST_ERROR, array.kinds, NUMBER).astype(np.uint8)
+        if errors.any():
+            merged = errors if merged is None else np.where(merged != NUMBER, merged, errors)
+    return merged
+
+
+# ---------------------------------------------------------------- alignment
+
+
+def broadcast_shape(*arrays: Array) -> Shape:
+    """Common logical shape; Excel pads the shorter of two unequal lengths with #N/A."""
+    return tuple(  # type: ignore[return-value]
+        max(array.shape[axis] for array in arrays) for axis in range(4)
+    )
+
+
+def pad(array: Array, shape: Shape) -> Array:
+    """Extend lengths that are neither 1 nor the wanted one with #N/A."""
+    if all(size in (1, want) for size, want in zip(array.shape, shape, strict=True)):
+        return array
+    if array.traced:
+        raise Unsupported("ranges of unequal size meet")
+    target = tuple(1 if size == 1 else want for size, want in zip(array.shape, shape, strict=True))
+    numbers = np.full(target, np.nan)
+    kinds = np.full(target, NA.kind, dtype=np.uint8)
+    texts = np.full(target, "", dtype=object)
+    inner = tuple(slice(0, size) for size in array.shape)
+    numbers[inner], kinds[inner], texts[inner] = (
+        array.numpy(), array.full_kinds, array.full_texts,
+    )  # fmt: skip
+    return constant(numbers, kinds, texts)
+
+
+def align(arrays: Sequence[Array]) -> tuple[list[Data], tuple[int, ...]]:
+    """Data whose dims broadcast against each other, and the axes of the result."""
+    order = list(max(arrays, key=lambda array: len(array.axes)).axes)
+    for array in arrays:
+        for axis in array.axes:
+            if axis not in order:
+                order.append(axis)
+                order.sort()
+    return [_spread(array, tuple(order)) for array in arrays], tuple(order)
+
+
+def _spread(array: Array, order: tuple[int, ...]) -> Data:
+    """Permute to ``order`` and put length 1 where an axis is absent, leading ones left out."""
+    present = tuple(axis for axis in order if axis in array.axes)
+    data = permuted(array.data, array.axes, present)
+    needed = order[order.index(present[0]) :] if present else ()
+    for dim, axis in enumerate(needed):
+        if axis not in present:
+            data = apply(torch.unsqueeze, data, dim)
+    return data
+
+
+def permuted(data: Data, axes: tuple[int, ...], order: tuple[int, ...]) -> Data:
+    """Data with its dims in another order of axes."""
+    if axes == order:
+        return data
+    if len(order) == 2:
+        return apply(torch.t, data)
+    return apply(torch.permute, data, tuple(axes.index(axis) for axis in order))
+
+
+def elementwise(
+    function: Callable[..., Any], *operands: Array, error: ErrorValue = NUM, keep: bool = False
+) -> Array:
+    """A number function applied element by element.
+
+    Operands are coerced to numbers. Of constants, a result that is not finite is ``error``; of
+    traced data NaN and infinity say the same at run time. ``keep``: operands are numbers already.
+    """
+    numbers = list(operands) if keep else [as_numbers(operand) for operand in operands]
+    shape = broadcast_shape(*numbers)
+    numbers = [pad(number, shape) for number in numbers]
+    kinds = merge_errors(*numbers)
+    data, axes = align(numbers)
+    result = Array(apply(function, *data), axes, shape, kinds)
+    return result if result.traced else checked(result, error)
+
+
+def checked(array: Array, error: ErrorValue = NUM) -> Array:
+    """Constant array in which every value that is not finite is an error."""
+    tensor = value_of(array.data)
+    if tensor.dtype == torch.bool or bool(torch.isfinite(tensor).all()):
+        return array
+    kinds = np.array(array.full_kinds)
+    fresh = ~np.isfinite(logical(array)) & (kinds < FIRST_ERROR)
+    kinds[fresh] = error.kind
+    numbers = np.where(kinds >= FIRST_ERROR, np.nan, logical(array))
+    return constant(numbers, kinds)
+
+
+def as_kind(array: Array, kind: int) -> Array:
+    """The same data, all elements but errors of one kind."""
+    kinds = np.full((1, 1, 1, 1), kind, dtype=np.uint8)
+    if array.kinds is not None:
+        kinds = np.where(array.kinds >= FIRST_ERROR, array.kinds, kinds).astype(np.uint8)
+    return replace(array, kinds=kinds, texts=None)
+
+
+# ---------------------------------------------------------------- reduction
+
+
+def reduce_errors(arrays: Sequence[Array], axes: tuple[int, ...] = INNER) -> Kinds | None:
+    """First error of each cell's arrays, in reading order; None when there is none."""
+    merged: Kinds | None = None
+    for array in arrays:
+        if array.kinds is None or not (array.kinds >= FIRST_ERROR).any():
+            continue
+        kinds = np.broadcast_to(
+            array.kinds,
+            tuple(max(n, m) for n, m in zip(array.kinds.shape, _only(array, axes), strict=True)),
+        )
+        rest = [axis for axis in range(4) if axis not in axes]
+        flat = np.transpose(kinds, [*rest, *axes]).reshape(*(kinds.shape[a] for a in rest), -1)
+        errors = flat >= FIRST_ERROR
+        first = np.take_along_axis(flat, errors.argmax(-1)[..., None], -1)[..., 0]
+        found = np.where(errors.any(-1), first, NUMBER).astype(np.uint8)
+        found = np.expand_dims(found, axes)
+        merged = found if merged is None else np.where(merged != NUMBER, merged, found)
+    return merged
+
+
+def _only(array: Array, axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(array.shape[axis] if axis in axes else 1 for axis in range(4))
+
+
+def reduce(
+    function: Callable[..., Any], array: Array, axes: tuple[int, ...] = INNER,
+    kinds: Kinds | None = None,
+) -> Array:  # fmt: skip
+    """Reduce the inner axes with a torch function that takes ``dim`` (sum, amax, …)."""
+    dims = tuple(dim for dim, axis in enumerate(array.axes) if axis in axes)
+    kept = tuple(axis for axis in array.axes if axis not in axes)
+    shape: Shape = tuple(  # type: ignore[assignment]
+        1 if axis in axes else size for axis, size in enumerate(array.shape)
+    )
+    if not dims:
+        data = array.data
+    elif not kept and function in (torch.sum, torch.mean, torch.prod):
+        data = apply(function, array.data)
+    else:
+        data = apply(function, array.data, dim=dims if len(dims) > 1 else dims[0])
+    result = Array(data, kept, shape, kinds)
+    return result if result.traced else checked(result)
+
+
+def where_constant(mask: NDArray[np.bool_], array: Array, otherwise: float) -> Array:
+    """Keep elements where the constant mask holds, else a number."""
+    if mask.all():
+        return array
+    shape: Shape = tuple(  # type: ignore[assignment]
+        max(n, m) for n, m in zip(array.shape, mask.shape, strict=True)
+    )
+    chosen = constant(mask.astype(float))
+    (condition, data), axes = align([chosen, _to_float(array)])
+    condition = apply(torch.Tensor.to, condition, torch.bool)
+    data = apply(torch.where, condition, data, otherwise)
+    return Array(data, axes, shape)
+
+
+def numeric_cells(array: Array) -> NDArray[np.bool_]:
+    """Which elements an aggregate function counts: numbers; in cells neither text nor logical."""
+    if array.kinds is None:
+        return np.ones((1, 1, 1, 1), dtype=bool)
+    return array.kinds == NUMBER
+
+
+def first_element(array: Array) -> Array:
+    """The upper left element of each cell's array."""
+    return take(array, HEIGHT, 0, WIDTH, 0)
+
+
+def take(array: Array, axis: int, index: int, other: int, other_index: int) -> Array:
+    """One element along two axes."""
+    for along, at in ((axis, index), (other, other_index)):
+        if array.shape[along] == 1:
+            continue
+        dim = array.axes.index(along)
+        shape: Shape = tuple(  # type: ignore[assignment]
+            1 if position == along else size for position, size in enumerate(array.shape)
+        )
+        array = Array(
+            apply(torch.select, array.data, dim, at),
+            tuple(a for a in array.axes if a != along),
+            shape,
+            _pick(array.kinds, along, at),
+            _pick(array.texts, along, at),
+        )
+    return array
+
+
+def _pick(parts: Any, axis: int, index: int) -> Any:
+    if parts is None or parts.shape[axis] == 1:
+        return parts
+    return np.take(parts, [index], axis=axis)
+
+
+# ---------------------------------------------------------------- products
+
+
+def contract(left: Array, right: Array, left_axis: int, right_axis: int) -> Array:
+    """Matrix product over one axis of each: sums left[…k…] · right[…k…]; other axes broadcast.
+
+    Both are numbers without errors. What remains of the left's inner axes is the height, of the
+    right's the width.
+    """
+    length = left.shape[left_axis]
+    if right.shape[right_axis] != length:
+        raise ExcelError(VALUE)
+    result: list[int] = [max(left.shape[axis], right.shape[axis]) for axis in (ROW, COLUMN)]
+    result += [
+        1 if left_axis == HEIGHT else left.shape[HEIGHT],
+        1 if right_axis == WIDTH else right.shape[WIDTH],
+    ]
+    shape: Shape = tuple(result)  # type: ignore[assignment]
+    a = tuple(_INNER_PRODUCT if axis == left_axis else axis for axis in left.axes)
+    b = tuple(_INNER_PRODUCT if axis == right_axis else axis for axis in right.axes)
+    data, axes = _product_sum(left.data, a, right.data, b)
+    outcome = Array(data, axes, shape)
+    return outcome if outcome.traced else checked(outcome)
+
+
+def _product_sum(
+    a: Data, a_axes: tuple[int, ...], b: Data, b_axes: tuple[int, ...]
+) -> tuple[Data, tuple[int, ...]]:
+    """Sum over the axis ``_INNER_PRODUCT`` of a product, as a matrix product where it is one."""
+    k = _INNER_PRODUCT
+    a_rest = tuple(axis for axis in a_axes if axis != k)
+    b_rest = tuple(axis for axis in b_axes if axis != k)
+    if k not in a_axes:
+        left, right = Array(a, a_axes, (1, 1, 1, 1)), Array(b, b_axes, (1, 1, 1, 1))
+        (x, y), axes = align([left, right])
+        return apply(operator.mul, x, y), axes
+    if not set(a_rest) & set(b_rest) and len(a_rest) <= 1 and len(b_rest) <= 1:
+        a = permuted(a, a_axes, (*a_rest, k))
+        b = permuted(b, b_axes, (k, *b_rest))
+        return apply(torch.matmul, a, b), (*a_rest, *b_rest)
+    axes = tuple(sorted({*a_rest, *b_rest}))
+    letters = "rchwk"
+    equation = (
+        "".join(letters[axis] for axis in a_axes)
+        + ","
+        + "".join(letters[axis] for axis in b_axes)
+        + "->"
+        + "".join(letters[axis] for axis in axes)
+    )
+    return apply(torch.einsum, equation, a, b), axes
+
+
+def sum_of_products(left: Array, right: Array) -> Array:
+    """Sum over both inner axes of left · right, equal shapes, numbers without errors."""
+    summed = [axis for axis in INNER if left.shape[axis] > 1]
+    shared = (set(left.axes) & set(right.axes)) - set(summed)
+    if len(summed) == 1 and not shared:
+        axis = summed[0]
+        a = tuple(_INNER_PRODUCT if item == axis else item for item in left.axes)
+        b = tuple(_INNER_PRODUCT if item == axis else item for item in right.axes)
+        data, axes = _product_sum(left.data, a, right.data, b)
+        shape: Shape = (*broadcast_shape(left, right)[:2], 1, 1)
+        outcome = Array(data, axes, shape)
+        return outcome if outcome.traced else checked(outcome)
+    return reduce(torch.sum, elementwise(operator.mul, left, right, keep=True))
+
+
+# ---------------------------------------------------------------- choice
+
+
+def choose(condition: Array, yes: Array, no: Array) -> Array:
+    """IF on arrays: condition is numeric or logical without texts.
+
+    A constant condition that is the same everywhere takes one branch only. Kinds of the branches
+    may differ only where the condition is constant: a trained condition cannot change a kind.
+    """
+    if not condition.traced and condition.kinds is None:
+        truth = condition.numpy() != 0
+        shape = broadcast_shape(condition, yes, no)
+        if truth.all():
+            return _expanded(pad(yes, shape), shape)
+        if not truth.any():
+            return _expanded(pad(no, shape), shape)
+    shape = broadcast_shape(condition, yes, no)
+    condition, yes, no = pad(condition, shape), pad(yes, shape), pad(no, shape)
+    kinds, texts = _chosen_kinds(condition, yes, no, shape)
+    boolean = condition if _is_boolean(condition) else replace(
+        condition, data=apply(torch.ne, condition.data, 0.0)
+    )  # fmt: skip
+    (test, first, second), axes = align([boolean, _to_float(yes), _to_float(no)])
+    return Array(where(test, first, second), axes, shape, kinds, texts)
+
+
+def where(test: Data, first: Data, second: Data) -> Data:
+    """torch.where in float64 also when both branches are single constants."""
+    numbers = [None if is_traced(x) or value_of(x).dim() else value_of(x).item()
+               for x in (first, second)]  # fmt: skip
+    if not is_traced(test) or None in numbers:
+        return apply(torch.where, test, first, second)
+    as_float = apply(torch.Tensor.to, test, DTYPE)
+    if numbers == [1.0, 0.0]:
+        return as_float
+    return apply(torch.where, test, apply(torch.full_like, as_float, numbers[0]), second)
+
+
+def _expanded(array: Array, shape: Shape) -> Array:
+    """The branch itself; Excel's array has the shape of condition and branches together."""
+    missing = [axis for axis in range(4) if array.shape[axis] == 1 and shape[axis] > 1]
+    if not missing:
+        return array
+    (data, _), axes = align([array, constant(np.zeros(shape))])
+    sizes = [shape[axis] for axis in axes]
+    return Array(
+        apply(torch.broadcast_to, data, tuple(sizes)), axes, shape, array.kinds, array.texts
+    )
+
+
+def _chosen_kinds(
+    condition: Array, yes: Array, no: Array, shape: Shape
+) -> tuple[Kinds | None, Texts | None]:
+    errors = merge_errors(condition)
+    if yes.kinds is None and no.kinds is None and errors is None:
+        return None, None
+    if condition.traced:
+        if not np.array_equal(yes.full_kinds, no.full_kinds) or yes.texts is not no.texts:
+            raise Unsupported(
+                "a trained value decides between a number and a text, a blank, a logical or an error"
+            )
+        return yes.kinds, yes.texts
+    truth = np.broadcast_to(condition.numpy() != 0, shape)
+    kinds = np.where(
+        truth, np.broadcast_to(yes.full_kinds, shape), np.broadcast_to(no.full_kinds, shape)
+    )
+    texts = np.where(
+        truth, np.broadcast_to(yes.full_texts, shape), np.broadcast_to(no.full_texts, shape)
+    )
+    if errors is not None:
+        kinds = np.where(np.broadcast_to(errors, shape) != NUMBER, errors, kinds)
+    return kinds.astype(np.uint8), texts
+
+
+def truth(array: Array) -> Array:
+    """A condition: numbers and logicals; text other than TRUE and FALSE is #VALUE!."""
+    if array.kinds is not None and (array.kinds == TEXT).any():
+        kinds, texts = np.array(array.full_kinds), array.full_texts
+        numbers = np.array(array.numpy())
+        for index in np.argwhere(kinds == TEXT):
+            place = tuple(index)
+            word = texts[place].strip().upper()
+            if word in ("TRUE", "FALSE"):
+                kinds[place], numbers[place] = LOGICAL, word == "TRUE"
+        array = constant(numbers, kinds, texts)
+    if _is_boolean(array):
+        return array if array.kinds is None else replace(array, kinds=merge_errors(array))
+    return as_numbers(array)
+
+
+def blank_as_zero(array: Array) -> Array:
+    """What a formula that only refers to a cell shows: a blank becomes 0."""
+    if array.kinds is None or not (array.kinds == BLANK).any():
+        return array
+    return replace(array, kinds=np.where(array.kinds == BLANK, NUMBER, array.kinds))
+
+
+def divide_by_zero(array: Array) -> Array:
+    """Constant array in which what is not finite is #DIV/0!."""
+    return array if array.traced else checked(array, DIV0)

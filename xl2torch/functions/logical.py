@@ -1,0 +1,120 @@
+"""Logical functions. A branch that is not taken sends back no gradient, not even NaN."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from xl2torch.functions.array import (
+    INNER, Array, ExcelError, Unsupported, as_kind, broadcast_shape, choose, constant,
+    elementwise, pad, reduce_errors, scalar, truth,
+)  # fmt: skip
+from xl2torch.functions.registry import function
+from xl2torch.functions.trace import apply
+from xl2torch.values import FIRST_ERROR, LOGICAL, NA, NUMBER, TEXT, VALUE
+
+
+@function("IF", "v", "bb")
+def if_(condition: Array, yes: Array | None = None, no: Array | None = None) -> Array:
+    """One of two values; an omitted one is FALSE, an empty one 0."""
+    return choose(
+        truth(condition),
+        scalar(True) if yes is None else yes,
+        scalar(False) if no is None else no,
+    )
+
+
+@function("TRUE")
+def true() -> Array:
+    """TRUE."""
+    return scalar(True)
+
+
+@function("FALSE")
+def false() -> Array:
+    """FALSE."""
+    return scalar(False)
+
+
+@function("NOT", "v")
+def not_(value: Array) -> Array:
+    """The opposite truth value."""
+    flipped = elementwise(operator.eq, truth(value), scalar(0.0), keep=True)
+    return as_kind(_as_numbers(flipped), LOGICAL)
+
+
+def _as_numbers(array: Array) -> Array:
+    return array if array.traced else replace(array, data=array.data.to(torch.float64))  # type: ignore[union-attr]
+
+
+def _combined(arrays: tuple[Array, ...], rule: Callable[..., Any]) -> Array:
+    """AND, OR over everything that is a number or a logical; nothing of the kind is #VALUE!."""
+    errors = reduce_errors(arrays)
+    result: Array | None = None
+    for array in arrays:
+        if array.kinds is not None and array.from_cells:
+            if array.traced:
+                raise Unsupported("AND or OR over a range that mixes trained and other cells")
+            mask = np.isin(array.kinds, (NUMBER, LOGICAL))
+            neutral = 1.0 if rule is torch.all else 0.0
+            array = constant(np.where(mask, array.numpy(), neutral))
+        elif array.kinds is not None and (array.kinds == TEXT).any():
+            array = truth(array)
+        test = apply(operator.ne, array.data, 0.0)
+        dims = [dim for dim, axis in enumerate(array.axes) if axis in INNER]
+        kept = tuple(axis for axis in array.axes if axis not in INNER)
+        for dim in reversed(dims):
+            test = apply(rule, test, dim=dim)
+        part = Array(test, kept, (*array.shape[:2], 1, 1))
+        both = torch.logical_and if rule is torch.all else torch.logical_or
+        result = part if result is None else elementwise(both, result, part, keep=True)
+    if result is None:
+        raise ExcelError(VALUE)
+    result = result if errors is None else replace(result, kinds=errors)
+    return as_kind(_as_numbers(result), LOGICAL)
+
+
+@function("AND", "r", repeats=True)
+def and_(*arrays: Array) -> Array:
+    """Whether all are true."""
+    return _combined(arrays, torch.all)
+
+
+@function("OR", "r", repeats=True)
+def or_(*arrays: Array) -> Array:
+    """Whether any is true."""
+    return _combined(arrays, torch.any)
+
+
+def _caught(value: Array, alternative: Array, kinds: tuple[int, ...] | None) -> Array:
+    """Replace errors; of trained values NaN and infinity are errors, known at run time."""
+    shape = broadcast_shape(value, alternative)
+    value, alternative = pad(value, shape), pad(alternative, shape)
+    if value.traced:
+        if kinds is not None:
+            raise Unsupported("IFNA of a value that training changes")
+        if value.kinds is not None:
+            raise Unsupported("IFERROR over trained values and constant errors together")
+        finite = Array(apply(torch.isfinite, value.data), value.axes, value.shape)
+        return choose(finite, value, alternative)
+    errors = value.full_kinds >= FIRST_ERROR if kinds is None else np.isin(value.full_kinds, kinds)
+    if not errors.any():
+        return choose(scalar(True), value, alternative)
+    return choose(constant((~errors).astype(float)), value, alternative)
+
+
+@function("IFERROR", "bb")
+def iferror(value: Array, alternative: Array) -> Array:
+    """The value, or the alternative where it is an error."""
+    return _caught(value, alternative, None)
+
+
+@function("IFNA", "bb")
+def ifna(value: Array, alternative: Array) -> Array:
+    """The value, or the alternative where it is #N/A."""
+    return _caught(value, alternative, (NA.kind,))

@@ -1,0 +1,210 @@
+"""Lookup and reference. What decides *where* to look must be constant; what is found may train."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xl2torch.address import MAX_COLUMN, MAX_ROW
+from xl2torch.formula.ast import Missing, Node, Reference
+from xl2torch.functions.array import (
+    COLUMN, HEIGHT, ROW, WIDTH, Array, ExcelError, Unsupported, constant,
+)  # fmt: skip
+from xl2torch.functions.registry import Context, IntArray, function
+from xl2torch.values import BLANK, FIRST_ERROR, NA, NUMBER, REF, TEXT, VALUE
+
+
+def _whole(context: Context, node: Node | None, default: int) -> IntArray:
+    """A constant whole number per cell of the region, fractions cut off."""
+    if node is None or isinstance(node, Missing):
+        return np.full((1, 1, 1, 1), default, dtype=np.int64)
+    array = context.evaluate(node)
+    if array.shape[HEIGHT] != 1 or array.shape[WIDTH] != 1:
+        raise Unsupported("an offset that is an array")
+    if (array.full_kinds >= FIRST_ERROR).any() or (array.full_kinds == TEXT).any():
+        raise ExcelError(VALUE) if array.shape == (1, 1, 1, 1) else Unsupported(
+            "an offset that is an error in some of the copied cells"
+        )
+    return np.floor(array.numpy()).astype(np.int64)
+
+
+def _reference(context: Context, node: Node, what: str) -> tuple[str, IntArray, IntArray, int, int]:
+    """First row and column per cell of the region, and the size, of a reference argument."""
+    if not isinstance(node, Reference):
+        raise Unsupported(f"{what} of something that is not a plain reference")
+    area, moves_down, moves_right = context.area(node)
+    rows = np.full((1, 1, 1, 1), area.top, dtype=np.int64)
+    columns = np.full((1, 1, 1, 1), area.left, dtype=np.int64)
+    if moves_down:
+        rows = rows + np.arange(context.region.rows).reshape(-1, 1, 1, 1)
+    if moves_right:
+        columns = columns + np.arange(context.region.columns).reshape(1, -1, 1, 1)
+    return area.sheet, rows, columns, area.rows, area.columns
+
+
+def _size(value: IntArray) -> int:
+    if value.min() != value.max():
+        raise Unsupported("a height or width that differs among the copied cells")
+    size = int(value.flat[0])
+    if size < 1:
+        raise Unsupported("a height or width below 1") if size else ExcelError(REF)
+    return size
+
+
+@function("OFFSET", "nnn", "nn")
+def offset(
+    context: Context, base: Node, rows: Node, columns: Node,
+    height: Node | None = None, width: Node | None = None,
+) -> Array:  # fmt: skip
+    """A range moved from a reference. With constant arguments it is an index: an embedding."""
+    sheet, top, left, base_height, base_width = _reference(context, base, "OFFSET")
+    tall = _size(_whole(context, height, base_height))
+    wide = _size(_whole(context, width, base_width))
+    top = top + _whole(context, rows, 0)
+    left = left + _whole(context, columns, 0)
+    return _window(context, sheet, top, left, tall, wide)
+
+
+def _window(
+    context: Context, sheet: str, top: IntArray, left: IntArray, tall: int, wide: int
+) -> Array:
+    if top.min() < 1 or left.min() < 1 or top.max() + tall - 1 > MAX_ROW or (
+        left.max() + wide - 1 > MAX_COLUMN
+    ):
+        if top.size == left.size == 1:
+            raise ExcelError(REF)
+        raise Unsupported("some of the copied cells look beyond the sheet (#REF!)")
+    return context.gather(
+        sheet,
+        top + np.arange(tall).reshape(1, 1, -1, 1),
+        left + np.arange(wide).reshape(1, 1, 1, -1),
+    )
+
+
+@function("INDEX", "nn", "n")
+def index(context: Context, base: Node, row: Node, column: Node | None = None) -> Array:
+    """One cell of a range, or a whole row or column of it when the other index is 0."""
+    if not isinstance(base, Reference):
+        raise Unsupported("INDEX of something that is not a plain reference")
+    sheet, top, left, tall, wide = _reference(context, base, "INDEX")
+    rows, columns = _whole(context, row, 0), _whole(context, column, 0)
+    if column is None:
+        if tall == 1:
+            rows, columns = np.ones_like(rows), rows
+        elif wide == 1:
+            columns = np.ones_like(rows)
+    if rows.min() < 0 or columns.min() < 0:
+        raise ExcelError(VALUE)
+    if rows.max() > tall or columns.max() > wide:
+        if rows.size == columns.size == 1:
+            raise ExcelError(REF)
+        raise Unsupported("some of the copied cells look beyond the range (#REF!)")
+    all_rows, all_columns = not rows.any(), not columns.any()
+    if (not all_rows and rows.min() == 0) or (not all_columns and columns.min() == 0):
+        raise Unsupported("INDEX with 0 in only some of the copied cells")
+    return _window(
+        context,
+        sheet,
+        top if all_rows else top + rows - 1,
+        left if all_columns else left + columns - 1,
+        tall if all_rows else 1,
+        wide if all_columns else 1,
+    )
+
+
+@function("ROW", "", "n")
+def row(context: Context, node: Node | None = None) -> Array:
+    """Row number of a reference, or of the formula's own cell."""
+    if node is None:
+        return constant(
+            np.arange(context.region.top, context.region.bottom + 1.0).reshape(-1, 1, 1, 1)
+        )
+    _, rows, _, tall, _ = _reference(context, node, "ROW")
+    return constant((rows + np.arange(tall).reshape(1, 1, -1, 1)).astype(float))
+
+
+@function("COLUMN", "", "n")
+def column(context: Context, node: Node | None = None) -> Array:
+    """Column number of a reference, or of the formula's own cell."""
+    if node is None:
+        return constant(
+            np.arange(context.region.left, context.region.right + 1.0).reshape(1, -1, 1, 1)
+        )
+    _, _, columns, _, wide = _reference(context, node, "COLUMN")
+    return constant((columns + np.arange(wide).reshape(1, 1, 1, -1)).astype(float))
+
+
+@function("ROWS", "n")
+def rows(context: Context, node: Node) -> Array:
+    """How many rows a range or array has."""
+    if isinstance(node, Reference):
+        return constant(np.full((1, 1, 1, 1), float(_reference(context, node, "ROWS")[3])))
+    return constant(np.full((1, 1, 1, 1), float(context.evaluate(node, array=True).shape[HEIGHT])))
+
+
+@function("COLUMNS", "n")
+def columns(context: Context, node: Node) -> Array:
+    """How many columns a range or array has."""
+    if isinstance(node, Reference):
+        return constant(np.full((1, 1, 1, 1), float(_reference(context, node, "COLUMNS")[4])))
+    return constant(np.full((1, 1, 1, 1), float(context.evaluate(node, array=True).shape[WIDTH])))
+
+
+@function("MATCH", "vr", "v")
+def match(wanted: Array, among: Array, kind: Array | None = None) -> Array:
+    """Position in a row or column: 1 the last that is not larger, 0 the first equal, -1 the last
+    that is not smaller. Without a match it is #N/A."""
+    if among.shape[ROW] != 1 or among.shape[COLUMN] != 1:
+        raise Unsupported("MATCH in a range that moves as the formula is copied")
+    if among.shape[HEIGHT] != 1 and among.shape[WIDTH] != 1:
+        raise ExcelError(NA)
+    mode = 1 if kind is None else int(np.sign(kind.numpy().flat[0]))
+    numbers, kinds = among.numpy().reshape(-1), among.full_kinds.reshape(-1)
+    texts = np.array([text.lower() for text in among.full_texts.reshape(-1)], dtype=object)
+    result = np.full(wanted.shape, np.nan)
+    errors = np.full(wanted.shape, NA.kind, dtype=np.uint8)
+    wanted_numbers, wanted_kinds = wanted.numpy(), wanted.full_kinds
+    wanted_texts = wanted.full_texts
+    for place in np.ndindex(wanted.shape):
+        wanted_kind = int(wanted_kinds[place])
+        if wanted_kind >= FIRST_ERROR:
+            errors[place] = wanted_kind
+            continue
+        if wanted_kind == BLANK:
+            wanted_kind = NUMBER
+        same = kinds == wanted_kind
+        if wanted_kind == TEXT:
+            word = wanted_texts[place].lower()
+            if mode == 0 and any(mark in word for mark in "*?~"):
+                raise Unsupported("MATCH with a wildcard")
+            position = _position(texts, word, same, mode)
+        else:
+            position = _position(numbers, float(wanted_numbers[place]), same, mode)
+        if position is not None:
+            result[place], errors[place] = position + 1, NUMBER
+    return constant(result, errors)
+
+
+def _position(values: NDArray[np.object_] | NDArray[np.float64], wanted: object,
+              same: NDArray[np.bool_], mode: int) -> int | None:  # fmt: skip
+    """Index of the match. Mode 1 is Excel's binary search, which trusts that the list is sorted."""
+    if mode == 0:
+        found = np.flatnonzero(same & (values == wanted))
+        return int(found[0]) if len(found) else None
+    candidates = np.flatnonzero(same)
+    if not len(candidates):
+        return None
+    if mode > 0:
+        low, high = 0, len(candidates)
+        while low < high:
+            middle = (low + high) // 2
+            if values[candidates[middle]] <= wanted:  # type: ignore[operator]
+                low = middle + 1
+            else:
+                high = middle
+        return int(candidates[low - 1]) if low else None
+    fitting = np.flatnonzero(values[candidates] >= wanted)  # type: ignore[operator]
+    run = 0
+    while run < len(candidates) and run in fitting:
+        run += 1
+    return int(candidates[run - 1]) if run else None

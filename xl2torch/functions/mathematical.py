@@ -1,0 +1,328 @@
+"""Math and trigonometry: elementwise functions, sums and sums of products."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from xl2torch.functions.array import (
+    DTYPE, INNER, Array, ExcelError, Unsupported, align, as_numbers, broadcast_shape, constant,
+    elementwise, merge_errors, numeric_cells, reduce, reduce_errors, scalar, sum_of_products, where,
+    where_constant,
+)  # fmt: skip
+from xl2torch.functions.operators import divide, guarded, is_positive, power
+from xl2torch.functions.registry import family, function
+from xl2torch.functions.trace import Data, apply
+from xl2torch.values import DIV0, NA, NUM, NUMBER, VALUE
+
+# ---------------------------------------------------------------- elementwise
+
+
+def _above(limit: float) -> Callable[..., Data]:
+    return lambda x, *_: apply(operator.gt, x, limit)
+
+
+def _inside(limit: float) -> Callable[..., Data]:
+    return lambda x, *_: apply(operator.lt, apply(torch.abs, x), limit)
+
+
+@family(
+    {
+        "ABS": torch.abs, "SIGN": torch.sign, "EXP": torch.exp, "INT": torch.floor,
+        "SIN": torch.sin, "COS": torch.cos, "TAN": torch.tan, "ATAN": torch.atan,
+        "SINH": torch.sinh, "COSH": torch.cosh, "TANH": torch.tanh, "ASINH": torch.asinh,
+        "RADIANS": torch.deg2rad, "DEGREES": torch.rad2deg,
+    },
+    "v",
+)  # fmt: skip
+def _everywhere(torch_function: Callable[..., Any], x: Array) -> Array:
+    return elementwise(torch_function, x)
+
+
+_LN = (torch.log, is_positive, False)
+_LOG10 = (torch.log10, is_positive, False)
+
+
+@family(
+    {
+        "LN": _LN,
+        "LOG10": _LOG10,
+        "SQRT": (torch.sqrt, is_positive, True),
+        "ACOSH": (torch.acosh, _above(1.0), True),
+        "ASIN": (torch.asin, _inside(1.0), True),
+        "ACOS": (torch.acos, _inside(1.0), True),
+        "ATANH": (torch.atanh, _inside(1.0), False),
+    },
+    "v",
+)
+def on_a_domain(rule: tuple[Any, Any, bool], x: Array) -> Array:
+    """A function with a domain: (torch function, where it is smooth, has a value at the edge)."""
+    torch_function, valid, keeps_edge = rule
+    x = as_numbers(x)
+    if not x.traced:
+        return elementwise(torch_function, x)
+    return guarded(torch_function, x, valid=valid, keeps_edge=keeps_edge)
+
+
+@function("LOG", "v", "v")
+def log(x: Array, base: Array | None = None) -> Array:
+    """Logarithm, base 10 unless given."""
+    if base is None:
+        return on_a_domain(_LOG10, x)
+    return divide(on_a_domain(_LN, x), on_a_domain(_LN, base))
+
+
+@function("POWER", "vv")
+def _power(base: Array, exponent: Array) -> Array:
+    return power(base, exponent)
+
+
+@function("PI")
+def pi() -> Array:
+    """The number π."""
+    return scalar(math.pi)
+
+
+@function("ATAN2", "vv")
+def atan2(x: Array, y: Array) -> Array:
+    """Angle of a point; Excel takes x first. (0, 0) is #DIV/0!."""
+    x, y = as_numbers(x), as_numbers(y)
+    if x.traced or y.traced:
+        return elementwise(torch.atan2, y, x, keep=True)
+    origin = np.logical_and(*np.broadcast_arrays(x.numpy() == 0, y.numpy() == 0))
+    result = elementwise(torch.atan2, y, x, keep=True)
+    return _error_where(result, origin, DIV0.kind)
+
+
+@function("MOD", "vv")
+def mod(number: Array, divisor: Array) -> Array:
+    """Remainder with the sign of the divisor; by zero it is #DIV/0!."""
+    number, divisor = as_numbers(number), as_numbers(divisor)
+    if divisor.traced:
+        return guarded(
+            torch.remainder, number, divisor, valid=lambda _, d: apply(operator.ne, d, 0.0)
+        )
+    zeros = divisor.numpy() == 0
+    return elementwise(
+        torch.remainder, number, _error_where(divisor, zeros, DIV0.kind), keep=True
+    )
+
+
+def _error_where(array: Array, mask: Any, kind: int) -> Array:
+    """A constant array with an error put where the mask holds and no error stands yet."""
+    fresh = mask & (array.full_kinds == NUMBER)
+    if not fresh.any():
+        return array
+    kinds = np.where(fresh, kind, array.full_kinds).astype(np.uint8)
+    return constant(np.where(fresh, np.nan, array.numpy()), kinds)
+
+
+def round_half_away(x: torch.Tensor) -> torch.Tensor:
+    """Round half away from zero, as Excel does (torch.round goes to even)."""
+    return torch.copysign(torch.floor(torch.abs(x) + 0.5), x)
+
+
+def round_up(x: torch.Tensor) -> torch.Tensor:
+    """Round away from zero."""
+    return torch.copysign(torch.ceil(torch.abs(x)), x)
+
+
+@family({"ROUND": round_half_away, "ROUNDDOWN": torch.trunc, "ROUNDUP": round_up}, "vv")
+def rounded(rounding: Callable[..., torch.Tensor], x: Array, digits: Array) -> Array:
+    """Round at a decimal place, on the decimal number that Excel's 15 digits show."""
+    x, digits = as_numbers(x), as_numbers(digits)
+    if digits.traced:
+        raise Unsupported("the number of digits depends on a trained value")
+    scale = constant(10.0 ** np.trunc(digits.numpy()), merge_errors(digits))
+    scaled = elementwise(operator.mul, x, scale, keep=True)
+    if not scaled.traced:
+        shown = np.vectorize(lambda value: float(f"{value:.15g}"), otypes=[float])(scaled.numpy())
+        scaled = constant(shown, merge_errors(scaled))
+    stepped = replace(scaled, data=apply(rounding, scaled.data))
+    return elementwise(operator.truediv, stepped, scale, keep=True)
+
+
+@function("TRUNC", "v", "v")
+def trunc(x: Array, digits: Array | None = None) -> Array:
+    """Cut digits off."""
+    return rounded(torch.trunc, x, digits or scalar(0.0))
+
+
+# ---------------------------------------------------------------- sums
+
+
+def counted(array: Array) -> Array:
+    """An aggregate function's argument as numbers, 0 where it does not count.
+
+    In cells, text, logicals and blanks do not count; a value typed into the call does.
+    """
+    if not array.from_cells and array.shape == (1, 1, 1, 1):
+        return as_numbers(array)
+    numbers = where_constant(numeric_cells(array), array, 0.0)
+    return numbers if numbers.kinds is None else Array(numbers.data, numbers.axes, numbers.shape)
+
+
+def total(arrays: tuple[Array, ...], transform: Callable[[Array], Array] | None = None) -> Array:
+    """Sum over all arguments, each optionally transformed first."""
+    result: Array | None = None
+    for array in arrays:
+        numbers = counted(array)
+        kinds = reduce_errors([array])
+        numbers = transform(numbers) if transform else numbers
+        part = reduce(torch.sum, replace(numbers, kinds=None), INNER, kinds)
+        result = part if result is None else elementwise(operator.add, result, part, keep=True)
+    assert result is not None
+    return result
+
+
+@function("SUM", "r", repeats=True)
+def sum_(*arrays: Array) -> Array:
+    """Sum of all numbers."""
+    return total(arrays)
+
+
+@function("SUMSQ", "r", repeats=True)
+def sumsq(*arrays: Array) -> Array:
+    """Sum of squares."""
+    return total(arrays, square)
+
+
+def square(array: Array) -> Array:
+    """x²."""
+    return elementwise(operator.pow, array, scalar(2.0), keep=True)
+
+
+@function("PRODUCT", "r", repeats=True)
+def product(*arrays: Array) -> Array:
+    """Product of all numbers; cells that are no numbers count as 1."""
+    result: Array | None = None
+    for array in arrays:
+        direct = not array.from_cells and array.shape == (1, 1, 1, 1)
+        numbers = as_numbers(array) if direct else where_constant(numeric_cells(array), array, 1.0)
+        dims = [axis for axis in INNER if numbers.shape[axis] > 1]
+        part = replace(numbers, kinds=None)
+        for axis in dims:
+            part = reduce(torch.prod, part, (axis,))
+        part = replace(part, kinds=reduce_errors([array]))
+        result = part if result is None else elementwise(operator.mul, result, part, keep=True)
+    assert result is not None
+    return result
+
+
+@function("SUMPRODUCT", "a", repeats=True)
+def sumproduct(first: Array, *others: Array) -> Array:
+    """Sum of products of ranges of equal size; what is no number counts as 0."""
+    arrays = [first, *others]
+    if len({array.shape[2:] for array in arrays}) != 1:
+        raise ExcelError(VALUE)
+    errors = reduce_errors(arrays)
+    numbers = [
+        replace(where_constant(numeric_cells(array), array, 0.0), kinds=None) for array in arrays
+    ]
+    while len(numbers) > 2:
+        # Constants first: their product is folded before training.
+        numbers.sort(key=lambda array: array.traced)
+        numbers[:2] = [elementwise(operator.mul, numbers[0], numbers[1], keep=True)]
+    if len(numbers) == 1:
+        return reduce(torch.sum, numbers[0], INNER, errors)
+    result = sum_of_products(numbers[0], numbers[1])
+    return result if errors is None else replace(result, kinds=errors)
+
+
+@family(
+    {
+        "SUMXMY2": lambda x, y: square(elementwise(operator.sub, x, y, keep=True)),
+        "SUMX2MY2": lambda x, y: elementwise(operator.sub, square(x), square(y), keep=True),
+        "SUMX2PY2": lambda x, y: elementwise(operator.add, square(x), square(y), keep=True),
+    },
+    "aa",
+)
+def _over_pairs(combine: Callable[[Array, Array], Array], x: Array, y: Array) -> Array:
+    """Sum over pairs; a pair of which one is no number is skipped. Unequal sizes are #N/A."""
+    if x.shape[2:] != y.shape[2:]:
+        raise ExcelError(NA)
+    shape = broadcast_shape(x, y)
+    pairs = np.logical_and(
+        np.broadcast_to(numeric_cells(x), shape), np.broadcast_to(numeric_cells(y), shape)
+    )
+    errors = reduce_errors([x, y])
+    terms = combine(replace(x, kinds=None, texts=None), replace(y, kinds=None, texts=None))
+    return reduce(torch.sum, where_constant(pairs, terms, 0.0), INNER, errors)
+
+
+# ---------------------------------------------------------------- largest and smallest
+
+
+@function("MAX", "r", repeats=True)
+def max_(*arrays: Array) -> Array:
+    """Largest number."""
+    return extreme(True, arrays)
+
+
+@function("MIN", "r", repeats=True)
+def min_(*arrays: Array) -> Array:
+    """Smallest number."""
+    return extreme(False, arrays)
+
+
+def extreme(largest: bool, arrays: tuple[Array, ...]) -> Array:
+    """MAX or MIN of all numbers, 0 when there is none. At a tie the gradient is zero."""
+    worst = -math.inf if largest else math.inf
+    parts: list[Array] = []
+    seen: Any = np.zeros((1, 1, 1, 1), dtype=bool)
+    for array in arrays:
+        direct = not array.from_cells and array.shape == (1, 1, 1, 1)
+        numbers = as_numbers(array) if direct else array
+        mask = np.ones((1, 1, 1, 1), dtype=bool) if direct else numeric_cells(array)
+        seen = seen | np.broadcast_to(mask, (*mask.shape[:2], *array.shape[2:])).any(
+            axis=INNER, keepdims=True
+        )
+        kept = where_constant(mask, replace(numbers, kinds=None, texts=None), worst)
+        kinds = reduce_errors([numbers])
+        function_ = torch.amax if largest else torch.amin
+        parts.append(_raw_reduce(function_, kept, kinds))
+    result = parts[0]
+    for part in parts[1:]:
+        result = _larger(result, part, largest)
+    empty = ~np.broadcast_to(seen, (*seen.shape[:2], 1, 1))
+    if empty.any() and not result.traced:
+        numbers = np.where(empty & (result.full_kinds == NUMBER), 0.0, result.numpy())
+        return constant(numbers, np.array(result.full_kinds))
+    return result
+
+
+def _raw_reduce(torch_function: Callable[..., Any], array: Array, kinds: Any) -> Array:
+    dims = tuple(dim for dim, axis in enumerate(array.axes) if axis in INNER)
+    if not dims:
+        return replace(array, kinds=kinds)
+    kept = tuple(axis for axis in array.axes if axis not in INNER)
+    shape = (*array.shape[:2], 1, 1)
+    return Array(apply(torch_function, array.data, dim=dims), kept, shape, kinds)
+
+
+def _larger(left: Array, right: Array, largest: bool) -> Array:
+    """Larger (or smaller) of two; MAX(0, x) is ReLU with torch's slope 0 at 0."""
+    shape = broadcast_shape(left, right)
+    kinds = merge_errors(left, right)
+    if right.traced and not left.traced:
+        left, right = right, left
+    (a, b), axes = align([left, right])
+    if not left.traced:
+        return Array(
+            apply(torch.maximum if largest else torch.minimum, a, b), axes, shape, kinds
+        )
+    zero = not right.traced and right.shape == (1, 1, 1, 1) and right.numpy().item() == 0
+    if zero and largest and kinds is None:
+        return Array(apply(torch.relu, a), axes, shape)
+    if right.traced:
+        return Array(
+            apply(torch.maximum if largest else torch.minimum, a, b), axes, shape, kinds
+        )
+    beyond = apply(operator.gt if largest else operator.lt, a, b)
+    return Array(where(beyond, a, b), axes, shape, kinds)

@@ -1,0 +1,246 @@
+"""Excel's operators: ``+ - * / ^ & = <> < > <= >=``, prefix ``-`` and postfix ``%``."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from xl2torch.functions.array import (
+    DTYPE, Array, Kinds, Texts, Unsupported, align, as_kind, as_numbers, broadcast_shape, constant,
+    elementwise, logical, merge_errors, pad, scalar, where,
+)  # fmt: skip
+from xl2torch.functions.trace import Data, apply, is_traced, value_of
+from xl2torch.values import (
+    BLANK, DIV0, FIRST_ERROR, LOGICAL, NUM, NUMBER, TEXT, display, error_of_kind,
+)  # fmt: skip
+
+_COMPARISONS: dict[str, Callable[..., Any]] = {
+    "=": operator.eq, "<>": operator.ne, "<": operator.lt, ">": operator.gt,
+    "<=": operator.le, ">=": operator.ge,
+}  # fmt: skip
+
+
+def binary(symbol: str, left: Array, right: Array) -> Array:
+    """A binary operator on two arrays."""
+    if symbol in _COMPARISONS:
+        return compare(symbol, left, right)
+    if symbol == "&":
+        return concatenate(left, right)
+    if symbol == "+":
+        return elementwise(operator.add, left, right)
+    if symbol == "-":
+        return elementwise(operator.sub, left, right)
+    if symbol == "*":
+        return elementwise(operator.mul, left, right)
+    if symbol == "/":
+        return divide(left, right)
+    if symbol == "^":
+        return power(left, right)
+    raise Unsupported(f"the operator {symbol}")
+
+
+def unary(symbol: str, operand: Array) -> Array:
+    """A prefix or postfix operator."""
+    if symbol == "-":
+        return elementwise(operator.neg, operand)
+    if symbol == "%":
+        return elementwise(operator.truediv, operand, scalar(100.0))
+    return operand  # a leading + changes nothing, not even a text
+
+
+def divide(left: Array, right: Array) -> Array:
+    """Division; by zero it is #DIV/0!."""
+    left, right = as_numbers(left), as_numbers(right)
+    if right.traced:
+        return guarded(operator.truediv, left, right, valid=lambda _, b: apply(operator.ne, b, 0.0))
+    zeros = (right.numpy() == 0) & (right.full_kinds == NUMBER)
+    if zeros.any():
+        kinds = np.where(zeros, DIV0.kind, right.full_kinds).astype(np.uint8)
+        right = constant(np.where(zeros, np.nan, right.numpy()), kinds)
+    return elementwise(operator.truediv, left, right, keep=True)
+
+
+def power(left: Array, right: Array) -> Array:
+    """``^``: 0^0 is #NUM!, 0 to a negative power #DIV/0!, a root of a negative number #NUM!."""
+    left, right = as_numbers(left), as_numbers(right)
+    shape = broadcast_shape(left, right)
+    left, right = pad(left, shape), pad(right, shape)
+    if left.traced or right.traced:
+        return _traced_power(left, right)
+    base, exponent = np.broadcast_arrays(left.numpy(), right.numpy())
+    result = elementwise(torch.pow, left, right, keep=True)
+    undefined = (base == 0) & (exponent <= 0)
+    if not undefined.any():
+        return result
+    kinds = np.where(exponent < 0, DIV0.kind, NUM.kind)
+    kinds = np.where(undefined, kinds, result.full_kinds).astype(np.uint8)
+    return constant(np.where(undefined, np.nan, result.numpy()), kinds)
+
+
+def _traced_power(base: Array, exponent: Array) -> Array:
+    if not base.traced and (base.numpy() > 0).all():
+        return elementwise(operator.pow, base, exponent, keep=True)
+    if exponent.traced:
+        return guarded(operator.pow, base, exponent, valid=is_positive)
+    exponents = exponent.numpy()
+    whole = exponents == np.round(exponents)
+    if (whole & (exponents >= 1)).all():
+        return elementwise(operator.pow, base, exponent, keep=True)
+    if whole.all():
+        return guarded(
+            operator.pow, base, exponent, valid=lambda x, _: apply(operator.ne, x, 0.0)
+        )
+    edge = bool((exponents > 0).all())
+    return guarded(operator.pow, base, exponent, valid=is_positive, keeps_edge=edge)
+
+
+def is_positive(x: Data, *_: Data) -> Data:
+    """Where a logarithm or a root is smooth."""
+    return apply(operator.gt, x, 0.0)
+
+
+def guarded(
+    function: Callable[..., Any],
+    *operands: Array,
+    valid: Callable[..., Data],
+    keeps_edge: bool = False,
+) -> Array:
+    """A traced function that has a value with a finite slope only where ``valid`` holds.
+
+    Elsewhere the value is NaN (an Excel error) and the gradient exactly 0, even where a later IF
+    or IFERROR drops the value: trained operands are replaced by NaN before the call, so what would
+    come back through them is stopped there. ``keeps_edge``: outside, the function itself knows
+    which values are errors (the root of 0 is 0), only its slope is stopped.
+    """
+    shape = broadcast_shape(*operands)
+    padded = [pad(operand, shape) for operand in operands]
+    kinds = merge_errors(*padded)
+    data, axes = align(padded)
+    condition = valid(*data)
+    for index, item in enumerate(data):
+        if is_traced(item):
+            outside = apply(torch.detach, item) if keeps_edge else torch.tensor(np.nan, dtype=DTYPE)
+            data[index] = where(condition, item, outside)
+    return Array(apply(function, *data), axes, shape, kinds)
+
+
+# ---------------------------------------------------------------- comparison and text
+
+
+def compare(symbol: str, left: Array, right: Array) -> Array:
+    """A comparison: numbers below texts below logicals; texts without regard to case."""
+    function = _COMPARISONS[symbol]
+    shape = broadcast_shape(left, right)
+    left, right = pad(left, shape), pad(right, shape)
+    if _plain(left) and _plain(right):
+        (a, b), axes = align([_data(left), _data(right)])
+        if not is_traced(a) and is_traced(b) and value_of(a).dim() == 0:
+            mirrored = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}.get(symbol, symbol)
+            function, a, b = _COMPARISONS[mirrored], b, a
+        result = Array(apply(function, a, b), axes, shape, merge_errors(left, right))
+        return _as_logical(result)
+    kinds_left, kinds_right = left.full_kinds, right.full_kinds
+    kinds_left, kinds_right = np.broadcast_arrays(kinds_left, kinds_right)
+    rank_left, texts_left = _rank(kinds_left, kinds_right), _folded(left, shape)
+    rank_right, texts_right = _rank(kinds_right, kinds_left), _folded(right, shape)
+    numbers_left = np.broadcast_to(logical(left), shape)
+    numbers_right = np.broadcast_to(logical(right), shape)
+    by_number = (rank_left == rank_right) & (rank_left != TEXT)
+    if (left.traced or right.traced) and by_number.any():
+        if not by_number.all():
+            raise Unsupported("numbers and texts are compared in one range of trained values")
+        (a, b), axes = align([_data(left), _data(right)])
+        return _as_logical(Array(apply(function, a, b), axes, shape))
+    outcome = function(rank_left, rank_right)
+    outcome = np.where(by_number, function(numbers_left, numbers_right), outcome)
+    both_texts = (rank_left == TEXT) & (rank_right == TEXT)
+    if both_texts.any():
+        outcome = np.where(both_texts, function(texts_left, texts_right).astype(bool), outcome)
+    kinds = np.full(shape, LOGICAL, dtype=np.uint8)
+    for errors in (kinds_right, kinds_left):
+        kinds = np.where(errors >= FIRST_ERROR, errors, kinds)
+    return constant(np.where(kinds >= FIRST_ERROR, np.nan, outcome), kinds.astype(np.uint8))
+
+
+def _plain(array: Array) -> bool:
+    """Whether there are neither texts nor logicals: these compare by class, not by number."""
+    return array.kinds is None or not np.isin(array.kinds, (TEXT, LOGICAL)).any()
+
+
+def _data(array: Array) -> Array:
+    if value_of(array.data).dtype != torch.bool:
+        return array
+    return Array(apply(torch.Tensor.to, array.data, DTYPE), array.axes, array.shape)
+
+
+def _rank(kinds: Kinds, others: Kinds) -> Kinds:
+    """Class of a value in comparisons; a blank takes the other side's class."""
+    ranks = np.where(kinds == BLANK, np.where(others == BLANK, NUMBER, others), kinds)
+    order = np.array([0, 0, 5, 3], dtype=np.uint8)  # number < text (3) < logical
+    known = np.minimum(ranks, 3)
+    return np.where(ranks >= FIRST_ERROR, 0, order[known]).astype(np.uint8)
+
+
+def _folded(array: Array, shape: tuple[int, ...]) -> Texts:
+    folded = np.frompyfunc(lambda text: text.lower(), 1, 1)(
+        np.asarray("" if array.texts is None else array.texts, dtype=object)
+    )
+    return np.broadcast_to(np.asarray(folded, dtype=object), shape)
+
+
+def _as_logical(array: Array) -> Array:
+    if array.traced:
+        return as_kind(array, LOGICAL)
+    numbers = logical(array)
+    kinds = np.full(array.shape, LOGICAL, dtype=np.uint8)
+    if array.kinds is not None:
+        kinds = np.where(array.full_kinds >= FIRST_ERROR, array.full_kinds, kinds)
+    return constant(np.where(kinds >= FIRST_ERROR, np.nan, numbers), kinds)
+
+
+def texts_of(array: Array) -> Texts:
+    """Each element as the text that ``&`` makes of it. Raises Unsupported when traced."""
+    numbers, kinds, texts = array.numpy(), array.full_kinds, array.full_texts
+    result = np.empty(array.shape, dtype=object)
+    for place in np.ndindex(array.shape):
+        kind = int(kinds[place])
+        if kind == TEXT:
+            result[place] = texts[place]
+        elif kind == BLANK:
+            result[place] = ""
+        elif kind == LOGICAL:
+            result[place] = "TRUE" if numbers[place] else "FALSE"
+        elif kind >= FIRST_ERROR:
+            result[place] = str(error_of_kind(kind))
+        else:
+            result[place] = number_text(float(numbers[place]))
+    return result
+
+
+def number_text(number: float) -> str:
+    """A number as Excel's General format writes it into a text (15 significant digits)."""
+    text = display(number)
+    mantissa, mark, exponent = text.partition("e")
+    if not mark:
+        return text
+    if -10 < int(exponent) < 0:
+        return f"{number:.{14 - int(exponent)}f}".rstrip("0")
+    if 0 < int(exponent) < 21:
+        return f"{number:.0f}"
+    return f"{mantissa}E{int(exponent):+03d}"
+
+
+def concatenate(left: Array, right: Array) -> Array:
+    """``&``: texts joined."""
+    shape = broadcast_shape(left, right)
+    left, right = pad(left, shape), pad(right, shape)
+    joined = np.broadcast_to(texts_of(left), shape) + np.broadcast_to(texts_of(right), shape)
+    kinds = np.full(shape, TEXT, dtype=np.uint8)
+    errors = merge_errors(left, right)
+    if errors is not None:
+        kinds = np.where(errors != NUMBER, errors, kinds).astype(np.uint8)
+    return constant(np.zeros(shape), kinds, joined)

@@ -1,0 +1,104 @@
+"""Torch calls that run at once on constants, and are recorded where a parameter is involved.
+
+This is what lets one implementation of a function serve both: with tensors it computes, with
+fx nodes it adds a node. Each node carries its value at the start point in ``meta["value"]``, which
+serves for shapes, labels and checks, never for a decision about the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx
+
+from xl2torch.address import CellRange
+
+Data = torch.Tensor | fx.Node
+
+
+class Trace(fx.Graph):
+    """An fx graph that keeps the tensors of its get_attr nodes; equal constants are shared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tensors: dict[str, torch.Tensor] = {}
+        self._constants: dict[tuple[Any, ...], fx.Node] = {}
+        self._origins: dict[int, tuple[torch.Tensor, CellRange]] = {}
+
+    def note_origin(self, tensor: torch.Tensor, cells: CellRange) -> None:
+        """Remember which cells a constant was read from: they give it its name."""
+        self._origins[id(tensor)] = (tensor, cells)
+
+    def parameter(self, name: str, value: torch.Tensor) -> fx.Node:
+        """A node that reads a parameter."""
+        node = self.get_attr(name)
+        self.tensors[name] = value
+        node.meta["value"] = value
+        return node
+
+    def constant(self, value: torch.Tensor) -> fx.Node:
+        """A node that reads a constant buffer."""
+        origin = self._origins.get(id(value))
+        value = value.contiguous()
+        key = (value.dtype, tuple(value.shape), value.numpy().tobytes())
+        node = self._constants.get(key)
+        if node is None:
+            name = f"constant_{len(self._constants) + 1}"
+            # Constants stand before everything else: any later node may read them.
+            with self.inserting_before(next(iter(self.nodes))):
+                node = self.get_attr(name)
+            self.tensors[name] = value
+            node.meta["value"] = value
+            self._constants[key] = node
+        if origin is not None:
+            node.meta.setdefault("cells", origin[1])
+        return node
+
+
+def value_of(data: Data) -> torch.Tensor:
+    """The tensor itself, or a node's value at the start point."""
+    if isinstance(data, fx.Node):
+        value: torch.Tensor = data.meta["value"]
+        return value
+    return data
+
+
+def is_traced(data: Data) -> bool:
+    """Whether the data depends on a parameter."""
+    return isinstance(data, fx.Node)
+
+
+def apply(function: Callable[..., Any], *arguments: Any, **options: Any) -> Data:
+    """Call a torch function, or record the call when an argument is traced."""
+    traces = [node.graph for node in _nodes(arguments)]
+    if not traces:
+        result: torch.Tensor = function(*arguments, **options)
+        return result
+    trace = traces[0]
+    assert isinstance(trace, Trace)
+    recorded = fx.node.map_aggregate(
+        arguments, lambda item: trace.constant(item) if _is_array(item) else _plain(item)
+    )
+    concrete = fx.node.map_arg(recorded, lambda node: node.meta["value"])
+    node = trace.call_function(function, recorded, options)
+    node.meta["value"] = function(*concrete, **options)
+    return node
+
+
+def _nodes(arguments: Any) -> list[fx.Node]:
+    found: list[fx.Node] = []
+    fx.node.map_arg(arguments, found.append)
+    return found
+
+
+def _is_array(item: Any) -> bool:
+    return isinstance(item, torch.Tensor) and item.dim() > 0
+
+
+def _plain(item: Any) -> Any:
+    """A 0-d float constant is written into the code as a number, which is exact in float64."""
+    if isinstance(item, torch.Tensor):
+        return item.item()
+    return item

@@ -1,0 +1,1 @@
+"""From formulas to a computation graph: regions, precedents, evaluation order, torch.fx."""

@@ -1,0 +1,248 @@
+"""Rectangles of computed or trained cells, and cutting other rectangles out of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from xl2torch.address import CellRange
+from xl2torch.functions.array import (
+    COLUMN, DTYPE, HEIGHT, ROW, WIDTH, Array, Shape, Unsupported, constant, permuted,
+)  # fmt: skip
+from xl2torch.functions.trace import Data, apply, value_of
+from xl2torch.workbook.cells import CellBlock
+from xl2torch.workbook.reader import Workbook
+
+MAX_CELLS = 20_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Values of a rectangle; the array's rows are its height axis, its columns the width axis."""
+
+    area: CellRange
+    array: Array
+
+
+def stored(workbook: Workbook, area: CellRange) -> Array:
+    """The values that the file holds for a rectangle: constants and cached results."""
+    if area.size > MAX_CELLS:
+        raise Unsupported(f"the range {area} has {area.size:,} cells, too many to hold")
+    cells = workbook.sheet(area.sheet).cells.block(area.top, area.left, area.bottom, area.right)
+    return from_cells(cells)
+
+
+def from_cells(cells: CellBlock) -> Array:
+    """Array of a rectangle of cells."""
+    return constant(cells.numbers[None, None], cells.kinds[None, None], cells.texts[None, None])
+
+
+def cut(block: Block, area: CellRange) -> Array:
+    """Part of a block."""
+    array = along(block.array, HEIGHT, area.top - block.area.top, area.rows, 1)
+    return along(array, WIDTH, area.left - block.area.left, area.columns, 1)
+
+
+def along(array: Array, axis: int, start: int, count: int, step: int) -> Array:
+    """Elements start, start+step, … along one axis."""
+    size = array.shape[axis]
+    if size == 1 or (start == 0 and count == size and step == 1):
+        return array
+    dim = array.axes.index(axis)
+    shape: Shape = tuple(  # type: ignore[assignment]
+        count if position == axis else length for position, length in enumerate(array.shape)
+    )
+    axes = array.axes
+    if count == 1:
+        data = apply(torch.select, array.data, dim, start)
+        axes = tuple(item for item in axes if item != axis)
+    elif step == 1:
+        data = apply(torch.narrow, array.data, dim, start, count)
+    else:
+        index = torch.arange(start, start + (count - 1) * step + 1, step)
+        data = apply(torch.index_select, array.data, dim, index)
+
+    def pick(part: np.ndarray | None) -> np.ndarray | None:  # type: ignore[type-arg]
+        if part is None or part.shape[axis] == 1:
+            return part
+        selection = [slice(None)] * 4
+        selection[axis] = slice(start, start + (count - 1) * step + 1, step)
+        return part[tuple(selection)]
+
+    kinds = pick(array.kinds)
+    if kinds is not None and not kinds.any():
+        kinds = None
+    return Array(data, axes, shape, kinds, pick(array.texts) if kinds is not None else None)
+
+
+def read(workbook: Workbook, blocks: list[Block], area: CellRange) -> Array:
+    """Values of a rectangle: cut out of the blocks that overlap it, stored cells elsewhere."""
+    for block in blocks:
+        if block.area.contains(area):
+            return cut(block, area)
+    if not any(block.array.traced for block in blocks):
+        return _overlaid(workbook, blocks, area)
+    by_column = _stripes(blocks, area, WIDTH)
+    by_row = _stripes(blocks, area, HEIGHT)
+    axis, stripes = (WIDTH, by_column) if len(by_column) <= len(by_row) else (HEIGHT, by_row)
+    if len(stripes) == 1:
+        axis, stripes = (WIDTH, by_column) if axis == HEIGHT else (HEIGHT, by_row)
+    pieces = []
+    for stripe in stripes:
+        inside = [block for block in blocks if block.area.intersection(stripe)]
+        pieces.append(read(workbook, inside, stripe) if inside else stored(workbook, stripe))
+    return concatenate(pieces, axis)
+
+
+def _overlaid(workbook: Workbook, blocks: list[Block], area: CellRange) -> Array:
+    base = workbook.sheet(area.sheet).cells.block(area.top, area.left, area.bottom, area.right)
+    if not blocks:
+        return from_cells(base)
+    for block in blocks:
+        common = block.area.intersection(area)
+        if common is None:
+            continue
+        part = cut(block, common)
+        place = np.s_[
+            common.top - area.top : common.bottom - area.top + 1,
+            common.left - area.left : common.right - area.left + 1,
+        ]
+        base.numbers[place] = part.numpy()[0, 0]
+        base.kinds[place] = part.full_kinds[0, 0]
+        base.texts[place] = part.full_texts[0, 0]
+    return from_cells(base)
+
+
+def _stripes(blocks: list[Block], area: CellRange, axis: int) -> list[CellRange]:
+    """The area cut at every edge of a block along one axis."""
+    edges: set[int] = set()
+    for block in blocks:
+        if axis == WIDTH:
+            edges |= {block.area.left, block.area.right + 1}
+        else:
+            edges |= {block.area.top, block.area.bottom + 1}
+    first, last = (area.left, area.right) if axis == WIDTH else (area.top, area.bottom)
+    starts = sorted({first} | {edge for edge in edges if first < edge <= last})
+    ends = [*(start - 1 for start in starts[1:]), last]
+    if axis == WIDTH:
+        return [
+            CellRange(area.sheet, area.top, start, area.bottom, end)
+            for start, end in zip(starts, ends, strict=True)
+        ]
+    return [
+        CellRange(area.sheet, start, area.left, end, area.right)
+        for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+def concatenate(pieces: list[Array], axis: int) -> Array:
+    """Arrays joined along the height or the width axis."""
+    if len(pieces) == 1:
+        return pieces[0]
+    other = HEIGHT if axis == WIDTH else WIDTH
+    sizes = list(pieces[0].shape)
+    sizes[axis] = sum(piece.shape[axis] for piece in pieces)
+    shape: Shape = tuple(sizes)  # type: ignore[assignment]
+    order = (HEIGHT, WIDTH) if shape[other] > 1 else (axis,)
+    dim = order.index(axis)
+    stackable = all(piece.shape[axis] == 1 for piece in pieces)
+    if stackable:
+        data = [_as_float(piece) for piece in pieces]
+        joined = apply(torch.stack, tuple(data), dim=dim)
+    else:
+        data = []
+        for piece in pieces:
+            present = tuple(item for item in order if item in piece.axes)
+            item = permuted(_as_float(piece), piece.axes, present)
+            for position, wanted in enumerate(order):
+                if wanted not in present:
+                    item = apply(torch.unsqueeze, item, position)
+            data.append(item)
+        joined = apply(torch.cat, tuple(data), dim=dim)
+    kinds = texts = None
+    if any(piece.kinds is not None for piece in pieces):
+        kinds = np.concatenate([piece.full_kinds for piece in pieces], axis=axis)
+        texts = np.concatenate([piece.full_texts for piece in pieces], axis=axis)
+    return Array(joined, order, shape, kinds, texts)
+
+
+def _as_float(array: Array) -> Data:
+    if value_of(array.data).dtype == torch.bool:
+        return apply(torch.Tensor.to, array.data, DTYPE)
+    return array.data
+
+
+def renamed(array: Array, old: int, new: int) -> Array:
+    """The same data with one axis under another name (of length 1 before)."""
+    shape = list(array.shape)
+    shape[new], shape[old] = shape[old], 1
+    return Array(
+        array.data,
+        tuple(new if axis == old else axis for axis in array.axes),
+        tuple(shape),  # type: ignore[arg-type]
+        None if array.kinds is None else array.kinds.swapaxes(old, new),
+        None if array.texts is None else array.texts.swapaxes(old, new),
+        array.from_cells,
+    )
+
+
+def windows(array: Array, axis: int, new: int, size: int, step: int) -> Array:
+    """Sliding windows along ``axis``; the windows are numbered along the axis ``new``."""
+    length = array.shape[axis]
+    if size == 1:
+        return renamed(along(array, axis, 0, (length - 1) // step + 1, step), axis, new)
+    count = (length - size) // step + 1
+    dim = array.axes.index(axis)
+    data = apply(torch.Tensor.unfold, array.data, dim, size, step)
+    axes = (*(new if item == axis else item for item in array.axes), axis)
+    shape = list(array.shape)
+    shape[new], shape[axis] = count, size
+
+    def slide(part: np.ndarray | None) -> np.ndarray | None:  # type: ignore[type-arg]
+        if part is None or part.shape[axis] == 1:
+            return part
+        view = np.lib.stride_tricks.sliding_window_view(part, size, axis=axis)
+        view = view[tuple(slice(None, None, step) if i == axis else slice(None) for i in range(5))]
+        return _settle(view, axis, new)
+
+    return Array(data, axes, tuple(shape), slide(array.kinds), slide(array.texts))  # type: ignore[arg-type]
+
+
+def _settle(view: np.ndarray, axis: int, new: int) -> np.ndarray:  # type: ignore[type-arg]
+    """From (…axis: window number…, last: inside the window) to four axes."""
+    moved = np.moveaxis(view, axis, 0)  # window number first, then the other three, then inside
+    rest = [item for item in range(4) if item != axis]
+    moved = moved.take(0, axis=1 + rest.index(new))  # the axis `new` had length 1
+    rest.remove(new)
+    order = sorted(range(4), key=lambda position: [new, *rest, axis][position])
+    return moved.transpose(order)
+
+
+def placed(array: Array, height: int, width: int) -> Array:
+    """A region's array as its rectangle: copies below each other become rows.
+
+    The array has inner shape (height, width).
+    """
+    rows, columns = array.shape[ROW], array.shape[COLUMN]
+    data, axes = array.data, array.axes
+    shape: Shape = (1, 1, rows * height, columns * width)
+    for outer, inner in ((ROW, HEIGHT), (COLUMN, WIDTH)):
+        if outer in axes and inner in axes:
+            rest = [axis for axis in axes if axis not in (outer, inner)]
+            order = tuple([outer, inner, *rest] if outer == ROW else [*rest, outer, inner])
+            data = permuted(data, axes, order)
+            at = order.index(outer)
+            data = apply(torch.flatten, data, at, at + 1)
+            axes = tuple(axis for axis in order if axis != outer)
+        else:
+            axes = tuple(inner if axis == outer else axis for axis in axes)
+
+    def flat(part: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+        full = np.broadcast_to(part, (rows, columns, height, width))
+        return full.transpose(0, 2, 1, 3).reshape(shape)
+
+    kinds = None if array.kinds is None else flat(array.kinds)
+    texts = None if array.texts is None else flat(array.texts)
+    return Array(data, axes, shape, kinds, texts)

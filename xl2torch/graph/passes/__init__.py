@@ -1,0 +1,25 @@
+"""Simplification: each pass is a function from graph to graph, in a file of its name."""
+
+from collections.abc import Callable
+
+from torch import fx
+
+from xl2torch.graph.passes.merge_like_columns import merge_like_columns
+from xl2torch.graph.passes.recognise_relu import recognise_relu
+from xl2torch.graph.passes.share_equal_nodes import share_equal_nodes
+
+PASSES: tuple[Callable[[fx.Graph], fx.Graph], ...] = (
+    share_equal_nodes,
+    recognise_relu,
+    merge_like_columns,
+    share_equal_nodes,
+)
+
+
+def simplify(graph: fx.Graph) -> fx.Graph:
+    """Run all passes in order; the graph is checked after each."""
+    for run in PASSES:
+        graph = run(graph)
+        graph.eliminate_dead_code()
+        graph.lint()
+    return graph

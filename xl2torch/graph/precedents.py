@@ -1,0 +1,125 @@
+"""Which cells a region reads, found between rectangles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from xl2torch.address import MAX_COLUMN, MAX_ROW, CellRange
+from xl2torch.formula.ast import Bound, Call, Node, Reference, children
+from xl2torch.graph.regions import Region
+from xl2torch.workbook.reader import Workbook
+
+ADDRESS_ONLY = frozenset({"ROW", "COLUMN", "ROWS", "COLUMNS"})
+"""Functions that look at a reference's place, not at its cells."""
+COMPUTED_TARGET = frozenset({"OFFSET", "INDEX"})
+"""Functions whose first argument is only a place; what they read is known when they run."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Rows (or columns) that a reference reads as its formula is copied.
+
+    ``start`` and ``size`` for the first copy; ``moves`` by ``step`` from copy to copy.
+    """
+
+    start: int
+    size: int
+    moves: bool
+    step: int
+    copies: int
+
+    @property
+    def end(self) -> int:
+        """Last row (or column) that any copy reads."""
+        return self.start + self.size - 1 + (self.copies - 1) * self.step * self.moves
+
+
+class GrowingRange(Exception):
+    """A range whose size changes as it is copied, such as ``$A$1:A5``."""
+
+
+def sweep(first: Bound, last: Bound, origin: int, step: int, copies: int, limit: int) -> Sweep:
+    """Sweep of one dimension. Raises GrowingRange, or ValueError when it leaves the sheet."""
+    if first.relative != last.relative and copies > 1:
+        raise GrowingRange
+    start, end = sorted((first.at(origin), last.at(origin)))
+    result = Sweep(start, end - start + 1, first.relative and copies > 1, step, copies)
+    if start < 1 or result.end > limit:
+        raise ValueError("the reference leaves the sheet (#REF!)")
+    return result
+
+
+def sweeps(reference: Reference, region: Region, workbook: Workbook) -> tuple[Sweep, Sweep]:
+    """Row sweep and column sweep of a reference; whole columns are cut to the used range."""
+    area = region.range
+    sheet = workbook.sheet(reference.sheet)
+    last_row, last_column = sheet.extent
+    top, bottom, left, right = reference.top, reference.bottom, reference.left, reference.right
+    if reference.whole_columns:
+        bottom = Bound(max(last_row, 1), False)
+    if reference.whole_rows:
+        right = Bound(max(last_column, 1), False)
+    rows = sweep(top, bottom, area.top, region.height, region.rows, MAX_ROW)
+    columns = sweep(left, right, area.left, region.width, region.columns, MAX_COLUMN)
+    return rows, columns
+
+
+def swept_range(reference: Reference, region: Region, workbook: Workbook) -> CellRange | None:
+    """All cells that a reference reads over the whole region; None when it leaves the sheet."""
+    try:
+        rows, columns = sweeps(reference, region, workbook)
+        return CellRange(reference.sheet, rows.start, columns.start, rows.end, columns.end)
+    except ValueError:
+        return None
+    except GrowingRange:
+        area = region.range
+        corners = [
+            (bound.at(origin))
+            for bound in (reference.top, reference.bottom)
+            for origin in (area.top, area.bottom)
+        ]
+        sides = [
+            (bound.at(origin))
+            for bound in (reference.left, reference.right)
+            for origin in (area.left, area.right)
+        ]
+        if min(corners) < 1 or min(sides) < 1:
+            return None
+        return CellRange(reference.sheet, min(corners), min(sides), max(corners), max(sides))
+
+
+def precedents(region: Region, workbook: Workbook) -> list[CellRange]:
+    """Rectangles that a region is known to read before it runs."""
+    found: list[CellRange] = []
+    stack: list[Node] = [region.tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Reference):
+            area = swept_range(node, region, workbook)
+            if area is not None:
+                found.append(area)
+        elif isinstance(node, Call) and node.function in ADDRESS_ONLY:
+            continue
+        elif isinstance(node, Call) and node.function in COMPUTED_TARGET:
+            stack.extend(node.arguments[1:])
+        else:
+            stack.extend(children(node))
+    return found
+
+
+class RectangleIndex:
+    """Rectangles of one sheet, searched by overlap."""
+
+    def __init__(self, areas: list[CellRange]) -> None:
+        corners = [(area.top, area.left, area.bottom, area.right) for area in areas]
+        self.corners = np.array(corners, dtype=np.int64).reshape(-1, 4).T
+
+    def overlapping(self, area: CellRange) -> list[int]:
+        """Indices of the rectangles that share a cell with ``area``."""
+        top, left, bottom, right = self.corners
+        hits = (
+            (top <= area.bottom) & (bottom >= area.top) & (left <= area.right) & (right >= area.left)
+        )
+        return [int(index) for index in np.flatnonzero(hits)]

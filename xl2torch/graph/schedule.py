@@ -1,0 +1,262 @@
+"""The order of evaluation: what is asked for first, then what that needs, with an explicit stack.
+
+A region that needs itself at an offset (a running total) is cut into its rows, and those into
+cells, only as far as the circle demands. What is still circular then is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from torch import fx
+
+from xl2torch.address import CellRange
+from xl2torch.errors import CircularReferenceError
+from xl2torch.functions.array import Array, ExcelError, Unsupported, scalar
+from xl2torch.functions.trace import Trace
+from xl2torch.graph.blocks import Block, placed, read, stored
+from xl2torch.graph.lower import Lowering, spread
+from xl2torch.graph.precedents import GrowingRange, RectangleIndex, precedents
+from xl2torch.graph.regions import Region, find_regions
+from xl2torch.workbook.reader import Workbook
+
+
+class NotReady(Exception):
+    """A rectangle was read before its regions were computed."""
+
+    def __init__(self, units: list[Unit]) -> None:
+        self.units = units
+
+
+@dataclass(eq=False)
+class Unit:
+    """A region, or a part of one, on its way to a block of values.
+
+    ``borrowed`` says why the values are the file's cached ones; ``blocked`` why there are none: an
+    unsupported formula that a parameter reaches (``own``), or one that needs such a formula.
+    """
+
+    area: CellRange
+    region: Region | None
+    block: Block | None = None
+    open: bool = False
+    reads: set[Unit] = field(default_factory=set)
+    borrowed: str | None = None
+    volatile: bool = False
+    blocked: str | None = None
+    own: bool = False
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing left to compute."""
+        return self.block is not None or self.blocked is not None
+
+
+class Evaluation:
+    """Values of a workbook's cells, computed on demand.
+
+    ``given`` are blocks that replace cells: variable cells, as parameters of a trace or as numbers.
+    """
+
+    def __init__(
+        self, workbook: Workbook, given: Iterable[Block] = (), trace: Trace | None = None
+    ) -> None:
+        self.workbook = workbook
+        self.trace = trace
+        self.given = [Unit(block.area, None, block) for block in given]
+        self._units: dict[str, list[Unit]] = {}
+        self._indices: dict[str, RectangleIndex] = {}
+        self.regions: dict[str, list[Region]] = {}
+
+    # ------------------------------------------------------------ units
+
+    def units(self, sheet: str) -> list[Unit]:
+        """All units of a sheet, found when the sheet is first needed."""
+        if sheet not in self._units:
+            given = [unit for unit in self.given if unit.area.sheet == sheet]
+            cut = {(cell.row, cell.column) for unit in given for cell in unit.area.cells()}
+            regions = find_regions(self.workbook, self.workbook.sheet(sheet), cut)
+            self.regions[sheet] = regions
+            self._set(sheet, [Unit(region.range, region) for region in regions] + given)
+        return self._units[sheet]
+
+    def _set(self, sheet: str, units: list[Unit]) -> None:
+        self._units[sheet] = units
+        self._indices[sheet] = RectangleIndex([unit.area for unit in units])
+
+    def overlapping(self, area: CellRange) -> list[Unit]:
+        """Units that share a cell with a rectangle; given cells last, since they go over others."""
+        units = self.units(area.sheet)
+        return [units[index] for index in self._indices[area.sheet].overlapping(area)]
+
+    def _split(self, units: list[Unit]) -> None:
+        for sheet in {unit.area.sheet for unit in units}:
+            fresh: list[Unit] = []
+            for unit in self._units[sheet]:
+                if unit in units and unit.region is not None:
+                    fresh += [Unit(part.range, part) for part in unit.region.split()]
+                else:
+                    fresh.append(unit)
+            self._set(sheet, fresh)
+
+    # ------------------------------------------------------------ evaluation
+
+    def value(self, area: CellRange) -> Array:
+        """Values of a rectangle on the two inner axes.
+
+        Raises CircularReferenceError. Where a cell is blocked, raises Unsupported.
+        """
+        self.compute([area])
+        return self._read(area, None)
+
+    def compute(self, areas: list[CellRange]) -> None:
+        """Compute everything that stands in some rectangles."""
+        while True:
+            wanted = [unit for area in areas for unit in self.overlapping(area) if not unit.done]
+            if not wanted:
+                return
+            self._run(wanted)
+
+    def _run(self, stack: list[Unit]) -> None:
+        """Work off the stack; returns early when units had to be split."""
+        path: list[Unit] = []
+        while stack:
+            unit = stack[-1]
+            if unit.done:
+                stack.pop()
+                if path and path[-1] is unit:
+                    path.pop()
+                continue
+            missing: list[Unit]
+            if unit.open:
+                missing = []
+            else:
+                unit.open = True
+                path.append(unit)
+                assert unit.region is not None
+                missing = [
+                    needed
+                    for area in precedents(unit.region, self.workbook)
+                    for needed in self.overlapping(area)
+                    if not needed.done
+                ]
+            if not missing:
+                try:
+                    self._compute_unit(unit)
+                except NotReady as needed:
+                    missing = needed.units
+                except GrowingRange:
+                    self._split([unit])
+                    _close(path)
+                    return
+            circle = next((needed for needed in missing if needed.open), None)
+            if circle is not None:
+                members = path[path.index(circle) :]
+                divisible = [m for m in members if m.region and m.region.rows * m.region.columns > 1]
+                if not divisible:
+                    raise CircularReferenceError([str(m.area.first) for m in reversed(members)])
+                self._split(divisible)
+                _close(path)
+                return
+            stack.extend(missing)
+
+    def _compute_unit(self, unit: Unit) -> None:
+        region = unit.region
+        assert region is not None
+        if region.volatile:
+            unit.volatile = True
+            if self._reaches_trace(unit):
+                self._block(unit, "it draws random numbers beside a trained value")
+            else:
+                unit.block = Block(unit.area, stored(self.workbook, unit.area))
+            return
+        lowering = Lowering(self.workbook, region, lambda area: self._read(area, unit), self.trace)
+        try:
+            array = lowering.result()
+        except ExcelError as error:
+            size = (region.rows, region.columns, region.height, region.width)
+            array = spread(scalar(error.error), size)
+        except Unsupported as reason:
+            needed = [read_ for read_ in unit.reads if read_.blocked]
+            if needed:
+                unit.blocked = f"it needs {needed[0].area.first}"
+                self._reaches_trace(unit)  # notes the other blocked cells that it reads
+            elif self._reaches_trace(unit):
+                self._block(unit, str(reason))
+            elif region.rows * region.columns > 1 and not _unknown_function(str(reason)):
+                # What fails for the whole region may work cell by cell.
+                raise GrowingRange from None
+            else:
+                unit.borrowed = str(reason)
+                unit.block = Block(unit.area, stored(self.workbook, unit.area))
+            return
+        array = placed(array, region.height, region.width)
+        if isinstance(array.data, fx.Node):
+            array.data.meta.setdefault("cells", region.range)
+            array.data.meta.setdefault("formula", region.formula)
+        unit.block = Block(unit.area, array)
+
+    def _block(self, unit: Unit, reason: str) -> None:
+        unit.blocked, unit.own = reason, True
+
+    def _reaches_trace(self, unit: Unit) -> bool:
+        assert unit.region is not None
+        known = {
+            needed
+            for area in precedents(unit.region, self.workbook)
+            for needed in self.overlapping(area)
+        }
+        unit.reads |= known
+        return any(read_.blocked or (read_.block and read_.block.array.traced) for read_ in unit.reads)
+
+    def _read(self, area: CellRange, reader: Unit | None) -> Array:
+        units = self.overlapping(area)
+        missing = [unit for unit in units if not unit.done]
+        if missing:
+            raise NotReady(missing)
+        if reader is not None:
+            reader.reads.update(units)
+        for unit in units:
+            if unit.blocked:
+                raise Unsupported(f"it needs {unit.area.first}")
+        return read(self.workbook, [unit.block for unit in units if unit.block], area)
+
+    # ------------------------------------------------------------ what came out
+
+    def all_units(self) -> list[Unit]:
+        """Every unit of the sheets that were needed."""
+        return [unit for units in self._units.values() for unit in units]
+
+    def descendants(self, roots: Iterable[Unit]) -> set[Unit]:
+        """Units that read one of the roots, directly or not."""
+        readers: dict[Unit, list[Unit]] = {}
+        for unit in self.all_units():
+            for source in unit.reads:
+                readers.setdefault(source, []).append(unit)
+        return _closure(roots, readers)
+
+    def ancestors(self, roots: Iterable[Unit]) -> set[Unit]:
+        """Units that the roots read, directly or not, the roots included."""
+        links = {unit: list(unit.reads) for unit in self.all_units()}
+        return _closure(roots, links) | set(roots)
+
+
+def _closure(roots: Iterable[Unit], links: Mapping[Unit, list[Unit]]) -> set[Unit]:
+    found: set[Unit] = set()
+    stack = list(roots)
+    while stack:
+        for unit in links.get(stack.pop(), []):
+            if unit not in found:
+                found.add(unit)
+                stack.append(unit)
+    return found
+
+
+def _close(path: list[Unit]) -> None:
+    for unit in path:
+        unit.open = False
+
+
+def _unknown_function(reason: str) -> bool:
+    return "is not supported" in reason

@@ -1,0 +1,289 @@
+"""SheetModel: the cells between variables and objective as a torch.nn.Module."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import fx, nn
+
+from xl2torch.address import CellAddress, CellRange, single_cell
+from xl2torch.errors import ModelError, UnsupportedCell, UnsupportedError
+from xl2torch.functions.array import DTYPE, Array, Unsupported, logical
+from xl2torch.functions.trace import Trace
+from xl2torch.graph.blocks import Block, stored
+from xl2torch.graph.naming import identifier, label, unique
+from xl2torch.graph.passes import simplify
+from xl2torch.graph.schedule import Evaluation
+from xl2torch.problem import Problem, find_problem
+from xl2torch.values import FIRST_ERROR, TEXT, error_of_kind
+from xl2torch.workbook.reader import Workbook
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A range of variable cells: its parameter and its limits, both in the parameter's shape."""
+
+    name: str
+    label: str
+    cells: CellRange
+    start: torch.Tensor
+    lower: torch.Tensor
+    upper: torch.Tensor
+
+    @property
+    def bounded(self) -> bool:
+        """Whether any cell has a limit."""
+        return bool(torch.isfinite(self.lower).any() or torch.isfinite(self.upper).any())
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What a SheetModel was made from."""
+
+    workbook: Workbook
+    problem: Problem
+    variables: tuple[Variable, ...]
+    evaluation: Evaluation
+
+
+class SheetModel(fx.GraphModule):
+    """The objective cell as a module.
+
+    ``model()`` is the objective as a 0-d float64 tensor, its parameters are the variable ranges by
+    label (ranges of one row or column are vectors), ``model.code`` is the readable forward.
+    """
+
+    @property
+    def compiled(self) -> Compiled:
+        """Workbook, problem, variables and evaluation behind the model."""
+        compiled: Compiled = self.meta["compiled"]
+        return compiled
+
+    @property
+    def problem(self) -> Problem:
+        """Objective, variables and sense."""
+        return self.compiled.problem
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """Variable ranges, in the order of the problem."""
+        return self.compiled.variables
+
+    def parameter(self, variable: Variable) -> nn.Parameter:
+        """The parameter of a variable range."""
+        return self.get_parameter(variable.name)
+
+    def cell_values(self) -> dict[CellAddress, float]:
+        """Present value of every variable cell."""
+        values: dict[CellAddress, float] = {}
+        for variable in self.variables:
+            flat = self.parameter(variable).detach().reshape(-1).tolist()
+            values.update(zip(variable.cells.cells(), flat, strict=True))
+        return values
+
+
+def compile(
+    workbook: Workbook,
+    sheet: str | None = None,
+    objective: str | None = None,
+    variables: str | Sequence[str] | None = None,
+    *,
+    sense: str | None = None,
+) -> SheetModel:
+    """Compile the model of a sheet, by default the Solver model stored in it.
+
+    Raises SelectionError, ModelError, UnsupportedError (all cells listed) or
+    CircularReferenceError.
+    """
+    return compile_problem(workbook, find_problem(workbook, sheet, objective, variables, sense))
+
+
+def compile_problem(workbook: Workbook, problem: Problem) -> SheetModel:
+    """Compile a problem that is already chosen."""
+    trace = Trace()
+    taken = {"self", "forward", "training", "torch", "code", "graph", "meta"}
+    found: list[Variable] = []
+    given: list[Block] = []
+    for area in problem.variables:
+        _refuse_spilled(workbook, area)
+        start = _start_values(workbook, area)
+        text = label(workbook, area)
+        name = unique(_free_name(identifier(text, area)), taken)
+        tensor = start.reshape([size for size in (area.rows, area.columns) if size > 1])
+        lower, upper = _limits(problem, area)
+        found.append(
+            Variable(name, text, area, tensor, lower.reshape(tensor.shape), upper.reshape(tensor.shape))
+        )
+        axes = tuple(axis for axis, size in ((2, area.rows), (3, area.columns)) if size > 1)
+        node = trace.parameter(name, tensor)
+        node.meta["cells"] = area
+        given.append(Block(area, Array(node, axes, (1, 1, area.rows, area.columns))))
+    evaluation = Evaluation(workbook, given, trace)
+    result = cell_node(evaluation, problem.objective)
+    if result is None:
+        names = ", ".join(str(area) for area in problem.variables)
+        raise ModelError(
+            f"the objective {problem.objective} does not depend on the variable cells {names}"
+        )
+    trace.output(result)
+    graph = simplify(trace)
+    _name_nodes(workbook, graph, taken)
+    compiled = Compiled(workbook, problem, tuple(found), evaluation)
+    return build_module(graph, trace.tensors, compiled)
+
+
+def build_module(
+    graph: fx.Graph, tensors: Mapping[str, torch.Tensor], compiled: Compiled
+) -> SheetModel:
+    """A SheetModel from a graph and the tensors that its get_attr nodes name."""
+    root = nn.Module()
+    parameters = {variable.name for variable in compiled.variables}
+    for variable in compiled.variables:
+        root.register_parameter(variable.name, nn.Parameter(variable.start.clone()))
+    for node in graph.nodes:
+        if node.op != "get_attr" or node.target in parameters:
+            continue
+        buffer = tensors[node.target]
+        if not hasattr(root, node.name):
+            root.register_buffer(node.name, buffer, persistent=False)
+        node.target = node.name
+    unused = [name for name in parameters if not _reads(graph, name)]
+    module = SheetModel(root, graph, "SheetModel")
+    for name in unused:  # GraphModule copies only what the graph reads
+        module.register_parameter(name, root.get_parameter(name))
+    module.meta["compiled"] = compiled
+    return module
+
+
+def _reads(graph: fx.Graph, name: str) -> bool:
+    return any(node.op == "get_attr" and node.target == name for node in graph.nodes)
+
+
+def cell_node(evaluation: Evaluation, cell: CellAddress) -> fx.Node | None:
+    """Node of one cell; None when it is constant.
+
+    Raises UnsupportedError with every cell that stands in the way, ModelError when the cell is a
+    text or an error.
+    """
+    area = single_cell(cell)
+    try:
+        array = evaluation.value(area)
+    except Unsupported:
+        targets = evaluation.overlapping(area)
+        blocked = [unit for unit in evaluation.ancestors(targets) if unit.own and unit.blocked]
+        raise UnsupportedError(
+            [
+                UnsupportedCell(
+                    _place(unit.area), unit.region.formula if unit.region else "", unit.blocked or ""
+                )
+                for unit in sorted(blocked, key=lambda unit: unit.area)
+            ]
+        ) from None
+    kind = int(array.full_kinds.flat[0])
+    if kind >= FIRST_ERROR:
+        culprit = first_error(evaluation, area)
+        raise ModelError(
+            f"the cell {cell} is the error {error_of_kind(kind)}; it begins in {culprit}"
+        )
+    if kind == TEXT:
+        raise ModelError(f"the cell {cell} is a text, not a number")
+    if not isinstance(array.data, fx.Node):
+        return None
+    node = array.data
+    value = node.meta["value"]
+    if value.dtype == torch.bool:
+        graph = node.graph
+        cast = graph.call_function(torch.Tensor.to, (node, DTYPE))
+        cast.meta["value"] = value.to(DTYPE)
+        return cast
+    return node
+
+
+def first_error(evaluation: Evaluation, area: CellRange) -> str:
+    """The cell, with its formula, in which an error value arises."""
+    ancestors = evaluation.ancestors(evaluation.overlapping(area))
+    for unit in ancestors:
+        if unit.block is None or unit.region is None:
+            continue
+        bad = unit.block.array.full_kinds >= FIRST_ERROR
+        if not bad.any():
+            continue
+        inherits = any(
+            source.block is not None and (source.block.array.full_kinds >= FIRST_ERROR).any()
+            for source in unit.reads
+            if source is not unit
+        )
+        if not inherits:
+            row, column = (int(index) for index in np.argwhere(bad[0, 0])[0])
+            place = CellAddress(unit.area.sheet, unit.area.top + row, unit.area.left + column)
+            return f"{place}: ={unit.region.formula}"
+    return str(area)
+
+
+def _place(area: CellRange) -> str:
+    return str(area.first) if area.size == 1 else str(area)
+
+
+def _free_name(name: str) -> str:
+    """A name that torch.nn.Module does not use itself."""
+    return name + "_" if hasattr(nn.Module, name) or hasattr(SheetModel, name) else name
+
+
+def _refuse_spilled(workbook: Workbook, area: CellRange) -> None:
+    for formula in workbook.sheet(area.sheet).formulas:
+        if formula.array is None:
+            continue
+        spill = CellRange(area.sheet, *formula.array)
+        if spill.size > 1 and area.intersection(spill) and not area.contains(spill):
+            raise ModelError(
+                f"the variable cells {area} cover a part of the array formula in {spill}: "
+                "take all of it, or none"
+            )
+
+
+def _start_values(workbook: Workbook, area: CellRange) -> torch.Tensor:
+    array = stored(workbook, area)
+    kinds = array.full_kinds[0, 0]
+    wrong = (kinds >= FIRST_ERROR) | (kinds == TEXT)
+    if wrong.any():
+        row, column = (int(index) for index in np.argwhere(wrong)[0])
+        cell = CellAddress(area.sheet, area.top + row, area.left + column)
+        value = workbook.sheet(area.sheet).cells.value(cell.row, cell.column)
+        raise ModelError(f"the variable cell {cell} holds {str(value)!r}, not a number")
+    numbers = np.array(logical(array)[0, 0])
+    return torch.from_numpy(numbers)
+
+
+def _limits(problem: Problem, area: CellRange) -> tuple[torch.Tensor, torch.Tensor]:
+    lower = np.full((area.rows, area.columns), -math.inf)
+    upper = np.full((area.rows, area.columns), math.inf)
+    for bound in problem.bounds:
+        common = bound.cells.intersection(area)
+        if common is None:
+            continue
+        place = np.s_[
+            common.top - area.top : common.bottom - area.top + 1,
+            common.left - area.left : common.right - area.left + 1,
+        ]
+        lower[place] = np.maximum(lower[place], bound.lower)
+        upper[place] = np.minimum(upper[place], bound.upper)
+    if problem.non_negative:
+        # Solver's rule: variables without an explicit lower bound are kept at 0 or above.
+        lower = np.where(np.isinf(lower), 0.0, lower)
+    if (lower > upper).any():
+        raise ModelError(f"the bounds of {area} allow no value: lower above upper")
+    return torch.from_numpy(lower), torch.from_numpy(upper)
+
+
+def _name_nodes(workbook: Workbook, graph: fx.Graph, taken: set[str]) -> None:
+    """Give every node that is a region, or a constant read from cells, its name on the sheet."""
+    for node in graph.nodes:
+        area = node.meta.get("cells")
+        if area is None or node.op == "output" or node.name in taken:
+            continue
+        name = _free_name(identifier(label(workbook, area), area))
+        node._rename(unique(name, taken))

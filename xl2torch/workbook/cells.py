@@ -1,0 +1,105 @@
+"""The cells of a sheet as sorted arrays: what a rectangle holds is one binary search away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xl2torch.address import MAX_COLUMN
+from xl2torch.values import BLANK, LOGICAL, NUMBER, TEXT, CellValue, error_of_kind, kind_of
+
+Floats = NDArray[np.float64]
+Kinds = NDArray[np.uint8]
+Texts = NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class CellBlock:
+    """Values of a rectangle: numbers, kinds and texts, each of shape (rows, columns)."""
+
+    numbers: Floats
+    kinds: Kinds
+    texts: Texts
+
+
+@dataclass(frozen=True)
+class SparseCells:
+    """Non-blank cells, sorted by row, then column. Never allocates a sheet's whole dimension."""
+
+    keys: NDArray[np.int64]
+    numbers: Floats
+    kinds: Kinds
+    texts: Texts
+
+    @staticmethod
+    def of(rows: Sequence[int], columns: Sequence[int], values: Sequence[CellValue]) -> SparseCells:
+        """From parallel lists in any order; of a cell that comes twice the last value counts."""
+        count = len(values)
+        keys = np.asarray(rows, dtype=np.int64) * (MAX_COLUMN + 1) + np.asarray(
+            columns, dtype=np.int64
+        )
+        kinds = np.fromiter((kind_of(value) for value in values), dtype=np.uint8, count=count)
+        numbers = np.zeros(count)
+        texts = np.full(count, "", dtype=object)
+        for index, value in enumerate(values):
+            if isinstance(value, float | bool):
+                numbers[index] = value
+            elif isinstance(value, str):
+                texts[index] = value
+        numbers[kinds > TEXT] = np.nan
+        if not np.all(keys[1:] > keys[:-1]):
+            order = np.argsort(keys, kind="stable")
+            last = np.append(np.diff(keys[order]) != 0, True)
+            order = order[last]
+            keys, numbers, kinds, texts = keys[order], numbers[order], kinds[order], texts[order]
+        return SparseCells(keys, numbers, kinds, texts)
+
+    def block(self, top: int, left: int, bottom: int, right: int) -> CellBlock:
+        """Values of a rectangle; blank cells have number 0 and text ''."""
+        rows = np.arange(top, bottom + 1, dtype=np.int64)[:, None] * (MAX_COLUMN + 1)
+        wanted = rows + np.arange(left, right + 1, dtype=np.int64)
+        if not len(self.keys):
+            return blank_block(*wanted.shape)
+        index = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
+        found = self.keys[index] == wanted
+        return CellBlock(
+            np.where(found, self.numbers[index], 0.0),
+            np.where(found, self.kinds[index], BLANK).astype(np.uint8),
+            np.where(found, self.texts[index], ""),
+        )
+
+    def value(self, row: int, column: int) -> CellValue:
+        """Value of one cell."""
+        block = self.block(row, column, row, column)
+        return cell_value(block.numbers[0, 0], block.kinds[0, 0], block.texts[0, 0])
+
+    def extent(self) -> tuple[int, int]:
+        """Last used row and column (0, 0 when empty)."""
+        if not len(self.keys):
+            return 0, 0
+        return int(self.keys[-1] // (MAX_COLUMN + 1)), int((self.keys % (MAX_COLUMN + 1)).max())
+
+
+def blank_block(rows: int, columns: int) -> CellBlock:
+    """A rectangle of blank cells."""
+    return CellBlock(
+        np.zeros((rows, columns)),
+        np.full((rows, columns), BLANK, dtype=np.uint8),
+        np.full((rows, columns), "", dtype=object),
+    )
+
+
+def cell_value(number: float, kind: int, text: str) -> CellValue:
+    """One cell's value from its number, kind and text."""
+    if kind == NUMBER:
+        return float(number)
+    if kind == BLANK:
+        return None
+    if kind == LOGICAL:
+        return bool(number)
+    if kind == TEXT:
+        return text
+    return error_of_kind(int(kind))

@@ -1,0 +1,387 @@
+"""From a workbook file to plain data: cells, formulas, cached values, tables and names.
+
+One pass over each sheet's XML. openpyxl is not used here: its full mode refuses some real
+workbooks, its read-only mode knows neither tables nor spill ranges.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from xl2torch.address import CellRange, column_number, parse_a1
+from xl2torch.errors import SelectionError, WorkbookError
+from xl2torch.values import ERRORS, VALUE, CellValue
+from xl2torch.workbook.cells import SparseCells
+from xl2torch.workbook.package import Package, local, parse_xml, read_package
+
+Rectangle = tuple[int, int, int, int]
+"""top, left, bottom, right."""
+
+
+class FormulaCell(NamedTuple):
+    """A formula as the file stores it.
+
+    ``text`` is written for the cell (base_row, base_column), which for a shared formula is the
+    group's first cell. ``array`` is the range of an array formula, else None.
+    """
+
+    row: int
+    column: int
+    text: str
+    base_row: int
+    base_column: int
+    array: Rectangle | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table (list object): its whole range and its column names."""
+
+    name: str
+    range: CellRange
+    columns: tuple[str, ...]
+    header_rows: int
+    totals_rows: int
+
+
+@dataclass(frozen=True)
+class DefinedName:
+    """A defined name; ``sheet`` is None for workbook scope."""
+
+    name: str
+    text: str
+    sheet: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """One worksheet."""
+
+    name: str
+    part: str
+    cells: SparseCells
+    formulas: tuple[FormulaCell, ...]
+    tables: tuple[Table, ...]
+    protected: bool
+
+    @cached_property
+    def extent(self) -> tuple[int, int]:
+        """Last row and column that hold anything; blank and merely formatted cells do not count."""
+        row, column = self.cells.extent()
+        for formula in self.formulas:
+            row, column = max(row, formula.row), max(column, formula.column)
+            if formula.array:
+                row, column = max(row, formula.array[2]), max(column, formula.array[3])
+        return row, column
+
+    @cached_property
+    def formula_at(self) -> Mapping[tuple[int, int], FormulaCell]:
+        """Formulas by (row, column)."""
+        return {(formula.row, formula.column): formula for formula in self.formulas}
+
+
+@dataclass(frozen=True, eq=False)
+class Workbook:
+    """What a workbook file holds, in the file's order of sheets (chart sheets left out)."""
+
+    package: Package
+    sheets: tuple[Sheet, ...]
+    sheet_order: tuple[str, ...]
+    names: tuple[DefinedName, ...]
+    iterates: bool
+
+    @property
+    def path(self) -> Path:
+        """The file that was read."""
+        return self.package.path
+
+    def sheet(self, name: str) -> Sheet:
+        """Sheet by name, case ignored as Excel does. Raises SelectionError."""
+        found = self.find_sheet(name)
+        if found is None:
+            sheets = ", ".join(sheet.name for sheet in self.sheets)
+            raise SelectionError(
+                f"{self.path.name} has no worksheet named {name!r}. It has: {sheets}"
+            )
+        return found
+
+    def find_sheet(self, name: str) -> Sheet | None:
+        """Sheet by name, or None."""
+        return self._by_name.get(name.lower())
+
+    def table(self, name: str) -> Table | None:
+        """Table by name, case ignored."""
+        return self._tables.get(name.lower())
+
+    def defined_name(self, name: str, sheet: str) -> DefinedName | None:
+        """Defined name as seen from a sheet: sheet scope is nearer than workbook scope."""
+        key = name.lower()
+        return self._names.get((key, sheet.lower())) or self._names.get((key, None))
+
+    @cached_property
+    def _by_name(self) -> dict[str, Sheet]:
+        return {sheet.name.lower(): sheet for sheet in self.sheets}
+
+    @cached_property
+    def _tables(self) -> dict[str, Table]:
+        return {table.name.lower(): table for sheet in self.sheets for table in sheet.tables}
+
+    @cached_property
+    def _names(self) -> dict[tuple[str, str | None], DefinedName]:
+        return {
+            (name.name.lower(), name.sheet.lower() if name.sheet else None): name
+            for name in self.names
+        }
+
+
+def load(path: str | Path) -> Workbook:
+    """Read an .xlsx or .xlsm workbook. Raises WorkbookError."""
+    package = read_package(Path(path))
+    main = package.related("", "officeDocument")
+    if main is None:
+        raise WorkbookError(f"{package.path.name} is a zip file, but not an Excel workbook")
+    entries, names, iterates = _read_workbook_part(package, main)
+    strings_part = package.related(main, "sharedStrings")
+    strings = _read_shared_strings(package, strings_part) if strings_part else []
+    targets = {relation.id: relation for relation in package.relationships(main)}
+    sheets = []
+    for name, relation_id in entries:
+        relation = targets.get(relation_id)
+        if relation is None:
+            raise WorkbookError(f"{package.path.name} is damaged: sheet {name!r} has no part")
+        if relation.type.endswith("/worksheet"):
+            sheets.append(_read_sheet(package, name, relation.target, strings))
+    if not sheets:
+        raise WorkbookError(f"{package.path.name} holds no worksheet")
+    order = tuple(name for name, _ in entries)
+    scoped = tuple(
+        DefinedName(name, text, order[scope] if scope is not None else None)
+        for name, text, scope in names
+        if scope is None or scope < len(order)
+    )
+    return Workbook(package, tuple(sheets), order, scoped, iterates)
+
+
+def _read_workbook_part(
+    package: Package, part: str
+) -> tuple[list[tuple[str, str]], list[tuple[str, str, int | None]], bool]:
+    sheets: list[tuple[str, str]] = []
+    names: list[tuple[str, str, int | None]] = []
+    current: dict[str, str] = {}
+    texts: list[str] = []
+    iterates = False
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal iterates
+        kind = local(tag)
+        if kind == "sheet":
+            relation = next(value for key, value in attributes.items() if key.endswith(" id"))
+            sheets.append((attributes["name"], relation))
+        elif kind == "definedName":
+            current.update(attributes)
+            texts.clear()
+        elif kind == "calcPr":
+            iterates = attributes.get("iterate") in ("1", "true")
+
+    def end(tag: str) -> None:
+        if local(tag) == "definedName":
+            scope = current.get("localSheetId")
+            names.append((current["name"], "".join(texts), int(scope) if scope else None))
+            current.clear()
+
+    parse_xml(
+        package.part(part), start=start, end=end, text=texts.append,
+        where=f"{package.path.name}: {part}",
+    )  # fmt: skip
+    return sheets, names, iterates
+
+
+def _read_shared_strings(package: Package, part: str) -> list[str]:
+    strings: list[str] = []
+    pieces: list[str] = []
+    open_tags: list[str] = []
+
+    def start(tag: str, _: dict[str, str]) -> None:
+        open_tags.append(local(tag))
+
+    def end(tag: str) -> None:
+        open_tags.pop()
+        if local(tag) == "si":
+            strings.append(unescape("".join(pieces)))
+            pieces.clear()
+
+    def text(data: str) -> None:
+        if open_tags[-1] == "t" and "rPh" not in open_tags:
+            pieces.append(data)
+
+    parse_xml(
+        package.part(part), start=start, end=end, text=text, where=f"{package.path.name}: {part}"
+    )
+    return strings
+
+
+_ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
+
+
+def unescape(text: str) -> str:
+    """Undo OOXML's ``_x000D_`` escapes (ECMA-376 part 1, 22.9.2.19)."""
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text) if "_x" in text else text
+
+
+def _read_sheet(package: Package, name: str, part: str, strings: list[str]) -> Sheet:
+    rows: list[int] = []
+    columns: list[int] = []
+    values: list[CellValue] = []
+    formulas: list[FormulaCell] = []
+    shared: dict[str, tuple[str, int, int]] = {}
+    where = f"{package.path.name}: sheet {name!r}"
+    columns_of: dict[str, int] = {}
+
+    row = column = 0
+    cell_type = ""
+    formula: dict[str, str] | None = None
+    formula_text = value_text = ""
+    pieces: list[str] = []
+    collecting = protected = False
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal row, column, cell_type, formula, collecting, formula_text, value_text, protected
+        kind = tag.rpartition(" ")[2]
+        if kind == "c":
+            reference = attributes.get("r")
+            if reference:
+                letters = reference.rstrip("0123456789")
+                column = columns_of.get(letters) or columns_of.setdefault(
+                    letters, column_number(letters)
+                )
+            else:
+                column += 1
+            cell_type = attributes.get("t", "n")
+            formula = None
+            formula_text = value_text = ""
+        elif kind == "v" or kind == "t":
+            collecting = True
+        elif kind == "f":
+            formula = attributes
+            collecting = True
+        elif kind == "row":
+            row = int(attributes.get("r", row + 1))
+            column = 0
+        elif kind == "rPh":
+            cell_type = "phonetic"
+        elif kind == "sheetProtection":
+            protected = attributes.get("sheet") in ("1", "true")
+
+    def end(tag: str) -> None:
+        nonlocal collecting, formula_text, value_text
+        if collecting:
+            kind = tag.rpartition(" ")[2]
+            if kind == "v":
+                value_text = "".join(pieces)
+            elif kind == "f":
+                formula_text = "".join(pieces)
+            elif kind == "t" and cell_type == "inlineStr":
+                value_text += "".join(pieces)
+            pieces.clear()
+            collecting = False
+        elif tag.endswith(" c"):
+            finish_cell()
+
+    def text(data: str) -> None:
+        if collecting:
+            pieces.append(data)
+
+    def finish_cell() -> None:
+        if formula is not None:
+            note_formula(formula)
+        if cell_type == "n":
+            if value_text:
+                rows.append(row)
+                columns.append(column)
+                values.append(float(value_text))
+            return
+        value = _typed_value(cell_type, value_text, strings)
+        if value is not None:
+            rows.append(row)
+            columns.append(column)
+            values.append(value)
+
+    def note_formula(attributes: dict[str, str]) -> None:
+        kind = attributes.get("t", "normal")
+        if kind == "array":
+            area = parse_a1(attributes.get("ref", ""), name)
+            if area is None:
+                raise WorkbookError(f"{where} is damaged: an array formula has no range")
+            array = (area.top, area.left, area.bottom, area.right)
+            formulas.append(FormulaCell(row, column, formula_text, row, column, array))
+        elif kind == "shared" and not formula_text:
+            group = shared.get(attributes.get("si", ""))
+            if group is None:
+                raise WorkbookError(f"{where} is damaged: a shared formula has no first cell")
+            formulas.append(FormulaCell(row, column, *group, None))
+        elif kind != "dataTable" and formula_text:
+            if kind == "shared":
+                shared[attributes.get("si", "")] = (formula_text, row, column)
+            formulas.append(FormulaCell(row, column, formula_text, row, column, None))
+
+    try:
+        parse_xml(package.part(part), start=start, end=end, text=text, where=where)
+    except (ValueError, IndexError, KeyError) as error:
+        raise WorkbookError(f"{where} is damaged: {error}") from None
+    tables = tuple(
+        _read_table(package, name, relation.target)
+        for relation in package.relationships(part)
+        if relation.type.endswith("/table")
+    )
+    return Sheet(
+        name, part, SparseCells.of(rows, columns, values), tuple(formulas), tables, protected
+    )
+
+
+def _typed_value(cell_type: str, text: str, strings: list[str]) -> CellValue:
+    if cell_type == "inlineStr":
+        return unescape(text)
+    if cell_type == "str":
+        return unescape(text)
+    if not text:
+        return None
+    if cell_type == "s":
+        return strings[int(text)]
+    if cell_type == "b":
+        return text in ("1", "true")
+    if cell_type == "e":
+        return ERRORS.get(text, VALUE)
+    if cell_type == "d":
+        moment = datetime.fromisoformat(text.replace("Z", ""))
+        return (moment - datetime(1899, 12, 30)).total_seconds() / 86400
+    return None
+
+
+def _read_table(package: Package, sheet: str, part: str) -> Table:
+    head: dict[str, str] = {}
+    columns: list[str] = []
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        kind = local(tag)
+        if kind == "table":
+            head.update(attributes)
+        elif kind == "tableColumn":
+            columns.append(unescape(attributes["name"]))
+
+    parse_xml(package.part(part), start=start, where=f"{package.path.name}: {part}")
+    area = parse_a1(head.get("ref", ""), sheet)
+    if area is None:
+        raise WorkbookError(f"{package.path.name} is damaged: {part} has no range")
+    return Table(
+        head.get("displayName") or head["name"],
+        area,
+        tuple(columns),
+        int(head.get("headerRowCount", "1")),
+        int(head.get("totalsRowCount", "0")),
+    )

@@ -1,0 +1,69 @@
+"""Ranges as people name them: ``B5:E7``, ``'My sheet'!$B$5``, ``lr``, several by comma."""
+
+from __future__ import annotations
+
+import re
+
+from xl2torch.address import CellAddress, CellRange, parse_a1
+from xl2torch.errors import SelectionError
+from xl2torch.workbook.reader import Workbook
+
+_PIECE = re.compile(r"\s*(?:(?P<sheet>'(?:[^']|'')*'|[^'!,;]+)!)?(?P<area>[^!,;]+?)\s*(?:[,;]|$)")
+_TABLE_COLUMN = re.compile(r"(?P<table>[^\[\]]+)\[(?P<column>[^\[\]]*)\]")
+
+
+def parse_ranges(workbook: Workbook, text: str, sheet: str) -> list[CellRange]:
+    """Ranges of a comma-separated list; an address without a sheet is on ``sheet``.
+
+    Raises SelectionError when a piece is neither an address nor a defined name of a range.
+    """
+    text = text.strip().removeprefix("=")
+    if text.startswith("(") and text.endswith(")"):
+        text = text[1:-1]
+    ranges: list[CellRange] = []
+    position = 0
+    while position < len(text):
+        match = _PIECE.match(text, position)
+        if match is None:
+            raise SelectionError(f"{text!r} is not a cell, a range or a defined name")
+        ranges += _piece(workbook, match["sheet"], match["area"], sheet)
+        position = match.end()
+    if not ranges:
+        raise SelectionError("an empty range was given")
+    return ranges
+
+
+def parse_cell(workbook: Workbook, text: str, sheet: str) -> CellAddress:
+    """One cell. Raises SelectionError when the text names none, or several."""
+    ranges = parse_ranges(workbook, text, sheet)
+    if len(ranges) != 1 or ranges[0].size != 1:
+        raise SelectionError(f"{text!r} is not a single cell")
+    return ranges[0].first
+
+
+def _piece(workbook: Workbook, prefix: str | None, area: str, sheet: str) -> list[CellRange]:
+    if prefix:
+        plain = prefix[1:-1].replace("''", "'") if prefix.startswith("'") else prefix
+        sheet = workbook.sheet(plain.strip()).name
+    found = parse_a1(area, sheet)
+    if found is not None:
+        return [found]
+    name = workbook.defined_name(area, sheet)
+    if name is not None:
+        if name.text.strip().removeprefix("=").lower() == area.lower():
+            raise SelectionError(f"the name {area} refers to itself")
+        return parse_ranges(workbook, name.text, name.sheet or sheet)
+    column = _TABLE_COLUMN.fullmatch(area)
+    table = workbook.table(column["table"] if column else area)
+    if table is not None:
+        top, bottom = table.range.top + table.header_rows, table.range.bottom - table.totals_rows
+        left, right = table.range.left, table.range.right
+        if column:
+            names = [name.lower() for name in table.columns]
+            if column["column"].lower() not in names:
+                raise SelectionError(f"table {table.name} has no column {column['column']!r}")
+            left = right = left + names.index(column["column"].lower())
+        return [CellRange(table.range.sheet, top, left, bottom, right)]
+    raise SelectionError(
+        f"{area!r} is not a cell, a range or a defined name of {workbook.path.name}"
+    )

@@ -1,0 +1,100 @@
+"""The Solver model stored in a sheet's hidden ``solver_*`` names.
+
+Codes and defaults: those that Excel 2010 and later write; an absent name means its default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from xl2torch.address import CellRange
+from xl2torch.errors import ModelError, SelectionError
+from xl2torch.workbook.selection import parse_ranges
+from xl2torch.workbook.reader import Workbook
+
+Sense = Literal["min", "max", "value"]
+_SENSES: dict[str, Sense] = {"1": "max", "2": "min", "3": "value"}
+RELATIONS = {"1": "<=", "2": "=", "3": ">=", "4": "int", "5": "bin", "6": "dif"}
+
+
+@dataclass(frozen=True)
+class StoredConstraint:
+    """One constraint as stored: texts of both sides and the relation."""
+
+    left: str
+    relation: str
+    right: str
+
+
+@dataclass(frozen=True)
+class SolverModel:
+    """Objective cell, variable cells and options of one sheet's Solver model."""
+
+    sheet: str
+    objective: str
+    variables: str
+    sense: Sense
+    target: float
+    non_negative: bool
+    constraints: tuple[StoredConstraint, ...]
+    options: Mapping[str, str]
+
+
+def solver_models(workbook: Workbook) -> list[SolverModel]:
+    """All stored models that name an objective or variable cells, in sheet order."""
+    by_sheet: dict[str, dict[str, str]] = {}
+    for name in workbook.names:
+        if name.sheet and name.name.lower().startswith("solver_"):
+            by_sheet.setdefault(name.sheet, {})[name.name.lower()[7:]] = name.text
+    return [
+        _model(sheet, by_sheet[sheet])
+        for sheet in workbook.sheet_order
+        if sheet in by_sheet and ("opt" in by_sheet[sheet] or "adj" in by_sheet[sheet])
+    ]
+
+
+def _model(sheet: str, names: dict[str, str]) -> SolverModel:
+    count = int(_number(names.get("num", "0"), sheet, "num"))
+    constraints = tuple(
+        StoredConstraint(
+            names[f"lhs{index}"],
+            RELATIONS.get(names.get(f"rel{index}", ""), "?"),
+            names.get(f"rhs{index}", ""),
+        )
+        for index in range(1, count + 1)
+        if f"lhs{index}" in names
+    )
+    return SolverModel(
+        sheet,
+        names.get("opt", ""),
+        names.get("adj", ""),
+        _SENSES.get(names.get("typ", "1"), "max"),
+        _number(names.get("val", "0"), sheet, "val"),
+        names.get("neg", "1") == "1",
+        constraints,
+        names,
+    )
+
+
+def _number(text: str, sheet: str, name: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ModelError(
+            f"the Solver model of sheet {sheet!r} is damaged: solver_{name} is {text!r}, not a number"
+        ) from None
+
+
+def stored_ranges(workbook: Workbook, model: SolverModel, text: str, what: str) -> list[CellRange]:
+    """Ranges of a stored reference text. Raises ModelError when it is lost (#REF!)."""
+    if not text or "#REF!" in text:
+        raise ModelError(
+            f"the Solver model of sheet {model.sheet!r} has lost its {what} ({text or 'not set'}): "
+            f"give it with --{'objective' if what.startswith('obj') else 'variables'}"
+        )
+    try:
+        return parse_ranges(workbook, text, model.sheet)
+    except SelectionError as error:
+        raise ModelError(f"the Solver model of sheet {model.sheet!r}: {what}: {error}") from None
