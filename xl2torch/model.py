@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -161,6 +161,48 @@ def build_module(
 
 def _reads(graph: fx.Graph, name: str) -> bool:
     return any(node.op == "get_attr" and node.target == name for node in graph.nodes)
+
+
+def watch(model: SheetModel, cells: Sequence[CellAddress]) -> Callable[[], tuple[float, ...]]:
+    """A function that gives some cells at the model's present parameters.
+
+    A cell that cannot be compiled, or holds no number, gives NaN.
+    """
+    compiled = model.compiled
+    trace = Trace()
+    given = []
+    for variable, block in zip(compiled.variables, compiled.evaluation.given, strict=True):
+        assert block.block is not None
+        array = block.block.array
+        node = trace.parameter(variable.name, variable.start)
+        given.append(Block(variable.cells, Array(node, array.axes, array.shape)))
+    evaluation = Evaluation(compiled.workbook, given, trace)
+    outputs: list[fx.Node | float] = []
+    for cell in cells:
+        outputs.append(_watched_node(evaluation, cell))
+    if not any(isinstance(output, fx.Node) for output in outputs):
+        numbers = tuple(float(output) for output in outputs)  # type: ignore[arg-type]
+        return lambda: numbers
+    trace.output(tuple(outputs))
+    module = build_module(simplify(trace), trace.tensors, compiled)
+    for variable in compiled.variables:
+        module.register_parameter(variable.name, model.parameter(variable))
+
+    @torch.no_grad()
+    def values() -> tuple[float, ...]:
+        return tuple(float(value) for value in module())
+
+    return values
+
+
+def _watched_node(evaluation: Evaluation, cell: CellAddress) -> fx.Node | float:
+    try:
+        node = cell_node(evaluation, cell)
+    except ModelError:
+        return math.nan
+    if node is not None:
+        return node
+    return float(evaluation.value(single_cell(cell)).numpy().flat[0])
 
 
 def cell_node(evaluation: Evaluation, cell: CellAddress) -> fx.Node | None:

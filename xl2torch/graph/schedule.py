@@ -29,6 +29,13 @@ class NotReady(Exception):
         self.units = units
 
 
+class Circle(Exception):
+    """Cells that need each other."""
+
+    def __init__(self, units: list[Unit]) -> None:
+        self.units = units
+
+
 @dataclass(eq=False)
 class Unit:
     """A region, or a part of one, on its way to a block of values.
@@ -111,12 +118,27 @@ class Evaluation:
         return self._read(area, None)
 
     def compute(self, areas: list[CellRange]) -> None:
-        """Compute everything that stands in some rectangles."""
-        while True:
-            wanted = [unit for area in areas for unit in self.overlapping(area) if not unit.done]
-            if not wanted:
-                return
-            self._run(wanted)
+        """Compute everything that stands in some rectangles. Raises CircularReferenceError."""
+        try:
+            while wanted := self._unfinished(areas):
+                self._run(wanted)
+        except Circle as circle:
+            raise CircularReferenceError([str(unit.area.first) for unit in circle.units]) from None
+
+    def compute_all(self) -> None:
+        """Compute every formula of the workbook; cells in a circle keep their cached values."""
+        areas = [unit.area for sheet in self.workbook.sheets for unit in self.units(sheet.name)]
+        while wanted := self._unfinished(areas):
+            try:
+                self._run(wanted)
+            except Circle as circle:
+                for unit in circle.units:
+                    unit.borrowed = "it is part of a circular reference"
+                    unit.block = Block(unit.area, stored(self.workbook, unit.area))
+                _close(circle.units)
+
+    def _unfinished(self, areas: list[CellRange]) -> list[Unit]:
+        return [unit for area in areas for unit in self.overlapping(area) if not unit.done]
 
     def _run(self, stack: list[Unit]) -> None:
         """Work off the stack; returns early when units had to be split."""
@@ -155,7 +177,8 @@ class Evaluation:
                 members = path[path.index(circle) :]
                 divisible = [m for m in members if m.region and m.region.rows * m.region.columns > 1]
                 if not divisible:
-                    raise CircularReferenceError([str(m.area.first) for m in reversed(members)])
+                    _close(path)
+                    raise Circle(list(reversed(members)))
                 self._split(divisible)
                 _close(path)
                 return

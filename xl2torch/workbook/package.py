@@ -10,7 +10,7 @@ import os
 import posixpath
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -185,8 +185,10 @@ def _unpack(path: Path, archive: zipfile.ZipFile) -> Package:
     return Package(path, parts, infos)
 
 
-def save_package(package: Package, changed: Mapping[str, bytes], target: Path) -> None:
-    """Write the package with some parts replaced or added, atomically.
+def save_package(
+    package: Package, changed: Mapping[str, bytes], removed: Collection[str], target: Path
+) -> None:
+    """Write the package with some parts replaced, added or left out, atomically.
 
     The file appears under its name only when it is complete. Raises OutputError.
     """
@@ -198,6 +200,8 @@ def save_package(package: Package, changed: Mapping[str, bytes], target: Path) -
     try:
         with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
             for info in package.infos:
+                if info.filename in removed:
+                    continue
                 if info.is_dir():
                     archive.writestr(_like(info), b"")
                 else:

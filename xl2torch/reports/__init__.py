@@ -1,0 +1,1 @@
+"""Writing a result back into the user's workbook."""

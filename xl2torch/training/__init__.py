@@ -1,0 +1,1 @@
+"""Training a SheetModel with a torch optimizer in the Solver's role."""

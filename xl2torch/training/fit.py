@@ -1,0 +1,240 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from xl2torch.address import CellAddress
+from xl2torch.errors import ModelError, TrainingError
+from xl2torch.model import SheetModel, watch
+from xl2torch.training.initialization import initialize
+from xl2torch.training.optimizers import LEARNING_RATES, Bounded, make_stepper
+from xl2torch.training.stopping import Stop, converged
+
+if TYPE_CHECKING:
+    import pandas
+
+EPOCHS = {"lbfgs": 2000, "sgd": 1000, "momentum": 1000, "adam": 1000}
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One line of the history."""
+
+    iteration: int
+    objective: float
+    gradient_norm: float
+    learning_rate: float
+    seconds: float
+    watched: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run was made: enough to repeat it."""
+
+    optimizer: str
+    learning_rate: float
+    epochs: int
+    seed: int | None
+    init: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """Outcome of a run. The model holds ``weights``, the best point that was met."""
+
+    model: SheetModel
+    settings: Settings
+    start: float
+    final: float
+    stop: Stop
+    iterations: tuple[Iteration, ...]
+    watched: tuple[CellAddress, ...]
+    weights: Mapping[str, torch.Tensor]
+    seconds: float
+
+    @property
+    def message(self) -> str:
+        """Why training ended, in Solver's words."""
+        return self.stop.message
+
+    @property
+    def epochs(self) -> int:
+        """Iterations made."""
+        return self.iterations[-1].iteration if self.iterations else 0
+
+    @property
+    def history(self) -> pandas.DataFrame:
+        """One row per iteration; row 0 is the start point. Watched cells are columns by address."""
+        import pandas
+
+        columns = ["iteration", "objective", "gradient_norm", "learning_rate", "seconds"]
+        rows = [
+            (row.iteration, row.objective, row.gradient_norm, row.learning_rate, row.seconds,
+             *row.watched)
+            for row in self.iterations
+        ]  # fmt: skip
+        return pandas.DataFrame(rows, columns=[*columns, *(str(cell) for cell in self.watched)])
+
+
+def fit(
+    model: SheetModel,
+    optimizer: str = "lbfgs",
+    *,
+    lr: float | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    init: str = "file",
+    watch_cells: Sequence[CellAddress] = (),
+    on_iteration: Callable[[Iteration], None] | None = None,
+) -> Result:
+    """Train the model on all its data at once; afterwards it holds the best point that was met.
+
+    ``on_iteration`` is called after each iteration; KeyboardInterrupt ends training and keeps the
+    best point. Raises SelectionError (wrong option), ModelError (variables do not move the
+    objective) or TrainingError (the objective is an error at the start).
+    """
+    began = time.perf_counter()
+    problem = model.problem
+    start = float(model().detach())
+    initialize(model, init, seed)
+    bounded = [
+        Bounded(model.parameter(variable), variable.lower, variable.upper)
+        for variable in model.variables
+        if variable.bounded
+    ]
+    for item in bounded:
+        item.project()
+    parameters = [model.parameter(variable) for variable in model.variables]
+    stepper = make_stepper(optimizer, lr, parameters, bounded)
+    limit = EPOCHS[optimizer] if epochs is None else epochs
+    watched = watch(model, watch_cells)
+    objective = math.nan
+
+    def evaluate() -> float:
+        """Loss to be minimised at the present point; gradients are left in the parameters."""
+        nonlocal objective
+        for parameter in parameters:
+            parameter.grad = None
+        value = model()
+        objective = float(value.detach())
+        if problem.sense == "max":
+            loss = -value
+        elif problem.sense == "value":
+            loss = (value - problem.target) ** 2
+        else:
+            loss = value
+        if math.isfinite(objective):
+            loss.backward()
+        if not all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in parameters):
+            for parameter in parameters:
+                gradient = torch.zeros_like(parameter)
+                if parameter.grad is not None and math.isfinite(objective):
+                    gradient = torch.nan_to_num(parameter.grad, 0.0, 0.0, 0.0)
+                parameter.grad = gradient
+        return float(loss.detach()) if math.isfinite(objective) else 1e300
+
+    loss = evaluate()
+    if not math.isfinite(objective):
+        raise TrainingError(
+            f"the objective {problem.objective} is an error value at the start point: "
+            "choose other start values (--init)"
+        )
+    _refuse_flat(model, parameters, evaluate)
+    loss = evaluate()
+    iterations: list[Iteration] = []
+    losses: list[float] = []
+    best, best_objective = math.inf, objective
+    weights: dict[str, torch.Tensor] = {}
+
+    def note(iteration: int) -> None:
+        nonlocal best, best_objective, weights
+        norm = math.sqrt(sum(float((p.grad**2).sum()) for p in parameters if p.grad is not None))
+        row = Iteration(
+            iteration, objective, norm, stepper.learning_rate, time.perf_counter() - began, watched()
+        )
+        iterations.append(row)
+        losses.append(loss)
+        if loss < best:
+            best, best_objective = loss, objective
+            weights = {v.name: model.parameter(v).detach().clone() for v in model.variables}
+        if on_iteration:
+            on_iteration(row)
+
+    stop: Stop | None = None
+    try:
+        note(0)
+        stop = converged(losses, _scaled_gradient(parameters, bounded, loss))
+        while stop is None and len(losses) <= limit:
+            stepper.step(evaluate, loss)
+            loss = evaluate()
+            if not math.isfinite(objective) or loss >= 1e300 or abs(loss) > 1e12 * _scale(losses[0]):
+                stop = Stop(4, f"The objective became {objective:.3g}: try a smaller --lr.")
+                break
+            stalled = optimizer == "lbfgs" and loss >= losses[-1]
+            note(len(losses))
+            stop = converged(losses, _scaled_gradient(parameters, bounded, loss))
+            if stop is None and stalled:
+                stop = Stop(2)
+    except KeyboardInterrupt:
+        stop = Stop(6)
+    with torch.no_grad():
+        for variable in model.variables:
+            model.parameter(variable).copy_(weights.get(variable.name, variable.start))
+    settings = Settings(optimizer, stepper.learning_rate, limit, seed, init)
+    return Result(
+        model, settings, start, best_objective, stop or Stop(3), tuple(iterations),
+        tuple(watch_cells), weights, time.perf_counter() - began,
+    )  # fmt: skip
+
+
+def _scale(value: float) -> float:
+    return max(abs(value), 1.0)
+
+
+def _scaled_gradient(
+    parameters: Sequence[torch.nn.Parameter], bounded: Sequence[Bounded], loss: float
+) -> float:
+    held = {id(item.parameter): item.blocked() for item in bounded}
+    largest = 0.0
+    for parameter in parameters:
+        if parameter.grad is None or not parameter.numel():
+            continue
+        scaled = parameter.grad.abs() * parameter.detach().abs().clamp_min(1.0)
+        if id(parameter) in held:
+            scaled = scaled.masked_fill(held[id(parameter)], 0.0)
+        largest = max(largest, float(scaled.max()))
+    return largest / max(abs(loss), 1e-12)
+
+
+def _refuse_flat(
+    model: SheetModel, parameters: Sequence[torch.nn.Parameter], evaluate: Callable[[], float]
+) -> None:
+    """Raise ModelError when the objective is the same whatever the variables are."""
+    if any(bool(p.grad.any()) for p in parameters if p.grad is not None):
+        return
+    value = float(model().detach())
+    saved = [parameter.detach().clone() for parameter in parameters]
+    generator = torch.Generator().manual_seed(0)
+    moved = False
+    with torch.no_grad():
+        for size in (1e-3, 0.1, 1.0, 10.0):
+            for parameter, old in zip(parameters, saved, strict=True):
+                noise = torch.randn(old.shape, generator=generator, dtype=old.dtype)
+                parameter.copy_(old + size * noise)
+            after = float(model().detach())
+            moved = moved or (math.isfinite(after) and after != value)
+        for parameter, old in zip(parameters, saved, strict=True):
+            parameter.copy_(old)
+    if not moved:
+        raise ModelError(
+            f"the objective {model.problem.objective} is {value:g} whatever the variable cells are "
+            "(its gradient is 0 everywhere): there is nothing to train. Choose another objective"
+        )

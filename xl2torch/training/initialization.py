@@ -1,0 +1,40 @@
+"""Start values of the variable cells."""
+
+from __future__ import annotations
+
+import torch
+
+from xl2torch.errors import SelectionError
+from xl2torch.model import SheetModel
+
+METHODS = ("file", "normal", "uniform", "zeros")
+
+
+@torch.no_grad()
+def initialize(model: SheetModel, method: str, seed: int | None) -> None:
+    """Set all parameters: ``file`` the workbook's values, else drawn anew or zero.
+
+    A range of n rows or columns is drawn with standard deviation 1/√n, n its shorter side's
+    opposite (the number of weights that meet in one sum): LeCun et al., Efficient BackProp, 1998.
+    """
+    generator = torch.Generator()
+    generator.manual_seed(torch.seed() % 2**63 if seed is None else seed)
+    for variable in model.variables:
+        parameter = model.parameter(variable)
+        fan = max(variable.cells.rows, variable.cells.columns)
+        scale = fan**-0.5
+        if method == "file":
+            drawn = variable.start
+        elif method == "normal":
+            drawn = scale * torch.randn(
+                parameter.shape, generator=generator, dtype=parameter.dtype
+            )
+        elif method == "uniform":
+            drawn = scale * 3**0.5 * (
+                2 * torch.rand(parameter.shape, generator=generator, dtype=parameter.dtype) - 1
+            )
+        elif method == "zeros":
+            drawn = torch.zeros_like(parameter)
+        else:
+            raise SelectionError(f"no initialisation {method!r}; there are {', '.join(METHODS)}")
+        parameter.copy_(drawn)

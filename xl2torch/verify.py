@@ -1,0 +1,135 @@
+"""Recompute every formula cell and compare with the value that the file holds."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from xl2torch.address import CellAddress
+from xl2torch.formula.ast import functions_in
+from xl2torch.functions.registry import FUNCTIONS
+from xl2torch.graph.schedule import Evaluation, Unit
+from xl2torch.values import BLANK, FIRST_ERROR, NUMBER, TEXT, display
+from xl2torch.workbook.cells import cell_value
+from xl2torch.workbook.reader import Workbook
+
+RELATIVE, ABSOLUTE = 1e-9, 1e-12
+_SHOWN = 20
+_COUNTS = (
+    "cells", "compared", "matched", "mismatched", "volatile", "uncached", "unsupported",
+)  # fmt: skip
+
+
+def verify(workbook: Workbook, sheet: str | None = None) -> dict[str, Any]:
+    """Counts of formula cells, in total and per sheet, with the first cases that differ.
+
+    A cell fed by a borrowed cached value counts as unsupported: a cache compared with itself
+    proves nothing. Numbers match within 1e-9 relative or 1e-12 absolute.
+    """
+    began = time.perf_counter()
+    names = [workbook.sheet(sheet).name] if sheet else [item.name for item in workbook.sheets]
+    evaluation = Evaluation(workbook)
+    evaluation.compute_all()
+    borrowed = {unit for unit in evaluation.all_units() if unit.borrowed}
+    tainted = borrowed | evaluation.descendants(borrowed)
+    reports = {name: _verify_sheet(workbook, name, evaluation, tainted) for name in names}
+    functions: Counter[str] = Counter()
+    for report in reports.values():
+        functions.update(report["functions"])
+    total: dict[str, Any] = {
+        key: sum(report[key] for report in reports.values()) for key in _COUNTS
+    }
+    total["functions"] = dict(functions.most_common())
+    total["seconds"] = round(time.perf_counter() - began, 3)
+    total["cases"] = [case for report in reports.values() for case in report["cases"]][:_SHOWN]
+    return {"workbook": str(workbook.path), "total": total, "sheets": reports}
+
+
+def _verify_sheet(
+    workbook: Workbook, name: str, evaluation: Evaluation, tainted: set[Unit]
+) -> dict[str, Any]:
+    counts = dict.fromkeys(_COUNTS, 0)
+    functions: Counter[str] = Counter()
+    cases: list[dict[str, Any]] = []
+    for unit in evaluation.units(name):
+        region = unit.region
+        if region is None:
+            continue
+        cells = region.rows * region.columns
+        counts["cells"] += cells
+        if unit.volatile:
+            counts["volatile"] += cells
+            continue
+        if unit in tainted:
+            counts["unsupported"] += cells
+            unknown = functions_in(region.tree) - FUNCTIONS.keys()
+            functions.update(dict.fromkeys(unknown, cells))
+            if unit.borrowed and len(cases) < _SHOWN:
+                cases.append(_case(unit, 0, 0, None, None, f"unsupported: {unit.borrowed}"))
+            continue
+        has_cache, matches = _compare(workbook, unit)
+        counts["uncached"] += int((~has_cache).sum())
+        counts["compared"] += int(has_cache.sum())
+        counts["matched"] += int((has_cache & matches).sum())
+        wrong = has_cache & ~matches
+        counts["mismatched"] += int(wrong.sum())
+        for row, column in np.argwhere(wrong)[: _SHOWN - len(cases)]:
+            top, left = row * region.height, column * region.width
+            cached = workbook.sheet(name).cells.value(region.range.top + top, region.range.left + left)
+            cases.append(_case(unit, top, left, _computed(unit, top, left), cached, "mismatch"))
+    return {**counts, "functions": dict(functions), "cases": cases}
+
+
+def _compare(workbook: Workbook, unit: Unit) -> tuple[Any, Any]:
+    """Per copy of the formula: is there a cached value, and do all cells of its spill match."""
+    assert unit.block is not None and unit.region is not None
+    region, area, array = unit.region, unit.area, unit.block.array
+    cached = workbook.sheet(area.sheet).cells.block(area.top, area.left, area.bottom, area.right)
+    numbers, kinds, texts = array.numpy()[0, 0], array.full_kinds[0, 0], array.full_texts[0, 0]
+    with np.errstate(invalid="ignore"):
+        distance = np.abs(numbers - cached.numbers)
+        close = distance <= np.maximum(RELATIVE * np.abs(cached.numbers), ABSOLUTE)
+    # A cached empty text is stored as no value by some programs.
+    empty = (cached.kinds == BLANK) & (kinds == TEXT) & (texts == "")
+    numeric = (kinds == NUMBER) & (cached.kinds == NUMBER) & close
+    same_kind = kinds == cached.kinds
+    other = same_kind & (kinds != NUMBER) & np.where(kinds == TEXT, texts == cached.texts, True)
+    logicals = np.where(same_kind & (kinds < FIRST_ERROR), close, True)
+    match = (numeric | (other & logicals) | empty).reshape(
+        region.rows, region.height, region.columns, region.width
+    )
+    first = cached.kinds.reshape(region.rows, region.height, region.columns, region.width)
+    present = (first != BLANK).any(axis=(1, 3)) | match.all(axis=(1, 3))
+    return present, match.all(axis=(1, 3))
+
+
+def _computed(unit: Unit, row: int, column: int) -> str:
+    assert unit.block is not None
+    array = unit.block.array
+    value = cell_value(
+        float(array.numpy()[0, 0, row, column]),
+        int(array.full_kinds[0, 0, row, column]),
+        str(array.full_texts[0, 0, row, column]),
+    )
+    return display(value)
+
+
+def _case(
+    unit: Unit, row: int, column: int, computed: str | None, cached: Any, kind: str
+) -> dict[str, Any]:
+    assert unit.region is not None
+    place = CellAddress(unit.area.sheet, unit.area.top + int(row), unit.area.left + int(column))
+    part = unit.region.part(
+        int(row) // unit.region.height, int(column) // unit.region.width, 1, 1
+    )
+    return {
+        "sheet": place.sheet,
+        "cell": place.a1,
+        "formula": "=" + part.formula,
+        "computed": computed,
+        "cached": None if cached is None else display(cached),
+        "kind": kind,
+    }
