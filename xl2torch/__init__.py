@@ -1,3 +1,62 @@
-"""xl2torch: train the model that lives in an Excel workbook with PyTorch."""
+"""xl2torch: train the model that lives in an Excel workbook with PyTorch.
+
+    import xl2torch
+    workbook = xl2torch.load("survival.xlsx")
+    model = xl2torch.compile(workbook)          # a torch.nn.Module; model() is the objective
+    result = xl2torch.fit(model, optimizer="lbfgs")
+    xl2torch.save(result, "survival-trained.xlsx")
+
+torch is imported when the first of these names is used, not by ``import xl2torch``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xl2torch.inspection import inspect
+    from xl2torch.model import SheetModel, compile
+    from xl2torch.recalculate import recalculate
+    from xl2torch.reports.save import save
+    from xl2torch.training.fit import Result, fit
+    from xl2torch.verify import verify
+    from xl2torch.workbook.reader import Workbook, load
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Result": "training.fit",
+    "SheetModel": "model",
+    "Workbook": "workbook.reader",
+    "compile": "model",
+    "fit": "training.fit",
+    "inspect": "inspection",
+    "load": "workbook.reader",
+    "recalculate": "recalculate",
+    "save": "reports.save",
+    "verify": "verify",
+}
+
+__all__ = [
+    "Result",
+    "SheetModel",
+    "Workbook",
+    "compile",
+    "fit",
+    "inspect",
+    "load",
+    "recalculate",
+    "save",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'xl2torch' has no attribute {name!r}")
+    return getattr(import_module(f"xl2torch.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from torch import fx
 
-from xl2torch.address import CellRange
+from xl2torch.address import CellAddress, CellRange, single_cell
 from xl2torch.errors import CircularReferenceError
 from xl2torch.functions.array import Array, ExcelError, Unsupported, scalar
 from xl2torch.functions.trace import Trace
@@ -96,6 +96,10 @@ class Evaluation:
         """Units that share a cell with a rectangle; given cells last, since they go over others."""
         units = self.units(area.sheet)
         return [units[index] for index in self._indices[area.sheet].overlapping(area)]
+
+    def overlapping_cell(self, cell: CellAddress) -> list[Unit]:
+        """Units that hold a cell."""
+        return self.overlapping(single_cell(cell))
 
     def _split(self, units: list[Unit]) -> None:
         for sheet in {unit.area.sheet for unit in units}:

@@ -100,11 +100,8 @@ def save(
     recalculation = recalculate(workbook, trained_values(result))
     _check_agreement(result, recalculation)
     shown = dict.fromkeys([result.model.problem.objective, *result.watched, *cells])
-    before_after = tuple(
-        (cell, workbook.sheet(cell.sheet).cells.value(cell.row, cell.column),
-         recalculation.value(cell))
-        for cell in shown
-    )  # fmt: skip
+    before = _stored_values(workbook, list(shown))
+    before_after = tuple((cell, before[cell], recalculation.value(cell)) for cell in shown)
     changes = Changes()
     edits = _edits(workbook, result, recalculation)
     patch_cells(workbook, edits, changes)
@@ -116,6 +113,20 @@ def save(
     return Saved(
         target, len(edits), changed, tuple(sorted(added)), before_after, recalculation.stale
     )
+
+
+def _stored_values(
+    workbook: Workbook, cells: Sequence[CellAddress]
+) -> dict[CellAddress, CellValue]:
+    """Values before training: the file's, recomputed where the file has none."""
+    values = {cell: workbook.sheet(cell.sheet).cells.value(cell.row, cell.column) for cell in cells}
+    if any(value is None for value in values.values()):
+        untouched = recalculate(workbook, {})
+        values = {
+            cell: untouched.value(cell) if value is None else value
+            for cell, value in values.items()
+        }
+    return values
 
 
 def _edits(

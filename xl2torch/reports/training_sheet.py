@@ -17,6 +17,7 @@ from xl2torch.values import CellValue, display
 from xl2torch.workbook.charts import line_chart
 from xl2torch.workbook.writer import NewSheet, StyledValue
 
+_GRADIENT_NORM = 2
 Row = list[StyledValue | None]
 
 
@@ -68,7 +69,12 @@ def training_sheet(
             round(item.seconds, 6), *item.watched,
         )  # fmt: skip
         rows.append(
-            [StyledValue(number, "number") if math.isfinite(number) else None for number in numbers]
+            [
+                StyledValue(number, "scientific" if column == _GRADIENT_NORM else "number")
+                if math.isfinite(number)
+                else None
+                for column, number in enumerate(numbers)
+            ]
         )
     losses = [item.objective for item in result.iterations]
     title = solver_name(workbook, single_cell(problem.objective)) or str(problem.objective)

@@ -101,7 +101,6 @@ def fit(
     best point. Raises SelectionError (wrong option), ModelError (variables do not move the
     objective) or TrainingError (the objective is an error at the start).
     """
-    began = time.perf_counter()
     problem = model.problem
     start = float(model().detach())
     initialize(model, init, seed)
@@ -149,6 +148,7 @@ def fit(
         )
     _refuse_flat(model, parameters, evaluate)
     loss = evaluate()
+    began = time.perf_counter()
     iterations: list[Iteration] = []
     losses: list[float] = []
     best, best_objective = math.inf, objective

@@ -18,6 +18,7 @@ def line_chart(
     """
     from openpyxl.chart import LineChart
     from openpyxl.chart.data_source import AxDataSource, NumDataSource, NumRef
+    from openpyxl.chart.marker import Marker
     from openpyxl.chart.series import Series, SeriesLabel
     from openpyxl.chart.shapes import GraphicalProperties
     from openpyxl.drawing.line import LineProperties
@@ -36,7 +37,7 @@ def line_chart(
     series.val = NumDataSource(numRef=cells(column))
     series.cat = AxDataSource(numRef=cells(labels))
     series.smooth = False
-    series.marker = None
+    series.marker = Marker(symbol="none")
     series.spPr = GraphicalProperties(ln=LineProperties(w=22225))
     chart.series.append(series)
     chart.y_axis.title, chart.x_axis.title = y_title, x_title

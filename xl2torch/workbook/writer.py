@@ -25,6 +25,7 @@ from xl2torch.workbook.reader import Sheet, Workbook
 
 _CONTENT_TYPES = "[Content_Types].xml"
 _SPREADSHEET = "application/vnd.openxmlformats-officedocument.spreadsheetml."
+_SCIENTIFIC = 11  # the built-in number format 0.00E+00
 _CALC_AFTER = ("definedNames", "externalReferences", "functionGroups", "sheets")
 
 
@@ -45,7 +46,7 @@ class CellEdit:
 
 @dataclass(frozen=True)
 class StyledValue:
-    """A cell of a new sheet; styles are title, header, key, text, number, note."""
+    """A cell of a new sheet; styles are title, header, key, text, number, scientific, note."""
 
     value: str | float | int | None
     style: str = "text"
@@ -508,11 +509,9 @@ def _add_styles(package: Package, main: str, changes: Changes) -> dict[str, int]
     if font is None or b"cellXfs" not in data:
         return {}
     p = font[1]
-    plain = re.sub(rb"<(?:\w+:)?(?:b|i|u|strike)(?:\s[^>]*)?/>", b"", font[2])
-    bold = b"<%sfont><%sb/>%s</%sfont>" % (p, p, plain, p)
-    large = re.sub(rb"""(<(?:\w+:)?sz\s+val=["'])[^"']*""", rb"\g<1>14", bold)
-    gray = b'<%sfont>%s</%sfont>' % (p, re.sub(
-        rb"<(?:\w+:)?color\s[^>]*/>", b'<%scolor rgb="FF7F7F7F"/>' % p, plain), p)  # fmt: skip
+    bold = _font(p, font[2], [b"<%sb/>" % p])
+    large = _font(p, font[2], [b"<%sb/>" % p, b'<%ssz val="14"/>' % p])
+    gray = _font(p, font[2], [b'<%scolor rgb="FF7F7F7F"/>' % p])
     fill = (
         b'<%sfill><%spatternFill patternType="solid"><%sfgColor theme="4" tint="0.79998168889431442"/>'
         b'<%sbgColor indexed="64"/></%spatternFill></%sfill>'
@@ -537,11 +536,29 @@ def _add_styles(package: Package, main: str, changes: Changes) -> dict[str, int]
         "key": xf(fonts, 0),
         "text": xf(0, 0, b"left"),
         "number": xf(0, 0, b"right"),
+        "scientific": xf(0, 0, b"right", _SCIENTIFIC),
         "note": xf(fonts + 2, 0),
     }
     data, first = _append(data, b"cellXfs", list(formats.values()))
     changes.parts[part] = data
     return {name: first + index for index, name in enumerate(formats)}
+
+
+_FONT_ORDER = (
+    b"b", b"i", b"strike", b"condense", b"extend", b"outline", b"shadow", b"u", b"vertAlign",
+    b"sz", b"color", b"name", b"family", b"charset", b"scheme",
+)  # fmt: skip
+
+
+def _font(prefix: bytes, base: bytes, changed: Sequence[bytes]) -> bytes:
+    """The workbook's own font with some properties changed, in the order of the schema."""
+    properties = {_name_at(item, 0).rpartition(b":")[2]: item
+                  for item in re.findall(rb"<[^>]*/>", base)}  # fmt: skip
+    for name in (b"b", b"i", b"strike", b"u"):
+        properties.pop(name, None)
+    properties |= {_name_at(item, 0).rpartition(b":")[2]: item for item in changed}
+    body = b"".join(properties[name] for name in _FONT_ORDER if name in properties)
+    return b"<%sfont>%s</%sfont>" % (prefix, body, prefix)
 
 
 def _append(data: bytes, collection: bytes, elements: Sequence[bytes]) -> tuple[bytes, int]:

@@ -1,0 +1,194 @@
+"""What xl2torch understands of a workbook, as plain data."""
+
+from __future__ import annotations
+
+import operator
+from collections import Counter
+from typing import Any
+
+import torch
+from torch import fx
+
+from xl2torch.errors import UnsupportedError, Xl2TorchError
+from xl2torch.formula.ast import functions_in
+from xl2torch.functions.registry import FUNCTIONS
+from xl2torch.graph.regions import odd_cells
+from xl2torch.graph.schedule import Evaluation
+from xl2torch.model import SheetModel, compile
+from xl2torch.workbook.reader import Workbook
+from xl2torch.workbook.solver_model import SolverModel, solver_models
+
+_INFIX = {
+    operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/",
+    operator.pow: "**", operator.lt: "<", operator.gt: ">", operator.le: "<=", operator.ge: ">=",
+    operator.eq: "==", operator.ne: "!=", torch.matmul: "@",
+}  # fmt: skip
+_LISTED = 50
+
+
+def inspect(workbook: Workbook, sheet: str | None = None) -> dict[str, Any]:
+    """Sheets, formulas and Solver models, each model with its program. Raises SelectionError."""
+    names = [workbook.sheet(sheet).name] if sheet else [item.name for item in workbook.sheets]
+    evaluation = Evaluation(workbook)
+    evaluation.compute_all()
+    models = [model for model in solver_models(workbook) if model.sheet in names]
+    return {
+        "workbook": str(workbook.path),
+        "sheets": [_describe_sheet(workbook, name, evaluation) for name in names],
+        "models": [_describe_stored(workbook, model) for model in models],
+    }
+
+
+def _describe_sheet(workbook: Workbook, name: str, evaluation: Evaluation) -> dict[str, Any]:
+    sheet = workbook.sheet(name)
+    units = [unit for unit in evaluation.units(name) if unit.region is not None]
+    regions = evaluation.regions[name]
+    functions: Counter[str] = Counter()
+    for region in regions:
+        functions.update(
+            dict.fromkeys(functions_in(region.tree), region.rows * region.columns)
+        )
+    unsupported = [
+        {
+            "cells": unit.area.a1,
+            "formula": "=" + unit.region.formula,
+            "reason": unit.borrowed,
+        }
+        for unit in units
+        if unit.borrowed and unit.region
+    ]
+    rows, columns = sheet.extent
+    return {
+        "name": name,
+        "rows": rows,
+        "columns": columns,
+        "formulas": len(sheet.formulas),
+        "regions": len(regions),
+        "tables": [f"{table.name} {table.range.a1}" for table in sheet.tables],
+        "functions": dict(functions.most_common()),
+        "unknown_functions": sorted(functions.keys() - FUNCTIONS.keys()),
+        "unsupported": unsupported,
+        "volatile": [unit.area.a1 for unit in units if unit.volatile],
+        "odd_cells": [
+            {"cell": cell.a1, "note": note} for cell, note in odd_cells(sheet, regions)[:_LISTED]
+        ],
+    }
+
+
+def _describe_stored(workbook: Workbook, stored: SolverModel) -> dict[str, Any]:
+    description: dict[str, Any] = {
+        "sheet": stored.sheet,
+        "objective": stored.objective,
+        "sense": f"value={stored.target:g}" if stored.sense == "value" else stored.sense,
+        "variables": stored.variables,
+        "non_negative": stored.non_negative,
+        "constraints": [f"{c.left} {c.relation} {c.right}" for c in stored.constraints],
+    }
+    try:
+        model = compile(workbook, stored.sheet)
+    except UnsupportedError as error:
+        cells = [
+            {"cell": item.cell, "formula": "=" + item.formula, "reason": item.reason}
+            for item in error.cells
+        ]
+        return {**description, "error": str(error), "unsupported": cells}
+    except Xl2TorchError as error:
+        return {**description, "error": str(error), "unsupported": []}
+    return {**description, **describe_model(model)}
+
+
+def describe_model(model: SheetModel) -> dict[str, Any]:
+    """Variables, constants and the program of a compiled model, in order of evaluation."""
+    program = []
+    constants = []
+    for node in model.graph.nodes:
+        cells = node.meta.get("cells")
+        if node.op == "get_attr":
+            tensor = getattr(model, node.target)
+            if not isinstance(tensor, torch.nn.Parameter):
+                constants.append(
+                    {
+                        "name": node.name,
+                        "cells": str(cells) if cells else None,
+                        "shape": list(tensor.shape),
+                    }
+                )
+        elif is_line(node):
+            program.append(
+                {
+                    "name": node.name,
+                    "cells": str(cells),
+                    "formula": "=" + (node.meta.get("formula") or ""),
+                    "torch": expression(node),
+                    "shape": list(node.meta["value"].shape),
+                }
+            )
+    used: set[str] = set()
+    evaluation = model.compiled.evaluation
+    for unit in evaluation.ancestors(evaluation.overlapping_cell(model.problem.objective)):
+        if unit.region is not None:
+            used |= functions_in(unit.region.tree)
+    return {
+        "value": float(model().detach()),
+        "parameters": [
+            {
+                "name": variable.name,
+                "label": variable.label,
+                "cells": str(variable.cells),
+                "shape": list(variable.start.shape),
+                "lower": _limit(variable.lower),
+                "upper": _limit(variable.upper),
+            }
+            for variable in model.variables
+        ],
+        "constants": constants,
+        "program": program,
+        "functions_used": sorted(used),
+        "nodes": len(model.graph.nodes),
+        "error": None,
+        "unsupported": [],
+    }
+
+
+def is_line(node: fx.Node) -> bool:
+    """Whether a node is a line of the readable program: a region of the sheet."""
+    return node.op == "call_function" and node.meta.get("cells") is not None
+
+
+def expression(node: fx.Node) -> str:
+    """Torch expression of a node, in terms of the named nodes that it uses."""
+    return _call_text(node)
+
+
+def _operand(item: Any) -> str:
+    if isinstance(item, fx.Node):
+        if item.op == "get_attr" or is_line(item):
+            return item.name
+        text = _call_text(item)
+        return f"({text})" if item.target in _INFIX else text
+    if isinstance(item, tuple | list):
+        return "[" + ", ".join(_operand(part) for part in item) + "]"
+    if isinstance(item, float) and item == int(item) and abs(item) < 1e15:
+        return str(int(item))
+    return str(item)
+
+
+def _call_text(node: fx.Node) -> str:
+    arguments = [_operand(item) for item in node.args]
+    if node.target in _INFIX:
+        return f"{arguments[0]} {_INFIX[node.target]} {arguments[1]}"  # type: ignore[index]
+    if node.target is operator.neg:
+        return f"-{arguments[0]}"
+    if node.target is torch.t:
+        return f"{arguments[0]}.T"
+    if node.target is torch.select:
+        return f"{arguments[0]}[{':, ' * int(arguments[1])}{arguments[2]}]"
+    arguments += [f"{key}={_operand(value)}" for key, value in node.kwargs.items()]
+    name = getattr(node.target, "__name__", str(node.target))
+    return f"{name}({', '.join(arguments)})"
+
+
+def _limit(tensor: torch.Tensor) -> float | None:
+    values = set(tensor.reshape(-1).tolist())
+    only = values.pop() if len(values) == 1 else None
+    return only if only is not None and abs(only) != float("inf") else None
