@@ -28,6 +28,12 @@ _OPTIMIZERS = ("lbfgs", "sgd", "momentum", "adam")
 _BOOK = click.Path(path_type=Path)
 
 
+class _WrongUsage(click.ClickException):
+    """What was asked for is not in the workbook."""
+
+    exit_code = 2
+
+
 class _Group(click.Group):
     """Turns library errors into messages, with the exit status that fits."""
 
@@ -35,9 +41,8 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except Xl2TorchError as error:
-            failure = click.ClickException(str(error))
-            failure.exit_code = 2 if isinstance(error, SelectionError) else 1
-            raise failure from None
+            kind = _WrongUsage if isinstance(error, SelectionError) else click.ClickException
+            raise kind(str(error)) from None
 
 
 def _common(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -281,7 +286,8 @@ def _print_verification(report: dict[str, Any]) -> None:
         place = f"{case['sheet']}!{case['cell']}"
         if case["kind"] == "mismatch":
             click.echo(
-                f"{place}: {case['formula']}\n  computed {case['computed']}, stored {case['cached']}"
+                f"{place}: {case['formula']}\n"
+                f"  computed {case['computed']}, stored {case['cached']}"
             )
         else:
             click.echo(f"{place}: {case['formula']}\n  {case['kind']}")
@@ -294,11 +300,15 @@ def _print_inspection(report: dict[str, Any]) -> None:
     for sheet in report["sheets"]:
         functions = ", ".join(sheet["functions"]) or "-"
         used = f"{sheet['rows']}×{sheet['columns']}"
-        table.append([sheet["name"], used, str(sheet["formulas"]), str(sheet["regions"]), functions])
+        table.append(
+            [sheet["name"], used, str(sheet["formulas"]), str(sheet["regions"]), functions]
+        )
     _print_table(table)
     for sheet in report["sheets"]:
         for item in sheet["unsupported"]:
-            click.echo(f"unsupported {sheet['name']}!{item['cells']}: {item['formula']} ({item['reason']})")
+            click.echo(
+                f"unsupported {sheet['name']}!{item['cells']}: {item['formula']} ({item['reason']})"
+            )
         for item in sheet["odd_cells"]:
             click.echo(f"odd cell {sheet['name']}!{item['cell']} {item['note']}")
         if sheet["volatile"]:
@@ -333,7 +343,13 @@ def _print_model(model: dict[str, Any]) -> None:
     table = [["name", "cells", "shape", "formula", "torch"]]
     for item in model["program"]:
         table.append(
-            [item["name"], item["cells"], _shape_text(item["shape"]), item["formula"], item["torch"]]
+            [
+                item["name"],
+                item["cells"],
+                _shape_text(item["shape"]),
+                item["formula"],
+                item["torch"],
+            ]
         )
     _print_table(table, indent=2)
 

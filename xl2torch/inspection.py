@@ -45,9 +45,7 @@ def _describe_sheet(workbook: Workbook, name: str, evaluation: Evaluation) -> di
     regions = evaluation.regions[name]
     functions: Counter[str] = Counter()
     for region in regions:
-        functions.update(
-            dict.fromkeys(functions_in(region.tree), region.rows * region.columns)
-        )
+        functions.update(dict.fromkeys(functions_in(region.tree), region.rows * region.columns))
     unsupported = [
         {
             "cells": unit.area.a1,
@@ -176,7 +174,7 @@ def _operand(item: Any) -> str:
 def _call_text(node: fx.Node) -> str:
     arguments = [_operand(item) for item in node.args]
     if node.target in _INFIX:
-        return f"{arguments[0]} {_INFIX[node.target]} {arguments[1]}"  # type: ignore[index]
+        return f"{arguments[0]} {_INFIX[node.target]} {arguments[1]}"
     if node.target is operator.neg:
         return f"-{arguments[0]}"
     if node.target is torch.t:

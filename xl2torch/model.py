@@ -116,7 +116,9 @@ def compile_problem(workbook: Workbook, problem: Problem) -> SheetModel:
         tensor = start.reshape([size for size in (area.rows, area.columns) if size > 1])
         lower, upper = _limits(problem, area)
         found.append(
-            Variable(name, text, area, tensor, lower.reshape(tensor.shape), upper.reshape(tensor.shape))
+            Variable(
+                name, text, area, tensor, lower.reshape(tensor.shape), upper.reshape(tensor.shape)
+            )
         )
         axes = tuple(axis for axis, size in ((2, area.rows), (3, area.columns)) if size > 1)
         node = trace.parameter(name, tensor)
@@ -220,7 +222,9 @@ def cell_node(evaluation: Evaluation, cell: CellAddress) -> fx.Node | None:
         raise UnsupportedError(
             [
                 UnsupportedCell(
-                    _place(unit.area), unit.region.formula if unit.region else "", unit.blocked or ""
+                    _place(unit.area),
+                    unit.region.formula if unit.region else "",
+                    unit.blocked or "",
                 )
                 for unit in sorted(blocked, key=lambda unit: unit.area)
             ]

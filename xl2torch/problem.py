@@ -15,7 +15,11 @@ from xl2torch.values import ErrorValue
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.selection import parse_cell, parse_ranges
 from xl2torch.workbook.solver_model import (
-    Sense, SolverModel, StoredConstraint, solver_models, stored_ranges,
+    Sense,
+    SolverModel,
+    StoredConstraint,
+    solver_models,
+    stored_ranges,
 )  # fmt: skip
 
 
@@ -138,8 +142,10 @@ def _missing(workbook: Workbook, sheet: str, option: str) -> str:
 def _sense(text: str | None, model: SolverModel | None) -> tuple[Sense, float]:
     if text is None:
         return (model.sense, model.target) if model else ("min", 0.0)
-    if text == "min" or text == "max":
-        return text, 0.0
+    if text == "min":
+        return "min", 0.0
+    if text == "max":
+        return "max", 0.0
     name, _, number = text.partition("=")
     try:
         if name == "value" and math.isfinite(float(number)):
@@ -170,7 +176,9 @@ def _check_objective(workbook: Workbook, cell: CellAddress, areas: list[CellRang
         if isinstance(value, str):
             what = f"holds the text {value!r}"
         spilled = any(
-            f.array and f.array[0] <= cell.row <= f.array[2] and f.array[1] <= cell.column <= f.array[3]
+            f.array
+            and f.array[0] <= cell.row <= f.array[2]
+            and f.array[1] <= cell.column <= f.array[3]
             for f in sheet.formulas
         )
         if not spilled:

@@ -32,7 +32,9 @@ class Recalculation:
         """Value of any cell."""
         array = self.evaluation.value(single_cell(cell))
         return cell_value(
-            float(array.numpy().flat[0]), int(array.full_kinds.flat[0]), array.full_texts.flat[0]
+            float(array.numpy().flat[0]),
+            int(array.full_kinds.flat[0]),
+            str(array.full_texts.flat[0]),
         )
 
 
@@ -42,7 +44,9 @@ def recalculate(workbook: Workbook, given: Mapping[CellRange, Floats]) -> Recalc
     Cells that call RAND or its kin keep their cached value, as do cells that nothing given reaches.
     """
     blocks = [
-        Block(area, constant(np.asarray(numbers, dtype=float).reshape(1, 1, area.rows, area.columns)))
+        Block(
+            area, constant(np.asarray(numbers, dtype=float).reshape(1, 1, area.rows, area.columns))
+        )
         for area, numbers in given.items()
     ]
     evaluation = Evaluation(workbook, blocks)
@@ -75,6 +79,9 @@ def _differences(workbook: Workbook, unit: Unit) -> Iterator[tuple[CellAddress, 
     same = (kinds == cached.kinds) & same_number & (texts == cached.texts)
     for row, column in np.argwhere(~same):
         place = CellAddress(area.sheet, area.top + int(row), area.left + int(column))
-        yield place, cell_value(
-            float(numbers[row, column]), int(kinds[row, column]), str(texts[row, column])
+        yield (
+            place,
+            cell_value(
+                float(numbers[row, column]), int(kinds[row, column]), str(texts[row, column])
+            ),
         )

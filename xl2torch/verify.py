@@ -78,7 +78,9 @@ def _verify_sheet(
         counts["mismatched"] += int(wrong.sum())
         for row, column in np.argwhere(wrong)[: _SHOWN - len(cases)]:
             top, left = row * region.height, column * region.width
-            cached = workbook.sheet(name).cells.value(region.range.top + top, region.range.left + left)
+            cached = workbook.sheet(name).cells.value(
+                region.range.top + top, region.range.left + left
+            )
             cases.append(_case(unit, top, left, _computed(unit, top, left), cached, "mismatch"))
     return {**counts, "functions": dict(functions), "cases": cases}
 
@@ -122,9 +124,7 @@ def _case(
 ) -> dict[str, Any]:
     assert unit.region is not None
     place = CellAddress(unit.area.sheet, unit.area.top + int(row), unit.area.left + int(column))
-    part = unit.region.part(
-        int(row) // unit.region.height, int(column) // unit.region.width, 1, 1
-    )
+    part = unit.region.part(int(row) // unit.region.height, int(column) // unit.region.width, 1, 1)
     return {
         "sheet": place.sheet,
         "cell": place.a1,

@@ -159,7 +159,9 @@ class _Parser:
         if token.text == "{":
             return self.array_constant()
         self.index -= 1
-        raise self.fail("something is missing" if token.kind == "end" else f"unexpected {token.text!r}")
+        raise self.fail(
+            "something is missing" if token.kind == "end" else f"unexpected {token.text!r}"
+        )
 
     def call(self, token: Token) -> Node:
         name = _PREFIXES.sub("", token.text[:-1].upper())
@@ -320,9 +322,9 @@ class _Parser:
         """The table that holds the formula's own cell (``[@Age]`` without a name)."""
         for table in self.workbook.sheet(self.cell.sheet).tables:
             area = table.range
-            if area.top <= self.cell.row <= area.bottom:
-                if area.left <= self.cell.column <= area.right:
-                    return table
+            inside = area.top <= self.cell.row <= area.bottom
+            if inside and area.left <= self.cell.column <= area.right:
+                return table
         return None
 
 

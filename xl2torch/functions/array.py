@@ -23,7 +23,18 @@ from numpy.typing import NDArray
 
 from xl2torch.functions.trace import Data, apply, is_traced, value_of
 from xl2torch.values import (
-    BLANK, DIV0, FIRST_ERROR, LOGICAL, NA, NUM, NUMBER, TEXT, VALUE, CellValue, ErrorValue, kind_of,
+    BLANK,
+    DIV0,
+    FIRST_ERROR,
+    LOGICAL,
+    NA,
+    NUM,
+    NUMBER,
+    TEXT,
+    VALUE,
+    CellValue,
+    ErrorValue,
+    kind_of,
 )  # fmt: skip
 
 ROW, COLUMN, HEIGHT, WIDTH = range(4)
@@ -98,7 +109,7 @@ def constant(
     numbers: NDArray[np.float64], kinds: Kinds | None = None, texts: Texts | None = None
 ) -> Array:
     """Array from 4-D numpy data."""
-    shape: Shape = tuple(numbers.shape)  # type: ignore[assignment]
+    shape: Shape = tuple(numbers.shape)
     axes = tuple(axis for axis in range(4) if shape[axis] != 1)
     data = torch.as_tensor(np.ascontiguousarray(numbers), dtype=DTYPE).reshape(
         [shape[axis] for axis in axes]
@@ -332,9 +343,7 @@ def where_constant(mask: NDArray[np.bool_], array: Array, otherwise: float) -> A
     """Keep elements where the constant mask holds, else a number."""
     if mask.all():
         return array
-    shape: Shape = tuple(  # type: ignore[assignment]
-        max(n, m) for n, m in zip(array.shape, mask.shape, strict=True)
-    )
+    shape: Shape = tuple(max(n, m) for n, m in zip(array.shape, mask.shape, strict=True))
     chosen = constant(mask.astype(float))
     (condition, data), axes = align([chosen, _to_float(array)])
     condition = apply(torch.Tensor.to, condition, torch.bool)
@@ -346,7 +355,7 @@ def numeric_cells(array: Array) -> NDArray[np.bool_]:
     """Which elements an aggregate function counts: numbers; in cells neither text nor logical."""
     if array.kinds is None:
         return np.ones((1, 1, 1, 1), dtype=bool)
-    return array.kinds == NUMBER
+    return np.asarray(array.kinds == NUMBER)
 
 
 def first_element(array: Array) -> Array:
@@ -505,7 +514,7 @@ def _chosen_kinds(
     if condition.traced:
         if not np.array_equal(yes.full_kinds, no.full_kinds) or yes.texts is not no.texts:
             raise Unsupported(
-                "a trained value decides between a number and a text, a blank, a logical or an error"
+                "a trained value decides whether a cell is a number, a text, a blank or an error"
             )
         return yes.kinds, yes.texts
     truth = np.broadcast_to(condition.numpy() != 0, shape)

@@ -11,8 +11,19 @@ import numpy as np
 import torch
 
 from xl2torch.functions.array import (
-    INNER, Array, ExcelError, Unsupported, as_kind, broadcast_shape, choose, constant,
-    elementwise, pad, reduce_errors, scalar, truth,
+    INNER,
+    Array,
+    ExcelError,
+    Unsupported,
+    as_kind,
+    broadcast_shape,
+    choose,
+    constant,
+    elementwise,
+    pad,
+    reduce_errors,
+    scalar,
+    truth,
 )  # fmt: skip
 from xl2torch.functions.registry import function
 from xl2torch.functions.trace import apply

@@ -8,7 +8,14 @@ from numpy.typing import NDArray
 from xl2torch.address import MAX_COLUMN, MAX_ROW
 from xl2torch.formula.ast import Missing, Node, Reference
 from xl2torch.functions.array import (
-    COLUMN, HEIGHT, ROW, WIDTH, Array, ExcelError, Unsupported, constant,
+    COLUMN,
+    HEIGHT,
+    ROW,
+    WIDTH,
+    Array,
+    ExcelError,
+    Unsupported,
+    constant,
 )  # fmt: skip
 from xl2torch.functions.registry import Context, IntArray, function
 from xl2torch.values import BLANK, FIRST_ERROR, NA, NUMBER, REF, TEXT, VALUE
@@ -22,8 +29,10 @@ def _whole(context: Context, node: Node | None, default: int) -> IntArray:
     if array.shape[HEIGHT] != 1 or array.shape[WIDTH] != 1:
         raise Unsupported("an offset that is an array")
     if (array.full_kinds >= FIRST_ERROR).any() or (array.full_kinds == TEXT).any():
-        raise ExcelError(VALUE) if array.shape == (1, 1, 1, 1) else Unsupported(
-            "an offset that is an error in some of the copied cells"
+        raise (
+            ExcelError(VALUE)
+            if array.shape == (1, 1, 1, 1)
+            else Unsupported("an offset that is an error in some of the copied cells")
         )
     return np.floor(array.numpy()).astype(np.int64)
 
@@ -68,8 +77,11 @@ def offset(
 def _window(
     context: Context, sheet: str, top: IntArray, left: IntArray, tall: int, wide: int
 ) -> Array:
-    if top.min() < 1 or left.min() < 1 or top.max() + tall - 1 > MAX_ROW or (
-        left.max() + wide - 1 > MAX_COLUMN
+    if (
+        top.min() < 1
+        or left.min() < 1
+        or top.max() + tall - 1 > MAX_ROW
+        or (left.max() + wide - 1 > MAX_COLUMN)
     ):
         if top.size == left.size == 1:
             raise ExcelError(REF)
@@ -160,7 +172,7 @@ def match(wanted: Array, among: Array, kind: Array | None = None) -> Array:
         raise ExcelError(NA)
     mode = 1 if kind is None else int(np.sign(kind.numpy().flat[0]))
     numbers, kinds = among.numpy().reshape(-1), among.full_kinds.reshape(-1)
-    texts = np.array([text.lower() for text in among.full_texts.reshape(-1)], dtype=object)
+    texts = np.array([str(text).lower() for text in among.full_texts.reshape(-1)], dtype=object)
     result = np.full(wanted.shape, np.nan)
     errors = np.full(wanted.shape, NA.kind, dtype=np.uint8)
     wanted_numbers, wanted_kinds = wanted.numpy(), wanted.full_kinds
@@ -174,7 +186,7 @@ def match(wanted: Array, among: Array, kind: Array | None = None) -> Array:
             wanted_kind = NUMBER
         same = kinds == wanted_kind
         if wanted_kind == TEXT:
-            word = wanted_texts[place].lower()
+            word = str(wanted_texts[place]).lower()
             if mode == 0 and any(mark in word for mark in "*?~"):
                 raise Unsupported("MATCH with a wildcard")
             position = _position(texts, word, same, mode)
@@ -198,7 +210,7 @@ def _position(values: NDArray[np.object_] | NDArray[np.float64], wanted: object,
         low, high = 0, len(candidates)
         while low < high:
             middle = (low + high) // 2
-            if values[candidates[middle]] <= wanted:  # type: ignore[operator]
+            if values[candidates[middle]] <= wanted:
                 low = middle + 1
             else:
                 high = middle

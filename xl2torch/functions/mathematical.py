@@ -12,14 +12,28 @@ import numpy as np
 import torch
 
 from xl2torch.functions.array import (
-    DTYPE, INNER, Array, ExcelError, Unsupported, align, as_numbers, broadcast_shape, constant,
-    elementwise, merge_errors, numeric_cells, reduce, reduce_errors, scalar, sum_of_products, where,
+    INNER,
+    Array,
+    ExcelError,
+    Unsupported,
+    align,
+    as_numbers,
+    broadcast_shape,
+    constant,
+    elementwise,
+    merge_errors,
+    numeric_cells,
+    reduce,
+    reduce_errors,
+    scalar,
+    sum_of_products,
+    where,
     where_constant,
 )  # fmt: skip
 from xl2torch.functions.operators import divide, guarded, is_positive, power
 from xl2torch.functions.registry import family, function
 from xl2torch.functions.trace import Data, apply
-from xl2torch.values import DIV0, NA, NUM, NUMBER, VALUE
+from xl2torch.values import DIV0, NA, NUMBER, VALUE
 
 # ---------------------------------------------------------------- elementwise
 
@@ -109,9 +123,7 @@ def mod(number: Array, divisor: Array) -> Array:
             torch.remainder, number, divisor, valid=lambda _, d: apply(operator.ne, d, 0.0)
         )
     zeros = divisor.numpy() == 0
-    return elementwise(
-        torch.remainder, number, _error_where(divisor, zeros, DIV0.kind), keep=True
-    )
+    return elementwise(torch.remainder, number, _error_where(divisor, zeros, DIV0.kind), keep=True)
 
 
 def _error_where(array: Array, mask: Any, kind: int) -> Array:
@@ -291,10 +303,10 @@ def extreme(largest: bool, arrays: tuple[Array, ...]) -> Array:
     for part in parts[1:]:
         result = _larger(result, part, largest)
     empty = ~np.broadcast_to(seen, (*seen.shape[:2], 1, 1))
-    if empty.any() and not result.traced:
-        numbers = np.where(empty & (result.full_kinds == NUMBER), 0.0, result.numpy())
-        return constant(numbers, np.array(result.full_kinds))
-    return result
+    if not empty.any():
+        return result
+    kinds = result.kinds
+    return replace(where_constant(~empty, replace(result, kinds=None), 0.0), kinds=kinds)
 
 
 def _raw_reduce(torch_function: Callable[..., Any], array: Array, kinds: Any) -> Array:
@@ -314,15 +326,11 @@ def _larger(left: Array, right: Array, largest: bool) -> Array:
         left, right = right, left
     (a, b), axes = align([left, right])
     if not left.traced:
-        return Array(
-            apply(torch.maximum if largest else torch.minimum, a, b), axes, shape, kinds
-        )
+        return Array(apply(torch.maximum if largest else torch.minimum, a, b), axes, shape, kinds)
     zero = not right.traced and right.shape == (1, 1, 1, 1) and right.numpy().item() == 0
     if zero and largest and kinds is None:
         return Array(apply(torch.relu, a), axes, shape)
     if right.traced:
-        return Array(
-            apply(torch.maximum if largest else torch.minimum, a, b), axes, shape, kinds
-        )
+        return Array(apply(torch.maximum if largest else torch.minimum, a, b), axes, shape, kinds)
     beyond = apply(operator.gt if largest else operator.lt, a, b)
     return Array(where(beyond, a, b), axes, shape, kinds)

@@ -6,7 +6,14 @@ from dataclasses import replace
 
 from xl2torch.formula.ast import Node, Reference
 from xl2torch.functions.array import (
-    HEIGHT, WIDTH, Array, ExcelError, Unsupported, contract, first_element, reduce_errors,
+    HEIGHT,
+    WIDTH,
+    Array,
+    ExcelError,
+    Unsupported,
+    contract,
+    first_element,
+    reduce_errors,
 )  # fmt: skip
 from xl2torch.functions.registry import Context, function
 from xl2torch.values import NUMBER, VALUE

@@ -10,12 +10,34 @@ import numpy as np
 import torch
 
 from xl2torch.functions.array import (
-    DTYPE, Array, Kinds, Texts, Unsupported, align, as_kind, as_numbers, broadcast_shape, constant,
-    elementwise, logical, merge_errors, pad, scalar, where,
+    DTYPE,
+    Array,
+    Kinds,
+    Texts,
+    Unsupported,
+    align,
+    as_kind,
+    as_numbers,
+    broadcast_shape,
+    constant,
+    elementwise,
+    logical,
+    merge_errors,
+    pad,
+    scalar,
+    where,
 )  # fmt: skip
 from xl2torch.functions.trace import Data, apply, is_traced, value_of
 from xl2torch.values import (
-    BLANK, DIV0, FIRST_ERROR, LOGICAL, NUM, NUMBER, TEXT, display, error_of_kind,
+    BLANK,
+    DIV0,
+    FIRST_ERROR,
+    LOGICAL,
+    NUM,
+    NUMBER,
+    TEXT,
+    display,
+    error_of_kind,
 )  # fmt: skip
 
 _COMPARISONS: dict[str, Callable[..., Any]] = {
@@ -91,9 +113,7 @@ def _traced_power(base: Array, exponent: Array) -> Array:
     if (whole & (exponents >= 1)).all():
         return elementwise(operator.pow, base, exponent, keep=True)
     if whole.all():
-        return guarded(
-            operator.pow, base, exponent, valid=lambda x, _: apply(operator.ne, x, 0.0)
-        )
+        return guarded(operator.pow, base, exponent, valid=lambda x, _: apply(operator.ne, x, 0.0))
     edge = bool((exponents > 0).all())
     return guarded(operator.pow, base, exponent, valid=is_positive, keeps_edge=edge)
 

@@ -91,7 +91,9 @@ def function(
     return register
 
 
-def family(table: dict[str, Any], arguments: str) -> Callable[[Callable[..., Array]], Callable[..., Array]]:
+def family(
+    table: dict[str, Any], arguments: str
+) -> Callable[[Callable[..., Array]], Callable[..., Array]]:
     """Register one implementation under several names, each with its own first argument."""
 
     def register(compute: Callable[..., Array]) -> Callable[..., Array]:

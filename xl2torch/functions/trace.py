@@ -78,9 +78,7 @@ def apply(function: Callable[..., Any], *arguments: Any, **options: Any) -> Data
         return result
     trace = traces[0]
     assert isinstance(trace, Trace)
-    recorded = fx.node.map_aggregate(
-        arguments, lambda item: trace.constant(item) if _is_array(item) else _plain(item)
-    )
+    recorded = fx.node.map_aggregate(arguments, lambda item: _recorded(trace, item))
     concrete = fx.node.map_arg(recorded, lambda node: node.meta["value"])
     node = trace.call_function(function, recorded, options)
     node.meta["value"] = function(*concrete, **options)
@@ -93,12 +91,8 @@ def _nodes(arguments: Any) -> list[fx.Node]:
     return found
 
 
-def _is_array(item: Any) -> bool:
-    return isinstance(item, torch.Tensor) and item.dim() > 0
-
-
-def _plain(item: Any) -> Any:
-    """A 0-d float constant is written into the code as a number, which is exact in float64."""
-    if isinstance(item, torch.Tensor):
-        return item.item()
-    return item
+def _recorded(trace: Trace, item: Any) -> Any:
+    """A constant as a buffer; a single number is written into the code, exact in float64."""
+    if not isinstance(item, torch.Tensor):
+        return item
+    return trace.constant(item) if item.dim() else item.item()

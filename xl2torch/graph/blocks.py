@@ -9,7 +9,16 @@ import torch
 
 from xl2torch.address import CellRange
 from xl2torch.functions.array import (
-    COLUMN, DTYPE, HEIGHT, ROW, WIDTH, Array, Shape, Unsupported, constant, permuted,
+    COLUMN,
+    DTYPE,
+    HEIGHT,
+    ROW,
+    WIDTH,
+    Array,
+    Shape,
+    Unsupported,
+    constant,
+    permuted,
 )  # fmt: skip
 from xl2torch.functions.trace import Data, apply, value_of
 from xl2torch.workbook.cells import CellBlock
@@ -64,7 +73,7 @@ def along(array: Array, axis: int, start: int, count: int, step: int) -> Array:
         index = torch.arange(start, start + (count - 1) * step + 1, step)
         data = apply(torch.index_select, array.data, dim, index)
 
-    def pick(part: np.ndarray | None) -> np.ndarray | None:  # type: ignore[type-arg]
+    def pick(part: np.ndarray | None) -> np.ndarray | None:
         if part is None or part.shape[axis] == 1:
             return part
         selection = [slice(None)] * 4
@@ -200,7 +209,7 @@ def windows(array: Array, axis: int, new: int, size: int, step: int) -> Array:
     shape = list(array.shape)
     shape[new], shape[axis] = count, size
 
-    def slide(part: np.ndarray | None) -> np.ndarray | None:  # type: ignore[type-arg]
+    def slide(part: np.ndarray | None) -> np.ndarray | None:
         if part is None or part.shape[axis] == 1:
             return part
         view = np.lib.stride_tricks.sliding_window_view(part, size, axis=axis)
@@ -210,14 +219,14 @@ def windows(array: Array, axis: int, new: int, size: int, step: int) -> Array:
     return Array(data, axes, tuple(shape), slide(array.kinds), slide(array.texts))  # type: ignore[arg-type]
 
 
-def _settle(view: np.ndarray, axis: int, new: int) -> np.ndarray:  # type: ignore[type-arg]
+def _settle(view: np.ndarray, axis: int, new: int) -> np.ndarray:
     """From (…axis: window number…, last: inside the window) to four axes."""
     moved = np.moveaxis(view, axis, 0)  # window number first, then the other three, then inside
     rest = [item for item in range(4) if item != axis]
     moved = moved.take(0, axis=1 + rest.index(new))  # the axis `new` had length 1
     rest.remove(new)
     order = sorted(range(4), key=lambda position: [new, *rest, axis][position])
-    return moved.transpose(order)
+    return np.asarray(moved.transpose(order))
 
 
 def placed(array: Array, height: int, width: int) -> Array:
@@ -239,7 +248,7 @@ def placed(array: Array, height: int, width: int) -> Array:
         else:
             axes = tuple(inner if axis == outer else axis for axis in axes)
 
-    def flat(part: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def flat(part: np.ndarray) -> np.ndarray:
         full = np.broadcast_to(part, (rows, columns, height, width))
         return full.transpose(0, 2, 1, 3).reshape(shape)
 

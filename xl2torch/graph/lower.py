@@ -10,13 +10,36 @@ import torch
 
 from xl2torch.address import MAX_COLUMN, MAX_ROW, CellRange
 from xl2torch.formula.ast import (
-    ArrayConstant, Binary, Bound, Call, Error, Logical, Missing, Node, Number, Opaque, Reference,
-    Text, Unary,
+    ArrayConstant,
+    Binary,
+    Bound,
+    Call,
+    Error,
+    Logical,
+    Missing,
+    Node,
+    Number,
+    Opaque,
+    Reference,
+    Text,
+    Unary,
 )  # fmt: skip
 from xl2torch.functions import operators
 from xl2torch.functions.array import (
-    COLUMN, HEIGHT, ROW, WIDTH, Array, ExcelError, Shape, Unsupported, blank_as_zero, constant,
-    first_element, pad, scalar, truth,
+    COLUMN,
+    HEIGHT,
+    ROW,
+    WIDTH,
+    Array,
+    ExcelError,
+    Shape,
+    Unsupported,
+    blank_as_zero,
+    constant,
+    first_element,
+    pad,
+    scalar,
+    truth,
 )  # fmt: skip
 from xl2torch.functions.registry import FUNCTIONS, IntArray
 from xl2torch.functions.trace import Data, Trace, apply, is_traced, value_of
@@ -52,10 +75,8 @@ class Lowering:
         source = self.source
         array = self.evaluate(source.tree, source.array)
         array = blank_as_zero(replace(array, from_cells=False))
-        if source.array:
-            array = fitted(array, source.height, source.width)
-        else:
-            array = first_element(array)
+        whole = fitted(array, source.height, source.width) if source.array else None
+        array = first_element(array) if whole is None else whole
         return spread(array, (source.rows, source.columns, source.height, source.width))
 
     # ------------------------------------------------------------ Context
@@ -92,7 +113,7 @@ class Lowering:
         top, left = int(rows.min()), int(columns.min())
         area = CellRange(sheet, top, left, int(rows.max()), int(columns.max()))
         block = self.read_cells(area)
-        shape: Shape = tuple(np.broadcast_shapes(rows.shape, columns.shape))  # type: ignore[assignment]
+        shape: Shape = tuple(np.broadcast_shapes(rows.shape, columns.shape))
         down, across = rows - top, columns - left
         kinds = texts = None
         if block.kinds is not None:
@@ -104,7 +125,7 @@ class Lowering:
     # ------------------------------------------------------------ trees
 
     def _value(self, node: Node, array: bool, single: bool) -> Array:
-        """``single``: one value is wanted here, so outside array formulas a range is intersected."""
+        """``single``: one value is wanted, so a range outside array formulas is intersected."""
         match node:
             case Number(value) | Text(value) | Logical(value):
                 return scalar(value)
@@ -278,8 +299,10 @@ def _indexed(block: Array, rows: IntArray, columns: IntArray) -> tuple[Data, tup
             data = apply(torch.index_select, data, position, torch.from_numpy(flat.copy()))
         if len(named) != 1:
             sizes = tuple(indices.shape[item] for item in named)
-            data = apply(torch.unflatten, data, position, sizes) if named else apply(
-                torch.squeeze, data, position
+            data = (
+                apply(torch.unflatten, data, position, sizes)
+                if named
+                else apply(torch.squeeze, data, position)
             )
         position += len(named)
     # An axis along which every index is the same cell has length 1 in the block: repeat it.
@@ -297,5 +320,3 @@ def _indexed(block: Array, rows: IntArray, columns: IntArray) -> tuple[Data, tup
 def _take(data: torch.Tensor, *index: torch.Tensor) -> torch.Tensor:
     """Elements at integer indices, one index tensor per dim."""
     return data[index]
-
-

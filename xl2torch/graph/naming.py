@@ -36,9 +36,7 @@ def label(workbook: Workbook, area: CellRange) -> str:
         return ""
 
     above = ((row, area.left) for row in range(area.top - 1, max(area.top - _REACH, 0), -1))
-    beside = (
-        (area.top, column) for column in range(area.left - 1, max(area.left - _REACH, 0), -1)
-    )
+    beside = ((area.top, column) for column in range(area.left - 1, max(area.left - _REACH, 0), -1))
     if area.rows > area.columns:
         return first_text(above) or first_text(beside)
     return first_text(beside) or first_text(above)

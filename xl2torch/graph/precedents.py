@@ -120,6 +120,9 @@ class RectangleIndex:
         """Indices of the rectangles that share a cell with ``area``."""
         top, left, bottom, right = self.corners
         hits = (
-            (top <= area.bottom) & (bottom >= area.top) & (left <= area.right) & (right >= area.left)
+            (top <= area.bottom)
+            & (bottom >= area.top)
+            & (left <= area.right)
+            & (right >= area.left)
         )
         return [int(index) for index in np.flatnonzero(hits)]

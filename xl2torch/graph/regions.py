@@ -103,7 +103,11 @@ class _TableMarks:
 
     def __init__(self, workbook: Workbook) -> None:
         self.areas = [
-            (table.range, table.range.top + table.header_rows, table.range.bottom - table.totals_rows)
+            (
+                table.range,
+                table.range.top + table.header_rows,
+                table.range.bottom - table.totals_rows,
+            )
             for sheet in workbook.sheets
             for table in sheet.tables
         ]
@@ -111,7 +115,10 @@ class _TableMarks:
     def of(self, sheet: str, cell: FormulaCell) -> tuple[object, ...]:
         """Equal for cells in which the same tables' rows are meant."""
         return tuple(
-            (top <= cell.row <= bottom, area.sheet == sheet and area.left <= cell.column <= area.right)
+            (
+                top <= cell.row <= bottom,
+                area.sheet == sheet and area.left <= cell.column <= area.right,
+            )
             for area, top, bottom in self.areas
         )
 

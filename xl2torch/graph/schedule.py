@@ -179,7 +179,9 @@ class Evaluation:
             circle = next((needed for needed in missing if needed.open), None)
             if circle is not None:
                 members = path[path.index(circle) :]
-                divisible = [m for m in members if m.region and m.region.rows * m.region.columns > 1]
+                divisible = [
+                    m for m in members if m.region and m.region.rows * m.region.columns > 1
+                ]
                 if not divisible:
                     _close(path)
                     raise Circle(list(reversed(members)))
@@ -235,7 +237,9 @@ class Evaluation:
             for needed in self.overlapping(area)
         }
         unit.reads |= known
-        return any(read_.blocked or (read_.block and read_.block.array.traced) for read_ in unit.reads)
+        return any(
+            read_.blocked or (read_.block and read_.block.array.traced) for read_ in unit.reads
+        )
 
     def _read(self, area: CellRange, reader: Unit | None) -> Array:
         units = self.overlapping(area)

@@ -17,7 +17,12 @@ from xl2torch.workbook.cells import Floats
 from xl2torch.workbook.package import lock_file, save_package
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.writer import (
-    CellEdit, Changes, add_sheet, free_sheet_name, patch_cells, recalculate_on_load,
+    CellEdit,
+    Changes,
+    add_sheet,
+    free_sheet_name,
+    patch_cells,
+    recalculate_on_load,
 )  # fmt: skip
 
 _AGREEMENT = 1e-9
@@ -152,7 +157,7 @@ def _check_agreement(result: Result, recalculation: Recalculation) -> None:
     if isinstance(value, float) and abs(value - result.final) <= _AGREEMENT * max(1.0, abs(value)):
         return
     raise TrainingError(
-        f"at the trained weights the sheet's objective {result.model.problem.objective} is {value}, "
-        f"but the compiled model says {result.final!r}: nothing was written. An error value here "
+        f"at the trained weights the objective {result.model.problem.objective} of the sheet is "
+        f"{value}, but the compiled model says {result.final!r}: nothing was written. An error value here "
         "means that training left the range in which the sheet can be computed"
     )

@@ -44,9 +44,7 @@ def training_sheet(
         ("On", datetime.now().strftime("%Y-%m-%d %H:%M")),
     ]  # fmt: skip
     rows: list[Row] = [[StyledValue("Training", "title")], []]
-    rows += [
-        [StyledValue(key, "key"), StyledValue(value, "text")] for key, value in settings
-    ]
+    rows += [[StyledValue(key, "key"), StyledValue(value, "text")] for key, value in settings]
     rows += [[], [StyledValue(text, "header") for text in ("Cell", "Name", "Before", "After")]]
     for cell, before, after in before_after:
         rows.append(

@@ -14,7 +14,7 @@ from xl2torch.address import CellAddress
 from xl2torch.errors import ModelError, TrainingError
 from xl2torch.model import SheetModel, watch
 from xl2torch.training.initialization import initialize
-from xl2torch.training.optimizers import LEARNING_RATES, Bounded, make_stepper
+from xl2torch.training.optimizers import Bounded, make_stepper
 from xl2torch.training.stopping import Stop, converged
 
 if TYPE_CHECKING:
@@ -158,7 +158,12 @@ def fit(
         nonlocal best, best_objective, weights
         norm = math.sqrt(sum(float((p.grad**2).sum()) for p in parameters if p.grad is not None))
         row = Iteration(
-            iteration, objective, norm, stepper.learning_rate, time.perf_counter() - began, watched()
+            iteration,
+            objective,
+            norm,
+            stepper.learning_rate,
+            time.perf_counter() - began,
+            watched(),
         )
         iterations.append(row)
         losses.append(loss)
@@ -175,7 +180,11 @@ def fit(
         while stop is None and len(losses) <= limit:
             stepper.step(evaluate, loss)
             loss = evaluate()
-            if not math.isfinite(objective) or loss >= 1e300 or abs(loss) > 1e12 * _scale(losses[0]):
+            if (
+                not math.isfinite(objective)
+                or loss >= 1e300
+                or abs(loss) > 1e12 * _scale(losses[0])
+            ):
                 stop = Stop(4, f"The objective became {objective:.3g}: try a smaller --lr.")
                 break
             stalled = optimizer == "lbfgs" and loss >= losses[-1]

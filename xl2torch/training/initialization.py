@@ -26,12 +26,12 @@ def initialize(model: SheetModel, method: str, seed: int | None) -> None:
         if method == "file":
             drawn = variable.start
         elif method == "normal":
-            drawn = scale * torch.randn(
-                parameter.shape, generator=generator, dtype=parameter.dtype
-            )
+            drawn = scale * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
         elif method == "uniform":
-            drawn = scale * 3**0.5 * (
-                2 * torch.rand(parameter.shape, generator=generator, dtype=parameter.dtype) - 1
+            drawn = (
+                scale
+                * 3**0.5
+                * (2 * torch.rand(parameter.shape, generator=generator, dtype=parameter.dtype) - 1)
             )
         elif method == "zeros":
             drawn = torch.zeros_like(parameter)

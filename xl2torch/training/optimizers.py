@@ -76,7 +76,9 @@ class QuasiNewton:
     1982.)
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter], bounded: Sequence[Bounded], lr: float) -> None:
+    def __init__(
+        self, parameters: Sequence[nn.Parameter], bounded: Sequence[Bounded], lr: float
+    ) -> None:
         self.parameters = parameters
         self.bounded = bounded
         self.learning_rate = lr

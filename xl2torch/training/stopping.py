@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 MESSAGES = {
     0: "Solver found a solution. All constraints and optimality conditions are satisfied.",
@@ -45,6 +46,6 @@ def converged(losses: Sequence[float], scaled_gradient: float) -> Stop | None:
     if len(losses) > WINDOW:
         recent = losses[-WINDOW - 1 :]
         scale = max(abs(recent[-1]), 1e-300)
-        if all(abs(a - b) <= CONVERGENCE * scale for a, b in zip(recent, recent[1:], strict=False)):
+        if all(abs(a - b) <= CONVERGENCE * scale for a, b in pairwise(recent)):
             return Stop(1)
     return None

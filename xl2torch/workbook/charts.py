@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import BytesIO
 
 from xl2torch.address import quote_sheet
 
@@ -43,11 +42,11 @@ def line_chart(
     chart.y_axis.title, chart.x_axis.title = y_title, x_title
     chart.y_axis.delete = chart.x_axis.delete = False
     chart.x_axis.tickLblPos = "low"
-    chart.x_axis.tickLblSkip = chart.x_axis.tickMarkSkip = max(1, len(values) // 10)
+    every = max(1, len(values) // 10)
+    chart.x_axis.tickLblSkip = chart.x_axis.tickMarkSkip = every  # type: ignore[attr-defined]
     if min(values) > 0 and max(values) >= 100 * min(values):
         chart.y_axis.scaling.logBase = 10
         chart.y_axis.number_format = "0E+00"
-    buffer = BytesIO()
-    buffer.write(b'<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n')
-    buffer.write(tostring(chart._write()))
-    return buffer.getvalue()
+    body = tostring(chart._write())  # type: ignore[attr-defined]
+    head = b'<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
+    return head + (body.encode() if isinstance(body, str) else body)

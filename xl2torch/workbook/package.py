@@ -86,8 +86,15 @@ def relationships_part(part: str) -> str:
     return posixpath.join(folder, "_rels", name + ".rels")
 
 
-def parse_xml(data: bytes, *, start: Any = None, end: Any = None, text: Any = None,
-              where: str, parser_out: list[Any] | None = None) -> None:
+def parse_xml(
+    data: bytes,
+    *,
+    start: Any = None,
+    end: Any = None,
+    text: Any = None,
+    where: str,
+    parser_out: list[Any] | None = None,
+) -> None:
     """Feed XML to handlers ``start(tag, attributes)``, ``end(tag)``, ``text(data)``.
 
     Tags keep their prefix off. ``parser_out`` receives the parser before it starts, for its

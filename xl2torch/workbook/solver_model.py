@@ -11,8 +11,8 @@ from typing import Literal
 
 from xl2torch.address import CellRange
 from xl2torch.errors import ModelError, SelectionError
-from xl2torch.workbook.selection import parse_ranges
 from xl2torch.workbook.reader import Workbook
+from xl2torch.workbook.selection import parse_ranges
 
 Sense = Literal["min", "max", "value"]
 _SENSES: dict[str, Sense] = {"1": "max", "2": "min", "3": "value"}
@@ -83,7 +83,8 @@ def _number(text: str, sheet: str, name: str) -> float:
         return float(text)
     except ValueError:
         raise ModelError(
-            f"the Solver model of sheet {sheet!r} is damaged: solver_{name} is {text!r}, not a number"
+            f"the Solver model of sheet {sheet!r} is damaged: solver_{name} is {text!r}, "
+            "not a number"
         ) from None
 
 

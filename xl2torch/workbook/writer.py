@@ -19,7 +19,13 @@ from xl2torch.errors import OutputError
 from xl2torch.formula.lexer import moved
 from xl2torch.values import CellValue, ErrorValue
 from xl2torch.workbook.package import (
-    MAIN, PACKAGE_RELATIONSHIPS, RELATIONSHIPS, Package, local, parse_xml, relationships_part,
+    MAIN,
+    PACKAGE_RELATIONSHIPS,
+    RELATIONSHIPS,
+    Package,
+    local,
+    parse_xml,
+    relationships_part,
 )  # fmt: skip
 from xl2torch.workbook.reader import Sheet, Workbook
 
@@ -71,7 +77,9 @@ class Changes:
     removed: set[str] = field(default_factory=set)
 
 
-def patch_cells(workbook: Workbook, edits: Mapping[CellAddress, CellEdit], changes: Changes) -> None:
+def patch_cells(
+    workbook: Workbook, edits: Mapping[CellAddress, CellEdit], changes: Changes
+) -> None:
     """Rewrite cells in their sheets. Formulas that shared a cut formula get their own text."""
     by_sheet: dict[str, dict[tuple[int, int], CellEdit]] = {}
     for cell, edit in edits.items():
@@ -343,9 +351,19 @@ def _patch_calc_chain(workbook: Workbook, cut: Sequence[CellAddress], changes: C
         return
     changes.removed.add(part)
     relations = relationships_part(main)
-    _drop(workbook.package, relations, rb"<(?:\w+:)?Relationship\s[^>]*/calcChain[\"'][^>]*/>", changes)
+    _drop(
+        workbook.package,
+        relations,
+        rb"<(?:\w+:)?Relationship\s[^>]*/calcChain[\"'][^>]*/>",
+        changes,
+    )
     name = re.escape("/" + part).encode()
-    _drop(workbook.package, _CONTENT_TYPES, rb"<(?:\w+:)?Override\s[^>]*" + name + rb"[^>]*/>", changes)
+    _drop(
+        workbook.package,
+        _CONTENT_TYPES,
+        rb"<(?:\w+:)?Override\s[^>]*" + name + rb"[^>]*/>",
+        changes,
+    )
 
 
 def _drop(package: Package, part: str, pattern: bytes, changes: Changes) -> None:
@@ -490,7 +508,8 @@ def _add_overrides(package: Package, overrides: Mapping[str, str], changes: Chan
     if closing is None:
         raise OutputError(f"the part {_CONTENT_TYPES} is damaged")
     entries = b"".join(
-        b'<%sOverride PartName="/%s" ContentType="%s"/>' % (closing[1], name.encode(), kind.encode())
+        b'<%sOverride PartName="/%s" ContentType="%s"/>'
+        % (closing[1], name.encode(), kind.encode())
         for name, kind in overrides.items()
     )
     changes.parts[_CONTENT_TYPES] = data[: closing.start()] + entries + data[closing.start() :]
@@ -513,8 +532,8 @@ def _add_styles(package: Package, main: str, changes: Changes) -> dict[str, int]
     large = _font(p, font[2], [b"<%sb/>" % p, b'<%ssz val="14"/>' % p])
     gray = _font(p, font[2], [b'<%scolor rgb="FF7F7F7F"/>' % p])
     fill = (
-        b'<%sfill><%spatternFill patternType="solid"><%sfgColor theme="4" tint="0.79998168889431442"/>'
-        b'<%sbgColor indexed="64"/></%spatternFill></%sfill>'
+        b'<%sfill><%spatternFill patternType="solid">'
+        b'<%sfgColor theme="4" tint="0.79998168889431442"/><%sbgColor indexed="64"/></%spatternFill></%sfill>'
     ) % ((p,) * 6)
     data, fonts = _append(data, b"fonts", [bold, large, gray])
     data, fills = _append(data, b"fills", [fill])
@@ -573,9 +592,9 @@ def _append(data: bytes, collection: bytes, elements: Sequence[bytes]) -> tuple[
     child = {b"fonts": b"font", b"fills": b"fill", b"cellXfs": b"xf"}[collection]
     count = len(re.findall(rb"<(?:\w+:)?" + child + rb"(?=[\s/>])", data[opening.end() : end]))
     tag = re.sub(rb"""(\scount\s*=\s*["'])\d+""", rb"\g<1>%d" % (count + len(elements)), opening[0])
-    return data[: opening.start()] + tag + data[opening.end() : end] + b"".join(
-        elements
-    ) + data[end:], count
+    return data[: opening.start()] + tag + data[opening.end() : end] + b"".join(elements) + data[
+        end:
+    ], count
 
 
 def _sheet_xml(sheet: NewSheet, styles: Mapping[str, int], drawing_id: str) -> bytes:
@@ -608,9 +627,8 @@ def _new_cell(reference: str, item: StyledValue, styles: Mapping[str, int]) -> s
     style = f' s="{styles[item.style]}"' if item.style in styles else ""
     if isinstance(item.value, str):
         text = xml_text(item.value)
-        return (
-            f'<c r="{reference}"{style} t="inlineStr"><is><t xml:space="preserve">{text}</t></is></c>'
-        )
+        inline = f'<is><t xml:space="preserve">{text}</t></is>'
+        return f'<c r="{reference}"{style} t="inlineStr">{inline}</c>'
     assert item.value is not None
     if not math.isfinite(item.value):
         return f'<c r="{reference}"{style} t="e"><v>#NUM!</v></c>'

@@ -31,7 +31,7 @@ def merge_like_columns(graph: fx.Graph) -> fx.Graph:
             if fact in node.meta:
                 product.meta[fact] = node.meta[fact]
         product.meta.setdefault("cells", _hull(node))
-        product.meta.setdefault("formula", node.args[0][0].meta.get("formula"))  # type: ignore[index,union-attr]
+        product.meta.setdefault("formula", node.args[0][0].meta.get("formula"))
         node.replace_all_uses_with(product)
         graph.erase_node(node)
     return graph
@@ -62,7 +62,8 @@ def _consecutive_weights(
         matrix, dim, index = weight.args
         if not isinstance(matrix, fx.Node) or matrix.meta["value"].dim() != 2:
             return None
-        found.append((data, matrix, int(dim), int(index)))  # type: ignore[call-overload]
+        assert isinstance(dim, int) and isinstance(index, int)
+        found.append((data, matrix, dim, index))
     first = found[0]
     for offset, item in enumerate(found):
         if item != (first[0], first[1], first[2], first[3] + offset):

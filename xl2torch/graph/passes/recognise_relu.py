@@ -25,9 +25,9 @@ def recognise_relu(graph: fx.Graph) -> fx.Graph:
         compared, limit = test.args
         if limit != 0:
             continue
-        spelled = (
-            test.target in _ZERO_BRANCH_FIRST and second is compared and first == 0
-        ) or (test.target in _ZERO_BRANCH_LAST and first is compared and second == 0)
+        spelled = (test.target in _ZERO_BRANCH_FIRST and second is compared and first == 0) or (
+            test.target in _ZERO_BRANCH_LAST and first is compared and second == 0
+        )
         if not spelled:
             continue
         with graph.inserting_before(node):
