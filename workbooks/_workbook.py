@@ -16,6 +16,8 @@ from openpyxl.worksheet.properties import PageSetupProperties
 from openpyxl.worksheet.worksheet import Worksheet
 from openpyxl.writer.excel import ExcelWriter
 
+from xl2torch.reports.save import fill_cached_values
+
 DATE = datetime(2024, 1, 1)
 
 NAVY = "1F3864"
@@ -209,7 +211,7 @@ def store_solver_model(sheet: Worksheet, objective: str, variables: Sequence[str
 def save(workbook: Workbook, path: Path) -> None:
     """Write the workbook, byte for byte the same each time.
 
-    openpyxl stores formulas without their values. The place to add the values is here.
+    openpyxl stores formulas without their values: xl2torch computes and adds them.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -220,3 +222,4 @@ def save(workbook: Workbook, path: Path) -> None:
     ):
         for name in archive.namelist():  # a new ZipInfo carries no time of day
             output.writestr(zipfile.ZipInfo(name), archive.read(name), zipfile.ZIP_DEFLATED)
+    fill_cached_values(path)

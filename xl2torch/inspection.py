@@ -19,10 +19,13 @@ from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.solver_model import SolverModel, solver_models
 
 _INFIX = {
-    operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/",
-    operator.pow: "**", operator.lt: "<", operator.gt: ">", operator.le: "<=", operator.ge: ">=",
-    operator.eq: "==", operator.ne: "!=", torch.matmul: "@",
+    operator.eq: ("==", 1), operator.ne: ("!=", 1), operator.lt: ("<", 1), operator.gt: (">", 1),
+    operator.le: ("<=", 1), operator.ge: (">=", 1), operator.add: ("+", 2), operator.sub: ("-", 2),
+    operator.mul: ("*", 3), operator.truediv: ("/", 3), torch.matmul: ("@", 3),
+    operator.pow: ("**", 5),
 }  # fmt: skip
+"""Infix operators of Python with their precedence; prefix minus has 4."""
+_PREFIX = 4
 _LISTED = 50
 
 
@@ -158,29 +161,36 @@ def expression(node: fx.Node) -> str:
     return _call_text(node)
 
 
-def _operand(item: Any) -> str:
+def _operand(item: Any, binding: int = 0) -> str:
+    """Text of an operand, in parentheses when it binds less than its surroundings."""
     if isinstance(item, fx.Node):
         if item.op == "get_attr" or is_line(item):
             return item.name
         text = _call_text(item)
-        return f"({text})" if item.target in _INFIX else text
+        own = _INFIX[item.target][1] if item.target in _INFIX else 9
+        own = _PREFIX if item.target is operator.neg else own
+        return f"({text})" if own < binding else text
     if isinstance(item, tuple | list):
         return "[" + ", ".join(_operand(part) for part in item) + "]"
     if isinstance(item, float) and item == int(item) and abs(item) < 1e15:
-        return str(int(item))
+        return str(int(item)) if item >= 0 or not binding else f"({int(item)})"
     return str(item)
 
 
 def _call_text(node: fx.Node) -> str:
-    arguments = [_operand(item) for item in node.args]
     if node.target in _INFIX:
-        return f"{arguments[0]} {_INFIX[node.target]} {arguments[1]}"
+        symbol, binding = _INFIX[node.target]
+        left_first = node.target is not operator.pow
+        left = _operand(node.args[0], binding + (not left_first))
+        return f"{left} {symbol} {_operand(node.args[1], binding + left_first)}"
     if node.target is operator.neg:
-        return f"-{arguments[0]}"
+        return f"-{_operand(node.args[0], _PREFIX)}"
     if node.target is torch.t:
-        return f"{arguments[0]}.T"
+        return f"{_operand(node.args[0], 9)}.T"
     if node.target is torch.select:
-        return f"{arguments[0]}[{':, ' * int(arguments[1])}{arguments[2]}]"
+        data, dim, index = node.args
+        return f"{_operand(data, 9)}[{':, ' * int(dim)}{index}]"  # type: ignore[call-overload]
+    arguments = [_operand(item) for item in node.args]
     arguments += [f"{key}={_operand(value)}" for key, value in node.kwargs.items()]
     name = getattr(node.target, "__name__", str(node.target))
     return f"{name}({', '.join(arguments)})"

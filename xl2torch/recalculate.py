@@ -38,10 +38,13 @@ class Recalculation:
         )
 
 
-def recalculate(workbook: Workbook, given: Mapping[CellRange, Floats]) -> Recalculation:
+def recalculate(
+    workbook: Workbook, given: Mapping[CellRange, Floats], everything: bool = False
+) -> Recalculation:
     """Recalculate with numbers put into some ranges (arrays of their shape).
 
-    Cells that call RAND or its kin keep their cached value, as do cells that nothing given reaches.
+    Cells that call RAND or its kin keep their cached value, as do cells that nothing given reaches,
+    unless ``everything`` is asked for.
     """
     blocks = [
         Block(
@@ -53,8 +56,11 @@ def recalculate(workbook: Workbook, given: Mapping[CellRange, Floats]) -> Recalc
     evaluation.compute_all()
     changed: dict[CellAddress, CellValue] = {}
     stale: dict[CellAddress, str] = {}
-    reached = evaluation.descendants(evaluation.given)
-    doubtful = {unit for unit in reached if unit.borrowed or _touches(unit, evaluation.given)}
+    if everything:
+        reached = {unit for unit in evaluation.all_units() if unit.region and not unit.volatile}
+    else:
+        reached = evaluation.descendants(evaluation.given)
+    doubtful = {unit for unit in reached if unit.borrowed}
     doubtful |= evaluation.descendants(doubtful) & reached
     for unit in reached:
         if unit in doubtful:
@@ -63,10 +69,6 @@ def recalculate(workbook: Workbook, given: Mapping[CellRange, Floats]) -> Recalc
         else:
             changed.update(_differences(workbook, unit))
     return Recalculation(changed, stale, evaluation)
-
-
-def _touches(unit: Unit, given: list[Unit]) -> bool:
-    return unit.borrowed is not None and any(source in given for source in unit.reads)
 
 
 def _differences(workbook: Workbook, unit: Unit) -> Iterator[tuple[CellAddress, CellValue]]:

@@ -10,6 +10,7 @@ from xl2torch.address import CellRange, parse_a1
 from xl2torch.workbook.reader import Workbook
 
 _REACH = 30
+_JOINED = 6
 
 
 def label(workbook: Workbook, area: CellRange) -> str:
@@ -37,6 +38,11 @@ def label(workbook: Workbook, area: CellRange) -> str:
 
     above = ((row, area.left) for row in range(area.top - 1, max(area.top - _REACH, 0), -1))
     beside = ((area.top, column) for column in range(area.left - 1, max(area.left - _REACH, 0), -1))
+    if area.rows > area.columns == 1 and area.rows <= _JOINED:
+        # A few labelled cells below each other (m, b): all their labels.
+        labels = [cells.value(row, area.left - 1) for row in range(area.top, area.bottom + 1)]
+        if area.left > 1 and all(isinstance(text, str) and text.strip() for text in labels):
+            return " ".join(str(text).strip() for text in labels)
     if area.rows > area.columns:
         return first_text(above) or first_text(beside)
     return first_text(beside) or first_text(above)

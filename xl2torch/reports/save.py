@@ -15,7 +15,7 @@ from xl2torch.training.fit import Result
 from xl2torch.values import CellValue
 from xl2torch.workbook.cells import Floats
 from xl2torch.workbook.package import lock_file, save_package
-from xl2torch.workbook.reader import Workbook
+from xl2torch.workbook.reader import Workbook, load
 from xl2torch.workbook.writer import (
     CellEdit,
     Changes,
@@ -120,6 +120,20 @@ def save(
     )
 
 
+def fill_cached_values(path: str | Path) -> int:
+    """Compute every formula of a workbook and store the values in it, as Excel would.
+
+    For files of programs that write formulas alone. Returns the number of cells that changed.
+    """
+    workbook = load(path)
+    recalculation = recalculate(workbook, {}, everything=True)
+    changes = Changes()
+    edits = {cell: CellEdit(value) for cell, value in recalculation.changed.items()}
+    patch_cells(workbook, edits, changes)
+    save_package(workbook.package, changes.parts, changes.removed, workbook.path)
+    return len(edits)
+
+
 def _stored_values(
     workbook: Workbook, cells: Sequence[CellAddress]
 ) -> dict[CellAddress, CellValue]:
@@ -158,6 +172,6 @@ def _check_agreement(result: Result, recalculation: Recalculation) -> None:
         return
     raise TrainingError(
         f"at the trained weights the objective {result.model.problem.objective} of the sheet is "
-        f"{value}, but the compiled model says {result.final!r}: nothing was written. An error value here "
-        "means that training left the range in which the sheet can be computed"
+        f"{value}, but the compiled model says {result.final!r}: nothing was written. An error "
+        "value here means that training left the range in which the sheet can be computed"
     )

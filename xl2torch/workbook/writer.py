@@ -533,7 +533,8 @@ def _add_styles(package: Package, main: str, changes: Changes) -> dict[str, int]
     gray = _font(p, font[2], [b'<%scolor rgb="FF7F7F7F"/>' % p])
     fill = (
         b'<%sfill><%spatternFill patternType="solid">'
-        b'<%sfgColor theme="4" tint="0.79998168889431442"/><%sbgColor indexed="64"/></%spatternFill></%sfill>'
+        b'<%sfgColor theme="4" tint="0.79998168889431442"/><%sbgColor indexed="64"/>'
+        b"</%spatternFill></%sfill>"
     ) % ((p,) * 6)
     data, fonts = _append(data, b"fonts", [bold, large, gray])
     data, fills = _append(data, b"fills", [fill])

@@ -1,0 +1,70 @@
+"""Hand-written modules, float64, in the fastest idiomatic torch that was found."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class TitanicNnet(nn.Module):
+    """titanic.xlsx, sheet nnet: two ReLU units, summed; mean squared error. Weights 2×10."""
+
+    def __init__(self, x: Tensor, y: Tensor, weights: Tensor) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(weights.clone())
+        self.register_buffer("x", x)
+        self.register_buffer("y", y)
+
+    def forward(self) -> Tensor:
+        """Loss."""
+        prediction = torch.relu(self.x @ self.weights.T).sum(dim=1)
+        return nn.functional.mse_loss(prediction, self.y)
+
+
+class TitanicMmult(nn.Module):
+    """titanic.xlsx, sheet mmult: the same net as one matrix product. Weights 10×2."""
+
+    def __init__(self, x: Tensor, y: Tensor, weights: Tensor) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(weights.clone())
+        self.register_buffer("x", x)
+        self.register_buffer("y", y)
+
+    def forward(self) -> Tensor:
+        """Loss."""
+        prediction = torch.relu(self.x @ self.weights).sum(dim=1)
+        return nn.functional.mse_loss(prediction, self.y)
+
+
+class DotProduct(nn.Module):
+    """collab_filter.xlsx, sheet dotprod: users × movies where a rating exists; root mean square."""
+
+    def __init__(self, ratings: Tensor, rated: Tensor, movies: Tensor, users: Tensor) -> None:
+        super().__init__()
+        self.movies = nn.Parameter(movies.clone())
+        self.users = nn.Parameter(users.clone())
+        self.register_buffer("ratings", ratings)
+        self.register_buffer("rated", rated.to(ratings.dtype))
+        self.count = float(rated.sum())
+
+    def forward(self) -> Tensor:
+        """Loss; where there is no rating both terms are 0."""
+        error = self.ratings - (self.users @ self.movies) * self.rated
+        return torch.sqrt((error**2).sum() / self.count)
+
+
+class Survival(nn.Module):
+    """survival.xlsx: three ReLU units and a linear output; mean squared error."""
+
+    def __init__(self, x: Tensor, y: Tensor, hidden: Tensor, output: Tensor) -> None:
+        super().__init__()
+        self.hidden = nn.Parameter(hidden.clone())
+        self.output = nn.Parameter(output.clone())
+        self.register_buffer("x", x)
+        self.register_buffer("y", y)
+
+    def forward(self) -> Tensor:
+        """Loss; the last output weight is the bias."""
+        units = torch.relu(self.x @ self.hidden.T)
+        prediction = units @ self.output[:3] + self.output[3]
+        return nn.functional.mse_loss(prediction, self.y)

@@ -1,0 +1,165 @@
+"""Time of a training step (forward, backward, Adam) beside hand-written torch, in one run.
+
+    python benchmarks/step_time.py CORPUS [--json]
+
+CORPUS is the folder with fastai-2022/; without it only survival.xlsx is timed. Both modules start
+from the same weights; equal losses and gradients are checked first. Blocks of 20 steps alternate,
+the ratio is the median over the block ratios, and the hand-written module timed against itself
+shows the noise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from by_hand.models import DotProduct, Survival, TitanicMmult, TitanicNnet
+from torch import Tensor, nn
+
+import xl2torch
+from xl2torch.workbook.reader import Workbook
+from xl2torch.workbook.selection import parse_ranges
+
+STEPS = 20
+BLOCKS = 101
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def cells(workbook: Workbook, text: str) -> Tensor:
+    """Numbers of a range, blanks 0."""
+    area = parse_ranges(workbook, text, workbook.sheets[0].name)[0]
+    block = workbook.sheet(area.sheet).cells.block(area.top, area.left, area.bottom, area.right)
+    return torch.from_numpy(block.numbers.copy())
+
+
+def titanic_nnet(corpus: Path) -> tuple[nn.Module, nn.Module]:
+    """Compiled and hand-written module."""
+    workbook = xl2torch.load(corpus / "fastai-2022" / "titanic.xlsx")
+    x, y = cells(workbook, "nnet!G4:P715"), cells(workbook, "nnet!A4:A715").flatten()
+    hand = TitanicNnet(x, y, cells(workbook, "nnet!R4:AA5"))
+    return xl2torch.compile(workbook, "nnet"), hand
+
+
+def titanic_mmult(corpus: Path) -> tuple[nn.Module, nn.Module]:
+    """Compiled and hand-written module."""
+    workbook = xl2torch.load(corpus / "fastai-2022" / "titanic.xlsx")
+    x, y = cells(workbook, "mmult!G4:P715"), cells(workbook, "mmult!A4:A715").flatten()
+    hand = TitanicMmult(x, y, cells(workbook, "mmult!S4:T13"))
+    return xl2torch.compile(workbook, "mmult"), hand
+
+
+def dotprod(corpus: Path) -> tuple[nn.Module, nn.Module]:
+    """Compiled and hand-written module."""
+    workbook = xl2torch.load(corpus / "fastai-2022" / "collab_filter.xlsx")
+    block = workbook.sheet("dotprod").cells.block(2, 8, 16, 22)
+    ratings, rated = torch.from_numpy(block.numbers.copy()), torch.from_numpy(block.kinds == 0)
+    movies, users = cells(workbook, "dotprod!H19:V23"), cells(workbook, "dotprod!B25:F39")
+    return xl2torch.compile(workbook, "dotprod"), DotProduct(ratings, rated, movies, users)
+
+
+def survival(_: Path) -> tuple[nn.Module, nn.Module]:
+    """Compiled and hand-written module."""
+    workbook = xl2torch.load(ROOT / "workbooks" / "survival.xlsx")
+    table = cells(workbook, "Model!B12:E311")
+    age, male, travel_class, y = table.T
+    x = torch.stack([age / 80, male, (travel_class - 1) / 2, torch.ones_like(age)], dim=1)
+    hidden, output = cells(workbook, "Model!F6:I8"), cells(workbook, "Model!M6:P6").flatten()
+    return xl2torch.compile(workbook), Survival(x, y, hidden, output)
+
+
+MODELS: dict[str, Callable[[Path], tuple[nn.Module, nn.Module]]] = {
+    "titanic nnet": titanic_nnet,
+    "titanic mmult": titanic_mmult,
+    "dotprod": dotprod,
+    "survival": survival,
+}
+
+
+def check_equal(ours: nn.Module, hand: nn.Module) -> None:
+    """Losses to 1e-12, gradients to 1e-9 (matched by shape and value)."""
+    first, second = ours(), hand()
+    assert torch.isclose(first, second, rtol=1e-12, atol=0), (first, second)
+    first.backward()
+    second.backward()
+    gradients = [p.grad for p in hand.parameters() if p.grad is not None]
+    for parameter in ours.parameters():
+        gradient = parameter.grad
+        assert gradient is not None
+        assert any(
+            other.shape == gradient.shape and torch.allclose(other, gradient, rtol=1e-9, atol=1e-13)
+            for other in gradients
+        )
+
+
+def stepper(module: nn.Module) -> Callable[[], None]:
+    """A function that makes one training step."""
+    optimizer = torch.optim.Adam(module.parameters(), lr=1e-6)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        module().backward()
+        optimizer.step()
+
+    return step
+
+
+def block(step: Callable[[], None]) -> float:
+    """Seconds for one block of steps."""
+    began = time.perf_counter()
+    for _ in range(STEPS):
+        step()
+    return time.perf_counter() - began
+
+
+def compare(first: Callable[[], None], second: Callable[[], None]) -> tuple[float, float]:
+    """Median block ratio first/second, and the second's median time of a step in µs."""
+    for step in (first, second):
+        for _ in range(5):
+            block(step)
+    ratios, times = [], []
+    for index in range(BLOCKS):
+        if index % 2:
+            numerator, denominator = block(first), block(second)
+        else:
+            denominator, numerator = block(second), block(first)
+        ratios.append(numerator / denominator)
+        times.append(denominator / STEPS * 1e6)
+    return statistics.median(ratios), statistics.median(times)
+
+
+def main() -> None:
+    """Time all models that are there and print a table, or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("corpus", nargs="?", type=Path)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    results = []
+    for name, make in MODELS.items():
+        if name != "survival" and options.corpus is None:
+            continue
+        ours, hand = make(options.corpus or Path())
+        check_equal(ours, hand)
+        ratio, micros = compare(stepper(ours), stepper(hand))
+        again = make(options.corpus or Path())[1]
+        noise, _ = compare(stepper(again), stepper(hand))
+        results.append(
+            {"name": name, "ratio": ratio, "self_ratio": noise, "by_hand_us": micros}
+        )
+    if options.json:
+        print(json.dumps({"results": results}, indent=2))
+        return
+    print(f"{'model':15}{'ratio':>8}{'by hand / itself':>18}{'by hand µs/step':>18}")
+    for row in results:
+        print(
+            f"{row['name']:15}{row['ratio']:8.3f}{row['self_ratio']:18.3f}{row['by_hand_us']:18.1f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
