@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from xl2torch.inspection import inspect
     from xl2torch.model import SheetModel, compile
-    from xl2torch.recalculate import recalculate
+    from xl2torch.recalculation import recalculate
     from xl2torch.reports.save import save
     from xl2torch.training.fit import Result, fit
-    from xl2torch.verify import verify
+    from xl2torch.verification import verify
     from xl2torch.workbook.reader import Workbook, load
 
 __version__ = "0.1.0"
@@ -33,9 +33,9 @@ _HOMES = {
     "fit": "training.fit",
     "inspect": "inspection",
     "load": "workbook.reader",
-    "recalculate": "recalculate",
+    "recalculate": "recalculation",
     "save": "reports.save",
-    "verify": "verify",
+    "verify": "verification",
 }
 
 __all__ = [

@@ -172,7 +172,7 @@ def _operand(item: Any, binding: int = 0) -> str:
         return f"({text})" if own < binding else text
     if isinstance(item, tuple | list):
         return "[" + ", ".join(_operand(part) for part in item) + "]"
-    if isinstance(item, float) and item == int(item) and abs(item) < 1e15:
+    if isinstance(item, float) and item.is_integer() and abs(item) < 1e15:
         return str(int(item)) if item >= 0 or not binding else f"({int(item)})"
     return str(item)
 
@@ -189,7 +189,12 @@ def _call_text(node: fx.Node) -> str:
         return f"{_operand(node.args[0], 9)}.T"
     if node.target is torch.select:
         data, dim, index = node.args
-        return f"{_operand(data, 9)}[{':, ' * int(dim)}{index}]"  # type: ignore[call-overload]
+        leading = ":, " * dim if isinstance(dim, int) else ""
+        return f"{_operand(data, 9)}[{leading}{index}]"
+    if node.target is torch.narrow:
+        data, dim, start, length = node.args
+        assert isinstance(dim, int) and isinstance(start, int) and isinstance(length, int)
+        return f"{_operand(data, 9)}[{':, ' * dim}{start or ''}:{start + length}]"
     arguments = [_operand(item) for item in node.args]
     arguments += [f"{key}={_operand(value)}" for key, value in node.kwargs.items()]
     name = getattr(node.target, "__name__", str(node.target))

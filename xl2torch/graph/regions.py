@@ -11,10 +11,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from xl2torch.address import CellAddress, CellRange
+from xl2torch.address import CellAddress, CellRange, moved, relative_form
 from xl2torch.errors import FormulaError
 from xl2torch.formula.ast import Node, Opaque, functions_in
-from xl2torch.formula.lexer import moved, relative_form
 from xl2torch.formula.parser import parse
 from xl2torch.functions.registry import VOLATILE
 from xl2torch.workbook.reader import FormulaCell, Sheet, Workbook

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from xl2torch.address import CellAddress, CellRange
 from xl2torch.errors import OutputError, SelectionError, TrainingError
-from xl2torch.recalculate import Recalculation, recalculate
+from xl2torch.recalculation import Recalculation, recalculate
 from xl2torch.reports.training_sheet import training_sheet
 from xl2torch.training.fit import Result
 from xl2torch.values import CellValue

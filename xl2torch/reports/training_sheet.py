@@ -80,7 +80,7 @@ def training_sheet(
         f"{title} per iteration", name, losses, column_letters(2), column_letters(1), first,
         title, "Iteration",
     )  # fmt: skip
-    widths = [15, 26, 22, 22, 14] + [16] * len(result.watched)
+    widths = [15, 26, 22, 22, 14] + [22] * len(result.watched)
     return NewSheet(name, rows, widths, chart, (0, len(widths) + 1))
 
 

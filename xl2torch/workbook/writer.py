@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from xl2torch.address import CellAddress, column_letters, column_number
+from xl2torch.address import CellAddress, column_letters, column_number, moved
 from xl2torch.errors import OutputError
-from xl2torch.formula.lexer import moved
 from xl2torch.values import CellValue, ErrorValue
 from xl2torch.workbook.package import (
     MAIN,

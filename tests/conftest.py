@@ -1,0 +1,12 @@
+"""Settings for all tests."""
+
+import sys
+from pathlib import Path
+
+import hypothesis
+
+# Helpers of the tests (corpus, judges, …) are imported by their plain names from any folder.
+sys.path.insert(0, str(Path(__file__).parent))
+
+hypothesis.settings.register_profile("project", deadline=None, max_examples=60, derandomize=True)
+hypothesis.settings.load_profile("project")
