@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
-from _pytest.mark.structures import ParameterSet
 from click.testing import CliRunner
 from packages import (
     CONTENT_TYPES,
@@ -240,7 +239,7 @@ BAD_FILES_NOT_YET = dict.fromkeys(
 ) | {".xlsb": "says that xl/workbook.bin is damaged, not what to do"}  # fmt: skip
 
 
-def cases(table: Iterable[str], not_yet: Mapping[str, str]) -> list[ParameterSet]:
+def cases(table: Iterable[str], not_yet: Mapping[str, str]) -> list[object]:
     """Parameters of the cases, those that the code fails yet marked."""
     return [
         pytest.param(

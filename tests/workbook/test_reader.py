@@ -1,0 +1,422 @@
+"""Reading: what other programs may write, and what a sheet's XML may look like."""
+
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from packages import (
+    MAIN,
+    OFFICE,
+    SHEET1,
+    WORKBOOK,
+    WORKBOOK_RELS,
+    Parts,
+    edited,
+    parts,
+    relationships,
+    sheet,
+    write,
+)
+
+from xl2torch.address import CellAddress, CellRange, column_number, parse_a1
+from xl2torch.cli import main
+from xl2torch.errors import SelectionError
+from xl2torch.values import DIV0, NA, CellValue
+from xl2torch.workbook.reader import DefinedName, Sheet, Table, Workbook, load
+from xl2torch.workbook.selection import parse_ranges
+
+
+def opened(tmp_path: Path, contents: Parts) -> Workbook:
+    """A workbook of these parts, read."""
+    return load(write(tmp_path / "book.xlsx", contents))
+
+
+def value(found: Sheet, a1: str) -> CellValue:
+    """A cell's value."""
+    place = at(a1)
+    return found.cells.value(place.row, place.column)
+
+
+def at(a1: str) -> CellAddress:
+    """A cell's address."""
+    area = parse_a1(a1, "")
+    assert area is not None
+    return area.first
+
+
+def first_sheet(tmp_path: Path, data: str, strings: str | None = None) -> Sheet:
+    """The sheet with this content of sheetData."""
+    contents = parts({"Data": sheet(data)}, names="", strings=strings)
+    return opened(tmp_path, contents).sheet("Data")
+
+
+STRINGS = (
+    "<si><t>plain</t></si>"
+    "<si><r><t>rich </t></r><r><rPr><b/></rPr><t>text</t></r></si>"
+    "<si><t>漢字</t><rPh sb='0' eb='2'><t>かんじ</t></rPh><phoneticPr fontId='1'/></si>"
+    "<si><t>a_x000D_b_x005F_x000D_</t></si>"
+    "<si><t xml:space='preserve'> spaces </t></si>"
+    "<si><t/></si>"
+    "<si/>"
+    "<si><t>&lt;&amp;&gt; &#x1F600;</t></si>"
+    "<si><t><![CDATA[<cdata>]]></t></si>"
+)
+
+CELLS: dict[str, tuple[str, CellValue]] = {
+    # case: the cell's XML, its value
+    "number": ("<c r='A1'><v>1.5</v></c>", 1.5),
+    "number of type n": ("<c r='A1' t='n'><v>1.5</v></c>", 1.5),
+    "number with an exponent": ("<c r='A1'><v>-1.5E-300</v></c>", -1.5e-300),
+    "number of 17 digits": ("<c r='A1'><v>0.10000000000000001</v></c>", 0.1),
+    "number between spaces": ("<c r='A1'><v> 2\n</v></c>", 2.0),
+    "logical": ("<c r='A1' t='b'><v>1</v></c>", True),
+    "false": ("<c r='A1' t='b'><v>0</v></c>", False),
+    "error": ("<c r='A1' t='e'><v>#DIV/0!</v></c>", DIV0),
+    "formula with an error": ("<c r='A1' t='e'><f>NA()</f><v>#N/A</v></c>", NA),
+    "formula with a text": ("<c r='A1' t='str'><f>1</f><v>five</v></c>", "five"),
+    "formula with an empty text": ("<c r='A1' t='str'><f>1</f><v></v></c>", ""),
+    "formula with an empty text, short": ("<c r='A1' t='str'><f>1</f><v/></c>", ""),
+    "formula with an escape": ("<c r='A1' t='str'><f>1</f><v>a_x000A_b</v></c>", "a\nb"),
+    "formula that begins with =": ("<c r='A1' t='str'><v>=1+1</v></c>", "=1+1"),
+    "formula without a value": ("<c r='A1'><f>1+1</f></c>", None),
+    "date": ("<c r='A1' t='d'><v>2024-01-01</v></c>", 45292.0),
+    "date and time": ("<c r='A1' t='d'><v>2024-01-01T06:00:00</v></c>", 45292.25),
+    "date and time of Greenwich": ("<c r='A1' t='d'><v>2024-01-01T06:00:00Z</v></c>", 45292.25),
+    "date and time of another zone": (
+        "<c r='A1' t='d'><v>2024-01-01T06:00:00+00:00</v></c>", 45292.25),
+    "inline string": ("<c r='A1' t='inlineStr'><is><t>five</t></is></c>", "five"),
+    "inline rich string": (
+        "<c r='A1' t='inlineStr'><is><r><t>fi</t></r><r><rPr><b/></rPr><t>ve</t></r></is></c>",
+        "five"),
+    "inline string with a reading": (
+        "<c r='A1' t='inlineStr'><is><t>漢字</t><rPh sb='0' eb='2'><t>かんじ</t></rPh></is></c>",
+        "漢字"),
+    "inline string with an escape": (
+        "<c r='A1' t='inlineStr'><is><t>a_x000D_</t></is></c>", "a\r"),
+    "shared string": ("<c r='A1' t='s'><v>0</v></c>", "plain"),
+    "shared rich string": ("<c r='A1' t='s'><v>1</v></c>", "rich text"),
+    "shared string with a reading": ("<c r='A1' t='s'><v>2</v></c>", "漢字"),
+    "shared string with escapes": ("<c r='A1' t='s'><v>3</v></c>", "a\rb_x000D_"),
+    "shared string with spaces": ("<c r='A1' t='s'><v>4</v></c>", " spaces "),
+    "empty shared string": ("<c r='A1' t='s'><v>5</v></c>", ""),
+    "shared string without a text": ("<c r='A1' t='s'><v>6</v></c>", ""),
+    "shared string with entities": ("<c r='A1' t='s'><v>7</v></c>", "<&> 😀"),
+    "shared string in CDATA": ("<c r='A1' t='s'><v>8</v></c>", "<cdata>"),
+    "formatted blank": ("<c r='A1' s='1'/>", None),
+    "empty value": ("<c r='A1'><v/></c>", None),
+    "with an extension": (
+        "<c r='A1'><v>3</v><extLst><ext uri='x'><x:v xmlns:x='y'>9</x:v></ext></extLst></c>", 3.0),
+    "in CDATA": ("<c r='A1'><v><![CDATA[4]]></v></c>", 4.0),
+}  # fmt: skip
+
+CELLS_NOT_YET = {
+    "inline string with a reading": "the reading makes the whole text vanish",
+    "with an extension": "the extension's v is taken for the cell's",
+    "date and time of another zone": "TypeError",
+}
+
+
+def cases(table: dict[str, tuple[str, CellValue]], not_yet: dict[str, str]) -> list[object]:
+    """Parameters of the cases, those that the code fails yet marked."""
+    return [
+        pytest.param(
+            *row,
+            id=case,
+            marks=pytest.mark.xfail(strict=True, reason=not_yet[case]) if case in not_yet else (),
+        )
+        for case, row in table.items()
+    ]
+
+
+@pytest.mark.parametrize(("xml", "expected"), cases(CELLS, CELLS_NOT_YET))
+def test_values(tmp_path: Path, xml: str, expected: CellValue) -> None:
+    found = value(first_sheet(tmp_path, f"<row r='1'>{xml}</row>", STRINGS), "A1")
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize(("xml", "expected"), cases(CELLS, CELLS_NOT_YET))
+def test_values_with_prefixes(tmp_path: Path, xml: str, expected: CellValue) -> None:
+    """The main namespace bound to a prefix, as some programs write it."""
+    contents = prefixed(parts({"Data": sheet(f"<row r='1'>{xml}</row>")}, "", STRINGS), SHEET1)
+    assert value(opened(tmp_path, contents).sheet("Data"), "A1") == expected
+
+
+def prefixed(contents: Parts, *names: str) -> Parts:
+    """Parts with the main namespace under the prefix ``x``."""
+    changed = dict(contents)
+    for name in names:
+        text = contents[name].decode().replace(f'xmlns="{MAIN}"', f'xmlns:x="{MAIN}"')
+        text = text.replace("xmlns:x='y'", "xmlns:y='y'").replace("x:v", "y:v")
+        changed[name] = re.sub(r"<(/?)(?=[A-Za-z]+[\s/>])", r"<\1x:", text).encode()
+    return changed
+
+
+def test_a_workbook_with_prefixes(tmp_path: Path) -> None:
+    contents = parts(strings=STRINGS)
+    names = (SHEET1, WORKBOOK, "xl/sharedStrings.xml")
+    book = opened(tmp_path, prefixed(contents, *names))
+    plain = load(write(tmp_path / "plain.xlsx", contents))
+    assert book.names == plain.names
+    assert book.sheet("Model").formulas == plain.sheet("Model").formulas
+    assert value(book.sheet("Model"), "B1") == 5.0
+
+
+def test_cells_without_addresses(tmp_path: Path) -> None:
+    """The r attributes of rows and cells may be missing: each is the next one."""
+    data = (
+        "<row><c><v>1</v></c><c><v>2</v></c><c r='E1'><v>5</v></c><c><v>6</v></c></row>"
+        "<row><c><f>A1</f><v>1</v></c></row><row r='7'><c r='B7'><v>7</v></c></row><row>"
+        "<c><v>8</v></c></row>"
+    )
+    found = first_sheet(tmp_path, data)
+    expected = {"A1": 1, "B1": 2, "E1": 5, "F1": 6, "A2": 1, "B7": 7, "A8": 8}
+    assert {a1: value(found, a1) for a1 in expected} == expected
+    assert value(found, "C1") is None
+    assert (found.formulas[0].row, found.formulas[0].column) == (2, 1)
+    assert found.extent == (8, 6)
+
+
+def test_rows_and_cells_in_any_order(tmp_path: Path) -> None:
+    data = (
+        "<row r='3'><c r='C3'><v>33</v></c><c r='A3'><v>31</v></c></row>"
+        "<row r='1'><c r='B1'><v>12</v></c></row>"
+    )
+    found = first_sheet(tmp_path, data)
+    assert [value(found, a1) for a1 in ("A3", "B1", "C3", "A1")] == [31, 12, 33, None]
+
+
+def test_shared_formulas(tmp_path: Path) -> None:
+    data = (
+        "<row r='1'><c r='B1'><f t='shared' ref='B1:B3' si='0'>A1*$A$1+LOG10(A1)</f><v>1</v></c>"
+        "<c r='D1'><f t='shared' ref='D1:D2' si='1'>\"A1\"</f><v>0</v></c></row>"
+        "<row r='2'><c r='B2'><f t='shared' si='0'/><v>2</v></c>"
+        "<c r='D2'><f t='shared' si='1'></f><v>0</v></c></row>"
+        "<row r='3'><c r='B3'><f>A3+1</f><v>3</v></c></row>"
+        "<row r='4'><c r='B4'><f t='shared' ref='B4' si='0'>A4-1</f><v>4</v></c></row>"
+        "<row r='5'><c r='B5'><f t='shared' si='0'/><v>5</v></c></row>"
+    )
+    found = first_sheet(tmp_path, data).formula_at
+    bases = {
+        place: (cell.text, cell.base_row, cell.base_column) for place, cell in found.items()
+    }
+    assert bases == {
+        (1, 2): ("A1*$A$1+LOG10(A1)", 1, 2),
+        (2, 2): ("A1*$A$1+LOG10(A1)", 1, 2),
+        (1, 4): ('"A1"', 1, 4),
+        (2, 4): ('"A1"', 1, 4),
+        (3, 2): ("A3+1", 3, 2),
+        (4, 2): ("A4-1", 4, 2),
+        (5, 2): ("A4-1", 4, 2),
+    }
+
+
+def test_array_formulas(tmp_path: Path) -> None:
+    data = (
+        "<row r='1'><c r='A1' cm='1'><f t='array' ref='A1:B2'>C1:D2</f><v>1</v></c>"
+        "<c r='B1'><v>2</v></c></row>"
+        "<row r='4'><c r='A4'><f t='array' ref='A4'>SUM(C1:D2)</f><v>1</v></c></row>"
+    )
+    found = first_sheet(tmp_path, data).formula_at
+    assert {place: cell.array for place, cell in found.items()} == {
+        (1, 1): (1, 1, 2, 2),
+        (4, 1): (4, 1, 4, 1),
+    }
+
+
+def test_a_data_table_keeps_its_values(tmp_path: Path) -> None:
+    data = "<row r='1'><c r='A1'><f t='dataTable' ref='A1:A2' dt2D='0' r1='C1'/><v>5</v></c></row>"
+    found = first_sheet(tmp_path, data)
+    assert (found.formulas, value(found, "A1")) == ((), 5.0)
+
+
+def test_the_last_cell_of_a_sheet(tmp_path: Path) -> None:
+    """A cell at the far end costs one cell."""
+    data = (
+        "<row r='1'><c r='A1'><v>1</v></c></row>"
+        "<row r='1048576'><c r='XFD1048576'><f>A1+1</f><v>2</v></c></row>"
+    )
+    began = time.perf_counter()
+    found = first_sheet(tmp_path, data)
+    assert found.extent == (1_048_576, 16_384)
+    assert value(found, "XFD1048576") == 2.0
+    assert len(found.cells.keys) == 2
+    assert time.perf_counter() - began < 2
+
+
+def test_the_last_cell_of_a_sheet_is_cheap_everywhere(tmp_path: Path) -> None:
+    """So do whole columns and rows over it."""
+    cells = "A1 1\nB1 =SUM(C:C) | 3\nB2 =SUM(3:4) | 2\nC1 3\nXFD1048576 7\nA4 2"
+    began = time.perf_counter()
+    path = write(tmp_path / "book.xlsx", parts(cells, names=""))
+    result = CliRunner().invoke(main, ["verify", str(path), "--json"])
+    assert json.loads(result.output)["total"]["matched"] == 2
+    assert time.perf_counter() - began < 20
+
+
+def test_chart_sheets_count_in_the_sheet_order(tmp_path: Path) -> None:
+    """localSheetId counts all sheets of the workbook part, chart sheets too."""
+    contents = parts({"First": "A1 1", "Chart": "A1 1", "Model": "A1 5\nB1 =A1^2 | 25"}, names=(
+        '<definedName name="solver_opt" localSheetId="2">Model!$B$1</definedName>'
+        '<definedName name="solver_adj" localSheetId="2">Model!$A$1</definedName>'
+        '<definedName name="x" localSheetId="0">First!$A$1</definedName>'
+        '<definedName name="x">Model!$A$1</definedName>'
+        '<definedName name="lost" localSheetId="7">Model!$A$1</definedName>'
+    ))  # fmt: skip
+    contents = edited(
+        contents, WORKBOOK_RELS,
+        (f'{OFFICE}/worksheet" Target="worksheets/sheet2.xml"',
+         f'{OFFICE}/chartsheet" Target="chartsheets/sheet1.xml"'),
+    )  # fmt: skip
+    contents["xl/chartsheets/sheet1.xml"] = f'<chartsheet xmlns="{MAIN}"/>'.encode()
+    book = opened(tmp_path, contents)
+    assert book.sheet_order == ("First", "Chart", "Model")
+    assert [found.name for found in book.sheets] == ["First", "Model"]
+    assert DefinedName("solver_opt", "Model!$B$1", "Model") in book.names
+    assert book.defined_name("X", "first") == DefinedName("x", "First!$A$1", "First")
+    assert book.defined_name("X", "Model") == DefinedName("x", "Model!$A$1", None)
+    assert book.defined_name("lost", "Model") is None
+    with pytest.raises(SelectionError, match="no worksheet named 'Chart'"):
+        book.sheet("Chart")
+
+
+@pytest.mark.parametrize("state", ["hidden", "veryHidden"])
+def test_hidden_sheets_are_read(tmp_path: Path, state: str) -> None:
+    contents = parts({"Model": "A1 1", "Secret": "A1 2"}, names="")
+    contents = edited(contents, WORKBOOK, ('name="Secret"', f'state="{state}" name="Secret"'))
+    assert value(opened(tmp_path, contents).sheet("secret"), "A1") == 2.0
+
+
+def test_the_order_of_parts_does_not_matter(tmp_path: Path) -> None:
+    contents = parts(strings=STRINGS)
+    backwards = {name: contents[name] for name in reversed(contents)}
+    book = opened(tmp_path, backwards)
+    assert value(book.sheet("Model"), "B1") == 5.0
+    assert len(book.names) == 5
+
+
+TARGETS = {
+    "relative": ("worksheets/sheet1.xml", SHEET1),
+    "absolute": ("/xl/worksheets/sheet1.xml", SHEET1),
+    "through the folder above": ("../xl/worksheets/sheet1.xml", SHEET1),
+    "with a dot": ("./worksheets/sheet1.xml", SHEET1),
+    "another case": ("Worksheets/Sheet1.xml", SHEET1),
+    "outside xl": ("/sheets/data.xml", "sheets/data.xml"),
+    "with an escaped space": ("worksheets/my%20sheet.xml", "xl/worksheets/my sheet.xml"),
+    "with a space": ("worksheets/my sheet.xml", "xl/worksheets/my sheet.xml"),
+}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(
+            case,
+            marks=pytest.mark.xfail(strict=True, reason="percent escapes are not undone")
+            if "escaped" in case
+            else (),
+        )
+        for case in TARGETS
+    ],
+)
+def test_relationship_targets(tmp_path: Path, case: str) -> None:
+    target, part = TARGETS[case]
+    contents = edited(parts(), WORKBOOK_RELS, ("worksheets/sheet1.xml", target))
+    contents[part] = contents.pop(SHEET1)
+    assert value(opened(tmp_path, contents).sheet("Model"), "B1") == 5.0
+
+
+def test_an_absolute_target_of_the_workbook(tmp_path: Path) -> None:
+    contents = edited(parts(), "_rels/.rels", ('"xl/workbook.xml"', '"/xl/workbook.xml"'))
+    assert value(opened(tmp_path, contents).sheet("Model"), "B1") == 5.0
+
+
+def test_strict_workbooks(tmp_path: Path) -> None:
+    """ISO strict files use other namespaces."""
+    strict = "http://purl.oclc.org/ooxml/"
+    contents = {
+        name: data.replace(OFFICE.encode(), f"{strict}officeDocument/relationships".encode())
+        .replace(MAIN.encode(), f"{strict}spreadsheetml/main".encode())
+        for name, data in parts(strings=STRINGS).items()
+    }  # fmt: skip
+    book = opened(tmp_path, contents)
+    assert value(book.sheet("Model"), "B1") == 5.0
+    assert len(book.names) == 5
+
+
+def with_table(**attributes: str) -> Parts:
+    """A sheet with a table in A2:B6."""
+    extra = "".join(f' {key}="{text}"' for key, text in attributes.items())
+    table = (
+        f'<table xmlns="{MAIN}" id="1" name="T" displayName="Sales" ref="A2:B6"{extra}>'
+        '<tableColumns count="2"><tableColumn id="1" name="Region"/>'
+        '<tableColumn id="2" name="Net_x000a_price"/></tableColumns></table>'
+    )
+    rels = relationships([("rId1", "table", "../tables/table1.xml"), ("rId2", "comments", "x.xml")])
+    return parts(
+        "A2 'Region\nB2 'Net\nA3 'N\nB3 1\nA4 'S\nB4 2\nA5 'W\nB5 3\nA6 'Total\nB6 =SUM(B3:B5) | 6",
+        names="",
+        extra={"xl/worksheets/_rels/sheet1.xml.rels": rels, "xl/tables/table1.xml": table},
+    )
+
+
+@pytest.mark.parametrize(
+    ("attributes", "header", "totals", "body"),
+    [
+        ({}, 1, 0, "B3:B6"),
+        ({"totalsRowCount": "1"}, 1, 1, "B3:B5"),
+        ({"totalsRowShown": "0"}, 1, 0, "B3:B6"),
+        ({"headerRowCount": "0"}, 0, 0, "B2:B6"),
+    ],
+)
+def test_tables(
+    tmp_path: Path, attributes: dict[str, str], header: int, totals: int, body: str
+) -> None:
+    book = opened(tmp_path, with_table(**attributes))
+    area = CellRange("Model", 2, 1, 6, 2)
+    expected = Table("Sales", area, ("Region", "Net\nprice"), header, totals)
+    assert book.table("sales") == expected
+    ranges = parse_ranges(book, "Sales[net\nprice]", "Model")
+    assert [found.a1 for found in ranges] == [body]
+
+
+def test_sheet_properties(tmp_path: Path) -> None:
+    contents = parts(
+        {"Model": sheet("<row r='1'/>", after='<sheetProtection sheet="1"/>'), "Free": "A1 1"},
+        names="", calc='<calcPr iterate="1" iterateCount="50"/>',
+    )  # fmt: skip
+    book = opened(tmp_path, contents)
+    assert [found.protected for found in book.sheets] == [True, False]
+    assert book.iterates
+    assert book.sheet("Model").extent == (0, 0)
+
+
+ANCHORED = (
+    "<controls xmlns:xdr='d'><control shapeId='1' r:id='rId1' name='Button 1'><controlPr><anchor>"
+    "<from><xdr:col>1</xdr:col><xdr:row>4</xdr:row></from>"
+    "<to><xdr:col>3</xdr:col><xdr:row>6</xdr:row></to></anchor></controlPr></control></controls>"
+    "<extLst><ext uri='x' xmlns:xm='m'><xm:f>A1</xm:f></ext></extLst>"
+)
+
+
+def test_other_elements_with_the_same_names(tmp_path: Path) -> None:
+    """Anchors of controls have rows, extensions may have anything: only sheetData counts."""
+    text = sheet("<row r='1'><c r='A1'><v>1</v></c></row>", after=ANCHORED)
+    found = opened(tmp_path, parts({"Data": text}, names="")).sheet("Data")
+    assert (value(found, "A1"), len(found.cells.keys), found.formulas) == (1.0, 1, ())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_encodings(tmp_path: Path, encoding: str) -> None:
+    named = encoding.removesuffix("-sig").upper().replace("LATIN-1", "ISO-8859-1")
+    text = sheet("<row r='1'><c r='A1' t='str'><v>é</v></c></row>")
+    text = text.replace('encoding="UTF-8"', f'encoding="{named}"')
+    contents = parts({"Data": ""}, names="") | {SHEET1: text.encode(encoding)}
+    assert value(opened(tmp_path, contents).sheet("Data"), "A1") == "é"
+
+
+def test_column_numbers() -> None:
+    assert [column_number(letters) for letters in ("A", "Z", "AA", "XFD")] == [1, 26, 27, 16384]
