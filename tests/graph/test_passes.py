@@ -1,0 +1,113 @@
+"""Simplification passes on text fixtures: program in, program out, same value and gradient."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import fx
+
+from xl2torch.graph.passes import PASSES, simplify
+from xl2torch.graph.passes.merge_like_columns import merge_like_columns
+from xl2torch.graph.passes.recognise_relu import recognise_relu
+from xl2torch.graph.passes.share_equal_nodes import share_equal_nodes
+
+NAMES: dict[str, Any] = {"torch": torch, "operator": operator}
+
+CASES: list[tuple[Callable[[fx.Graph], fx.Graph], str, str]] = [
+    (share_equal_nodes, "torch.exp(x) + torch.exp(x)", "(exp := torch.exp(x)) + exp"),
+    (share_equal_nodes, "torch.exp(x) + torch.sin(x)", "torch.exp(x) + torch.sin(x)"),
+    (recognise_relu, "torch.where(x < 0, 0.0, x)", "torch.relu(x)"),
+    (recognise_relu, "torch.where(x <= 0, 0.0, x)", "torch.relu(x)"),
+    (recognise_relu, "torch.where(x > 0, x, 0.0)", "torch.relu(x)"),
+    (recognise_relu, "torch.where(x >= 0, x, 0.0)", "torch.relu(x)"),
+    (recognise_relu, "torch.where(x < 1, 0.0, x)", "torch.where(x < 1, 0.0, x)"),
+    (recognise_relu, "torch.where(x < 0, x, 0.0)", "torch.where(x < 0, x, 0.0)"),
+    (recognise_relu, "torch.where(x < 0, 0.0, x + 1)", "torch.where(x < 0, 0.0, x + 1)"),
+    (
+        merge_like_columns,
+        "torch.stack([torch.matmul(x, torch.select(w, 0, 0)),"
+        " torch.matmul(x, torch.select(w, 0, 1))], dim=1)",
+        "torch.matmul(x, torch.t(w))",
+    ),
+    (
+        merge_like_columns,
+        "torch.stack([torch.matmul(x, torch.select(w, 1, 1)),"
+        " torch.matmul(x, torch.select(w, 1, 2))], dim=1)",
+        "torch.matmul(x, torch.narrow(w, 1, 1, 2))",
+    ),
+    (  # not in the order of the weights
+        merge_like_columns,
+        "torch.stack([torch.matmul(x, torch.select(w, 0, 1)),"
+        " torch.matmul(x, torch.select(w, 0, 0))], dim=1)",
+        "torch.stack([torch.matmul(x, torch.select(w, 0, 1)),"
+        " torch.matmul(x, torch.select(w, 0, 0))], dim=1)",
+    ),
+]
+
+
+def tensors(source: str) -> dict[str, torch.Tensor]:
+    """Inputs away from kinks: x is 4×3 or, beside w, what w fits."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"x": (4, 3), "w": (2, 3) if "select(w, 0" in source else (3, 3)}
+    return {
+        name: torch.randn(shape, generator=generator, dtype=torch.float64)
+        for name, shape in shapes.items()
+    }
+
+
+def graph_of(source: str) -> fx.Graph:
+    """The program as a graph whose nodes carry their values."""
+    program: Callable[..., Any] = eval(f"lambda x, w: {source}", NAMES)
+    graph = fx.symbolic_trace(program).graph
+    values = iter(tensors(source).values())
+    for node in graph.nodes:
+        if node.op == "placeholder":
+            node.meta["value"] = next(values)
+        elif node.op == "call_function":
+            node.args = fx.node.map_aggregate(node.args, lambda item: item)
+            concrete = fx.node.map_arg(node.args, lambda item: item.meta["value"])
+            node.meta["value"] = node.target(*concrete, **node.kwargs)
+    return graph
+
+
+def code(graph: fx.Graph) -> str:
+    return graph.python_code("self").src
+
+
+def value_and_gradients(graph: fx.Graph, source: str) -> list[torch.Tensor]:
+    inputs = {name: tensor.requires_grad_() for name, tensor in tensors(source).items()}
+    value = fx.GraphModule({}, graph)(*inputs.values())
+    gradients = torch.autograd.grad(value.sum(), list(inputs.values()), allow_unused=True)
+    return [value, *(torch.zeros(()) if item is None else item for item in gradients)]
+
+
+@pytest.mark.parametrize(("run", "before", "after"), CASES)
+def test_pass(run: Callable[[fx.Graph], fx.Graph], before: str, after: str) -> None:
+    graph = graph_of(before)
+    expected = value_and_gradients(graph_of(before), before)
+    simplified = run(graph)
+    simplified.eliminate_dead_code()
+    simplified.lint()
+    names = [node.name for node in simplified.nodes]
+    assert len(names) == len(graph_of(after).nodes)
+    targets = [node.target for node in simplified.nodes if node.op == "call_function"]
+    assert targets == [n.target for n in graph_of(after).nodes if n.op == "call_function"]
+    for ours, wanted in zip(value_and_gradients(simplified, before), expected, strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_relu_slope_at_zero_is_zero_in_every_spelling() -> None:
+    for spelling in ("torch.where(x < 0, 0.0, x)", "torch.where(x > 0, x, 0.0)"):
+        graph = simplify(graph_of(spelling))
+        x = torch.zeros(4, 3, dtype=torch.float64, requires_grad=True)
+        fx.GraphModule({}, graph)(x, x).sum().backward()
+        assert x.grad is not None and not x.grad.any()
+
+
+def test_passes_are_named_after_their_files() -> None:
+    for run in PASSES:
+        assert run.__module__ == f"xl2torch.graph.passes.{run.__name__}"

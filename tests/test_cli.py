@@ -1,0 +1,231 @@
+"""The command line: what it prints, its JSON, its exit status."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from corpus import CORPUS, ROOT, WORKBOOKS, requires_corpus
+from grids import write_grid
+
+import xl2torch
+from xl2torch.cli import main
+
+
+def run(*arguments: str | Path) -> tuple[int, str, str]:
+    """Exit status, standard output, standard error."""
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+TRAIN_KEYS = {
+    "workbook", "sheet", "objective", "start", "final", "epochs", "seconds", "message", "output",
+    "variables", "watched", "changed_cells", "changed_parts", "added_parts",
+}  # fmt: skip
+VERIFY_KEYS = {
+    "cells", "compared", "matched", "mismatched", "volatile", "uncached", "unsupported",
+    "functions", "seconds",
+}  # fmt: skip
+
+
+def test_train_json(tmp_path: Path) -> None:
+    out = tmp_path / "out.xlsx"
+    code, text, _ = run(
+        "train", WORKBOOKS / "survival.xlsx", "-o", out, "--watch", "C7", "--epochs", "30", "--json"
+    )
+    report = json.loads(text)
+    assert code == 0 and report.keys() >= TRAIN_KEYS
+    assert report["output"] == str(out) and out.exists()
+    assert report["final"] < report["start"] and report["epochs"] == 30
+    assert report["message"].startswith("Stop chosen when the maximum iteration limit")
+    (accuracy,) = report["watched"]
+    assert accuracy["cell"] == "Model!C7" and accuracy["label"] == "Accuracy"
+    assert accuracy["before"] == pytest.approx(0.52) and accuracy["after"] >= 0.75
+
+
+def test_train_prints_before_and_after(tmp_path: Path) -> None:
+    out = tmp_path / "out.xlsx"
+    code, text, _ = run("train", WORKBOOKS / "line.xlsx", "-o", out)
+    assert code == 0
+    assert re.search(r"Model!B8 Loss \(MSE\) +2\.5 +0", text)
+    assert f"wrote {out}" in text
+
+
+def test_default_output_and_force(tmp_path: Path) -> None:
+    book = tmp_path / "line.xlsx"
+    book.write_bytes((WORKBOOKS / "line.xlsx").read_bytes())
+    assert run("train", book)[0] == 0
+    assert (tmp_path / "line-trained.xlsx").exists()
+    code, _, error = run("train", book)
+    assert code == 1 and "--force" in error
+    assert run("train", book, "--force")[0] == 0
+
+
+def test_in_place(tmp_path: Path) -> None:
+    book = tmp_path / "line.xlsx"
+    book.write_bytes((WORKBOOKS / "line.xlsx").read_bytes())
+    assert run("train", book, "--in-place")[0] == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["line.xlsx"]
+    assert xl2torch.load(book).sheet_order[-1] == "Training"
+
+
+@pytest.mark.parametrize(
+    ("sense", "expected"), [("min", 0.0), ("max", 3.0), ("value=2", 2.0)]
+)
+def test_flags_instead_of_a_stored_model(sense: str, expected: float, tmp_path: Path) -> None:
+    """3 - x² and x²: a goal of each kind."""
+    formula = "=3-A1^2" if sense == "max" else "=A1^2"
+    book = write_grid(tmp_path / "b.xlsx", f"1.5 {formula}", names={"x": "S!$A$1"})
+    code, text, _ = run(
+        "train", book, "--objective", "B1", "--variables", "x", "--sense", sense, "--json"
+    )
+    assert code == 0
+    assert json.loads(text)["final"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_several_variable_ranges(tmp_path: Path) -> None:
+    book = write_grid(tmp_path / "b.xlsx", "1 2 3 =(A1-4)^2+(B1-5)^2+(C1-6)^2")
+    code, text, _ = run(
+        "train", book, "--objective", "D1", "--variables", "A1,B1", "--variables", "C1", "--json"
+    )
+    assert code == 0
+    values = [item["values"] for item in json.loads(text)["variables"]]
+    assert values == pytest.approx([4.0, 5.0, 6.0])
+
+
+def test_a_variable_cell_with_a_formula_is_cut(tmp_path: Path) -> None:
+    book = write_grid(tmp_path / "b.xlsx", "7 =A1*2 =(B1-4)^2")
+    code, _, _ = run("train", book, "--objective", "C1", "--variables", "B1")
+    assert code == 0
+    written = xl2torch.load(tmp_path / "b-trained.xlsx").sheet("S")
+    assert (1, 2) not in written.formula_at
+    assert written.cells.value(1, 2) == pytest.approx(4.0)
+
+
+def test_bounds_of_the_stored_model(tmp_path: Path) -> None:
+    solver = {
+        "opt": "S!$C$1", "adj": "S!$A$1:$B$1", "typ": "2", "neg": "2", "num": "2",
+        "lhs1": "S!$A$1", "rel1": "1", "rhs1": "3", "lhs2": "S!$B$1", "rel2": "3", "rhs2": "6",
+    }  # fmt: skip
+    book = write_grid(tmp_path / "b.xlsx", "0 9 =(A1-4)^2+(B1-5)^2", solver=solver)
+    for optimizer in ("lbfgs", "sgd", "adam"):
+        code, text, _ = run(
+            "train", book, "--optimizer", optimizer, "--json", "--force", "--epochs", "3000",
+        )  # fmt: skip
+        assert code == 0
+        (values,) = [item["values"] for item in json.loads(text)["variables"]]
+        assert values == pytest.approx([3.0, 6.0], abs=1e-3), optimizer
+
+
+def test_verify_json() -> None:
+    code, text, _ = run("verify", WORKBOOKS / "survival.xlsx", "--json")
+    report = json.loads(text)
+    assert code == 0 and report["total"].keys() >= VERIFY_KEYS
+    assert report["sheets"]["Model"].keys() >= VERIFY_KEYS - {"seconds"}
+
+
+def test_verify_fails_on_a_wrong_value(tmp_path: Path) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(WORKBOOKS / "line.xlsx") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    part = "xl/worksheets/sheet1.xml"
+    parts[part] = parts[part].replace(b"<v>2.5</v>", b"<v>2.6</v>")
+    with zipfile.ZipFile(tmp_path / "wrong.xlsx", "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+    code, text, _ = run("verify", tmp_path / "wrong.xlsx")
+    assert code == 1
+    assert "Model!B8: =AVERAGE(D11:D12)\n  computed 2.5, stored 2.6" in text
+    code, text, _ = run("verify", tmp_path / "wrong.xlsx", "--json")
+    assert code == 1 and json.loads(text)["total"]["mismatched"] == 1
+
+
+def test_inspect_shows_the_program() -> None:
+    code, text, _ = run("inspect", WORKBOOKS / "survival.xlsx")
+    assert code == 0
+    assert "age_80 @ unit_1.T" in text and "relu(lin1)" in text
+    code, text, _ = run("inspect", WORKBOOKS / "survival.xlsx", "--json")
+    (model,) = json.loads(text)["models"]
+    assert [line["name"] for line in model["program"]] == [
+        "lin1", "relu1", "pred", "error2", "loss_mse",
+    ]  # fmt: skip
+    assert model["parameters"][0]["shape"] == [3, 4]
+
+
+@requires_corpus
+def test_several_models_are_listed() -> None:
+    code, text, error = run("train", CORPUS / "fastai-2022" / "titanic.xlsx")
+    assert code == 2 and not text
+    for sheet in ("mmult", "nnet", "linear"):
+        assert f"--sheet {sheet}" in error
+
+
+@requires_corpus
+def test_interrupt_writes_the_best_so_far(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from xl2torch.training import optimizers
+
+    steps = 0
+    step = optimizers.QuasiNewton.step
+
+    def interrupted(self: optimizers.QuasiNewton, evaluate: optimizers.Evaluate, loss: float) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 4:
+            raise KeyboardInterrupt
+        step(self, evaluate, loss)
+
+    monkeypatch.setattr(optimizers.QuasiNewton, "step", interrupted)
+    out = tmp_path / "out.xlsx"
+    code, text, _ = run("train", WORKBOOKS / "survival.xlsx", "-o", out, "--json")
+    report = json.loads(text)
+    assert code == 0 and out.exists() and report["epochs"] == 3
+    assert "user's request" in report["message"] and report["final"] < report["start"]
+
+
+def test_help_is_quick_and_has_examples() -> None:
+    commands = main.commands
+    assert set(commands) == {"inspect", "verify", "train"}
+    for command in [main, *commands.values()]:
+        assert command.help is not None and "Example: xl2torch" in command.help
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and parameter.name != "optimizer":
+                assert parameter.help, parameter.name
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "xl2torch", "--help"], check=True, capture_output=True)
+        times.append(time.perf_counter() - began)
+    assert min(times) < 0.3
+
+
+def test_version_and_module() -> None:
+    output = subprocess.run(
+        [sys.executable, "-m", "xl2torch", "--version"], check=True, capture_output=True, text=True
+    ).stdout
+    assert output.strip() == f"xl2torch, version {xl2torch.__version__}"
+
+
+def test_readme_is_true(tmp_path: Path) -> None:
+    """The README's program listing and its Python example are what the code does."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    _, text, _ = run("inspect", WORKBOOKS / "survival.xlsx")
+    for line in re.findall(r"^  (?:lin1|relu1|pred|error2|loss_mse) .*$", readme, re.MULTILINE):
+        assert line in text
+    (example,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    example = example.replace("workbooks/survival.xlsx", (WORKBOOKS / "survival.xlsx").as_posix())
+    subprocess.run([sys.executable, "-c", example], check=True, cwd=tmp_path, capture_output=True)
+    assert (tmp_path / "survival-trained.xlsx").exists()
+    for command in ("inspect", "verify", "train"):
+        assert f"`xl2torch {command} BOOK`" in readme
