@@ -148,9 +148,7 @@ def main() -> None:
         ratio, micros = compare(stepper(ours), stepper(hand))
         again = make(options.corpus or Path())[1]
         noise, _ = compare(stepper(again), stepper(hand))
-        results.append(
-            {"name": name, "ratio": ratio, "self_ratio": noise, "by_hand_us": micros}
-        )
+        results.append({"name": name, "ratio": ratio, "self_ratio": noise, "by_hand_us": micros})
     if options.json:
         print(json.dumps({"results": results}, indent=2))
         return

@@ -22,7 +22,7 @@ def test_line_gradient_and_one_step() -> None:
     loss = model()
     loss.backward()
     assert loss.item() == 2.5
-    (name, parameter), = model.named_parameters()
+    ((name, parameter),) = model.named_parameters()
     assert name == "m_b" and parameter.grad is not None
     assert parameter.grad.tolist() == [-3.0, -1.0]
     result = xl2torch.fit(model, "sgd", lr=0.1, epochs=1)
@@ -38,7 +38,8 @@ def test_quadratic_recovers_its_coefficients() -> None:
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "lr", "epochs"), [("lbfgs", None, None), ("adam", 0.01, 2000), ("momentum", 0.1, 2000)]
+    ("optimizer", "lr", "epochs"),
+    [("lbfgs", None, None), ("adam", 0.01, 2000), ("momentum", 0.1, 2000)],
 )
 def test_survival_learns(optimizer: str, lr: float | None, epochs: int | None) -> None:
     workbook = xl2torch.load(WORKBOOKS / "survival.xlsx")
@@ -46,7 +47,7 @@ def test_survival_learns(optimizer: str, lr: float | None, epochs: int | None) -
     accuracy = parse_cell(workbook, "C7", "Model")
     result = xl2torch.fit(model, optimizer, lr=lr, epochs=epochs, watch_cells=[accuracy])
     assert result.history[str(accuracy)].iloc[0] == pytest.approx(0.52)
-    best = result.history["objective"].idxmin()
+    best = int(result.history["objective"].argmin())
     assert result.history[str(accuracy)].iloc[best] >= 0.78
 
 

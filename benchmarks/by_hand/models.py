@@ -9,6 +9,9 @@ from torch import Tensor, nn
 class TitanicNnet(nn.Module):
     """titanic.xlsx, sheet nnet: two ReLU units, summed; mean squared error. Weights 2×10."""
 
+    x: Tensor
+    y: Tensor
+
     def __init__(self, x: Tensor, y: Tensor, weights: Tensor) -> None:
         super().__init__()
         self.weights = nn.Parameter(weights.clone())
@@ -24,6 +27,9 @@ class TitanicNnet(nn.Module):
 class TitanicMmult(nn.Module):
     """titanic.xlsx, sheet mmult: the same net as one matrix product. Weights 10×2."""
 
+    x: Tensor
+    y: Tensor
+
     def __init__(self, x: Tensor, y: Tensor, weights: Tensor) -> None:
         super().__init__()
         self.weights = nn.Parameter(weights.clone())
@@ -38,6 +44,9 @@ class TitanicMmult(nn.Module):
 
 class DotProduct(nn.Module):
     """collab_filter.xlsx, sheet dotprod: users × movies where a rating exists; root mean square."""
+
+    ratings: Tensor
+    rated: Tensor
 
     def __init__(self, ratings: Tensor, rated: Tensor, movies: Tensor, users: Tensor) -> None:
         super().__init__()
@@ -55,6 +64,9 @@ class DotProduct(nn.Module):
 
 class Survival(nn.Module):
     """survival.xlsx: three ReLU units and a linear output; mean squared error."""
+
+    x: Tensor
+    y: Tensor
 
     def __init__(self, x: Tensor, y: Tensor, hidden: Tensor, output: Tensor) -> None:
         super().__init__()
