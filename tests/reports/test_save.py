@@ -1,0 +1,106 @@
+"""What the written workbook holds: weights, refreshed values, the Training sheet."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+from corpus import WORKBOOKS
+from grids import grid, write_grid
+from judges import cached_values
+
+import xl2torch
+from xl2torch.reports.save import fill_cached_values
+from xl2torch.workbook.selection import parse_cell
+
+
+def test_training_sheet(tmp_path: Path) -> None:
+    workbook = xl2torch.load(WORKBOOKS / "survival.xlsx")
+    accuracy = parse_cell(workbook, "C7", "Model")
+    result = xl2torch.fit(xl2torch.compile(workbook), epochs=7, watch_cells=[accuracy])
+    xl2torch.save(result, tmp_path / "out.xlsx")
+    cells = cached_values(tmp_path / "out.xlsx")
+    column_a = {row: cells.get(("Training", f"A{row}")) for row in range(1, 40)}
+    rows = {str(text): row for row, text in column_a.items() if isinstance(text, str)}
+    assert cells["Training", "A1"] == "Training"
+    assert cells["Training", f"B{rows['Goal']}"] == "minimise Model!C6"
+    assert cells["Training", f"B{rows['Iterations']}"] == 7
+    head = rows["Cell"]
+    assert [cells["Training", f"{column}{head + 2}"] for column in "ABCD"] == [
+        "C7", "Accuracy", pytest.approx(0.52), pytest.approx(result.history["Model!C7"].iloc[-1]),
+    ]  # fmt: skip
+    first = rows["Iteration"] + 1
+    for index, row in enumerate(result.iterations):
+        assert cells["Training", f"A{first + index}"] == index
+        assert cells["Training", f"B{first + index}"] == row.objective
+    with zipfile.ZipFile(tmp_path / "out.xlsx") as archive:
+        chart = archive.read("xl/charts/chart1.xml").decode()
+    assert f"$B${first}:$B${first + 7}" in chart and "lineChart" in chart
+
+
+def test_chart_is_logarithmic_where_the_loss_spans_decades(tmp_path: Path) -> None:
+    for name, text, expected in (("a", "9 =A1^2+1E-9", True), ("b", "9 =A1^2+100", False)):
+        book = write_grid(tmp_path / f"{name}.xlsx", text)
+        model = xl2torch.compile(xl2torch.load(book), objective="B1", variables="A1")
+        xl2torch.save(xl2torch.fit(model), tmp_path / f"{name}-out.xlsx")
+        with zipfile.ZipFile(tmp_path / f"{name}-out.xlsx") as archive:
+            assert (b"logBase" in archive.read("xl/charts/chart1.xml")) is expected
+
+
+def test_dependents_of_all_kinds_are_refreshed(tmp_path: Path) -> None:
+    """Numbers, texts, logicals, errors and arrays that depend on the trained cell."""
+    text = '1 =(A1-4)^2 =A1>3 =IF(A1>3,"big","small") =1/(B1+0) =A1&"!" =ROUND(A1,0)'
+    book = write_grid(tmp_path / "b.xlsx", text)
+    fill_cached_values(book)
+    before = cached_values(book)
+    assert (before["S", "C1"], before["S", "D1"]) == (False, "small")
+    model = xl2torch.compile(xl2torch.load(book), objective="B1", variables="A1")
+    saved = xl2torch.save(xl2torch.fit(model), tmp_path / "out.xlsx")
+    after = cached_values(tmp_path / "out.xlsx")
+    assert after["S", "A1"] == pytest.approx(4.0)
+    assert (after["S", "C1"], after["S", "D1"], after["S", "G1"]) == (True, "big", 4.0)
+    assert after["S", "E1"] == "#DIV/0!" or isinstance(after["S", "E1"], float)
+    assert str(after["S", "F1"]).endswith("!") and not saved.stale
+
+
+def test_cells_that_cannot_be_recomputed_lose_their_old_value(tmp_path: Path) -> None:
+    book = write_grid(tmp_path / "b.xlsx", "1 =(A1-4)^2 =BESSELJ(A1,0) =C1+1 =BESSELJ(1,0)")
+    with zipfile.ZipFile(book) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    sheet = parts["xl/worksheets/sheet1.xml"]
+    for formula, value in (("BESSELJ(A1,0)", "0.7"), ("C1+1", "1.7"), ("BESSELJ(1,0)", "0.7")):
+        empty = re.compile(rf"(<f>{re.escape(formula)}</f>)<v ?/?>(</v>)?".encode())
+        sheet, count = empty.subn(rb"\1<v>%s</v>" % value.encode(), sheet)
+        assert count == 1
+    parts["xl/worksheets/sheet1.xml"] = sheet
+    with zipfile.ZipFile(book, "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+    model = xl2torch.compile(xl2torch.load(book), objective="B1", variables="A1")
+    saved = xl2torch.save(xl2torch.fit(model), tmp_path / "out.xlsx")
+    after = cached_values(tmp_path / "out.xlsx")
+    assert {cell.a1 for cell in saved.stale} == {"C1", "D1"}
+    assert ("S", "C1") not in after and ("S", "D1") not in after
+    assert after["S", "E1"] == 0.7
+
+
+def test_second_training_sheet_is_numbered(tmp_path: Path) -> None:
+    path = WORKBOOKS / "line.xlsx"
+    for number in (1, 2, 3):
+        out = tmp_path / f"{number}.xlsx"
+        xl2torch.save(xl2torch.fit(xl2torch.compile(xl2torch.load(path)), epochs=1), out)
+        path = out
+    assert xl2torch.load(path).sheet_order == ("Model", "Training", "Training 2", "Training 3")
+    assert xl2torch.verify(xl2torch.load(path))["total"]["mismatched"] == 0
+
+
+def test_disagreement_is_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import dataclasses
+
+    model = xl2torch.compile(grid(tmp_path, "1 =(A1-4)^2+1"), objective="B1", variables="A1")
+    wrong = dataclasses.replace(xl2torch.fit(model), final=1.5)
+    with pytest.raises(xl2torch.errors.TrainingError, match="nothing was written"):
+        xl2torch.save(wrong, tmp_path / "out.xlsx")
+    assert not (tmp_path / "out.xlsx").exists()
