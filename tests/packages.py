@@ -144,7 +144,9 @@ def parts(
         sheets = {"Model": sheets}
     if names is None:
         names = solver()
-    related = [(f"rId{n}", "worksheet", f"worksheets/sheet{n}.xml") for n in range(1, len(sheets) + 1)]
+    related = [
+        (f"rId{n}", "worksheet", f"worksheets/sheet{n}.xml") for n in range(1, len(sheets) + 1)
+    ]
     related.append(("rId90", "styles", "styles.xml"))
     types = {f"xl/worksheets/sheet{n}.xml": "worksheet" for n in range(1, len(sheets) + 1)}
     types |= {WORKBOOK: "sheet.main", "xl/styles.xml": "styles"}
@@ -187,9 +189,11 @@ def parts(
     }
 
 
-def write(path: Path, contents: Mapping[str, bytes]) -> Path:
+def write(
+    path: Path, contents: Mapping[str, bytes], compression: int = zipfile.ZIP_DEFLATED
+) -> Path:
     """A zip of parts, in their order."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(path, "w", compression) as archive:
         for name, data in contents.items():
             archive.writestr(name, data)
     return path

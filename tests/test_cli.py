@@ -78,9 +78,7 @@ def test_in_place(tmp_path: Path) -> None:
     assert xl2torch.load(book).sheet_order[-1] == "Training"
 
 
-@pytest.mark.parametrize(
-    ("sense", "expected"), [("min", 0.0), ("max", 3.0), ("value=2", 2.0)]
-)
+@pytest.mark.parametrize(("sense", "expected"), [("min", 0.0), ("max", 3.0), ("value=2", 2.0)])
 def test_flags_instead_of_a_stored_model(sense: str, expected: float, tmp_path: Path) -> None:
     """3 - x² and x²: a goal of each kind."""
     formula = "=3-A1^2" if sense == "max" else "=A1^2"
@@ -171,15 +169,15 @@ def test_several_models_are_listed() -> None:
 
 
 @requires_corpus
-def test_interrupt_writes_the_best_so_far(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupt_writes_the_best_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from xl2torch.training import optimizers
 
     steps = 0
     step = optimizers.QuasiNewton.step
 
-    def interrupted(self: optimizers.QuasiNewton, evaluate: optimizers.Evaluate, loss: float) -> None:
+    def interrupted(
+        self: optimizers.QuasiNewton, evaluate: optimizers.Evaluate, loss: float
+    ) -> None:
         nonlocal steps
         steps += 1
         if steps == 4:
@@ -205,7 +203,9 @@ def test_help_is_quick_and_has_examples() -> None:
     times = []
     for _ in range(3):
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "xl2torch", "--help"], check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", "xl2torch", "--help"], check=True, capture_output=True
+        )
         times.append(time.perf_counter() - began)
     assert min(times) < 0.3
 

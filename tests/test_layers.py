@@ -64,6 +64,10 @@ def test_every_module_has_a_stage() -> None:
 
 @pytest.mark.parametrize("code", ["import xl2torch", "import xl2torch.cli"])
 def test_light_imports(code: str) -> None:
-    check = f"{code}; import sys; print([m for m in ('torch', 'pandas', 'numpy') if m in sys.modules])"
-    output = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    check = (
+        f"{code}; import sys; print([m for m in ('torch', 'pandas', 'numpy') if m in sys.modules])"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", check], capture_output=True, text=True, check=True
+    )
     assert output.stdout.strip() == "[]"

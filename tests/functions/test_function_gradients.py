@@ -224,6 +224,96 @@ A1*ABS(A1)
 """
 """Where the slope at A1 = 0 is 0, and no branch that is not taken sends NaN back."""
 
+BRANCHES = """
+IF(A1=0,0,B1*LN(A1))               | 0    2   | 0    0
+IF(A1=0,0,B1*(1/A1))               | 0    2   | 0    0
+IF(A1>0,B1*SQRT(A1),B1)            | 0    2   | 0    1
+IF(A1>0,B1*LN(A1),B1^2)            | -1   2   | 0    4
+IF(A1=0,0,A1^2*LN(A1)^2)           | 0    2   | 0    0
+IF(A1>30,A1,LN(1+EXP(A1)))         | 800  2   | 1    0
+IF(A1<-30,0,1/(1+EXP(-A1)))        | -800 2   | 0    0
+IF(B1=2,A1^2,LN(A1-5)*A1)          | 3    2   | 6    0
+IFERROR(B1*LN(A1),0)               | 0    2   | 0    0
+IFERROR(B1/A1,B1*3)                | 0    2   | 0    3
+IFERROR(B1*(1/A1),B1)              | 0    2   | 0    1
+IFERROR(B1*EXP(A1),B1)             | 1000 2   | 0    1
+IFERROR(A1/$E$1,B1)                | 3    2   | 0    1
+IF($E$1=0,B1,A1/$E$1)              | 3    2   | 0    1
+IF($E$1=0,B1,A1*LN($E$1))          | 3    2   | 0    1
+IF(ISERROR(1/$E$1),B1,A1/$E$1)     | 3    2   | 0    1
+IF(A1>0,B1,$E$2)                   | 3    2   | 0    1
+IF(A1>0,B1,)                       | 3    2   | 0    1
+IF(A1>0,$E$2,B1)                   | 3    2   | 0    0
+IF(A1>0,B1,"")                     | 3    2   | 0    1
+IF(A1>0,B1,NA())                   | 3    2   | 0    1
+IF(A1>0,B1,TRUE)                   | 3    2   | 0    1
+IFERROR(3,A1)+B1                   | 3    2   | 0    1
+IFERROR($E$3,A1)*B1                | 3    2   | 0    7
+MAX(A1,B1)                         | 2    2   | 0.5  0.5
+MIN(A1,B1)                         | 2    2   | 0.5  0.5
+MAX(A1:B1)                         | 2    2   | 0.5  0.5
+PRODUCT(A1:B1)                     | 0    2   | 2    0
+PRODUCT(A1:B1)                     | 0    0   | 0    0
+A1*B1^0                            | 3    0   | 0    0
+A1^0*B1                            | 3    2   | 0    1
+A1^1*B1                            | 0    2   | 2    0
+(0-1)^B1*A1                        | 3    2   | 1    0
+(0-A1)^2                           | 0    2   | 0    0
+A1^2                               | 0    2   | 0    0
+SUM(B1:C1)                         | 3    2   | 0    1
+SUMPRODUCT(B1:C1,C1:D1)            | 3    2   | 0    1
+SUM(MMULT(B1:C1,TRANSPOSE(A1:B1))) | 3    2   | 2    3
+MAX(0,SUM(B1:C1))                  | 3    2   | 0    1
+IF(E1=0,B1,A1/E1)+IF(F1=0,0,B1/F1) | 3    2   | 0    1.5
+"""
+"""Formula, start values of A1 and B1, slopes. C1 is blank-like 1, E1 0, E2 blank, E3 7, F1 2.
+
+Ties and other kinks in it follow torch's rule where the project has no rule of its own.
+"""
+
+RUN_TIME_ERRORS = """
+1/A1
+1/A1+1
+0*LN(A1)
+(1/A1)^0
+1^(1/A1)
+A1^-1
+A1^0
+SQRT(A1-1)
+(A1-1)^0.5
+LN(A1)
+ABS(1/A1)
+SIGN(1/A1)
+INT(1/A1)
+ROUND(1/A1,0)
+1/(1/A1)
+MOD(3,A1)
+ATAN2(A1,A1)
+MAX(1/A1,3)
+MAX(3,1/A1)
+MAX(0,LN(A1))
+MIN(LN(A1),3)
+SUM(1/A1,2)
+SUMPRODUCT(1/A1:B1)
+AVERAGE(LN(A1),2)
+PRODUCT(1/A1,0)
+1/A1=1
+LN(A1)<0
+--(1/A1>0)
+IF(1/A1>0,1,2)
+IF(LN(A1),1,2)
+IF(A1=0,LN(A1),1)
+AND(1/A1>0,B1>0)
+OR(1/A1>0,B1>0)
+NOT(1/A1)
+EXP(A1+1000)
+1/EXP(A1+1000)
+ATAN(EXP(A1+1000))
+TANH(EXP(A1+1000))
+IF(EXP(A1+1000)>1,1,2)
+"""
+"""What is an error at A1 = 0 and B1 = 2: trained, it must not be finite."""
+
 KNOWN_WRONG: dict[str, str] = {}
 """Rows that do not hold yet, each with what stands in the way."""
 KNOWN_WRONG_COPIES: dict[str, str] = {}
@@ -325,3 +415,22 @@ def test_slope_at_zero_in_copies(formula: str) -> None:
         got, slope = trained(alone, f"B{row}", f"A{row}")
         expected = slope[f"A{row}"] if math.isfinite(got) else 0.0
         assert gradient[f"A{row}"] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("line", parameters(BRANCHES, KNOWN_WRONG))
+def test_branches_and_edges(line: str) -> None:
+    formula, start, slopes = (part.strip() for part in line.split("|"))
+    a, b = start.split()
+    cells = {"A1": a, "B1": b, "C1": "1", "D1": "0", "E1": "0", "E3": "7", "F1": "2"}
+    cells["H1"] = f"={formula}"
+    expected = value(workbook("", cells), "H1")
+    got, gradient = trained(workbook("", {**cells, "I1": "=H1+0*A1"}), "I1", "A1:B1")
+    assert got == pytest.approx(expected, rel=1e-13)
+    assert list(gradient.values()) == pytest.approx([float(slope) for slope in slopes.split()])
+
+
+@pytest.mark.parametrize("formula", parameters(RUN_TIME_ERRORS, KNOWN_WRONG))
+def test_errors_at_run_time(formula: str) -> None:
+    book = workbook("", {"A1": "0", "B1": "2", "C1": f"={formula}"})
+    assert isinstance(value(book, "C1"), str)
+    assert not math.isfinite(trained(book, "C1", "A1:B1")[0])

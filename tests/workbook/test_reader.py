@@ -200,9 +200,7 @@ def test_shared_formulas(tmp_path: Path) -> None:
         "<row r='5'><c r='B5'><f t='shared' si='0'/><v>5</v></c></row>"
     )
     found = first_sheet(tmp_path, data).formula_at
-    bases = {
-        place: (cell.text, cell.base_row, cell.base_column) for place, cell in found.items()
-    }
+    bases = {place: (cell.text, cell.base_row, cell.base_column) for place, cell in found.items()}
     assert bases == {
         (1, 2): ("A1*$A$1+LOG10(A1)", 1, 2),
         (2, 2): ("A1*$A$1+LOG10(A1)", 1, 2),
