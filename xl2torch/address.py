@@ -172,6 +172,8 @@ def _rewrite(
     def replace(match: re.Match[str]) -> str:
         kind = match.lastgroup
         if kind == "cell":
+            if column_number(match[3]) > MAX_COLUMN or not 1 <= int(match[5]) <= MAX_ROW:
+                return match.group()  # a name, such as YTD2024
             _, column_mark, letters, row_mark, digits = match.group(1, 2, 3, 4, 5)
             first = column(bool(column_mark), column_number(letters))
             second = row(bool(row_mark), int(digits))

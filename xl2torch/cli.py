@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from xl2torch.workbook.reader import Workbook
 
 _OPTIMIZERS = ("lbfgs", "sgd", "momentum", "adam")
-_BOOK = click.Path(path_type=Path)
+_BOOK = click.Path(path_type=Path, readable=False)
 
 
 class _WrongUsage(click.ClickException):

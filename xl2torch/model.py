@@ -11,7 +11,7 @@ import torch
 from torch import fx, nn
 
 from xl2torch.address import CellAddress, CellRange, single_cell
-from xl2torch.errors import ModelError, UnsupportedCell, UnsupportedError
+from xl2torch.errors import ModelError, SelectionError, UnsupportedCell, UnsupportedError
 from xl2torch.functions.array import DTYPE, Array, Unsupported, logical
 from xl2torch.functions.trace import Trace
 from xl2torch.graph.blocks import Block, stored
@@ -21,6 +21,8 @@ from xl2torch.graph.schedule import Evaluation
 from xl2torch.problem import Problem, find_problem
 from xl2torch.values import FIRST_ERROR, TEXT, error_of_kind
 from xl2torch.workbook.reader import Workbook
+
+_MOST_VARIABLES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -292,6 +294,10 @@ def _refuse_spilled(workbook: Workbook, area: CellRange) -> None:
 
 
 def _start_values(workbook: Workbook, area: CellRange) -> torch.Tensor:
+    if area.size > _MOST_VARIABLES:
+        raise SelectionError(
+            f"the variable range {area} has {area.size:,} cells: more than {_MOST_VARIABLES:,}"
+        )
     array = stored(workbook, area)
     kinds = array.full_kinds[0, 0]
     wrong = (kinds >= FIRST_ERROR) | (kinds == TEXT)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from xl2torch.address import CellAddress, CellRange
 from xl2torch.errors import ModelError, SelectionError
-from xl2torch.values import ErrorValue
+from xl2torch.values import ErrorValue, display
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.selection import parse_cell, parse_ranges
 from xl2torch.workbook.solver_model import (
@@ -75,6 +75,9 @@ def find_problem(
 
     Raises SeveralModels, SelectionError (not in the workbook) or ModelError (cannot be trained).
     """
+    for option, text in (("objective", objective), ("variables", variables), ("sheet", sheet)):
+        if text is not None and not text:
+            raise SelectionError(f"--{option} is empty")
     model = _stored_model(workbook, sheet, overridden=bool(objective and variables))
     name = workbook.sheet(sheet).name if sheet else model.sheet if model else None
     if name is None:
@@ -172,7 +175,7 @@ def _check_objective(workbook: Workbook, cell: CellAddress, areas: list[CellRang
     sheet = workbook.sheet(cell.sheet)
     value = sheet.cells.value(cell.row, cell.column)
     if (cell.row, cell.column) not in sheet.formula_at:
-        what = "is blank" if value is None else f"holds the constant {value!r}"
+        what = "is blank" if value is None else f"holds the constant {display(value)}"
         if isinstance(value, str):
             what = f"holds the text {value!r}"
         spilled = any(

@@ -109,10 +109,11 @@ class Call:
 
 @dataclass(frozen=True)
 class Opaque:
-    """Something that parses, but is not compiled."""
+    """Something that is not compiled. ``closed``: it reads no cell of this workbook."""
 
     text: str
     reason: str
+    closed: bool = False
 
 
 Node = (

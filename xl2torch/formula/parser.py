@@ -140,6 +140,8 @@ class _Parser:
             case "error":
                 return Error(ERRORS[token.text])
             case "cell" | "columns" | "rows":
+                if not _on_sheet(token.text):
+                    return self.name(token.text, token.text, None)
                 return self.area(token, self.cell.sheet)
             case "sheet":
                 return self.sheet_reference(token)
@@ -213,7 +215,7 @@ class _Parser:
         following = self.next()
         whole = token.text + following.text
         if "[" in sheet:
-            return Opaque(whole, "a link to another workbook")
+            return Opaque(whole, "a link to another workbook", closed=True)
         if following.kind == "error":
             return Error(REF)
         found = self.workbook.find_sheet(sheet)
@@ -364,12 +366,32 @@ def _ordered(sheet: str, top: Bound, left: Bound, bottom: Bound, right: Bound) -
 
 def _combine(operator: str, left: Node, right: Node) -> Node:
     if operator == ":" and isinstance(left, Reference) and isinstance(right, Reference):
-        bounds = (left.top, left.left, right.bottom, right.right)
-        if left.sheet == right.sheet and (
-            left.top.relative == right.bottom.relative and left.top.value <= right.bottom.value
-        ):
-            return _ordered(left.sheet, *bounds)
+        hull = _hull(left, right)
+        if hull is not None:
+            return hull
     return Call("RANGE" if operator == ":" else "INTERSECTION", (left, right))
+
+
+def _hull(left: Reference, right: Reference) -> Reference | None:
+    """The smallest range around both, where that is the same for every copy."""
+    bounds = []
+    for sides, choose in (
+        ((left.top, right.top), min), ((left.left, right.left), min),
+        ((left.bottom, right.bottom), max), ((left.right, right.right), max),
+    ):  # fmt: skip
+        if sides[0].relative != sides[1].relative:
+            return None
+        bounds.append(choose(sides, key=lambda bound: bound.value))
+    return Reference(left.sheet, *bounds) if left.sheet == right.sheet else None
+
+
+def _on_sheet(text: str) -> bool:
+    """Whether what looks like a cell is one: YTD2024 is a name."""
+    return all(
+        column_number(letters) <= MAX_COLUMN and (not digits or 1 <= int(digits) <= MAX_ROW)
+        for letters, digits in re.findall(r"\$?([A-Za-z]*)\$?(\d*)", text)
+        if letters or digits
+    )
 
 
 def _intersects(tokens: list[Token], index: int) -> bool:

@@ -13,6 +13,7 @@ arrays that broadcast to the logical shape; None means that every element is a n
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -134,18 +135,22 @@ def scalar(value: CellValue) -> Array:
 
 # ---------------------------------------------------------------- coercion
 
+_NUMBER_TEXT = re.compile(
+    r"(?P<open>\()?\s*(?P<sign>[+-])?\s*\$?\s*"
+    r"(?P<digits>(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)"
+    r"\s*(?P<percent>%)?\s*(?P<close>\))?"
+)
+
 
 def _number_from_text(text: str) -> float | None:
     """Number that Excel reads from a text, or None. Dates in text are not read."""
-    stripped = text.strip()
-    percent = stripped.endswith("%")
-    plain = stripped.rstrip("%").replace(",", "").removeprefix("$")
-    try:
-        if not plain or plain.lower().lstrip("+-") in ("nan", "inf", "infinity") or "_" in plain:
-            return None
-        return float(plain) / (100 if percent else 1)
-    except ValueError:
+    match = _NUMBER_TEXT.fullmatch(text.strip())
+    if match is None or bool(match["open"]) != bool(match["close"]):
         return None
+    number = float(match["digits"].replace(",", ""))
+    if match["percent"]:
+        number /= 100
+    return -number if match["sign"] == "-" or match["open"] else number
 
 
 def as_numbers(array: Array) -> Array:
@@ -351,11 +356,48 @@ def where_constant(mask: NDArray[np.bool_], array: Array, otherwise: float) -> A
     return Array(data, axes, shape)
 
 
+def is_typed(array: Array) -> bool:
+    """Whether an argument is a single value written into the call, not read from cells."""
+    return not array.from_cells and array.shape == (1, 1, 1, 1)
+
+
 def numeric_cells(array: Array) -> NDArray[np.bool_]:
     """Which elements an aggregate function counts: numbers; in cells neither text nor logical."""
     if array.kinds is None:
         return np.ones((1, 1, 1, 1), dtype=bool)
     return np.asarray(array.kinds == NUMBER)
+
+
+def along(array: Array, axis: int, start: int, count: int, step: int) -> Array:
+    """Elements start, start+step, … along one axis."""
+    size = array.shape[axis]
+    if size == 1 or (start == 0 and count == size and step == 1):
+        return array
+    dim = array.axes.index(axis)
+    shape: Shape = tuple(  # type: ignore[assignment]
+        count if position == axis else length for position, length in enumerate(array.shape)
+    )
+    axes = array.axes
+    if count == 1:
+        data = apply(torch.select, array.data, dim, start)
+        axes = tuple(item for item in axes if item != axis)
+    elif step == 1:
+        data = apply(torch.narrow, array.data, dim, start, count)
+    else:
+        index = torch.arange(start, start + (count - 1) * step + 1, step)
+        data = apply(torch.index_select, array.data, dim, index)
+
+    def pick(part: np.ndarray | None) -> np.ndarray | None:
+        if part is None or part.shape[axis] == 1:
+            return part
+        selection = [slice(None)] * 4
+        selection[axis] = slice(start, start + (count - 1) * step + 1, step)
+        return part[tuple(selection)]
+
+    kinds = pick(array.kinds)
+    if kinds is not None and not kinds.any():
+        kinds = None
+    return Array(data, axes, shape, kinds, pick(array.texts) if kinds is not None else None)
 
 
 def first_element(array: Array) -> Array:
@@ -512,6 +554,7 @@ def _chosen_kinds(
     if yes.kinds is None and no.kinds is None and errors is None:
         return None, None
     if condition.traced:
+        yes, no = blank_as_zero(yes), blank_as_zero(no)
         if not np.array_equal(yes.full_kinds, no.full_kinds) or yes.texts is not no.texts:
             raise Unsupported(
                 "a trained value decides whether a cell is a number, a text, a blank or an error"

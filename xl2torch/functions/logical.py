@@ -20,6 +20,7 @@ from xl2torch.functions.array import (
     choose,
     constant,
     elementwise,
+    is_typed,
     pad,
     reduce_errors,
     scalar,
@@ -27,7 +28,7 @@ from xl2torch.functions.array import (
 )  # fmt: skip
 from xl2torch.functions.registry import function
 from xl2torch.functions.trace import apply
-from xl2torch.values import FIRST_ERROR, LOGICAL, NA, NUMBER, TEXT, VALUE
+from xl2torch.values import FIRST_ERROR, LOGICAL, NA, NUMBER, VALUE
 
 
 @function("IF", "v", "bb")
@@ -65,17 +66,18 @@ def _as_numbers(array: Array) -> Array:
 
 def _combined(arrays: tuple[Array, ...], rule: Callable[..., Any]) -> Array:
     """AND, OR over everything that is a number or a logical; nothing of the kind is #VALUE!."""
-    errors = reduce_errors(arrays)
     result: Array | None = None
+    arrays = tuple(truth(array) if is_typed(array) else array for array in arrays)
+    errors = reduce_errors(arrays)
+    some = False
     for array in arrays:
-        if array.kinds is not None and array.from_cells:
-            if array.traced:
-                raise Unsupported("AND or OR over a range that mixes trained and other cells")
-            mask = np.isin(array.kinds, (NUMBER, LOGICAL))
+        some = some or array.kinds is None or bool(np.isin(array.kinds, (NUMBER, LOGICAL)).any())
+        if array.kinds is not None and not array.traced:
+            mask = np.isin(array.full_kinds, (NUMBER, LOGICAL))
             neutral = 1.0 if rule is torch.all else 0.0
             array = constant(np.where(mask, array.numpy(), neutral))
-        elif array.kinds is not None and (array.kinds == TEXT).any():
-            array = truth(array)
+        elif array.kinds is not None and not np.isin(array.kinds, (NUMBER, LOGICAL)).all():
+            raise Unsupported("AND or OR over a range that mixes trained and other cells")
         test = apply(operator.ne, array.data, 0.0)
         dims = [dim for dim, axis in enumerate(array.axes) if axis in INNER]
         kept = tuple(axis for axis in array.axes if axis not in INNER)
@@ -84,7 +86,7 @@ def _combined(arrays: tuple[Array, ...], rule: Callable[..., Any]) -> Array:
         part = Array(test, kept, (*array.shape[:2], 1, 1))
         both = torch.logical_and if rule is torch.all else torch.logical_or
         result = part if result is None else elementwise(both, result, part, keep=True)
-    if result is None:
+    if result is None or not some:
         raise ExcelError(VALUE)
     result = result if errors is None else replace(result, kinds=errors)
     return as_kind(_as_numbers(result), LOGICAL)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,25 +18,26 @@ from xl2torch.functions.array import (
     Array,
     ExcelError,
     Unsupported,
+    along,
+    as_numbers,
     constant,
 )  # fmt: skip
 from xl2torch.functions.registry import Context, IntArray, function
-from xl2torch.values import BLANK, FIRST_ERROR, NA, NUMBER, REF, TEXT, VALUE
+from xl2torch.values import BLANK, FIRST_ERROR, NA, NUMBER, REF, TEXT, VALUE, error_of_kind
 
 
 def _whole(context: Context, node: Node | None, default: int) -> IntArray:
     """A constant whole number per cell of the region, fractions cut off."""
     if node is None or isinstance(node, Missing):
         return np.full((1, 1, 1, 1), default, dtype=np.int64)
-    array = context.evaluate(node)
+    array = as_numbers(context.evaluate(node))
     if array.shape[HEIGHT] != 1 or array.shape[WIDTH] != 1:
         raise Unsupported("an offset that is an array")
-    if (array.full_kinds >= FIRST_ERROR).any() or (array.full_kinds == TEXT).any():
-        raise (
-            ExcelError(VALUE)
-            if array.shape == (1, 1, 1, 1)
-            else Unsupported("an offset that is an error in some of the copied cells")
-        )
+    errors = array.full_kinds[array.full_kinds >= FIRST_ERROR]
+    if len(errors):
+        if array.shape != (1, 1, 1, 1):
+            raise Unsupported("an offset that is an error in some of the copied cells")
+        raise ExcelError(error_of_kind(int(errors[0])))
     return np.floor(array.numpy()).astype(np.int64)
 
 
@@ -55,8 +59,8 @@ def _size(value: IntArray) -> int:
     if value.min() != value.max():
         raise Unsupported("a height or width that differs among the copied cells")
     size = int(value.flat[0])
-    if size < 1:
-        raise Unsupported("a height or width below 1") if size else ExcelError(REF)
+    if size == 0:
+        raise ExcelError(REF)
     return size
 
 
@@ -71,6 +75,10 @@ def offset(
     wide = _size(_whole(context, width, base_width))
     top = top + _whole(context, rows, 0)
     left = left + _whole(context, columns, 0)
+    if tall < 0:
+        top, tall = top + tall + 1, -tall
+    if wide < 0:
+        left, wide = left + wide + 1, -wide
     return _window(context, sheet, top, left, tall, wide)
 
 
@@ -93,11 +101,15 @@ def _window(
     )
 
 
-@function("INDEX", "nn", "n")
-def index(context: Context, base: Node, row: Node, column: Node | None = None) -> Array:
-    """One cell of a range, or a whole row or column of it when the other index is 0."""
+@function("INDEX", "nn", "nn")
+def index(
+    context: Context, base: Node, row: Node, column: Node | None = None, part: Node | None = None
+) -> Array:
+    """One cell of a range or array, or a whole row or column of it when the other index is 0."""
+    if part is not None and (_whole(context, part, 1) != 1).any():
+        raise ExcelError(REF)
     if not isinstance(base, Reference):
-        raise Unsupported("INDEX of something that is not a plain reference")
+        return _element(context, context.evaluate(base, array=True), row, column)
     sheet, top, left, tall, wide = _reference(context, base, "INDEX")
     rows, columns = _whole(context, row, 0), _whole(context, column, 0)
     if column is None:
@@ -122,6 +134,24 @@ def index(context: Context, base: Node, row: Node, column: Node | None = None) -
         tall if all_rows else 1,
         wide if all_columns else 1,
     )
+
+
+def _element(context: Context, array: Array, row: Node, column: Node | None) -> Array:
+    """INDEX into a computed array, at one constant place for all copies."""
+    rows, columns = _whole(context, row, 0), _whole(context, column, 0)
+    if rows.size > 1 or columns.size > 1:
+        raise Unsupported("INDEX into an array at a place that differs among the copied cells")
+    at = [int(rows.flat[0]), int(columns.flat[0])]
+    if column is None and array.shape[HEIGHT] == 1:
+        at = [1, at[0]]
+    for axis, place in zip((HEIGHT, WIDTH), at, strict=True):
+        if place < 0:
+            raise ExcelError(VALUE)
+        if place > array.shape[axis]:
+            raise ExcelError(REF)
+        if place:
+            array = along(array, axis, place - 1, 1, 1)
+    return array
 
 
 @function("ROW", "", "n")
@@ -150,7 +180,8 @@ def column(context: Context, node: Node | None = None) -> Array:
 def rows(context: Context, node: Node) -> Array:
     """How many rows a range or array has."""
     if isinstance(node, Reference):
-        return constant(np.full((1, 1, 1, 1), float(_reference(context, node, "ROWS")[3])))
+        tall = MAX_ROW if node.whole_columns else _reference(context, node, "ROWS")[3]
+        return constant(np.full((1, 1, 1, 1), float(tall)))
     return constant(np.full((1, 1, 1, 1), float(context.evaluate(node, array=True).shape[HEIGHT])))
 
 
@@ -158,7 +189,8 @@ def rows(context: Context, node: Node) -> Array:
 def columns(context: Context, node: Node) -> Array:
     """How many columns a range or array has."""
     if isinstance(node, Reference):
-        return constant(np.full((1, 1, 1, 1), float(_reference(context, node, "COLUMNS")[4])))
+        wide = MAX_COLUMN if node.whole_rows else _reference(context, node, "COLUMNS")[4]
+        return constant(np.full((1, 1, 1, 1), float(wide)))
     return constant(np.full((1, 1, 1, 1), float(context.evaluate(node, array=True).shape[WIDTH])))
 
 
@@ -188,8 +220,11 @@ def match(wanted: Array, among: Array, kind: Array | None = None) -> Array:
         if wanted_kind == TEXT:
             word = str(wanted_texts[place]).lower()
             if mode == 0 and any(mark in word for mark in "*?~"):
-                raise Unsupported("MATCH with a wildcard")
-            position = _position(texts, word, same, mode)
+                pattern = wildcard(word)
+                hits = np.array([bool(pattern.fullmatch(text)) for text in texts])
+                position = _position(hits, True, same, 0)
+            else:
+                position = _position(texts, word, same, mode)
         else:
             position = _position(numbers, float(wanted_numbers[place]), same, mode)
         if position is not None:
@@ -197,7 +232,14 @@ def match(wanted: Array, among: Array, kind: Array | None = None) -> Array:
     return constant(result, errors)
 
 
-def _position(values: NDArray[np.object_] | NDArray[np.float64], wanted: object,
+def wildcard(text: str) -> re.Pattern[str]:
+    """Excel's wildcards: ``*`` any text, ``?`` one character, ``~`` takes the next literally."""
+    pieces = re.findall(r"~[*?~]|.", text, re.DOTALL)
+    kinds = {"*": ".*", "?": "."}
+    return re.compile("".join(kinds.get(piece) or re.escape(piece[-1]) for piece in pieces), re.S)
+
+
+def _position(values: NDArray[Any], wanted: object,
               same: NDArray[np.bool_], mode: int) -> int | None:  # fmt: skip
     """Index of the match. Mode 1 is Excel's binary search, which trusts that the list is sorted."""
     if mode == 0:
@@ -215,7 +257,7 @@ def _position(values: NDArray[np.object_] | NDArray[np.float64], wanted: object,
             else:
                 high = middle
         return int(candidates[low - 1]) if low else None
-    fitting = np.flatnonzero(values[candidates] >= wanted)  # type: ignore[operator]
+    fitting = np.flatnonzero(values[candidates] >= wanted)
     run = 0
     while run < len(candidates) and run in fitting:
         run += 1

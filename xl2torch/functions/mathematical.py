@@ -21,6 +21,7 @@ from xl2torch.functions.array import (
     broadcast_shape,
     constant,
     elementwise,
+    is_typed,
     merge_errors,
     numeric_cells,
     reduce,
@@ -108,7 +109,8 @@ def atan2(x: Array, y: Array) -> Array:
     """Angle of a point; Excel takes x first. (0, 0) is #DIV/0!."""
     x, y = as_numbers(x), as_numbers(y)
     if x.traced or y.traced:
-        return elementwise(torch.atan2, y, x, keep=True)
+        result = elementwise(torch.atan2, y, x, keep=True)
+        return result
     origin = np.logical_and(*np.broadcast_arrays(x.numpy() == 0, y.numpy() == 0))
     result = elementwise(torch.atan2, y, x, keep=True)
     return _error_where(result, origin, DIV0.kind)
@@ -119,9 +121,10 @@ def mod(number: Array, divisor: Array) -> Array:
     """Remainder with the sign of the divisor; by zero it is #DIV/0!."""
     number, divisor = as_numbers(number), as_numbers(divisor)
     if divisor.traced:
-        return guarded(
-            torch.remainder, number, divisor, valid=lambda _, d: apply(operator.ne, d, 0.0)
-        )
+        # As Excel defines it; torch.remainder has no derivative by the divisor.
+        whole = elementwise(torch.floor, divide(number, divisor), keep=True)
+        multiple = elementwise(operator.mul, divisor, whole, keep=True)
+        return elementwise(operator.sub, number, multiple, keep=True)
     zeros = divisor.numpy() == 0
     return elementwise(torch.remainder, number, _error_where(divisor, zeros, DIV0.kind), keep=True)
 
@@ -133,6 +136,10 @@ def _error_where(array: Array, mask: Any, kind: int) -> Array:
         return array
     kinds = np.where(fresh, kind, array.full_kinds).astype(np.uint8)
     return constant(np.where(fresh, np.nan, array.numpy()), kinds)
+
+
+_MOST_DIGITS = 300
+_EXACT = 1e300
 
 
 def round_half_away(x: torch.Tensor) -> torch.Tensor:
@@ -151,7 +158,13 @@ def rounded(rounding: Callable[..., torch.Tensor], x: Array, digits: Array) -> A
     x, digits = as_numbers(x), as_numbers(digits)
     if digits.traced:
         raise Unsupported("the number of digits depends on a trained value")
-    scale = constant(10.0 ** np.trunc(digits.numpy()), merge_errors(digits))
+    places = np.clip(np.trunc(digits.numpy()), -_MOST_DIGITS, _MOST_DIGITS)
+    scale = constant(10.0**places, merge_errors(digits))
+    if not x.traced and (np.abs(x.numpy()) * 10.0**places > _EXACT).any():
+        # Beyond 15 digits there is nothing to round; the product might overflow.
+        shape = broadcast_shape(x, scale)
+        if shape == (1, 1, 1, 1):
+            return x if merge_errors(digits) is None else scale
     scaled = elementwise(operator.mul, x, scale, keep=True)
     if not scaled.traced:
         shown = np.vectorize(lambda value: float(f"{value:.15g}"), otypes=[float])(scaled.numpy())
@@ -174,10 +187,10 @@ def counted(array: Array) -> Array:
 
     In cells, text, logicals and blanks do not count; a value typed into the call does.
     """
-    if not array.from_cells and array.shape == (1, 1, 1, 1):
+    if is_typed(array):
         return as_numbers(array)
     numbers = where_constant(numeric_cells(array), array, 0.0)
-    return numbers if numbers.kinds is None else Array(numbers.data, numbers.axes, numbers.shape)
+    return Array(numbers.data, numbers.axes, numbers.shape, merge_errors(array))
 
 
 def total(arrays: tuple[Array, ...], transform: Callable[[Array], Array] | None = None) -> Array:
@@ -185,7 +198,7 @@ def total(arrays: tuple[Array, ...], transform: Callable[[Array], Array] | None 
     result: Array | None = None
     for array in arrays:
         numbers = counted(array)
-        kinds = reduce_errors([array])
+        kinds = reduce_errors([numbers])
         numbers = transform(numbers) if transform else numbers
         part = reduce(torch.sum, replace(numbers, kinds=None), INNER, kinds)
         result = part if result is None else elementwise(operator.add, result, part, keep=True)
@@ -214,17 +227,23 @@ def square(array: Array) -> Array:
 def product(*arrays: Array) -> Array:
     """Product of all numbers; cells that are no numbers count as 1."""
     result: Array | None = None
+    some: Any = np.zeros((1, 1, 1, 1), dtype=bool)
     for array in arrays:
-        direct = not array.from_cells and array.shape == (1, 1, 1, 1)
-        numbers = as_numbers(array) if direct else where_constant(numeric_cells(array), array, 1.0)
+        typed = is_typed(array)
+        numbers = as_numbers(array) if typed else where_constant(numeric_cells(array), array, 1.0)
+        some = some | (True if typed else numeric_cells(array).any(axis=INNER, keepdims=True))
+        kinds = reduce_errors([numbers if typed else array])
         dims = [axis for axis in INNER if numbers.shape[axis] > 1]
         part = replace(numbers, kinds=None)
         for axis in dims:
             part = reduce(torch.prod, part, (axis,))
-        part = replace(part, kinds=reduce_errors([array]))
+        part = replace(part, kinds=kinds)
         result = part if result is None else elementwise(operator.mul, result, part, keep=True)
     assert result is not None
-    return result
+    if some.all():
+        return result
+    kinds = result.kinds
+    return replace(where_constant(some, replace(result, kinds=None), 0.0), kinds=kinds)
 
 
 @function("SUMPRODUCT", "a", repeats=True)
@@ -289,9 +308,9 @@ def extreme(largest: bool, arrays: tuple[Array, ...]) -> Array:
     parts: list[Array] = []
     seen: Any = np.zeros((1, 1, 1, 1), dtype=bool)
     for array in arrays:
-        direct = not array.from_cells and array.shape == (1, 1, 1, 1)
-        numbers = as_numbers(array) if direct else array
-        mask = np.ones((1, 1, 1, 1), dtype=bool) if direct else numeric_cells(array)
+        typed = is_typed(array)
+        numbers = as_numbers(array) if typed else array
+        mask = np.ones((1, 1, 1, 1), dtype=bool) if typed else numeric_cells(array)
         seen = seen | np.broadcast_to(mask, (*mask.shape[:2], *array.shape[2:])).any(
             axis=INNER, keepdims=True
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from xl2torch.formula.ast import Node, Reference
 from xl2torch.functions.array import (
     HEIGHT,
@@ -16,7 +18,7 @@ from xl2torch.functions.array import (
     reduce_errors,
 )  # fmt: skip
 from xl2torch.functions.registry import Context, function
-from xl2torch.values import NUMBER, VALUE
+from xl2torch.values import NUMBER, REF, VALUE
 
 
 def _matrix(array: Array) -> Array:
@@ -63,4 +65,9 @@ def anchorarray(context: Context, node: Node) -> Array:
     area, moves_down, moves_right = context.area(node)
     if (moves_down and context.region.rows > 1) or (moves_right and context.region.columns > 1):
         raise Unsupported("the # operator on a cell that moves as the formula is copied")
-    return context.read(context.spill(area))
+    spilled = context.spill(area)
+    if spilled is None:
+        raise ExcelError(REF)
+    rows = np.arange(spilled.top, spilled.bottom + 1).reshape(1, 1, -1, 1)
+    columns = np.arange(spilled.left, spilled.right + 1).reshape(1, 1, 1, -1)
+    return context.gather(spilled.sheet, rows, columns)

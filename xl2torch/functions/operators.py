@@ -94,7 +94,7 @@ def power(left: Array, right: Array) -> Array:
     if left.traced or right.traced:
         return _traced_power(left, right)
     base, exponent = np.broadcast_arrays(left.numpy(), right.numpy())
-    result = elementwise(torch.pow, left, right, keep=True)
+    result = elementwise(_power_with_odd_roots, left, right, keep=True)
     undefined = (base == 0) & (exponent <= 0)
     if not undefined.any():
         return result
@@ -103,11 +103,20 @@ def power(left: Array, right: Array) -> Array:
     return constant(np.where(undefined, np.nan, result.numpy()), kinds)
 
 
+def _power_with_odd_roots(base: torch.Tensor, exponent: torch.Tensor) -> torch.Tensor:
+    """Excel takes odd roots of negative numbers: (-8)^(1/3) is -2."""
+    result = torch.pow(base, exponent)
+    degree = 1 / exponent
+    odd = (base < 0) & (degree.round() == degree) & (degree.remainder(2) == 1)
+    return torch.where(odd, -torch.pow(base.abs(), exponent), result)
+
+
 def _traced_power(base: Array, exponent: Array) -> Array:
+    # torch.pow, not **: the printed code of a negative number to a power would read -(1.0 ** x).
     if not base.traced and (base.numpy() > 0).all():
-        return elementwise(operator.pow, base, exponent, keep=True)
+        return elementwise(torch.pow, base, exponent, keep=True)
     if exponent.traced:
-        return guarded(operator.pow, base, exponent, valid=is_positive)
+        return guarded(torch.pow, base, exponent, valid=is_positive)
     exponents = exponent.numpy()
     whole = exponents == np.round(exponents)
     if (whole & (exponents >= 1)).all():
@@ -243,7 +252,7 @@ def texts_of(array: Array) -> Texts:
 
 def number_text(number: float) -> str:
     """A number as Excel's General format writes it into a text (15 significant digits)."""
-    text = display(number)
+    text = display(number + 0.0 if number else 0.0)
     mantissa, mark, exponent = text.partition("e")
     if not mark:
         return text

@@ -35,11 +35,15 @@ class Context(Protocol):
     def area(self, reference: Reference) -> tuple[CellRange, bool, bool]:
         """Rectangle of a reference for the region's first cell; whether it moves by row, column."""
 
-    def spill(self, area: CellRange) -> CellRange:
-        """Range of the array formula whose first cell is ``area``; ``area`` itself if none."""
+    def spill(self, area: CellRange) -> CellRange | None:
+        """Range of the array formula whose first cell is ``area``; None if there is none."""
 
     def gather(self, sheet: str, rows: IntArray, columns: IntArray) -> Array:
-        """Cells at computed rows and columns, both of four axes and broadcast together."""
+        """Cells at computed rows and columns, both of four axes and broadcast together.
+
+        Where the formula wants a single value, several cells are intersected with its own row and
+        column.
+        """
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from xl2torch.functions.array import INNER, Array, constant, numeric_cells, reduce
+from xl2torch.functions.array import (
+    INNER,
+    Array,
+    as_numbers,
+    constant,
+    is_typed,
+    numeric_cells,
+    reduce,
+)  # fmt: skip
 from xl2torch.functions.mathematical import total
 from xl2torch.functions.operators import divide
 from xl2torch.functions.registry import function
@@ -16,9 +24,7 @@ def how_many(arrays: tuple[Array, ...]) -> Array:
     """How many numbers SUM would add: known at compile time, per cell of the region."""
     count = np.zeros((1, 1, 1, 1))
     for array in arrays:
-        mask = numeric_cells(array)
-        if not array.from_cells and array.shape == (1, 1, 1, 1):
-            mask = np.ones((1, 1, 1, 1), dtype=bool)
+        mask = numeric_cells(as_numbers(array) if is_typed(array) else array)
         full = np.broadcast_to(mask, (*mask.shape[:2], *array.shape[2:]))
         count = count + full.sum(axis=INNER, keepdims=True)
     return constant(count)
@@ -36,7 +42,8 @@ def counta(*arrays: Array) -> Array:
     total_count = np.zeros((1, 1, 1, 1))
     for array in arrays:
         kinds = np.asarray(array.full_kinds)
-        total_count = total_count + (kinds != BLANK).sum(axis=INNER, keepdims=True)
+        filled = (kinds != BLANK) | is_typed(array)
+        total_count = total_count + filled.sum(axis=INNER, keepdims=True)
     return constant(total_count)
 
 

@@ -78,7 +78,8 @@ def apply(function: Callable[..., Any], *arguments: Any, **options: Any) -> Data
         return result
     trace = traces[0]
     assert isinstance(trace, Trace)
-    recorded = fx.node.map_aggregate(arguments, lambda item: _recorded(trace, item))
+    literal = function not in _TENSORS_ONLY
+    recorded = fx.node.map_aggregate(arguments, lambda item: _recorded(trace, item, literal))
     concrete = fx.node.map_arg(recorded, lambda node: node.meta["value"])
     node = trace.call_function(function, recorded, options)
     node.meta["value"] = function(*concrete, **options)
@@ -91,8 +92,17 @@ def _nodes(arguments: Any) -> list[fx.Node]:
     return found
 
 
-def _recorded(trace: Trace, item: Any) -> Any:
+_TENSORS_ONLY = frozenset(
+    {torch.stack, torch.cat, torch.atan2, torch.maximum, torch.minimum, torch.logical_and,
+     torch.logical_or}
+)  # fmt: skip
+"""Functions that take no Python numbers."""
+
+
+def _recorded(trace: Trace, item: Any, literal: bool) -> Any:
     """A constant as a buffer; a single number is written into the code, exact in float64."""
     if not isinstance(item, torch.Tensor):
         return item
-    return trace.constant(item) if item.dim() else item.item()
+    if item.dim() or item.dtype == torch.bool or not literal:
+        return trace.constant(item)
+    return item.item()

@@ -17,6 +17,7 @@ from xl2torch.functions.array import (
     Array,
     Shape,
     Unsupported,
+    along,
     constant,
     permuted,
 )  # fmt: skip
@@ -52,38 +53,6 @@ def cut(block: Block, area: CellRange) -> Array:
     """Part of a block."""
     array = along(block.array, HEIGHT, area.top - block.area.top, area.rows, 1)
     return along(array, WIDTH, area.left - block.area.left, area.columns, 1)
-
-
-def along(array: Array, axis: int, start: int, count: int, step: int) -> Array:
-    """Elements start, start+step, … along one axis."""
-    size = array.shape[axis]
-    if size == 1 or (start == 0 and count == size and step == 1):
-        return array
-    dim = array.axes.index(axis)
-    shape: Shape = tuple(  # type: ignore[assignment]
-        count if position == axis else length for position, length in enumerate(array.shape)
-    )
-    axes = array.axes
-    if count == 1:
-        data = apply(torch.select, array.data, dim, start)
-        axes = tuple(item for item in axes if item != axis)
-    elif step == 1:
-        data = apply(torch.narrow, array.data, dim, start, count)
-    else:
-        index = torch.arange(start, start + (count - 1) * step + 1, step)
-        data = apply(torch.index_select, array.data, dim, index)
-
-    def pick(part: np.ndarray | None) -> np.ndarray | None:
-        if part is None or part.shape[axis] == 1:
-            return part
-        selection = [slice(None)] * 4
-        selection[axis] = slice(start, start + (count - 1) * step + 1, step)
-        return part[tuple(selection)]
-
-    kinds = pick(array.kinds)
-    if kinds is not None and not kinds.any():
-        kinds = None
-    return Array(data, axes, shape, kinds, pick(array.texts) if kinds is not None else None)
 
 
 def read(workbook: Workbook, blocks: list[Block], area: CellRange) -> Array:

@@ -34,6 +34,7 @@ from xl2torch.functions.array import (
     ExcelError,
     Shape,
     Unsupported,
+    along,
     blank_as_zero,
     constant,
     first_element,
@@ -43,7 +44,7 @@ from xl2torch.functions.array import (
 )  # fmt: skip
 from xl2torch.functions.registry import FUNCTIONS, IntArray
 from xl2torch.functions.trace import Data, Trace, apply, is_traced, value_of
-from xl2torch.graph.blocks import along, windows
+from xl2torch.graph.blocks import windows
 from xl2torch.graph.precedents import Sweep, sweep, sweeps
 from xl2torch.graph.regions import Region
 from xl2torch.values import REF, VALUE, kind_of
@@ -64,6 +65,7 @@ class Lowering:
     source: Region
     read_cells: Read
     trace: Trace | None = None
+    intersecting: bool = False
 
     @property
     def region(self) -> CellRange:
@@ -83,7 +85,8 @@ class Lowering:
 
     def evaluate(self, node: Node, array: bool | None = None) -> Array:
         """Value of a tree, in an array formula or with implicit intersection."""
-        return self._value(node, self.source.array if array is None else array, single=not array)
+        whole = self.source.array if array is None else array
+        return replace(self, intersecting=False)._value(node, whole, single=not whole)
 
     def area(self, reference: Reference) -> tuple[CellRange, bool, bool]:
         """Rectangle that the first copy means; whether it moves by row and by column."""
@@ -101,15 +104,18 @@ class Lowering:
         """Cells of a rectangle, on the two inner axes."""
         return replace(self.read_cells(area), from_cells=True)
 
-    def spill(self, area: CellRange) -> CellRange:
-        """Spill range of the array formula in a cell."""
+    def spill(self, area: CellRange) -> CellRange | None:
+        """Spill range of the array formula that begins in a cell."""
         cell = self.workbook.sheet(area.sheet).formula_at.get((area.top, area.left))
         if cell is None or cell.array is None:
-            return area
+            return None
         return CellRange(area.sheet, *cell.array)
 
     def gather(self, sheet: str, rows: IntArray, columns: IntArray) -> Array:
         """Cells at computed rows and columns: an index into the rectangle that holds them all."""
+        if self.intersecting:
+            rows = _own(rows, HEIGHT, self.region.top, self.source.rows, self.source.height)
+            columns = _own(columns, WIDTH, self.region.left, self.source.columns, self.source.width)
         top, left = int(rows.min()), int(columns.min())
         area = CellRange(sheet, top, left, int(rows.max()), int(columns.max()))
         block = self.read_cells(area)
@@ -160,7 +166,8 @@ class Lowering:
             raise Unsupported(f"{node.function} with {len(node.arguments)} arguments")
         try:
             if function.takes_trees:
-                return function.compute(self, *node.arguments)
+                context = replace(self, intersecting=single and not array)
+                return function.compute(context, *node.arguments)
             arguments = node.arguments
             if node.function in _BRANCHING:
                 arguments = self._taken(node, array)
@@ -268,6 +275,20 @@ def spread(array: Array, shape: Shape) -> Array:
             data = apply(torch.repeat_interleave, data, shape[axis], dim=-1)
             axes = (*axes, axis)
     return Array(data, axes, shape, array.kinds, array.texts)
+
+
+def _own(places: IntArray, axis: int, first: int, copies: int, step: int) -> IntArray:
+    """Implicit intersection of computed rows (or columns) with each copy's own."""
+    if places.shape[axis] == 1:
+        return places
+    shape = [copies if other == axis - HEIGHT else 1 for other in range(4)]
+    own = (first + step * np.arange(copies)).reshape(shape)
+    inside = (own >= places.min(axis, keepdims=True)) & (own <= places.max(axis, keepdims=True))
+    if inside.all():
+        return np.asarray(own + np.zeros_like(places.min(axis, keepdims=True)))
+    if inside.size == 1:
+        raise ExcelError(VALUE)
+    raise Unsupported("a range that only some of the copied cells stand beside")
 
 
 def _indexed(block: Array, rows: IntArray, columns: IntArray) -> tuple[Data, tuple[int, ...]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xl2torch.address import MAX_COLUMN, MAX_ROW, CellRange
-from xl2torch.formula.ast import Bound, Call, Node, Reference, children
+from xl2torch.formula.ast import Bound, Call, Node, Opaque, Reference, children, walk
 from xl2torch.graph.regions import Region
 from xl2torch.workbook.reader import Workbook
 
@@ -90,8 +90,11 @@ def swept_range(reference: Reference, region: Region, workbook: Workbook) -> Cel
         return CellRange(reference.sheet, min(corners), min(sides), max(corners), max(sides))
 
 
-def precedents(region: Region, workbook: Workbook) -> list[CellRange]:
-    """Rectangles that a region is known to read before it runs."""
+def precedents(region: Region, workbook: Workbook, bases: bool = False) -> list[CellRange]:
+    """Rectangles that a region is known to read before it runs.
+
+    ``bases``: also the ranges into which INDEX looks, of which it need not read all.
+    """
     found: list[CellRange] = []
     stack: list[Node] = [region.tree]
     while stack:
@@ -102,11 +105,25 @@ def precedents(region: Region, workbook: Workbook) -> list[CellRange]:
                 found.append(area)
         elif isinstance(node, Call) and node.function in ADDRESS_ONLY:
             continue
-        elif isinstance(node, Call) and node.function in COMPUTED_TARGET:
+        elif isinstance(node, Call) and node.function in COMPUTED_TARGET and not bases:
             stack.extend(node.arguments[1:])
         else:
             stack.extend(children(node))
     return found
+
+
+def unknowable(node: Node, workbook: Workbook) -> bool:
+    """Whether a formula that cannot be computed may read cells that its text does not show."""
+    for part in walk(node):
+        if isinstance(part, Opaque) and not part.closed:
+            return True
+        if isinstance(part, Call):
+            if part.function in ("INDIRECT", "OFFSET", "RANGE"):
+                return True
+            name = workbook.defined_name(part.function, "")
+            if name is not None and "!" in name.text:
+                return True
+    return False
 
 
 class RectangleIndex:

@@ -17,7 +17,7 @@ from xl2torch.functions.array import Array, ExcelError, Unsupported, scalar
 from xl2torch.functions.trace import Trace
 from xl2torch.graph.blocks import Block, placed, read, stored
 from xl2torch.graph.lower import Lowering, spread
-from xl2torch.graph.precedents import GrowingRange, RectangleIndex, precedents
+from xl2torch.graph.precedents import GrowingRange, RectangleIndex, precedents, unknowable
 from xl2torch.graph.regions import Region, find_regions
 from xl2torch.workbook.reader import Workbook
 
@@ -231,12 +231,13 @@ class Evaluation:
 
     def _reaches_trace(self, unit: Unit) -> bool:
         assert unit.region is not None
-        known = {
+        unit.reads |= {
             needed
-            for area in precedents(unit.region, self.workbook)
+            for area in precedents(unit.region, self.workbook, bases=True)
             for needed in self.overlapping(area)
         }
-        unit.reads |= known
+        if unknowable(unit.region.tree, self.workbook):
+            unit.reads.update(self.given)
         return any(
             read_.blocked or (read_.block and read_.block.array.traced) for read_ in unit.reads
         )

@@ -100,6 +100,8 @@ def save(
     that did not have to change is byte for byte the input's. Raises OutputError.
     """
     target = Path(path)
+    if target.is_symlink():
+        target = target.resolve()
     workbook = result.model.compiled.workbook
     check_output(workbook.path, target, force)
     recalculation = recalculate(workbook, trained_values(result))

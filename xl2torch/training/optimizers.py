@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -149,8 +150,8 @@ def make_stepper(
     if name not in LEARNING_RATES:
         raise SelectionError(f"no optimizer {name!r}; there are {', '.join(LEARNING_RATES)}")
     rate = LEARNING_RATES[name] if lr is None else lr
-    if not rate > 0:
-        raise SelectionError(f"the learning rate has to be above 0, not {rate}")
+    if not 0 < rate < math.inf:
+        raise SelectionError(f"the learning rate has to be a number above 0, not {rate}")
     if name == "lbfgs":
         return QuasiNewton(parameters, bounded, rate)
     if name == "adam":

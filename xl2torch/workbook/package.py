@@ -14,12 +14,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 from xml.parsers import expat
 
 from xl2torch.errors import OutputError, WorkbookError
 
 MAX_UNPACKED = 2**30
-MAX_RATIO = 1000
+MAX_RATIO = 200
+_HARMLESS = 2**25
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 RELATIONSHIPS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -46,12 +48,16 @@ class Package:
 
     def part(self, name: str) -> bytes:
         """Content of a part; part names are compared without regard to case, as OPC says."""
+        stored = self.stored_name(name)
+        if stored is None:
+            raise WorkbookError(f"{self.path.name} is damaged: its part {name} is missing")
+        return self.parts[stored]
+
+    def stored_name(self, name: str) -> str | None:
+        """The name of a part as the zip spells it; None when there is no such part."""
         if name in self.parts:
-            return self.parts[name]
-        for candidate in self.parts:
-            if candidate.lower() == name.lower():
-                return self.parts[candidate]
-        raise WorkbookError(f"{self.path.name} is damaged: its part {name} is missing")
+            return name
+        return next((stored for stored in self.parts if stored.lower() == name.lower()), None)
 
     def relationships(self, part: str) -> list[Relationship]:
         """Relationships of a part ('' for the package itself); external ones are left out."""
@@ -62,11 +68,12 @@ class Package:
 
         def start(tag: str, attributes: dict[str, str]) -> None:
             if tag.endswith("Relationship") and attributes.get("TargetMode") != "External":
-                target = attributes["Target"]
+                target = unquote(attributes["Target"])
                 if target.startswith("/"):
                     name = target.lstrip("/")
                 else:
                     name = posixpath.normpath(posixpath.join(posixpath.dirname(part), target))
+                name = self.stored_name(name) or name
                 found.append(Relationship(attributes["Id"], attributes["Type"], name))
 
         parse_xml(self.parts[rels], start=start, where=f"{self.path.name}: {rels}")
@@ -115,7 +122,9 @@ def parse_xml(
     parser.CharacterDataHandler = text
     try:
         parser.Parse(data, True)
-    except expat.ExpatError as error:
+    except KeyError as error:
+        raise WorkbookError(f"{where} is damaged: {error} is missing") from None
+    except (expat.ExpatError, ValueError, TypeError, StopIteration, LookupError) as error:
         raise WorkbookError(f"{where} is damaged: {error}") from None
 
 
@@ -170,7 +179,8 @@ def _unpack(path: Path, archive: zipfile.ZipFile) -> Package:
     infos = tuple(archive.infolist())
     unpacked = sum(info.file_size for info in infos)
     packed = sum(info.compress_size for info in infos)
-    if unpacked > MAX_UNPACKED or unpacked > MAX_RATIO * max(packed, 10_000):
+    dense = unpacked > _HARMLESS and unpacked > MAX_RATIO * packed
+    if unpacked > MAX_UNPACKED or dense:
         raise WorkbookError(
             f"{path.name} would unpack to {unpacked:,} bytes: refused as a zip bomb"
         )

@@ -144,6 +144,10 @@ def load(path: str | Path) -> Workbook:
     """Read an .xlsx or .xlsm workbook. Raises WorkbookError."""
     package = read_package(Path(path))
     main = package.related("", "officeDocument")
+    if main is not None and main.lower().endswith(".bin"):
+        raise WorkbookError(
+            f"{package.path.name} is a binary .xlsb workbook: save it as .xlsx in Excel"
+        )
     if main is None:
         raise WorkbookError(f"{package.path.name} is a zip file, but not an Excel workbook")
     entries, names, iterates = _read_workbook_part(package, main)
@@ -248,11 +252,17 @@ def _read_sheet(package: Package, name: str, part: str, strings: list[str]) -> S
     formula: dict[str, str] | None = None
     formula_text = value_text = ""
     pieces: list[str] = []
-    collecting = protected = False
+    collecting = protected = phonetic = False
+    main = ""
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         nonlocal row, column, cell_type, formula, collecting, formula_text, value_text, protected
-        kind = tag.rpartition(" ")[2]
+        nonlocal main, phonetic
+        namespace, _, kind = tag.rpartition(" ")
+        if namespace != main:
+            if kind != "worksheet":
+                return
+            main = namespace
         if kind == "c":
             reference = attributes.get("r")
             if reference:
@@ -266,7 +276,7 @@ def _read_sheet(package: Package, name: str, part: str, strings: list[str]) -> S
             formula = None
             formula_text = value_text = ""
         elif kind == "v" or kind == "t":
-            collecting = True
+            collecting = not phonetic
         elif kind == "f":
             formula = attributes
             collecting = True
@@ -274,13 +284,15 @@ def _read_sheet(package: Package, name: str, part: str, strings: list[str]) -> S
             row = int(attributes.get("r", row + 1))
             column = 0
         elif kind == "rPh":
-            cell_type = "phonetic"
+            phonetic = True
         elif kind == "sheetProtection":
             protected = attributes.get("sheet") in ("1", "true")
 
     def end(tag: str) -> None:
-        nonlocal collecting, formula_text, value_text
-        if collecting:
+        nonlocal collecting, formula_text, value_text, phonetic
+        if phonetic:
+            phonetic = not tag.endswith(" rPh")
+        elif collecting:
             kind = tag.rpartition(" ")[2]
             if kind == "v":
                 value_text = "".join(pieces)
@@ -290,7 +302,7 @@ def _read_sheet(package: Package, name: str, part: str, strings: list[str]) -> S
                 value_text += "".join(pieces)
             pieces.clear()
             collecting = False
-        elif tag.endswith(" c"):
+        elif tag.endswith(" c") and tag.startswith(main):
             finish_cell()
 
     def text(data: str) -> None:
@@ -358,7 +370,7 @@ def _typed_value(cell_type: str, text: str, strings: list[str]) -> CellValue:
     if cell_type == "e":
         return ERRORS.get(text, VALUE)
     if cell_type == "d":
-        moment = datetime.fromisoformat(text.replace("Z", ""))
+        moment = datetime.fromisoformat(text).replace(tzinfo=None)
         return (moment - datetime(1899, 12, 30)).total_seconds() / 86400
     return None
 
@@ -376,12 +388,8 @@ def _read_table(package: Package, sheet: str, part: str) -> Table:
 
     parse_xml(package.part(part), start=start, where=f"{package.path.name}: {part}")
     area = parse_a1(head.get("ref", ""), sheet)
-    if area is None:
-        raise WorkbookError(f"{package.path.name} is damaged: {part} has no range")
-    return Table(
-        head.get("displayName") or head["name"],
-        area,
-        tuple(columns),
-        int(head.get("headerRowCount", "1")),
-        int(head.get("totalsRowCount", "0")),
-    )
+    name = head.get("displayName") or head.get("name")
+    rows = [head.get("headerRowCount", "1"), head.get("totalsRowCount", "0")]
+    if area is None or name is None or not all(count.isdigit() for count in rows):
+        raise WorkbookError(f"{package.path.name} is damaged: {part} is no table")
+    return Table(name, area, tuple(columns), int(rows[0]), int(rows[1]))

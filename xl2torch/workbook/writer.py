@@ -158,11 +158,16 @@ def _offsets(data: bytes, wanted: set[int], where: str) -> tuple[list[_Row], int
     found = -1
     parsers: list[Any] = []
     column = number = 0
+    inside = ""
 
     def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal found, column, number
+        nonlocal found, column, number, inside
         kind = local(tag)
-        if kind == "c":
+        if kind == "sheetData":
+            found, inside = parsers[0].CurrentByteIndex, tag
+        elif not inside or tag.rpartition(" ")[0] != inside.rpartition(" ")[0]:
+            return  # not a cell: <row> and <c> stand in anchors and charts too
+        elif kind == "c":
             reference = attributes.get("r")
             column = column_number(reference.rstrip("0123456789")) if reference else column + 1
             if number in wanted:
@@ -171,10 +176,13 @@ def _offsets(data: bytes, wanted: set[int], where: str) -> tuple[list[_Row], int
             number = int(attributes.get("r", number + 1))
             column = 0
             rows.append(_Row(number, parsers[0].CurrentByteIndex, []))
-        elif kind == "sheetData":
-            found = parsers[0].CurrentByteIndex
 
-    parse_xml(data, start=start, where=where, parser_out=parsers)
+    def end(tag: str) -> None:
+        nonlocal inside
+        if tag == inside:
+            inside = ""
+
+    parse_xml(data, start=start, end=end, where=where, parser_out=parsers)
     return rows, found
 
 
@@ -218,7 +226,7 @@ def _insertions(
             closing = b"</" + _name_at(data, row.start) + b">"
             body = b">" + b"".join(text for _, text in fresh) + closing
             return [(end - 2, end, body)]
-        close = _element_end(data, row.start) - len(b"</" + _name_at(data, row.start) + b">")
+        close = data.rindex(b"</", 0, _element_end(data, row.start))
         result = []
         for column, text in fresh:
             place = next((offset for other, offset in row.cells if other > column), close)
@@ -260,7 +268,7 @@ def _rewritten(cell: bytes, edit: CellEdit) -> bytes:
     if edit.cut:
         formula = b""
     elif edit.formula is not None:
-        text = escape(edit.formula).encode()
+        text = escape(edit.formula).encode("ascii", "xmlcharrefreplace")
         formula = b"<%sf>%s</%sf>" % (prefix, text, prefix)
     if not edit.keep_value:
         kind, text = (b"", b"") if edit.stale else _encoded(edit.value)
@@ -291,13 +299,13 @@ def number_text(number: float) -> str:
 
 
 def _encoded(value: CellValue) -> tuple[bytes, bytes]:
-    """Cell type and content of <v>."""
+    """Cell type and content of <v>; in ASCII, which is right in whatever encoding the part has."""
     if value is None:
         return b"", b""
     if isinstance(value, bool):
         return b"b", b"1" if value else b"0"
     if isinstance(value, str):
-        return b"str", xml_text(value).encode()
+        return b"str", xml_text(value).encode("ascii", "xmlcharrefreplace")
     if isinstance(value, ErrorValue):
         return b"e", escape(value.text).encode()
     if not math.isfinite(value):
@@ -305,7 +313,7 @@ def _encoded(value: CellValue) -> tuple[bytes, bytes]:
     return b"", number_text(value).encode()
 
 
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
 
 
 def xml_text(text: str) -> str:
@@ -340,11 +348,11 @@ def _patch_calc_chain(workbook: Workbook, cut: Sequence[CellAddress], changes: C
             return b""
         kept += 1
         if pending and explicit is None:
-            entry = re.sub(rb"\s*/>$", b' i="%s"/>' % sheet_id.encode(), entry)
+            entry = re.sub(rb"\s*(/?>)", rb' i="%s"\1' % sheet_id.encode(), entry, count=1)
         pending = ""
         return entry
 
-    patched = re.sub(rb"<(?:\w+:)?c\s[^>]*/>", keep, data)
+    patched = re.sub(rb"<(?:\w+:)?c\s[^>]*?(?:/>|>\s*</(?:\w+:)?c\s*>)", keep, data)
     if kept:
         changes.parts[part] = patched
         return
@@ -397,9 +405,11 @@ def recalculate_on_load(package: Package, changes: Changes) -> None:
         changes.parts[part] = data[: match.start()] + tag + data[end:]
         return
     for name in _CALC_AFTER:
-        closing = re.search(rb"</((?:\w+:)?)" + name.encode() + rb"\s*>", data)
+        # Closed or empty: <definedNames/> stands before calcPr as well.
+        pattern = rb"</(?P<p>(?:\w+:)?)%s\s*>|<(?P<q>(?:\w+:)?)%s(?:\s[^>]*)?/>"
+        closing = re.search(pattern % (name.encode(), name.encode()), data)
         if closing:
-            tag = b'<%scalcPr fullCalcOnLoad="1"/>' % closing[1]
+            tag = b'<%scalcPr fullCalcOnLoad="1"/>' % (closing["p"] or closing["q"] or b"")
             changes.parts[part] = data[: closing.end()] + tag + data[closing.end() :]
             return
     raise OutputError("the workbook part has no list of sheets")
