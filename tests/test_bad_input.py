@@ -6,7 +6,7 @@ import struct
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -235,28 +235,9 @@ BAD_FILES: dict[str, tuple[Callable[[Path], None], str]] = {
         changed(WORKBOOK, ('<definedName name="solver_opt"', "<definedName")), "damaged"),
 }  # fmt: skip
 
-BAD_FILES_NOT_YET = dict.fromkeys(
-    (
-        "sheet without a name", "sheet without a relationship", "relationship without a target",
-        "name with a broken scope", "defined name without a name",
-    ),
-    "an attribute that is missing or no number is a traceback",
-) | {".xlsb": "says that xl/workbook.bin is damaged, not what to do"}  # fmt: skip
-
-
-def cases(table: Iterable[str], not_yet: Mapping[str, str]) -> list[object]:
-    """Parameters of the cases, those that the code fails yet marked."""
-    return [
-        pytest.param(
-            case,
-            marks=pytest.mark.xfail(strict=True, reason=not_yet[case]) if case in not_yet else (),
-        )
-        for case in table
-    ]
-
 
 @pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("case", cases(BAD_FILES, BAD_FILES_NOT_YET))
+@pytest.mark.parametrize("case", BAD_FILES)
 def test_files(tmp_path: Path, case: str, command: str) -> None:
     make, words = BAD_FILES[case]
     path = tmp_path / "book.xlsx"
@@ -264,7 +245,6 @@ def test_files(tmp_path: Path, case: str, command: str) -> None:
     refused(tmp_path, FAILED, words, command, path)
 
 
-@pytest.mark.xfail(strict=True, reason="a table's attribute that is no number is a traceback")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_broken_table(tmp_path: Path, command: str) -> None:
     table = b'<table id="1" name="T" displayName="T" ref="A1:B9" headerRowCount="many"/>'
@@ -290,7 +270,6 @@ def test_a_locked_workbook(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [path.name for path in book.parent.iterdir()] == ["book.xlsx"]
 
 
-@pytest.mark.xfail(strict=True, reason="click refuses it first, as wrong usage")
 def test_an_unreadable_workbook(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def locked(self: Path, *_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", str(self))
@@ -402,16 +381,8 @@ BAD_OUTPUT: dict[str, tuple[str, str]] = {
     "output folder is a file": ("-o {folder}/there.xlsx/other.xlsx", "there.xlsx"),
 }
 
-BAD_MODELS_NOT_YET = {
-    "objective does not parse": "says that the objective does not depend on the variables"
-}
-BAD_USE_NOT_YET = {
-    "objective is empty": "an empty --objective counts as none",
-    "infinite learning rate": "--lr inf is taken, and trains nothing",
-}
 
-
-@pytest.mark.parametrize("case", cases(BAD_MODELS, BAD_MODELS_NOT_YET))
+@pytest.mark.parametrize("case", BAD_MODELS)
 def test_models(tmp_path: Path, case: str) -> None:
     cells, options, words, lines = BAD_MODELS[case]
     path = write(tmp_path / "book.xlsx", parts(cells))
@@ -434,12 +405,9 @@ HIDDEN: dict[str, float | None] = {
     "SUM(OFFSET(A1,0,1,2,1))": -40,
     "SUM((A1,B1))": -15,
 }
-HIDDEN_NOT_YET = dict.fromkeys(
-    list(HIDDEN)[:7], "taken as a constant: the cached value is used, and kept in the result"
-)
 
 
-@pytest.mark.parametrize("formula", cases(HIDDEN, HIDDEN_NOT_YET))
+@pytest.mark.parametrize("formula", HIDDEN)
 def test_no_silent_wrong_number(tmp_path: Path, formula: str) -> None:
     """A formula whose precedents cannot be told is refused, or right; never a constant."""
     names = (
@@ -460,7 +428,7 @@ def test_no_silent_wrong_number(tmp_path: Path, formula: str) -> None:
         assert f"Model!C1: ={formula}" in result.output
 
 
-@pytest.mark.parametrize("case", cases(BAD_USE, BAD_USE_NOT_YET))
+@pytest.mark.parametrize("case", BAD_USE)
 def test_use(tmp_path: Path, case: str) -> None:
     options, words = BAD_USE[case]
     book = write(tmp_path / "book.xlsx", parts({"Model": QUADRATIC, "Other": "A1 1"}))
@@ -598,7 +566,6 @@ def test_messages_go_to_standard_error(
     assert snapshot(book.parent) == before
 
 
-@pytest.mark.xfail(strict=True, reason="Unsupported leaves as a traceback")
 def test_many_variables_take_no_memory(tmp_path: Path) -> None:
     """A range beyond any memory is refused at once; the child may not take more than 8 GiB."""
     resource = pytest.importorskip("resource")

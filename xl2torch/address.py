@@ -203,15 +203,23 @@ def relative_form(formula: str, row: int, column: int) -> str:
     )
 
 
+_LOST = "\x00"
+
+
 def moved(formula: str, rows: int, columns: int) -> str:
     """The formula as Excel copies it, ``rows`` down and ``columns`` to the right."""
     if not rows and not columns:
         return formula
 
     def row(absolute: bool, value: int) -> str:
-        return f"${value}" if absolute else str(value + rows)
+        if absolute:
+            return f"${value}"
+        return str(value + rows) if 1 <= value + rows <= MAX_ROW else _LOST
 
     def column(absolute: bool, value: int) -> str:
-        return f"${column_letters(value)}" if absolute else column_letters(value + columns)
+        if absolute:
+            return f"${column_letters(value)}"
+        inside = 1 <= value + columns <= MAX_COLUMN
+        return column_letters(value + columns) if inside else _LOST
 
-    return _rewrite(formula, row, column)
+    return re.sub(rf"[$:\w{_LOST}]*{_LOST}[$:\w{_LOST}]*", "#REF!", _rewrite(formula, row, column))

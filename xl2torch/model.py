@@ -13,7 +13,7 @@ from torch import fx, nn
 from xl2torch.address import CellAddress, CellRange, single_cell
 from xl2torch.errors import ModelError, SelectionError, UnsupportedCell, UnsupportedError
 from xl2torch.functions.array import DTYPE, Array, Unsupported, logical
-from xl2torch.functions.trace import Trace
+from xl2torch.functions.trace import Data, Trace, apply, value_of
 from xl2torch.graph.blocks import Block, stored
 from xl2torch.graph.naming import identifier, label, unique
 from xl2torch.graph.passes import simplify
@@ -241,14 +241,18 @@ def cell_node(evaluation: Evaluation, cell: CellAddress) -> fx.Node | None:
         raise ModelError(f"the cell {cell} is a text, not a number")
     if not isinstance(array.data, fx.Node):
         return None
-    node = array.data
-    value = node.meta["value"]
-    if value.dtype == torch.bool:
-        graph = node.graph
-        cast = graph.call_function(torch.Tensor.to, (node, DTYPE))
-        cast.meta["value"] = value.to(DTYPE)
-        return cast
-    return node
+    data: Data = array.data
+    if value_of(data).dtype == torch.bool:
+        data = apply(torch.Tensor.to, data, DTYPE)
+    if array.valid is not None:
+        data = apply(torch.where, array.valid.data, data, math.nan)
+        assert isinstance(data, fx.Node)
+        data.meta["final"] = True
+        for fact in ("cells", "formula"):
+            if fact in array.data.meta:
+                data.meta[fact] = array.data.meta.pop(fact)
+    assert isinstance(data, fx.Node)
+    return data
 
 
 def first_error(evaluation: Evaluation, area: CellRange) -> str:

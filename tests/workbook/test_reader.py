@@ -112,33 +112,15 @@ CELLS: dict[str, tuple[str, CellValue]] = {
     "in CDATA": ("<c r='A1'><v><![CDATA[4]]></v></c>", 4.0),
 }  # fmt: skip
 
-CELLS_NOT_YET = {
-    "inline string with a reading": "the reading makes the whole text vanish",
-    "with an extension": "the extension's v is taken for the cell's",
-    "date and time of another zone": "TypeError",
-}
 
-
-def cases(table: dict[str, tuple[str, CellValue]], not_yet: dict[str, str]) -> list[object]:
-    """Parameters of the cases, those that the code fails yet marked."""
-    return [
-        pytest.param(
-            *row,
-            id=case,
-            marks=pytest.mark.xfail(strict=True, reason=not_yet[case]) if case in not_yet else (),
-        )
-        for case, row in table.items()
-    ]
-
-
-@pytest.mark.parametrize(("xml", "expected"), cases(CELLS, CELLS_NOT_YET))
+@pytest.mark.parametrize(("xml", "expected"), CELLS.values(), ids=CELLS)
 def test_values(tmp_path: Path, xml: str, expected: CellValue) -> None:
     found = value(first_sheet(tmp_path, f"<row r='1'>{xml}</row>", STRINGS), "A1")
     assert found == expected
     assert type(found) is type(expected)
 
 
-@pytest.mark.parametrize(("xml", "expected"), cases(CELLS, CELLS_NOT_YET))
+@pytest.mark.parametrize(("xml", "expected"), CELLS.values(), ids=CELLS)
 def test_values_with_prefixes(tmp_path: Path, xml: str, expected: CellValue) -> None:
     """The main namespace bound to a prefix, as some programs write it."""
     contents = prefixed(parts({"Data": sheet(f"<row r='1'>{xml}</row>")}, "", STRINGS), SHEET1)
@@ -308,20 +290,8 @@ TARGETS = {
 }
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(
-            case,
-            marks=pytest.mark.xfail(strict=True, reason="percent escapes are not undone")
-            if "escaped" in case
-            else (),
-        )
-        for case in TARGETS
-    ],
-)
-def test_relationship_targets(tmp_path: Path, case: str) -> None:
-    target, part = TARGETS[case]
+@pytest.mark.parametrize(("target", "part"), TARGETS.values(), ids=TARGETS)
+def test_relationship_targets(tmp_path: Path, target: str, part: str) -> None:
     contents = edited(parts(), WORKBOOK_RELS, ("worksheets/sheet1.xml", target))
     contents[part] = contents.pop(SHEET1)
     assert value(opened(tmp_path, contents).sheet("Model"), "B1") == 5.0

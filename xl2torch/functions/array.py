@@ -51,6 +51,10 @@ class Unsupported(Exception):
     """This formula cannot be computed with what is known; the message says why."""
 
 
+class Differs(Unsupported):
+    """The copies of a formula have to be computed one by one."""
+
+
 class ExcelError(Exception):
     """The whole formula is this error value."""
 
@@ -64,6 +68,9 @@ class Array:
     """Data with named axes; see the module docstring.
 
     ``from_cells`` tells a reference from a computed value: SUM skips text in cells only.
+    ``valid`` is a mask, broadcast to the shape, of what a trained value may turn into an error:
+    where it is False, the number is a finite stand-in, so that no NaN can come back through it.
+    None means that nothing can fail.
     """
 
     data: Data
@@ -72,6 +79,7 @@ class Array:
     kinds: Kinds | None = None
     texts: Texts | None = None
     from_cells: bool = False
+    valid: Array | None = None
 
     @property
     def traced(self) -> bool:
@@ -202,6 +210,71 @@ def merge_errors(*arrays: Array) -> Kinds | None:
     return merged
 
 
+# ---------------------------------------------------------------- errors known at run time
+
+
+def both_valid(*arrays: Array) -> Array | None:
+    """Where all operands are valid."""
+    result: Array | None = None
+    for array in arrays:
+        if array.valid is not None and array.valid is not result:
+            result = (
+                array.valid if result is None else _mask(torch.logical_and, result, array.valid)
+            )
+    return result
+
+
+def all_valid(array: Array, axes: tuple[int, ...]) -> Array | None:
+    """Where a reduction over some axes meets only valid elements."""
+    mask = array.valid
+    if mask is None:
+        return None
+    data = mask.data
+    for dim in reversed([dim for dim, axis in enumerate(mask.axes) if axis in axes]):
+        data = apply(torch.all, data, dim=dim)
+    kept = tuple(axis for axis in mask.axes if axis not in axes)
+    shape: Shape = tuple(  # type: ignore[assignment]
+        1 if axis in axes else size for axis, size in enumerate(mask.shape)
+    )
+    return Array(data, kept, shape)
+
+
+def constant_mask(mask: NDArray[np.bool_]) -> Array:
+    """A mask that is known at compile time."""
+    shape: Shape = tuple(mask.shape)
+    axes = tuple(axis for axis in range(4) if shape[axis] != 1)
+    data = torch.from_numpy(np.ascontiguousarray(mask)).reshape([shape[axis] for axis in axes])
+    return Array(data, axes, shape)
+
+
+def _mask(function: Callable[..., Any], *masks: Array) -> Array:
+    data, axes = align(masks)
+    return Array(apply(function, *data), axes, broadcast_shape(*masks))
+
+
+def filled(array: Array) -> Array:
+    """A constant with 1 where it is an error: NaN would spoil the gradient of its neighbours."""
+    if array.traced or array.kinds is None or not (array.kinds >= FIRST_ERROR).any():
+        return array
+    numbers = np.where(array.full_kinds >= FIRST_ERROR, 1.0, array.numpy())
+    kinds = np.array(array.full_kinds)
+    return constant(numbers, kinds, np.array(array.full_texts))
+
+
+def defused(array: Array) -> Array:
+    """Constant errors as elements that are not valid, so that a trained condition may choose."""
+    if array.kinds is None or not (array.kinds >= FIRST_ERROR).any():
+        return array
+    errors = array.kinds >= FIRST_ERROR
+    valid = constant_mask(~errors)
+    if array.valid is not None:
+        valid = _mask(torch.logical_and, valid, array.valid)
+    kinds = np.where(errors, NUMBER, array.kinds).astype(np.uint8)
+    plain = replace(array, kinds=None, texts=None, valid=None)
+    numbers = where_constant(np.asarray(~errors), plain, 0.0)
+    return replace(numbers, kinds=kinds if kinds.any() else None, texts=array.texts, valid=valid)
+
+
 # ---------------------------------------------------------------- alignment
 
 
@@ -272,8 +345,10 @@ def elementwise(
     shape = broadcast_shape(*numbers)
     numbers = [pad(number, shape) for number in numbers]
     kinds = merge_errors(*numbers)
+    if any(number.traced for number in numbers):
+        numbers = [filled(number) for number in numbers]
     data, axes = align(numbers)
-    result = Array(apply(function, *data), axes, shape, kinds)
+    result = Array(apply(function, *data), axes, shape, kinds, valid=both_valid(*numbers))
     return result if result.traced else checked(result, error)
 
 
@@ -340,7 +415,7 @@ def reduce(
         data = apply(function, array.data)
     else:
         data = apply(function, array.data, dim=dims if len(dims) > 1 else dims[0])
-    result = Array(data, kept, shape, kinds)
+    result = Array(data, kept, shape, kinds, valid=all_valid(array, axes))
     return result if result.traced else checked(result)
 
 
@@ -353,12 +428,15 @@ def where_constant(mask: NDArray[np.bool_], array: Array, otherwise: float) -> A
     (condition, data), axes = align([chosen, _to_float(array)])
     condition = apply(torch.Tensor.to, condition, torch.bool)
     data = apply(torch.where, condition, data, otherwise)
-    return Array(data, axes, shape)
+    valid = array.valid
+    if valid is not None:
+        valid = _mask(torch.logical_or, valid, constant_mask(~mask))
+    return Array(data, axes, shape, valid=valid)
 
 
 def is_typed(array: Array) -> bool:
     """Whether an argument is a single value written into the call, not read from cells."""
-    return not array.from_cells and array.shape == (1, 1, 1, 1)
+    return not array.from_cells and array.shape[2:] == (1, 1)
 
 
 def numeric_cells(array: Array) -> NDArray[np.bool_]:
@@ -397,37 +475,25 @@ def along(array: Array, axis: int, start: int, count: int, step: int) -> Array:
     kinds = pick(array.kinds)
     if kinds is not None and not kinds.any():
         kinds = None
-    return Array(data, axes, shape, kinds, pick(array.texts) if kinds is not None else None)
+    texts = pick(array.texts) if kinds is not None else None
+    valid = None if array.valid is None else along(array.valid, axis, start, count, step)
+    return Array(data, axes, shape, kinds, texts, valid=valid)
 
 
 def first_element(array: Array) -> Array:
     """The upper left element of each cell's array."""
-    return take(array, HEIGHT, 0, WIDTH, 0)
+    return along(along(array, HEIGHT, 0, 1, 1), WIDTH, 0, 1, 1)
 
 
-def take(array: Array, axis: int, index: int, other: int, other_index: int) -> Array:
-    """One element along two axes."""
-    for along, at in ((axis, index), (other, other_index)):
-        if array.shape[along] == 1:
-            continue
-        dim = array.axes.index(along)
-        shape: Shape = tuple(  # type: ignore[assignment]
-            1 if position == along else size for position, size in enumerate(array.shape)
-        )
-        array = Array(
-            apply(torch.select, array.data, dim, at),
-            tuple(a for a in array.axes if a != along),
-            shape,
-            _pick(array.kinds, along, at),
-            _pick(array.texts, along, at),
-        )
-    return array
-
-
-def _pick(parts: Any, axis: int, index: int) -> Any:
-    if parts is None or parts.shape[axis] == 1:
-        return parts
-    return np.take(parts, [index], axis=axis)
+def spread(array: Array, shape: Shape) -> Array:
+    """The array at its full logical shape: what is equal everywhere is repeated."""
+    data, axes = array.data, array.axes
+    for axis in range(4):
+        if array.shape[axis] < shape[axis]:
+            data = apply(torch.unsqueeze, data, -1)
+            data = apply(torch.repeat_interleave, data, shape[axis], dim=-1)
+            axes = (*axes, axis)
+    return replace(array, data=data, axes=axes, shape=shape)
 
 
 # ---------------------------------------------------------------- products
@@ -451,7 +517,11 @@ def contract(left: Array, right: Array, left_axis: int, right_axis: int) -> Arra
     a = tuple(_INNER_PRODUCT if axis == left_axis else axis for axis in left.axes)
     b = tuple(_INNER_PRODUCT if axis == right_axis else axis for axis in right.axes)
     data, axes = _product_sum(left.data, a, right.data, b)
-    outcome = Array(data, axes, shape)
+    valid = both_valid(
+        replace(left, valid=all_valid(left, (left_axis,))),
+        replace(right, valid=all_valid(right, (right_axis,))),
+    )
+    outcome = Array(data, axes, shape, valid=valid)
     return outcome if outcome.traced else checked(outcome)
 
 
@@ -492,7 +562,11 @@ def sum_of_products(left: Array, right: Array) -> Array:
         b = tuple(_INNER_PRODUCT if item == axis else item for item in right.axes)
         data, axes = _product_sum(left.data, a, right.data, b)
         shape: Shape = (*broadcast_shape(left, right)[:2], 1, 1)
-        outcome = Array(data, axes, shape)
+        valid = both_valid(
+            replace(left, valid=all_valid(left, INNER)),
+            replace(right, valid=all_valid(right, INNER)),
+        )
+        outcome = Array(data, axes, shape, valid=valid)
         return outcome if outcome.traced else checked(outcome)
     return reduce(torch.sum, elementwise(operator.mul, left, right, keep=True))
 
@@ -515,12 +589,24 @@ def choose(condition: Array, yes: Array, no: Array) -> Array:
             return _expanded(pad(no, shape), shape)
     shape = broadcast_shape(condition, yes, no)
     condition, yes, no = pad(condition, shape), pad(yes, shape), pad(no, shape)
+    if condition.traced:
+        yes, no = defused(blank_as_zero(yes)), defused(blank_as_zero(no))
     kinds, texts = _chosen_kinds(condition, yes, no, shape)
-    boolean = condition if _is_boolean(condition) else replace(
-        condition, data=apply(torch.ne, condition.data, 0.0)
-    )  # fmt: skip
-    (test, first, second), axes = align([boolean, _to_float(yes), _to_float(no)])
-    return Array(where(test, first, second), axes, shape, kinds, texts)
+    boolean = (
+        condition
+        if _is_boolean(condition)
+        else replace(condition, data=apply(torch.ne, condition.data, 0.0))
+    )
+    if condition.traced or yes.traced or no.traced:
+        yes, no = filled(yes), filled(no)
+    data, axes = align([boolean, _to_float(yes), _to_float(no)])
+    valid = condition.valid
+    if yes.valid is not None or no.valid is not None:
+        always = constant_mask(np.ones((1, 1, 1, 1), dtype=bool))
+        test = Array(boolean.data, boolean.axes, boolean.shape)
+        branch = _mask(torch.where, test, yes.valid or always, no.valid or always)
+        valid = branch if valid is None else _mask(torch.logical_and, valid, branch)
+    return Array(where(*data), axes, shape, kinds, texts, valid=valid)
 
 
 def where(test: Data, first: Data, second: Data) -> Data:
@@ -542,9 +628,8 @@ def _expanded(array: Array, shape: Shape) -> Array:
         return array
     (data, _), axes = align([array, constant(np.zeros(shape))])
     sizes = [shape[axis] for axis in axes]
-    return Array(
-        apply(torch.broadcast_to, data, tuple(sizes)), axes, shape, array.kinds, array.texts
-    )
+    spread_out = apply(torch.broadcast_to, data, tuple(sizes))
+    return replace(array, data=spread_out, axes=axes, shape=shape, from_cells=False)
 
 
 def _chosen_kinds(
@@ -554,8 +639,8 @@ def _chosen_kinds(
     if yes.kinds is None and no.kinds is None and errors is None:
         return None, None
     if condition.traced:
-        yes, no = blank_as_zero(yes), blank_as_zero(no)
-        if not np.array_equal(yes.full_kinds, no.full_kinds) or yes.texts is not no.texts:
+        same = (np.asarray(yes.full_kinds) == no.full_kinds).all()
+        if not same or yes.texts is not no.texts:
             raise Unsupported(
                 "a trained value decides whether a cell is a number, a text, a blank or an error"
             )

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from xl2torch.functions.array import Array, Kinds, Unsupported, constant
+from xl2torch.functions.array import Array, Kinds, choose, constant, scalar
 from xl2torch.functions.registry import family, function
-from xl2torch.values import BLANK, FIRST_ERROR, LOGICAL, NA, NUMBER, TEXT
+from xl2torch.values import BLANK, DIV0, FIRST_ERROR, LOGICAL, NA, NUMBER, TEXT
 
 
 @family(
@@ -26,9 +26,12 @@ from xl2torch.values import BLANK, FIRST_ERROR, LOGICAL, NA, NUMBER, TEXT
 )
 def is_of_kind(test: Callable[[Kinds], Kinds], value: Array) -> Array:
     """Whether a value is of a kind: decided by kinds alone, so by constants."""
-    if value.traced and value.kinds is None:
-        raise Unsupported("it asks for the kind of a value that training changes")
     kinds = np.full(value.shape, LOGICAL, dtype=np.uint8)
+    if value.valid is not None:
+        # An error that training makes is never #N/A, so any other error stands for it.
+        as_error = scalar(bool(test(np.array(DIV0.kind, dtype=np.uint8))))
+        plain = constant(test(value.full_kinds).astype(float), kinds)
+        return choose(value.valid, plain, as_error)
     return constant(test(value.full_kinds).astype(float), kinds)
 
 

@@ -15,10 +15,12 @@ from xl2torch.functions.array import (
     Array,
     ExcelError,
     Unsupported,
+    all_valid,
     as_kind,
     broadcast_shape,
     choose,
     constant,
+    defused,
     elementwise,
     is_typed,
     pad,
@@ -83,7 +85,8 @@ def _combined(arrays: tuple[Array, ...], rule: Callable[..., Any]) -> Array:
         kept = tuple(axis for axis in array.axes if axis not in INNER)
         for dim in reversed(dims):
             test = apply(rule, test, dim=dim)
-        part = Array(test, kept, (*array.shape[:2], 1, 1))
+        valid = all_valid(array, INNER)
+        part = Array(test, kept, (*array.shape[:2], 1, 1), valid=valid)
         both = torch.logical_and if rule is torch.all else torch.logical_or
         result = part if result is None else elementwise(both, result, part, keep=True)
     if result is None or not some:
@@ -108,13 +111,9 @@ def _caught(value: Array, alternative: Array, kinds: tuple[int, ...] | None) -> 
     """Replace errors; of trained values NaN and infinity are errors, known at run time."""
     shape = broadcast_shape(value, alternative)
     value, alternative = pad(value, shape), pad(alternative, shape)
-    if value.traced:
-        if kinds is not None:
-            raise Unsupported("IFNA of a value that training changes")
-        if value.kinds is not None:
-            raise Unsupported("IFERROR over trained values and constant errors together")
-        finite = Array(apply(torch.isfinite, value.data), value.axes, value.shape)
-        return choose(finite, value, alternative)
+    if value.valid is not None and kinds is None:
+        safe = replace(defused(value), valid=None)
+        return choose(defused(value).valid or scalar(True), safe, alternative)
     errors = value.full_kinds >= FIRST_ERROR if kinds is None else np.isin(value.full_kinds, kinds)
     if not errors.any():
         return choose(scalar(True), value, alternative)

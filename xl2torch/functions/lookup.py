@@ -16,6 +16,7 @@ from xl2torch.functions.array import (
     ROW,
     WIDTH,
     Array,
+    Differs,
     ExcelError,
     Unsupported,
     along,
@@ -36,7 +37,7 @@ def _whole(context: Context, node: Node | None, default: int) -> IntArray:
     errors = array.full_kinds[array.full_kinds >= FIRST_ERROR]
     if len(errors):
         if array.shape != (1, 1, 1, 1):
-            raise Unsupported("an offset that is an error in some of the copied cells")
+            raise Differs("an offset that is an error in some of the copied cells")
         raise ExcelError(error_of_kind(int(errors[0])))
     return np.floor(array.numpy()).astype(np.int64)
 
@@ -57,7 +58,7 @@ def _reference(context: Context, node: Node, what: str) -> tuple[str, IntArray, 
 
 def _size(value: IntArray) -> int:
     if value.min() != value.max():
-        raise Unsupported("a height or width that differs among the copied cells")
+        raise Differs("a height or width that differs among the copied cells")
     size = int(value.flat[0])
     if size == 0:
         raise ExcelError(REF)
@@ -93,7 +94,7 @@ def _window(
     ):
         if top.size == left.size == 1:
             raise ExcelError(REF)
-        raise Unsupported("some of the copied cells look beyond the sheet (#REF!)")
+        raise Differs("some of the copied cells look beyond the sheet (#REF!)")
     return context.gather(
         sheet,
         top + np.arange(tall).reshape(1, 1, -1, 1),
@@ -122,10 +123,10 @@ def index(
     if rows.max() > tall or columns.max() > wide:
         if rows.size == columns.size == 1:
             raise ExcelError(REF)
-        raise Unsupported("some of the copied cells look beyond the range (#REF!)")
+        raise Differs("some of the copied cells look beyond the range (#REF!)")
     all_rows, all_columns = not rows.any(), not columns.any()
     if (not all_rows and rows.min() == 0) or (not all_columns and columns.min() == 0):
-        raise Unsupported("INDEX with 0 in only some of the copied cells")
+        raise Differs("INDEX with 0 in only some of the copied cells")
     return _window(
         context,
         sheet,
@@ -140,7 +141,7 @@ def _element(context: Context, array: Array, row: Node, column: Node | None) -> 
     """INDEX into a computed array, at one constant place for all copies."""
     rows, columns = _whole(context, row, 0), _whole(context, column, 0)
     if rows.size > 1 or columns.size > 1:
-        raise Unsupported("INDEX into an array at a place that differs among the copied cells")
+        raise Differs("INDEX into an array at a place that differs among the copied cells")
     at = [int(rows.flat[0]), int(columns.flat[0])]
     if column is None and array.shape[HEIGHT] == 1:
         at = [1, at[0]]
@@ -199,7 +200,7 @@ def match(wanted: Array, among: Array, kind: Array | None = None) -> Array:
     """Position in a row or column: 1 the last that is not larger, 0 the first equal, -1 the last
     that is not smaller. Without a match it is #N/A."""
     if among.shape[ROW] != 1 or among.shape[COLUMN] != 1:
-        raise Unsupported("MATCH in a range that moves as the formula is copied")
+        raise Differs("MATCH in a range that moves as the formula is copied")
     if among.shape[HEIGHT] != 1 and among.shape[WIDTH] != 1:
         raise ExcelError(NA)
     mode = 1 if kind is None else int(np.sign(kind.numpy().flat[0]))

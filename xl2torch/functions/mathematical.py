@@ -17,10 +17,13 @@ from xl2torch.functions.array import (
     ExcelError,
     Unsupported,
     align,
+    all_valid,
     as_numbers,
+    both_valid,
     broadcast_shape,
     constant,
     elementwise,
+    filled,
     is_typed,
     merge_errors,
     numeric_cells,
@@ -31,7 +34,7 @@ from xl2torch.functions.array import (
     where,
     where_constant,
 )  # fmt: skip
-from xl2torch.functions.operators import divide, guarded, is_positive, power
+from xl2torch.functions.operators import divide, guarded, is_not_negative, is_positive, power
 from xl2torch.functions.registry import family, function
 from xl2torch.functions.trace import Data, apply
 from xl2torch.values import DIV0, NA, NUMBER, VALUE
@@ -43,15 +46,27 @@ def _above(limit: float) -> Callable[..., Data]:
     return lambda x, *_: apply(operator.gt, x, limit)
 
 
+def _from(limit: float) -> Callable[..., Data]:
+    return lambda x, *_: apply(operator.ge, x, limit)
+
+
+def _below(limit: float) -> Callable[..., Data]:
+    return lambda x, *_: apply(operator.lt, x, limit)
+
+
 def _inside(limit: float) -> Callable[..., Data]:
     return lambda x, *_: apply(operator.lt, apply(torch.abs, x), limit)
 
 
+def _up_to(limit: float) -> Callable[..., Data]:
+    return lambda x, *_: apply(operator.le, apply(torch.abs, x), limit)
+
+
 @family(
     {
-        "ABS": torch.abs, "SIGN": torch.sign, "EXP": torch.exp, "INT": torch.floor,
+        "ABS": torch.abs, "SIGN": torch.sign, "INT": torch.floor,
         "SIN": torch.sin, "COS": torch.cos, "TAN": torch.tan, "ATAN": torch.atan,
-        "SINH": torch.sinh, "COSH": torch.cosh, "TANH": torch.tanh, "ASINH": torch.asinh,
+        "TANH": torch.tanh, "ASINH": torch.asinh,
         "RADIANS": torch.deg2rad, "DEGREES": torch.rad2deg,
     },
     "v",
@@ -60,29 +75,33 @@ def _everywhere(torch_function: Callable[..., Any], x: Array) -> Array:
     return elementwise(torch_function, x)
 
 
-_LN = (torch.log, is_positive, False)
-_LOG10 = (torch.log10, is_positive, False)
+_LN = (torch.log, is_positive, None, 1.0)
+_LOG10 = (torch.log10, is_positive, None, 1.0)
+_OVERFLOW = 709.782712893384  # ln of the largest double: EXP beyond it is #NUM!
 
 
 @family(
     {
         "LN": _LN,
         "LOG10": _LOG10,
-        "SQRT": (torch.sqrt, is_positive, True),
-        "ACOSH": (torch.acosh, _above(1.0), True),
-        "ASIN": (torch.asin, _inside(1.0), True),
-        "ACOS": (torch.acos, _inside(1.0), True),
-        "ATANH": (torch.atanh, _inside(1.0), False),
+        "SQRT": (torch.sqrt, is_not_negative, is_positive, 1.0),
+        "EXP": (torch.exp, _below(_OVERFLOW), None, 0.0),
+        "SINH": (torch.sinh, _inside(_OVERFLOW), None, 0.0),
+        "COSH": (torch.cosh, _inside(_OVERFLOW), None, 0.0),
+        "ACOSH": (torch.acosh, _from(1.0), _above(1.0), 1.0),
+        "ASIN": (torch.asin, _up_to(1.0), _inside(1.0), 0.0),
+        "ACOS": (torch.acos, _up_to(1.0), _inside(1.0), 0.0),
+        "ATANH": (torch.atanh, _inside(1.0), None, 0.0),
     },
     "v",
 )
-def on_a_domain(rule: tuple[Any, Any, bool], x: Array) -> Array:
-    """A function with a domain: (torch function, where it is smooth, has a value at the edge)."""
-    torch_function, valid, keeps_edge = rule
+def on_a_domain(rule: tuple[Any, Any, Any, float], x: Array) -> Array:
+    """A function with a domain: (torch function, where it is defined, where smooth, a stand-in)."""
+    torch_function, valid, smooth, stand_in = rule
     x = as_numbers(x)
     if not x.traced:
         return elementwise(torch_function, x)
-    return guarded(torch_function, x, valid=valid, keeps_edge=keeps_edge)
+    return guarded(torch_function, x, valid=valid, smooth=smooth, stand_in=stand_in)
 
 
 @function("LOG", "v", "v")
@@ -104,13 +123,17 @@ def pi() -> Array:
     return scalar(math.pi)
 
 
+def _not_both_zero(y: Data, x: Data) -> Data:
+    sides = (apply(operator.ne, side, 0.0) for side in (x, y))
+    return apply(torch.logical_or, *sides)
+
+
 @function("ATAN2", "vv")
 def atan2(x: Array, y: Array) -> Array:
     """Angle of a point; Excel takes x first. (0, 0) is #DIV/0!."""
     x, y = as_numbers(x), as_numbers(y)
     if x.traced or y.traced:
-        result = elementwise(torch.atan2, y, x, keep=True)
-        return result
+        return guarded(torch.atan2, y, x, valid=_not_both_zero, natural=False)
     origin = np.logical_and(*np.broadcast_arrays(x.numpy() == 0, y.numpy() == 0))
     result = elementwise(torch.atan2, y, x, keep=True)
     return _error_where(result, origin, DIV0.kind)
@@ -160,11 +183,10 @@ def rounded(rounding: Callable[..., torch.Tensor], x: Array, digits: Array) -> A
         raise Unsupported("the number of digits depends on a trained value")
     places = np.clip(np.trunc(digits.numpy()), -_MOST_DIGITS, _MOST_DIGITS)
     scale = constant(10.0**places, merge_errors(digits))
-    if not x.traced and (np.abs(x.numpy()) * 10.0**places > _EXACT).any():
-        # Beyond 15 digits there is nothing to round; the product might overflow.
-        shape = broadcast_shape(x, scale)
-        if shape == (1, 1, 1, 1):
-            return x if merge_errors(digits) is None else scale
+    if not x.traced and broadcast_shape(x, scale) == (1, 1, 1, 1) and merge_errors(x, digits) is None:
+        # Beyond 15 digits there is nothing to round, and the product might overflow.
+        if abs(x.numpy().item()) > _EXACT / scale.numpy().item():
+            return x
     scaled = elementwise(operator.mul, x, scale, keep=True)
     if not scaled.traced:
         shown = np.vectorize(lambda value: float(f"{value:.15g}"), otypes=[float])(scaled.numpy())
@@ -190,7 +212,7 @@ def counted(array: Array) -> Array:
     if is_typed(array):
         return as_numbers(array)
     numbers = where_constant(numeric_cells(array), array, 0.0)
-    return Array(numbers.data, numbers.axes, numbers.shape, merge_errors(array))
+    return replace(numbers, kinds=merge_errors(array), texts=None)
 
 
 def total(arrays: tuple[Array, ...], transform: Callable[[Array], Array] | None = None) -> Array:
@@ -283,7 +305,8 @@ def _over_pairs(combine: Callable[[Array, Array], Array], x: Array, y: Array) ->
         np.broadcast_to(numeric_cells(x), shape), np.broadcast_to(numeric_cells(y), shape)
     )
     errors = reduce_errors([x, y])
-    terms = combine(replace(x, kinds=None, texts=None), replace(y, kinds=None, texts=None))
+    x, y = (replace(filled(side), kinds=None, texts=None) for side in (x, y))
+    terms = combine(x, y)
     return reduce(torch.sum, where_constant(pairs, terms, 0.0), INNER, errors)
 
 
@@ -334,22 +357,23 @@ def _raw_reduce(torch_function: Callable[..., Any], array: Array, kinds: Any) ->
         return replace(array, kinds=kinds)
     kept = tuple(axis for axis in array.axes if axis not in INNER)
     shape = (*array.shape[:2], 1, 1)
-    return Array(apply(torch_function, array.data, dim=dims), kept, shape, kinds)
+    data = apply(torch_function, array.data, dim=dims)
+    return Array(data, kept, shape, kinds, valid=all_valid(array, INNER))
 
 
 def _larger(left: Array, right: Array, largest: bool) -> Array:
     """Larger (or smaller) of two; MAX(0, x) is ReLU with torch's slope 0 at 0."""
     shape = broadcast_shape(left, right)
-    kinds = merge_errors(left, right)
+    kinds, valid = merge_errors(left, right), both_valid(left, right)
     if right.traced and not left.traced:
         left, right = right, left
     (a, b), axes = align([left, right])
-    if not left.traced:
-        return Array(apply(torch.maximum if largest else torch.minimum, a, b), axes, shape, kinds)
     zero = not right.traced and right.shape == (1, 1, 1, 1) and right.numpy().item() == 0
-    if zero and largest and kinds is None:
-        return Array(apply(torch.relu, a), axes, shape)
-    if right.traced:
-        return Array(apply(torch.maximum if largest else torch.minimum, a, b), axes, shape, kinds)
-    beyond = apply(operator.gt if largest else operator.lt, a, b)
-    return Array(where(beyond, a, b), axes, shape, kinds)
+    if left.traced and zero and largest and kinds is None:
+        data = apply(torch.relu, a)
+    elif left.traced and not right.traced:
+        beyond = apply(operator.gt if largest else operator.lt, a, b)
+        data = where(beyond, a, b)
+    else:
+        data = apply(torch.maximum if largest else torch.minimum, a, b)
+    return Array(data, axes, shape, kinds, valid=valid)

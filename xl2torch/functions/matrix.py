@@ -46,6 +46,7 @@ def transpose(array: Array) -> Array:
         (rows, columns, width, height),
         None if array.kinds is None else array.kinds.swapaxes(HEIGHT, WIDTH),
         None if array.texts is None else array.texts.swapaxes(HEIGHT, WIDTH),
+        valid=None if array.valid is None else transpose(array.valid),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import fx
 
 from xl2torch.functions.array import (
     DTYPE,
@@ -18,6 +19,7 @@ from xl2torch.functions.array import (
     align,
     as_kind,
     as_numbers,
+    both_valid,
     broadcast_shape,
     constant,
     elementwise,
@@ -116,15 +118,36 @@ def _traced_power(base: Array, exponent: Array) -> Array:
     if not base.traced and (base.numpy() > 0).all():
         return elementwise(torch.pow, base, exponent, keep=True)
     if exponent.traced:
-        return guarded(torch.pow, base, exponent, valid=is_positive)
+        return guarded(_power_of_any_sign, base, exponent, valid=_power_is_defined, natural=False)
     exponents = exponent.numpy()
     whole = exponents == np.round(exponents)
     if (whole & (exponents >= 1)).all():
         return elementwise(operator.pow, base, exponent, keep=True)
     if whole.all():
-        return guarded(operator.pow, base, exponent, valid=lambda x, _: apply(operator.ne, x, 0.0))
-    edge = bool((exponents > 0).all())
-    return guarded(operator.pow, base, exponent, valid=is_positive, keeps_edge=edge)
+        return guarded(
+            operator.pow, base, exponent,
+            valid=lambda x, _: apply(operator.ne, x, 0.0), natural=bool((exponents < 0).all()),
+        )  # fmt: skip
+    if (exponents > 0).all():
+        return guarded(operator.pow, base, exponent, valid=is_not_negative, smooth=is_positive)
+    return guarded(operator.pow, base, exponent, valid=is_positive)
+
+
+def _power_is_defined(base: Data, exponent: Data) -> Data:
+    """A positive base, a negative one to a whole number, or 0 to a positive number."""
+    whole = apply(operator.eq, exponent, apply(torch.round, exponent))
+    negative = apply(torch.logical_and, apply(torch.lt, base, 0.0), whole)
+    zero = apply(torch.logical_and, apply(torch.eq, base, 0.0), apply(operator.gt, exponent, 0.0))
+    edge = apply(torch.logical_or, negative, zero)
+    return apply(torch.logical_or, apply(torch.gt, base, 0.0), edge)
+
+
+def _power_of_any_sign(base: torch.Tensor, exponent: torch.Tensor) -> torch.Tensor:
+    """Power whose slope by the exponent is 0 where the base is not positive."""
+    base = torch.as_tensor(base, dtype=DTYPE)
+    exponent = torch.where(base > 0, exponent, exponent.detach())
+    base = torch.where((base != 0) | (exponent >= 1), base, base.detach())
+    return torch.pow(base, exponent)
 
 
 def is_positive(x: Data, *_: Data) -> Data:
@@ -132,18 +155,25 @@ def is_positive(x: Data, *_: Data) -> Data:
     return apply(operator.gt, x, 0.0)
 
 
+def is_not_negative(x: Data, *_: Data) -> Data:
+    """Where a root has a value."""
+    return apply(operator.ge, x, 0.0)
+
+
 def guarded(
     function: Callable[..., Any],
     *operands: Array,
     valid: Callable[..., Data],
-    keeps_edge: bool = False,
+    smooth: Callable[..., Data] | None = None,
+    stand_in: float = 1.0,
+    natural: bool = True,
 ) -> Array:
-    """A traced function that has a value with a finite slope only where ``valid`` holds.
+    """A traced function that has a value only where ``valid`` holds.
 
-    Elsewhere the value is NaN (an Excel error) and the gradient exactly 0, even where a later IF
-    or IFERROR drops the value: trained operands are replaced by NaN before the call, so what would
-    come back through them is stopped there. ``keeps_edge``: outside, the function itself knows
-    which values are errors (the root of 0 is 0), only its slope is stopped.
+    Elsewhere it is an error: trained operands are replaced by a finite stand-in, and the result's
+    mask says so. ``smooth``: where the slope is finite; at the edge of the domain (the root of 0)
+    the value stays and the slope is 0. ``natural``: left alone, the function itself would give NaN
+    or infinity there.
     """
     shape = broadcast_shape(*operands)
     padded = [pad(operand, shape) for operand in operands]
@@ -151,10 +181,17 @@ def guarded(
     data, axes = align(padded)
     condition = valid(*data)
     for index, item in enumerate(data):
-        if is_traced(item):
-            outside = apply(torch.detach, item) if keeps_edge else torch.tensor(np.nan, dtype=DTYPE)
-            data[index] = where(condition, item, outside)
-    return Array(apply(function, *data), axes, shape, kinds)
+        if isinstance(item, fx.Node):
+            data[index] = where(condition, item, torch.tensor(stand_in, dtype=DTYPE))
+            data[index].meta["guard"] = natural  # type: ignore[union-attr]
+    if smooth is not None:
+        inside = smooth(*data)
+        data = [
+            where(inside, item, apply(torch.detach, item)) if is_traced(item) else item
+            for item in data
+        ]
+    mask = both_valid(*padded, Array(condition, axes, shape, valid=Array(condition, axes, shape)))
+    return Array(apply(function, *data), axes, shape, kinds, valid=mask)
 
 
 # ---------------------------------------------------------------- comparison and text
@@ -170,8 +207,8 @@ def compare(symbol: str, left: Array, right: Array) -> Array:
         if not is_traced(a) and is_traced(b) and value_of(a).dim() == 0:
             mirrored = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}.get(symbol, symbol)
             function, a, b = _COMPARISONS[mirrored], b, a
-        result = Array(apply(function, a, b), axes, shape, merge_errors(left, right))
-        return _as_logical(result)
+        kinds, valid = merge_errors(left, right), both_valid(left, right)
+        return _as_logical(Array(apply(function, a, b), axes, shape, kinds, valid=valid))
     kinds_left, kinds_right = left.full_kinds, right.full_kinds
     kinds_left, kinds_right = np.broadcast_arrays(kinds_left, kinds_right)
     rank_left, texts_left = _rank(kinds_left, kinds_right), _folded(left, shape)
@@ -183,7 +220,8 @@ def compare(symbol: str, left: Array, right: Array) -> Array:
         if not by_number.all():
             raise Unsupported("numbers and texts are compared in one range of trained values")
         (a, b), axes = align([_data(left), _data(right)])
-        return _as_logical(Array(apply(function, a, b), axes, shape))
+        valid = both_valid(left, right)
+        return _as_logical(Array(apply(function, a, b), axes, shape, valid=valid))
     outcome = function(rank_left, rank_right)
     outcome = np.where(by_number, function(numbers_left, numbers_right), outcome)
     both_texts = (rank_left == TEXT) & (rank_right == TEXT)

@@ -19,7 +19,9 @@ from xl2torch.functions.array import (
     Unsupported,
     along,
     constant,
+    constant_mask,
     permuted,
+    spread,
 )  # fmt: skip
 from xl2torch.functions.trace import Data, apply, value_of
 from xl2torch.workbook.cells import CellBlock
@@ -125,15 +127,16 @@ def concatenate(pieces: list[Array], axis: int) -> Array:
     shape: Shape = tuple(sizes)  # type: ignore[assignment]
     order = (HEIGHT, WIDTH) if shape[other] > 1 else (axis,)
     dim = order.index(axis)
+    masks = all(value_of(piece.data).dtype == torch.bool for piece in pieces)
     stackable = all(piece.shape[axis] == 1 for piece in pieces)
     if stackable:
-        data = [_as_float(piece) for piece in pieces]
+        data = [_data(piece, masks) for piece in pieces]
         joined = apply(torch.stack, tuple(data), dim=dim)
     else:
         data = []
         for piece in pieces:
             present = tuple(item for item in order if item in piece.axes)
-            item = permuted(_as_float(piece), piece.axes, present)
+            item = permuted(_data(piece, masks), piece.axes, present)
             for position, wanted in enumerate(order):
                 if wanted not in present:
                     item = apply(torch.unsqueeze, item, position)
@@ -143,11 +146,16 @@ def concatenate(pieces: list[Array], axis: int) -> Array:
     if any(piece.kinds is not None for piece in pieces):
         kinds = np.concatenate([piece.full_kinds for piece in pieces], axis=axis)
         texts = np.concatenate([piece.full_texts for piece in pieces], axis=axis)
-    return Array(joined, order, shape, kinds, texts)
+    valid = None
+    if any(piece.valid is not None for piece in pieces):
+        always = constant_mask(np.ones((1, 1, 1, 1), dtype=bool))
+        valid = concatenate([spread(piece.valid or always, piece.shape) for piece in pieces], axis)
+    return Array(joined, order, shape, kinds, texts, valid=valid)
 
 
-def _as_float(array: Array) -> Data:
-    if value_of(array.data).dtype == torch.bool:
+def _data(array: Array, masks: bool) -> Data:
+    """Data to be joined: numbers, or masks where all pieces are."""
+    if not masks and value_of(array.data).dtype == torch.bool:
         return apply(torch.Tensor.to, array.data, DTYPE)
     return array.data
 
@@ -163,6 +171,7 @@ def renamed(array: Array, old: int, new: int) -> Array:
         None if array.kinds is None else array.kinds.swapaxes(old, new),
         None if array.texts is None else array.texts.swapaxes(old, new),
         array.from_cells,
+        None if array.valid is None else renamed(array.valid, old, new),
     )
 
 
@@ -185,7 +194,11 @@ def windows(array: Array, axis: int, new: int, size: int, step: int) -> Array:
         view = view[tuple(slice(None, None, step) if i == axis else slice(None) for i in range(5))]
         return _settle(view, axis, new)
 
-    return Array(data, axes, tuple(shape), slide(array.kinds), slide(array.texts))  # type: ignore[arg-type]
+    valid = None
+    if array.valid is not None:
+        valid = windows(spread(array.valid, array.shape), axis, new, size, step)
+    size_of: Shape = tuple(shape)  # type: ignore[assignment]
+    return Array(data, axes, size_of, slide(array.kinds), slide(array.texts), valid=valid)
 
 
 def _settle(view: np.ndarray, axis: int, new: int) -> np.ndarray:
@@ -223,4 +236,7 @@ def placed(array: Array, height: int, width: int) -> Array:
 
     kinds = None if array.kinds is None else flat(array.kinds)
     texts = None if array.texts is None else flat(array.texts)
-    return Array(data, axes, shape, kinds, texts)
+    valid = None
+    if array.valid is not None:
+        valid = placed(spread(array.valid, array.shape), height, width)
+    return Array(data, axes, shape, kinds, texts, valid=valid)

@@ -31,6 +31,7 @@ from xl2torch.functions.array import (
     ROW,
     WIDTH,
     Array,
+    Differs,
     ExcelError,
     Shape,
     Unsupported,
@@ -40,6 +41,7 @@ from xl2torch.functions.array import (
     first_element,
     pad,
     scalar,
+    spread,
     truth,
 )  # fmt: skip
 from xl2torch.functions.registry import FUNCTIONS, IntArray
@@ -126,7 +128,10 @@ class Lowering:
             kinds = block.full_kinds[0, 0][down, across]
             texts = block.full_texts[0, 0][down, across]
         data, axes = _indexed(block, down, across)
-        return Array(data, axes, shape, kinds, texts, from_cells=True)
+        valid = None
+        if block.valid is not None:
+            valid = Array(*_indexed(spread(block.valid, block.shape), down, across), shape)
+        return Array(data, axes, shape, kinds, texts, from_cells=True, valid=valid)
 
     # ------------------------------------------------------------ trees
 
@@ -147,16 +152,24 @@ class Lowering:
                 return first_element(self._value(operand, False, single=True))
             case Unary(symbol, operand):
                 return operators.unary(symbol, self._value(operand, array, single=True))
-            case Binary(symbol, left, right):
-                return operators.binary(
-                    symbol,
-                    self._value(left, array, single=True),
-                    self._value(right, array, single=True),
-                )
+            case Binary():
+                return self._chain(node, array)
             case Call():
                 return self._call(node, array, single)
             case Opaque(_, reason):
                 raise Unsupported(reason)
+
+    def _chain(self, node: Node, array: bool) -> Array:
+        """A chain of binary operators, without recursion on its left side."""
+        links: list[Binary] = []
+        while isinstance(node, Binary):
+            links.append(node)
+            node = node.left
+        result = self._value(node, array, single=True)
+        for link in reversed(links):
+            right = self._value(link.right, array, single=True)
+            result = operators.binary(link.operator, result, right)
+        return result
 
     def _call(self, node: Call, array: bool, single: bool) -> Array:
         function = FUNCTIONS.get(node.function)
@@ -182,6 +195,8 @@ class Lowering:
                 values.append(value)
             return function.compute(*values)
         except ExcelError as error:
+            if self.source.rows * self.source.columns > 1:
+                raise Differs("an error in some of the copied cells") from None
             return scalar(error.error)
 
     def _taken(self, node: Call, array: bool) -> tuple[Node, ...]:
@@ -232,7 +247,7 @@ class Lowering:
                     if not first.at(origin) <= origin <= last.at(origin):
                         if start == end:
                             return None
-                        raise Unsupported("a range that only some of the copied cells stand beside")
+                        raise Differs("a range that only some of the copied cells stand beside")
         source = self.source
         top = own_row if tall else reference.top
         left = own_column if wide else reference.left
@@ -266,17 +281,6 @@ def fitted(array: Array, height: int, width: int) -> Array:
     return spread(pad(array, shape), shape)
 
 
-def spread(array: Array, shape: Shape) -> Array:
-    """The array at its full logical shape: what is equal everywhere is repeated."""
-    data, axes = array.data, array.axes
-    for axis in range(4):
-        if array.shape[axis] < shape[axis]:
-            data = apply(torch.unsqueeze, data, -1)
-            data = apply(torch.repeat_interleave, data, shape[axis], dim=-1)
-            axes = (*axes, axis)
-    return Array(data, axes, shape, array.kinds, array.texts)
-
-
 def _own(places: IntArray, axis: int, first: int, copies: int, step: int) -> IntArray:
     """Implicit intersection of computed rows (or columns) with each copy's own."""
     if places.shape[axis] == 1:
@@ -288,7 +292,7 @@ def _own(places: IntArray, axis: int, first: int, copies: int, step: int) -> Int
         return np.asarray(own + np.zeros_like(places.min(axis, keepdims=True)))
     if inside.size == 1:
         raise ExcelError(VALUE)
-    raise Unsupported("a range that only some of the copied cells stand beside")
+    raise Differs("a range that only some of the copied cells stand beside")
 
 
 def _indexed(block: Array, rows: IntArray, columns: IntArray) -> tuple[Data, tuple[int, ...]]:

@@ -179,7 +179,7 @@ def odd_cells(sheet: Sheet, regions: list[Region]) -> list[tuple[CellAddress, st
     for below in regions:
         area = below.range
         above = by_bottom.get((area.top - 2, area.left, area.right))
-        if above is None or above is below or above.tree != below.tree or area.columns > 1:
+        if above is None or above is below or above.tree is not below.tree or area.columns > 1:
             continue
         row, column = area.top - 1, area.left
         if above.rows + below.rows < 2:

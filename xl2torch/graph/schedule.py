@@ -13,10 +13,10 @@ from torch import fx
 
 from xl2torch.address import CellAddress, CellRange, single_cell
 from xl2torch.errors import CircularReferenceError
-from xl2torch.functions.array import Array, ExcelError, Unsupported, scalar
+from xl2torch.functions.array import Array, Differs, ExcelError, Unsupported, scalar, spread
 from xl2torch.functions.trace import Trace
 from xl2torch.graph.blocks import Block, placed, read, stored
-from xl2torch.graph.lower import Lowering, spread
+from xl2torch.graph.lower import Lowering
 from xl2torch.graph.precedents import GrowingRange, RectangleIndex, precedents, unknowable
 from xl2torch.graph.regions import Region, find_regions
 from xl2torch.workbook.reader import Workbook
@@ -206,6 +206,10 @@ class Evaluation:
         except ExcelError as error:
             size = (region.rows, region.columns, region.height, region.width)
             array = spread(scalar(error.error), size)
+        except Differs:
+            if region.rows * region.columns == 1:
+                raise AssertionError(f"{unit.area} differs from itself") from None
+            raise GrowingRange from None
         except Unsupported as reason:
             needed = [read_ for read_ in unit.reads if read_.blocked]
             if needed:

@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 from torch import fx
 
+from xl2torch.graph.passes.drop_unused_guards import drop_unused_guards
 from xl2torch.graph.passes.merge_like_columns import merge_like_columns
 from xl2torch.graph.passes.recognise_relu import recognise_relu
 from xl2torch.graph.passes.share_equal_nodes import share_equal_nodes
 
 PASSES: tuple[Callable[[fx.Graph], fx.Graph], ...] = (
+    drop_unused_guards,
     share_equal_nodes,
     recognise_relu,
     merge_like_columns,

@@ -1,0 +1,77 @@
+"""Guards against errors that nothing catches are dropped: NaN and infinity say the same.
+
+A guarded function (``1/x``, ``LN(x)``) computes with a stand-in where it has no value, and a mask
+says where. Only IFERROR, IF and their kin need that. Where the mask goes nowhere but to the
+objective, and everything on the way hands NaN and infinity on, the plain function is enough.
+"""
+
+from __future__ import annotations
+
+import operator
+
+import torch
+from torch import fx
+
+_HANDS_ON = frozenset(
+    {
+        operator.add, operator.sub, operator.mul, operator.neg, operator.pow, torch.sum, torch.mean,
+        torch.matmul, torch.einsum, torch.unsqueeze, torch.t, torch.stack, torch.cat, torch.permute,
+    }
+)  # fmt: skip
+"""Functions whose result is not finite when an operand is not (but for rare cancellation)."""
+
+
+def drop_unused_guards(graph: fx.Graph) -> fx.Graph:
+    """Replace guards by their operands when only the objective's own check uses the masks."""
+    (output,) = (node for node in graph.nodes if node.op == "output")
+    final = output.args[0]
+    if not isinstance(final, fx.Node) or not final.meta.get("final"):
+        return graph
+    graph.eliminate_dead_code()
+    guards = [node for node in graph.nodes if "guard" in node.meta]
+    if not all(guard.meta["guard"] for guard in guards):
+        return graph
+    masks = _masks(final, guards)
+    reached = all(set(mask.users) <= {*masks, *guards, final} for mask in masks)
+    if not reached or not all(_hands_on(guard, final) for guard in guards):
+        return graph
+    for guard in guards:
+        operand = guard.args[1]
+        assert isinstance(operand, fx.Node)
+        guard.replace_all_uses_with(operand)
+    objective = final.args[1]
+    assert isinstance(objective, fx.Node)
+    for fact in ("cells", "formula"):
+        if fact in final.meta:
+            objective.meta.setdefault(fact, final.meta[fact])
+    final.replace_all_uses_with(objective)
+    return graph
+
+
+def _masks(final: fx.Node, guards: list[fx.Node]) -> set[fx.Node]:
+    """Boolean nodes behind the final check and the guards."""
+    found: set[fx.Node] = set()
+    stack = [node.args[0] for node in (final, *guards)]
+    while stack:
+        node = stack.pop()
+        if not isinstance(node, fx.Node) or node in found or node.op != "call_function":
+            continue
+        if node.meta["value"].dtype == torch.bool:
+            found.add(node)
+            stack.extend(node.all_input_nodes)
+    return found
+
+
+def _hands_on(guard: fx.Node, final: fx.Node) -> bool:
+    """Whether what is not finite behind a guard reaches the objective on every way."""
+    stack = [user for first in guard.users for user in first.users]
+    seen: set[fx.Node] = set()
+    while stack:
+        node = stack.pop()
+        if node in seen or node is final:
+            continue
+        seen.add(node)
+        if node.target not in _HANDS_ON:
+            return False
+        stack.extend(node.users)
+    return True
