@@ -377,7 +377,10 @@ BAD_OUTPUT: dict[str, tuple[str, str]] = {
     "output is a folder": ("-o {folder}/dir.xlsx --force", "dir.xlsx is a folder"),
     "output exists": ("-o {folder}/there.xlsx", "there.xlsx exists already|--force"),
     "default output exists": ("", "book-trained.xlsx exists already|--force"),
-    "output is the input": ("-o {folder}/book.xlsx", "book.xlsx exists already"),
+    "output is the input": (
+        "-o {folder}/book.xlsx --force",
+        "is the input itself: give --in-place",
+    ),
     "output folder is a file": ("-o {folder}/there.xlsx/other.xlsx", "there.xlsx"),
 }
 
@@ -552,7 +555,7 @@ def process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         ("train --sheet Missing --json {book}", USAGE, "Error: book.xlsx has no worksheet named"),
         ("train", USAGE, "Error: Missing argument 'BOOK'."),
         ("tarin {book}", USAGE, "Error: No such command 'tarin'"),
-        ("train {book} -o {book}", FAILED, "Error: {book} exists already"),
+        ("train {book} -o {book}", FAILED, "Error: {book} is the input itself"),
     ],
 )
 def test_messages_go_to_standard_error(

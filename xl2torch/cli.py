@@ -169,7 +169,7 @@ def train(
     problem = find_problem(workbook, sheet, objective, variables or None, sense)
     watched = [parse_cell(workbook, text, problem.sheet) for text in watch]
     target = book if in_place else out or default_output(book)
-    check_output(book, target, force or in_place)
+    check_output(book, target, force, in_place)
 
     from xl2torch.model import compile_problem
     from xl2torch.reports.save import save
@@ -183,7 +183,7 @@ def train(
             on_iteration=on_iteration,
         )  # fmt: skip
     with _status("writing", quiet=as_json):
-        saved = save(result, target, force=force or in_place)
+        saved = save(result, target, force=force, in_place=in_place)
     report = _train_report(workbook, result, saved)
     if as_json:
         _print_json(report)

@@ -129,22 +129,7 @@ def lines(table: str) -> list[tuple[str, ...]]:
     return [tuple(cell.strip() for cell in line.split("|")) for line in table.split("\n") if line]
 
 
-KNOWN_WRONG: dict[tuple[str, str], str] = {}
-"""Rows of COPIES that do not hold yet, each with what stands in the way."""
-
-
-@pytest.mark.parametrize(
-    ("formula", "by", "expected"),
-    [
-        pytest.param(
-            *row,
-            marks=[pytest.mark.xfail(strict=True, reason=KNOWN_WRONG[row[:2]])]  # type: ignore[index]
-            if row[:2] in KNOWN_WRONG
-            else [],
-        )
-        for row in lines(COPIES)
-    ],
-)
+@pytest.mark.parametrize(("formula", "by", "expected"), lines(COPIES))
 def test_moved(formula: str, by: str, expected: str) -> None:
     rows, columns = (int(number) for number in by.split())
     assert moved(formula, rows, columns) == expected

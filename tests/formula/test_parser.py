@@ -299,9 +299,6 @@ Sheet1!2    | 7
 A1 +        | 4
 """
 
-KNOWN_WRONG: dict[str, str] = {}
-"""Formulas whose tree is not right yet, each with what stands in the way."""
-
 
 def table_of(line: str) -> Table:
     """A table from a line of TABLES."""
@@ -389,11 +386,7 @@ def parameters() -> list[object]:
             cell = line.partition(" seen from ")[2] or "Sheet1!J4"
             continue
         formula, _, expected = (part.strip() for part in line.partition(" -> "))
-        wrong = KNOWN_WRONG.get(formula)
-        marks = [pytest.mark.xfail(strict=True, reason=wrong)] if wrong else []
-        found.append(
-            pytest.param(formula, cell, expected, id=f"{heading}-{formula}", marks=marks)
-        )
+        found.append(pytest.param(formula, cell, expected, id=f"{heading}-{formula}"))
     return found
 
 

@@ -152,4 +152,3 @@ def _shown(array: Array, row: int, column: int) -> Value:
         float(logical(array)[place]), int(array.full_kinds[place]), str(array.full_texts[place])
     )
     return shown.text if isinstance(shown, ErrorValue) else shown
-

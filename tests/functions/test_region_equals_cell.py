@@ -58,9 +58,7 @@ def written(formula: Formula, row: int) -> str:
 
 def joined(*parts: Formula | str) -> Formula:
     """Pieces one after the other."""
-    return tuple(
-        piece for part in parts for piece in ((part,) if isinstance(part, str) else part)
-    )
+    return tuple(piece for part in parts for piece in ((part,) if isinstance(part, str) else part))
 
 
 def lines() -> st.SearchStrategy[Line]:
@@ -267,25 +265,8 @@ MAX(A$1:A2)
 """
 """Formulas in row 2 that once differed, or crashed, in a region."""
 
-KNOWN_WRONG: dict[str, str] = {}
-"""Rows that do not hold yet, each with what stands in the way."""
 
-
-def found() -> list[object]:
-    """FOUND as pytest parameters."""
-    return [
-        pytest.param(
-            formula,
-            marks=[pytest.mark.xfail(strict=True, reason=KNOWN_WRONG[formula])]
-            if formula in KNOWN_WRONG
-            else [],
-        )
-        for formula in FOUND.split("\n")
-        if formula
-    ]
-
-
-@pytest.mark.parametrize("formula", found())
+@pytest.mark.parametrize("formula", FOUND.strip().split("\n"))
 def test_found_before(formula: str) -> None:
     for row in REGION:
         check_value(lambda line: copied(formula, line - FIRST), row)

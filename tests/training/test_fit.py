@@ -19,7 +19,9 @@ from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.selection import parse_cell
 
 
-def model(tmp_path: Path, text: str, objective: str, variables: str, sense: str = "min") -> SheetModel:
+def model(
+    tmp_path: Path, text: str, objective: str, variables: str, sense: str = "min"
+) -> SheetModel:
     return xl2torch.compile(
         grid(tmp_path, text), objective=objective, variables=variables, sense=sense
     )
@@ -73,7 +75,7 @@ def test_unknown_options() -> None:
     compiled = xl2torch.compile(xl2torch.load(WORKBOOKS / "line.xlsx"))
     for options in ({"optimizer": "newton"}, {"init": "ones"}, {"lr": -1.0}):
         with pytest.raises(SelectionError):
-            xl2torch.fit(compiled, **options)  # type: ignore[arg-type]
+            xl2torch.fit(compiled, **options)
 
 
 def test_history_has_watched_cells() -> None:

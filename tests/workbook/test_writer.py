@@ -75,10 +75,10 @@ def patched(tmp_path: Path, contents: Parts, edits: Mapping[str, CellEdit | floa
     return read(target)
 
 
-def trained(source: Path, target: Path, force: bool = False) -> Parts:
+def trained(source: Path, target: Path, force: bool = False, in_place: bool = False) -> Parts:
     """The parts of the result of training the stored model."""
     model = xl2torch.compile(load(source))
-    xl2torch.save(xl2torch.fit(model), target, force=force)
+    xl2torch.save(xl2torch.fit(model), target, force=force, in_place=in_place)
     return read(target)
 
 
@@ -795,7 +795,7 @@ def test_a_target_that_is_open_elsewhere(book: Path, monkeypatch: pytest.MonkeyP
 def test_in_place(book: Path) -> None:
     before = read(book)
     book.chmod(0o640)
-    after = trained(book, book, force=True)
+    after = trained(book, book, in_place=True)
     assert {name for name in before if before[name] != after[name]} == EXPECTED_CHANGES
     assert [path.name for path in book.parent.iterdir()] == ["book.xlsx"]
     assert book.stat().st_mode & 0o777 == 0o640
@@ -808,7 +808,7 @@ def test_in_place_through_a_link(book: Path) -> None:
         link.symlink_to(book)
     except OSError:
         pytest.skip("symbolic links are not allowed here")
-    trained(link, link, force=True)
+    trained(link, link, in_place=True)
     assert link.is_symlink()
     assert load(book).sheet_order[-1] == "Training"
 

@@ -183,10 +183,9 @@ def rounded(rounding: Callable[..., torch.Tensor], x: Array, digits: Array) -> A
         raise Unsupported("the number of digits depends on a trained value")
     places = np.clip(np.trunc(digits.numpy()), -_MOST_DIGITS, _MOST_DIGITS)
     scale = constant(10.0**places, merge_errors(digits))
-    if not x.traced and broadcast_shape(x, scale) == (1, 1, 1, 1) and merge_errors(x, digits) is None:
-        # Beyond 15 digits there is nothing to round, and the product might overflow.
-        if abs(x.numpy().item()) > _EXACT / scale.numpy().item():
-            return x
+    alone = broadcast_shape(x, scale) == (1, 1, 1, 1) and merge_errors(x, digits) is None
+    if alone and not x.traced and abs(x.numpy().item()) > _EXACT / scale.numpy().item():
+        return x  # beyond 15 digits there is nothing to round, and the product would overflow
     scaled = elementwise(operator.mul, x, scale, keep=True)
     if not scaled.traced:
         shown = np.vectorize(lambda value: float(f"{value:.15g}"), otypes=[float])(scaled.numpy())

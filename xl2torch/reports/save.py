@@ -45,7 +45,7 @@ def default_output(path: Path) -> Path:
     return path.with_name(f"{path.stem}-trained{path.suffix}")
 
 
-def check_output(source: Path, target: Path, force: bool = False) -> None:
+def check_output(source: Path, target: Path, force: bool = False, in_place: bool = False) -> None:
     """Find out before training whether the result can be written.
 
     Raises OutputError (exists, folder missing or read-only, open elsewhere) or SelectionError
@@ -61,7 +61,9 @@ def check_output(source: Path, target: Path, force: bool = False) -> None:
         raise OutputError(f"the output folder {folder} does not exist")
     if target.is_dir():
         raise OutputError(f"the output {target} is a folder")
-    if target.exists() and not force:
+    if target.exists() and source.exists() and target.samefile(source) and not in_place:
+        raise OutputError(f"{target} is the input itself: give --in-place to overwrite it")
+    if target.exists() and not force and not in_place:
         raise OutputError(f"{target} exists already: give --force to overwrite it, or another -o")
     lock = lock_file(target)
     if lock is not None:
@@ -92,18 +94,24 @@ def trained_values(result: Result) -> dict[CellRange, Floats]:
 
 
 def save(
-    result: Result, path: str | Path, *, force: bool = False, cells: Sequence[CellAddress] = ()
+    result: Result,
+    path: str | Path,
+    *,
+    force: bool = False,
+    in_place: bool = False,
+    cells: Sequence[CellAddress] = (),
 ) -> Saved:
     """Write the trained workbook: weights, recalculated values, and a Training sheet.
 
     ``cells`` are shown before and after, besides the objective and the watched ones. Everything
-    that did not have to change is byte for byte the input's. Raises OutputError.
+    that did not have to change is byte for byte the input's. ``force`` overwrites another file,
+    ``in_place`` the input itself. Raises OutputError.
     """
     target = Path(path)
     if target.is_symlink():
         target = target.resolve()
     workbook = result.model.compiled.workbook
-    check_output(workbook.path, target, force)
+    check_output(workbook.path, target, force, in_place)
     recalculation = recalculate(workbook, trained_values(result))
     _check_agreement(result, recalculation)
     shown = dict.fromkeys([result.model.problem.objective, *result.watched, *cells])

@@ -185,7 +185,8 @@ def fit(
                 or loss >= 1e300
                 or abs(loss) > 1e12 * _scale(losses[0])
             ):
-                stop = Stop(4, f"The objective became {objective:.3g}: try a smaller --lr.")
+                advice = "add bounds or another --sense" if loss < 0 else "try a smaller --lr"
+                stop = Stop(4, f"The objective became {objective:.3g}: {advice}.")
                 break
             stalled = optimizer == "lbfgs" and loss >= losses[-1]
             note(len(losses))

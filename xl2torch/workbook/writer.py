@@ -118,15 +118,18 @@ def _unshared(
 
 @dataclass
 class _Row:
+    """Number, byte offset, style of the row's own format, (column, offset) of wanted cells."""
+
     number: int
     start: int
+    style: str
     cells: list[tuple[int, int]]
 
 
 def _patch_sheet(data: bytes, edits: Mapping[tuple[int, int], CellEdit], where: str) -> bytes:
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise OutputError(f"{where} is stored as UTF-16, which cannot be patched: save it in Excel")
-    rows, sheet_data = _offsets(data, {row for row, _ in edits}, where)
+    rows, sheet_data, styles = _offsets(data, {row for row, _ in edits}, where)
     replacements: list[tuple[int, int, bytes]] = []
     missing: dict[int, list[tuple[int, CellEdit]]] = {}
     by_number = {row.number: row for row in rows}
@@ -139,7 +142,12 @@ def _patch_sheet(data: bytes, edits: Mapping[tuple[int, int], CellEdit], where: 
             replacements.append((offset, end, _rewritten(data[offset:end], edit)))
     prefix = _prefix(data, sheet_data)
     for row, cells in missing.items():
-        replacements += _insertions(data, rows, by_number.get(row), row, cells, sheet_data, prefix)
+        known = by_number.get(row)
+        fresh = [
+            (column, _fresh_cell(row, column, _inherited(known, column, styles), edit, prefix))
+            for column, edit in cells
+        ]
+        replacements += _insertions(data, rows, known, row, fresh, sheet_data, prefix)
     return _replaced(data, replacements)
 
 
@@ -152,19 +160,25 @@ def _replaced(data: bytes, replacements: list[tuple[int, int, bytes]]) -> bytes:
     return b"".join([*pieces, data[position:]])
 
 
-def _offsets(data: bytes, wanted: set[int], where: str) -> tuple[list[_Row], int]:
-    """Byte offsets of all rows, of the cells in wanted rows, and of the sheetData element."""
+def _offsets(
+    data: bytes, wanted: set[int], where: str
+) -> tuple[list[_Row], int, list[tuple[range, str]]]:
+    """Rows with the cells of wanted ones, offset of the sheetData element, styles of columns."""
     rows: list[_Row] = []
     found = -1
     parsers: list[Any] = []
     column = number = 0
     inside = ""
+    styles: list[tuple[range, str]] = []
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         nonlocal found, column, number, inside
         kind = local(tag)
         if kind == "sheetData":
             found, inside = parsers[0].CurrentByteIndex, tag
+        elif kind == "col" and found < 0 and "style" in attributes:
+            span = range(int(attributes["min"]), int(attributes["max"]) + 1)
+            styles.append((span, attributes["style"]))
         elif not inside or tag.rpartition(" ")[0] != inside.rpartition(" ")[0]:
             return  # not a cell: <row> and <c> stand in anchors and charts too
         elif kind == "c":
@@ -175,7 +189,9 @@ def _offsets(data: bytes, wanted: set[int], where: str) -> tuple[list[_Row], int
         elif kind == "row":
             number = int(attributes.get("r", number + 1))
             column = 0
-            rows.append(_Row(number, parsers[0].CurrentByteIndex, []))
+            own = attributes.get("customFormat") in ("1", "true")
+            style = attributes.get("s", "") if own else ""
+            rows.append(_Row(number, parsers[0].CurrentByteIndex, style, []))
 
     def end(tag: str) -> None:
         nonlocal inside
@@ -183,7 +199,7 @@ def _offsets(data: bytes, wanted: set[int], where: str) -> tuple[list[_Row], int
             inside = ""
 
     parse_xml(data, start=start, end=end, where=where, parser_out=parsers)
-    return rows, found
+    return rows, found, styles
 
 
 def _tag_end(data: bytes, start: int) -> int:
@@ -216,10 +232,9 @@ def _prefix(data: bytes, start: int) -> bytes:
 
 def _insertions(
     data: bytes, rows: list[_Row], row: _Row | None, number: int,
-    cells: list[tuple[int, CellEdit]], sheet_data: int, prefix: bytes,
+    fresh: list[tuple[int, bytes]], sheet_data: int, prefix: bytes,
 ) -> list[tuple[int, int, bytes]]:  # fmt: skip
     """Cells that the file does not have yet, each at its place in the row."""
-    fresh = [(column, _fresh_cell(number, column, edit, prefix)) for column, edit in cells]
     if row is not None:
         end = _tag_end(data, row.start)
         if data[end - 2 : end] == b"/>":
@@ -244,8 +259,16 @@ def _insertions(
     return [(close, close, element)]
 
 
-def _fresh_cell(row: int, column: int, edit: CellEdit, prefix: bytes) -> bytes:
-    start = f'<{prefix.decode()}c r="{column_letters(column)}{row}"/>'.encode()
+def _inherited(row: _Row | None, column: int, styles: list[tuple[range, str]]) -> str:
+    """Style of a cell that is not stored: its row's, else its column's."""
+    if row is not None and row.style:
+        return row.style
+    return next((style for span, style in styles if column in span), "")
+
+
+def _fresh_cell(row: int, column: int, style: str, edit: CellEdit, prefix: bytes) -> bytes:
+    shown = f' s="{style}"' if style else ""
+    start = f'<{prefix.decode()}c r="{column_letters(column)}{row}"{shown}/>'.encode()
     return _rewritten(start, edit)
 
 
