@@ -160,6 +160,35 @@ def test_inspect_shows_the_program() -> None:
     assert model["parameters"][0]["shape"] == [3, 4]
 
 
+def test_inspect_shows_a_model_that_is_not_stored(tmp_path: Path) -> None:
+    book = write_grid(tmp_path / "b.xlsx", "1 2 =A1*B1 =SQRT(C1)")
+    code, text, _ = run("inspect", book, "--objective", "D1", "--variables", "A1", "--json")
+    (model,) = json.loads(text)["models"]
+    assert code == 0 and model["value"] == pytest.approx(2**0.5)
+    assert [line["torch"] for line in model["program"]] == ["a1 * 2", "sqrt(c1)"]
+
+
+def test_the_evolutionary_engine_is_refused(tmp_path: Path) -> None:
+    solver = {"opt": "S!$B$1", "adj": "S!$A$1", "typ": "2", "eng": "3"}
+    book = write_grid(tmp_path / "b.xlsx", "1 =A1^2", solver=solver)
+    code, _, error = run("train", book)
+    assert code == 1 and "Evolutionary" in error
+    assert run("train", book, "--objective", "B1", "--variables", "A1")[0] == 0
+
+
+def test_functions_page_is_made_from_the_code() -> None:
+    import runpy
+
+    page = runpy.run_path(str(ROOT / "docs" / "make_functions.py"))["table"]()
+    assert (ROOT / "docs" / "functions.md").read_text(encoding="utf-8") == page
+
+
+def test_verify_says_what_it_could_not_compare(tmp_path: Path) -> None:
+    book = write_grid(tmp_path / "b.xlsx", "1 =A1+1")
+    code, text, _ = run("verify", book)
+    assert code == 0 and "1 formula cells hold no stored value" in text
+
+
 @requires_corpus
 def test_several_models_are_listed() -> None:
     code, text, error = run("train", CORPUS / "fastai-2022" / "titanic.xlsx")

@@ -20,11 +20,13 @@ from xl2torch import __version__
 from xl2torch.errors import SelectionError, Xl2TorchError
 
 if TYPE_CHECKING:
+    from xl2torch.model import SheetModel
     from xl2torch.problem import Problem
     from xl2torch.training.fit import Iteration, Result
     from xl2torch.workbook.reader import Workbook
 
 _OPTIMIZERS = ("lbfgs", "sgd", "momentum", "adam")
+_SMALL = 200_000
 _BOOK = click.Path(path_type=Path, readable=False)
 
 
@@ -42,6 +44,8 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except Xl2TorchError as error:
             kind = _WrongUsage if isinstance(error, SelectionError) else click.ClickException
+            if "--json" in sys.argv:
+                _print_json({"error": str(error), "kind": type(error).__name__})
             raise kind(str(error)) from None
 
 
@@ -74,20 +78,44 @@ def main() -> None:
             stream.reconfigure(errors="replace")
 
 
+def _model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say what to optimise, instead of the stored Solver model."""
+    for option in (
+        click.option("--sense", metavar="SENSE", help="min, max or value=NUMBER."),
+        click.option(
+            "--variables", metavar="RANGE", multiple=True,
+            help="Variable cells: a range or a defined name, several by comma or by repeating.",
+        ),
+        click.option("--objective", metavar="CELL", help="Objective cell, not the stored one."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
 @main.command()
 @_common
-def inspect(book: Path, sheet: str | None, as_json: bool) -> None:
+@_model_options
+def inspect(
+    book: Path, sheet: str | None, as_json: bool, objective: str | None,
+    variables: tuple[str, ...], sense: str | None,
+) -> None:  # fmt: skip
     """Show what xl2torch understands of BOOK.
 
     Lists the sheets and the Solver models found; for each model the objective, the variables and
-    the program that the formulas become, line by line.
+    the program that the formulas become, line by line. --objective and --variables show the
+    program of a model that is not stored.
 
     Example: xl2torch inspect titanic.xlsx --sheet nnet
     """
     from xl2torch.inspection import inspect as inspect_workbook
+    from xl2torch.problem import find_problem
     from xl2torch.workbook.reader import load
 
-    report = inspect_workbook(load(book), sheet)
+    workbook = load(book)
+    problem = None
+    if objective or variables or sense:
+        problem = find_problem(workbook, sheet, objective, variables or None, sense)
+    report = inspect_workbook(workbook, sheet, problem)
     if as_json:
         _print_json(report)
     else:
@@ -118,12 +146,7 @@ def verify(book: Path, sheet: str | None, as_json: bool) -> None:
 @main.command()
 @_common
 @click.option("-o", "--output", "out", type=_BOOK, help="Result file [default: BOOK-trained].")
-@click.option("--objective", metavar="CELL", help="Objective cell, instead of the stored one.")
-@click.option(
-    "--variables", metavar="RANGE", multiple=True,
-    help="Variable cells: a range or a defined name, several by comma or by repeating.",
-)  # fmt: skip
-@click.option("--sense", metavar="SENSE", help="min, max or value=NUMBER.")
+@_model_options
 @click.option("--optimizer", type=click.Choice(_OPTIMIZERS), default="lbfgs", show_default=True)
 @click.option("--lr", type=float, help="Learning rate [default: 1 for lbfgs, else 0.01].")
 @click.option(
@@ -177,6 +200,7 @@ def train(
 
     with _status("compiling", quiet=as_json):
         model = compile_problem(workbook, problem)
+    _use_one_thread_for_small(model)
     with _progress(problem, epochs or EPOCHS[optimizer], quiet=as_json) as on_iteration:
         result = fit(
             model, optimizer, lr=lr, epochs=epochs, seed=seed, init=init, watch_cells=watched,
@@ -189,6 +213,15 @@ def train(
         _print_json(report)
     else:
         _print_training(report, saved)
+
+
+def _use_one_thread_for_small(model: SheetModel) -> None:
+    """Small tensors are slower on several threads, far slower on a busy machine."""
+    import torch
+
+    sizes = [node.meta["value"].numel() for node in model.graph.nodes if "value" in node.meta]
+    if max(sizes, default=0) <= _SMALL:
+        torch.set_num_threads(1)
 
 
 # ---------------------------------------------------------------- reports
@@ -271,6 +304,8 @@ def _shape(values: Any) -> list[int]:
 
 
 def _number(value: Any) -> str:
+    if value is None:
+        return "(blank)"
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
@@ -291,10 +326,20 @@ def _print_verification(report: dict[str, Any]) -> None:
             )
         else:
             click.echo(f"{place}: {case['formula']}\n  {case['kind']}")
+    hidden = total["mismatched"] + total["unsupported"] - len(total["cases"])
+    if total["cases"] and hidden > 0:
+        click.echo(f"… and {hidden:,} more (--sheet narrows the list down)")
     click.echo(f"{total['compared']:,} formula cells compared in {total['seconds']:.2f} s")
+    if total["uncached"]:
+        click.echo(
+            f"{total['uncached']:,} formula cells hold no stored value to compare with: open the "
+            "workbook in Excel or LibreOffice and save it there first"
+        )
 
 
 def _print_inspection(report: dict[str, Any]) -> None:
+    from xl2torch.inspection import ODD_CELLS_LISTED
+
     click.echo(report["workbook"])
     table = [["sheet", "used", "formulas", "regions", "functions"]]
     for sheet in report["sheets"]:
@@ -309,6 +354,8 @@ def _print_inspection(report: dict[str, Any]) -> None:
             click.echo(
                 f"unsupported {sheet['name']}!{item['cells']}: {item['formula']} ({item['reason']})"
             )
+        if len(sheet["odd_cells"]) >= ODD_CELLS_LISTED:
+            click.echo(f"the first {ODD_CELLS_LISTED} odd cells of sheet {sheet['name']}:")
         for item in sheet["odd_cells"]:
             click.echo(f"odd cell {sheet['name']}!{item['cell']} {item['note']}")
         if sheet["volatile"]:
@@ -322,7 +369,7 @@ def _print_inspection(report: dict[str, Any]) -> None:
 
 def _print_model(model: dict[str, Any]) -> None:
     click.echo()
-    click.echo(f"Solver model of sheet {model['sheet']}: {model['sense']} {model['objective']}")
+    click.echo(f"Model of sheet {model['sheet']}: {model['sense']} {model['objective']}")
     click.echo(f"  by changing {model['variables']}")
     for constraint in model["constraints"]:
         click.echo(f"  subject to {constraint}")

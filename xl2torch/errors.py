@@ -78,7 +78,7 @@ class UnsupportedError(ModelError):
         count = f"{len(self.cells)} formula{'s' if len(self.cells) > 1 else ''}"
         super().__init__(
             f"{count} between the variable cells and the objective cannot be compiled:\n{lines}\n"
-            "Rewrite them with supported functions (docs/functions.md), "
+            "Rewrite them with supported functions (docs/functions.md in the project), "
             "or take variables that do not reach them."
         )
 

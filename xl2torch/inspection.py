@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,7 +15,8 @@ from xl2torch.formula.ast import functions_in
 from xl2torch.functions.registry import FUNCTIONS
 from xl2torch.graph.regions import odd_cells
 from xl2torch.graph.schedule import Evaluation
-from xl2torch.model import SheetModel, compile
+from xl2torch.model import SheetModel, compile, compile_problem
+from xl2torch.problem import Problem
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.solver_model import SolverModel, solver_models
 
@@ -26,19 +28,28 @@ _INFIX = {
 }  # fmt: skip
 """Infix operators of Python with their precedence; prefix minus has 4."""
 _PREFIX = 4
-_LISTED = 50
+ODD_CELLS_LISTED = 50
 
 
-def inspect(workbook: Workbook, sheet: str | None = None) -> dict[str, Any]:
-    """Sheets, formulas and Solver models, each model with its program. Raises SelectionError."""
+def inspect(
+    workbook: Workbook, sheet: str | None = None, problem: Problem | None = None
+) -> dict[str, Any]:
+    """Sheets, formulas and Solver models, each model with its program. Raises SelectionError.
+
+    ``problem`` is shown instead of the stored models.
+    """
     names = [workbook.sheet(sheet).name] if sheet else [item.name for item in workbook.sheets]
     evaluation = Evaluation(workbook)
     evaluation.compute_all()
-    models = [model for model in solver_models(workbook) if model.sheet in names]
+    stored = [model for model in solver_models(workbook) if model.sheet in names]
+    if problem is not None:
+        models = [_describe_problem(workbook, problem)]
+    else:
+        models = [_describe_stored(workbook, model) for model in stored]
     return {
         "workbook": str(workbook.path),
         "sheets": [_describe_sheet(workbook, name, evaluation) for name in names],
-        "models": [_describe_stored(workbook, model) for model in models],
+        "models": models,
     }
 
 
@@ -71,7 +82,8 @@ def _describe_sheet(workbook: Workbook, name: str, evaluation: Evaluation) -> di
         "unsupported": unsupported,
         "volatile": [unit.area.a1 for unit in units if unit.volatile],
         "odd_cells": [
-            {"cell": cell.a1, "note": note} for cell, note in odd_cells(sheet, regions)[:_LISTED]
+            {"cell": cell.a1, "note": note}
+            for cell, note in odd_cells(sheet, regions)[:ODD_CELLS_LISTED]
         ],
     }
 
@@ -85,8 +97,24 @@ def _describe_stored(workbook: Workbook, stored: SolverModel) -> dict[str, Any]:
         "non_negative": stored.non_negative,
         "constraints": [f"{c.left} {c.relation} {c.right}" for c in stored.constraints],
     }
+    return _with_program(description, lambda: compile(workbook, stored.sheet))
+
+
+def _describe_problem(workbook: Workbook, problem: Problem) -> dict[str, Any]:
+    description: dict[str, Any] = {
+        "sheet": problem.sheet,
+        "objective": str(problem.objective),
+        "sense": f"value={problem.target:g}" if problem.sense == "value" else problem.sense,
+        "variables": ", ".join(str(area) for area in problem.variables),
+        "non_negative": problem.non_negative,
+        "constraints": [],
+    }
+    return _with_program(description, lambda: compile_problem(workbook, problem))
+
+
+def _with_program(description: dict[str, Any], make: Callable[[], SheetModel]) -> dict[str, Any]:
     try:
-        model = compile(workbook, stored.sheet)
+        model = make()
     except UnsupportedError as error:
         cells = [
             {"cell": item.cell, "formula": "=" + item.formula, "reason": item.reason}
@@ -158,11 +186,16 @@ def is_line(node: fx.Node) -> bool:
 
 def expression(node: fx.Node) -> str:
     """Torch expression of a node, in terms of the named nodes that it uses."""
+    if "final" in node.meta:
+        assert isinstance(node.args[1], fx.Node)
+        return expression(node.args[1])
     return _call_text(node)
 
 
 def _operand(item: Any, binding: int = 0) -> str:
     """Text of an operand, in parentheses when it binds less than its surroundings."""
+    if isinstance(item, fx.Node) and any(mark in item.meta for mark in ("guard", "edge")):
+        return _operand(item.args[1], binding)  # guards at a domain's edge are left out
     if isinstance(item, fx.Node):
         if item.op == "get_attr" or is_line(item):
             return item.name

@@ -89,6 +89,13 @@ def find_problem(
             raise SelectionError(
                 f"{workbook.path.name} holds no Solver model: give --objective and --variables"
             )
+    overridden = bool(variables)
+    if model is not None and not overridden and model.options.get("eng") == "3":
+        raise ModelError(
+            f"the Solver model of sheet {model.sheet!r} asks for the Evolutionary engine, which "
+            "works without gradients: choose GRG Nonlinear in Solver, or give --objective and "
+            "--variables"
+        )
     if objective:
         cell = parse_cell(workbook, objective, name)
     elif model:
@@ -107,7 +114,6 @@ def find_problem(
         raise SelectionError(_missing(workbook, name, "variables"))
     areas = _disjoint(areas)
     chosen, target = _sense(sense, model)
-    overridden = bool(variables)
     bounds = () if overridden or model is None else tuple(
         bound for item in model.constraints for bound in _bounds(workbook, model, item, areas)
     )  # fmt: skip

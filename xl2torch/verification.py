@@ -44,7 +44,8 @@ def verify(workbook: Workbook, sheet: str | None = None) -> dict[str, Any]:
     }
     total["functions"] = dict(functions.most_common())
     total["seconds"] = round(time.perf_counter() - began, 3)
-    total["cases"] = [case for report in reports.values() for case in report["cases"]][:_SHOWN]
+    cases = [case for report in reports.values() for case in report["cases"]]
+    total["cases"] = sorted(cases, key=lambda case: case["kind"] != "mismatch")[:_SHOWN]
     return {"workbook": str(workbook.path), "total": total, "sheets": reports}
 
 

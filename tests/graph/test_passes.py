@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from grids import grid
 from torch import fx
 
+import xl2torch
 from xl2torch.graph.passes import PASSES, simplify
 from xl2torch.graph.passes.merge_like_columns import merge_like_columns
 from xl2torch.graph.passes.recognise_relu import recognise_relu
@@ -98,6 +101,27 @@ def test_pass(run: Callable[[fx.Graph], fx.Graph], before: str, after: str) -> N
     assert targets == [n.target for n in graph_of(after).nodes if n.op == "call_function"]
     for ours, wanted in zip(value_and_gradients(simplified, before), expected, strict=True):
         torch.testing.assert_close(ours, wanted, rtol=1e-12, atol=1e-12)
+
+
+GUARDED = [
+    # formula of the objective, whether its guards are needed
+    ("=1/A1+LN(A1)", False),
+    ("=SUM(A1^2,SQRT(A1))", False),
+    ("=EXP(-1/A1)", True),
+    ("=IFERROR(1/A1,0)+A1", True),
+    ("=IF(A1>0,LN(A1),0)+A1", True),
+    ("=MAX(LN(A1),2)+A1", True),
+]
+
+
+@pytest.mark.parametrize(("formula", "needed"), GUARDED)
+def test_guards_that_nothing_catches_are_dropped(
+    formula: str, needed: bool, tmp_path: Path
+) -> None:
+    model = xl2torch.compile(grid(tmp_path, f"0.5 {formula}"), objective="B1", variables="A1")
+    kept = [node for node in model.graph.nodes if node.meta.get("guard")]
+    assert bool(kept) is needed
+    assert torch.isfinite(model())
 
 
 def test_relu_slope_at_zero_is_zero_in_every_spelling() -> None:

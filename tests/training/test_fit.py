@@ -66,6 +66,18 @@ def test_flat_objective_is_refused(tmp_path: Path) -> None:
         xl2torch.fit(model(tmp_path, "1 =ROUND(A1,-9)*0", "B1", "A1"))
 
 
+@pytest.mark.parametrize("formula", ["=ROUND(A1,0)^2", "=IF(A1>0,1,2)", "=COUNT(A1)+SIGN(A1)"])
+def test_an_objective_that_changes_only_in_steps(formula: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="changes only in steps"):
+        xl2torch.fit(model(tmp_path, f"1 {formula}", "B1", "A1"))
+
+
+def test_cells_to_watch_may_be_texts(tmp_path: Path) -> None:
+    result = xl2torch.fit(model(tmp_path, "1 =A1^2 =A1*3", "B1", "A1"), watch_cells=["C1"])
+    assert result.history["S!C1"].iloc[0] == 3.0
+    assert repr(result).startswith("<Result S!B1: 1 -> ")
+
+
 def test_a_stationary_start_is_not_flat(tmp_path: Path) -> None:
     result = xl2torch.fit(model(tmp_path, "0 =A1^2", "B1", "A1"))
     assert result.stop.code == 0 and result.epochs == 0 and result.final == 0.0

@@ -72,6 +72,7 @@ def _up_to(limit: float) -> Callable[..., Data]:
     "v",
 )  # fmt: skip
 def _everywhere(torch_function: Callable[..., Any], x: Array) -> Array:
+    """Elementwise function, defined everywhere."""
     return elementwise(torch_function, x)
 
 
@@ -96,7 +97,10 @@ _OVERFLOW = 709.782712893384  # ln of the largest double: EXP beyond it is #NUM!
     "v",
 )
 def on_a_domain(rule: tuple[Any, Any, Any, float], x: Array) -> Array:
-    """A function with a domain: (torch function, where it is defined, where smooth, a stand-in)."""
+    """Elementwise function; outside its domain it is #NUM!.
+
+    ``rule``: the torch function, where it is defined, where it is smooth, a stand-in elsewhere.
+    """
     torch_function, valid, smooth, stand_in = rule
     x = as_numbers(x)
     if not x.traced:
@@ -114,6 +118,7 @@ def log(x: Array, base: Array | None = None) -> Array:
 
 @function("POWER", "vv")
 def _power(base: Array, exponent: Array) -> Array:
+    """Power, as the operator ^."""
     return power(base, exponent)
 
 

@@ -186,10 +186,10 @@ def guarded(
             data[index].meta["guard"] = natural  # type: ignore[union-attr]
     if smooth is not None:
         inside = smooth(*data)
-        data = [
-            where(inside, item, apply(torch.detach, item)) if is_traced(item) else item
-            for item in data
-        ]
+        for index, item in enumerate(data):
+            if isinstance(item, fx.Node):
+                data[index] = where(inside, item, apply(torch.detach, item))
+                data[index].meta["edge"] = True  # type: ignore[union-attr]
     mask = both_valid(*padded, Array(condition, axes, shape, valid=Array(condition, axes, shape)))
     return Array(apply(function, *data), axes, shape, kinds, valid=mask)
 

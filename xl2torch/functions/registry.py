@@ -106,6 +106,7 @@ def family(
             def bound(*operands: Array, _detail: Any = detail) -> Array:
                 return compute(_detail, *operands)
 
+            bound.__doc__ = compute.__doc__
             function(name, arguments)(bound)
         return compute
 

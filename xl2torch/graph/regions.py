@@ -187,6 +187,8 @@ def odd_cells(sheet: Sheet, regions: list[Region]) -> list[tuple[CellAddress, st
         cell = sheet.formula_at.get((row, column))
         address = CellAddress(sheet.name, row, column)
         expected = moved(above.formula, row - above.range.top, 0)
+        if cell is None and sheet.cells.value(row, column) is None:
+            continue
         if cell is None:
             found.append((address, f"holds a value where the column has ={expected}"))
         else:

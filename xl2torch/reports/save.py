@@ -16,6 +16,7 @@ from xl2torch.values import CellValue
 from xl2torch.workbook.cells import Floats
 from xl2torch.workbook.package import lock_file, save_package
 from xl2torch.workbook.reader import Workbook, load
+from xl2torch.workbook.selection import parse_cell
 from xl2torch.workbook.writer import (
     CellEdit,
     Changes,
@@ -99,7 +100,7 @@ def save(
     *,
     force: bool = False,
     in_place: bool = False,
-    cells: Sequence[CellAddress] = (),
+    cells: Sequence[CellAddress | str] = (),
 ) -> Saved:
     """Write the trained workbook: weights, recalculated values, and a Training sheet.
 
@@ -114,7 +115,12 @@ def save(
     check_output(workbook.path, target, force, in_place)
     recalculation = recalculate(workbook, trained_values(result))
     _check_agreement(result, recalculation)
-    shown = dict.fromkeys([result.model.problem.objective, *result.watched, *cells])
+    problem = result.model.problem
+    more = [
+        parse_cell(workbook, cell, problem.sheet) if isinstance(cell, str) else cell
+        for cell in cells
+    ]
+    shown = dict.fromkeys([problem.objective, *result.watched, *more])
     before = _stored_values(workbook, list(shown))
     before_after = tuple((cell, before[cell], recalculation.value(cell)) for cell in shown)
     changes = Changes()
@@ -166,7 +172,9 @@ def _edits(
         sheet = workbook.sheet(area.sheet)
         for cell, number in zip(area.cells(), numbers.reshape(-1).tolist(), strict=True):
             has_formula = (cell.row, cell.column) in sheet.formula_at
-            if has_formula or sheet.cells.value(cell.row, cell.column) != number:
+            before = sheet.cells.value(cell.row, cell.column)
+            untouched = before is None and number == 0  # a blank that training did not move
+            if has_formula or (before != number and not untouched):
                 edits[cell] = CellEdit(number, cut=True)
     for cell, value in recalculation.changed.items():
         edits[cell] = CellEdit(value)

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 import torch
 
 from xl2torch.address import CellAddress
-from xl2torch.errors import ModelError, TrainingError
+from xl2torch.errors import ModelError, SelectionError, TrainingError
 from xl2torch.model import SheetModel, watch
 from xl2torch.training.initialization import initialize
 from xl2torch.training.optimizers import Bounded, make_stepper
 from xl2torch.training.stopping import Stop, converged
+from xl2torch.workbook.selection import parse_cell
 
 if TYPE_CHECKING:
     import pandas
 
+_STEEP = 1e-2
 EPOCHS = {"lbfgs": 2000, "sgd": 1000, "momentum": 1000, "adam": 1000}
 
 
@@ -60,6 +62,12 @@ class Result:
     weights: Mapping[str, torch.Tensor]
     seconds: float
 
+    def __repr__(self) -> str:
+        return (
+            f"<Result {self.model.problem.objective}: {self.start:g} -> {self.final:g} in "
+            f"{self.epochs} iterations. {self.message}>"
+        )
+
     @property
     def message(self) -> str:
         """Why training ended, in Solver's words."""
@@ -92,7 +100,7 @@ def fit(
     epochs: int | None = None,
     seed: int | None = None,
     init: str = "file",
-    watch_cells: Sequence[CellAddress] = (),
+    watch_cells: Sequence[CellAddress | str] = (),
     on_iteration: Callable[[Iteration], None] | None = None,
 ) -> Result:
     """Train the model on all its data at once; afterwards it holds the best point that was met.
@@ -114,7 +122,14 @@ def fit(
     parameters = [model.parameter(variable) for variable in model.variables]
     stepper = make_stepper(optimizer, lr, parameters, bounded)
     limit = EPOCHS[optimizer] if epochs is None else epochs
-    watched = watch(model, watch_cells)
+    if limit < 0:
+        raise SelectionError(f"the number of epochs cannot be {limit}")
+    workbook = model.compiled.workbook
+    cells = tuple(
+        parse_cell(workbook, cell, problem.sheet) if isinstance(cell, str) else cell
+        for cell in watch_cells
+    )
+    watched = watch(model, cells)
     objective = math.nan
 
     def evaluate() -> float:
@@ -130,7 +145,7 @@ def fit(
             loss = (value - problem.target) ** 2
         else:
             loss = value
-        if math.isfinite(objective):
+        if math.isfinite(objective) and loss.requires_grad:
             loss.backward()
         if not all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in parameters):
             for parameter in parameters:
@@ -192,7 +207,7 @@ def fit(
             note(len(losses))
             stop = converged(losses, _scaled_gradient(parameters, bounded, loss))
             if stop is None and stalled:
-                stop = Stop(2)
+                stop = Stop(2, _still_steep(_scaled_gradient(parameters, bounded, loss)))
     except KeyboardInterrupt:
         stop = Stop(6)
     with torch.no_grad():
@@ -201,8 +216,17 @@ def fit(
     settings = Settings(optimizer, stepper.learning_rate, limit, seed, init)
     return Result(
         model, settings, start, best_objective, stop or Stop(3), tuple(iterations),
-        tuple(watch_cells), weights, time.perf_counter() - began,
+        cells, weights, time.perf_counter() - began,
     )  # fmt: skip
+
+
+def _still_steep(gradient: float) -> str:
+    if gradient < _STEEP:
+        return ""
+    return (
+        "The gradient is still large, so this is hardly the optimum: try other start values, "
+        "--optimizer adam, or variables of like size."
+    )
 
 
 def _scale(value: float) -> float:
@@ -227,22 +251,35 @@ def _scaled_gradient(
 def _refuse_flat(
     model: SheetModel, parameters: Sequence[torch.nn.Parameter], evaluate: Callable[[], float]
 ) -> None:
-    """Raise ModelError when the objective is the same whatever the variables are."""
-    if any(bool(p.grad.any()) for p in parameters if p.grad is not None):
+    """Raise ModelError when the objective does not move with the variables, or only in steps."""
+
+    def has_slope() -> bool:
+        return any(bool(p.grad.any()) for p in parameters if p.grad is not None)
+
+    if has_slope():
         return
     value = float(model().detach())
     saved = [parameter.detach().clone() for parameter in parameters]
     generator = torch.Generator().manual_seed(0)
-    moved = False
-    with torch.no_grad():
-        for size in (1e-3, 0.1, 1.0, 10.0):
+    moved = slope = False
+    for size in (1e-3, 0.1, 1.0, 10.0):
+        with torch.no_grad():
             for parameter, old in zip(parameters, saved, strict=True):
                 noise = torch.randn(old.shape, generator=generator, dtype=old.dtype)
                 parameter.copy_(old + size * noise)
-            after = float(model().detach())
-            moved = moved or (math.isfinite(after) and after != value)
+        evaluate()
+        after = float(model().detach())
+        moved = moved or (math.isfinite(after) and after != value)
+        slope = slope or has_slope()
+    with torch.no_grad():
         for parameter, old in zip(parameters, saved, strict=True):
             parameter.copy_(old)
+    if moved and not slope:
+        raise ModelError(
+            f"the objective {model.problem.objective} changes only in steps (comparisons, ROUND "
+            "and the like): its gradient is 0 everywhere. Choose a smooth objective, such as a "
+            "mean squared error, and watch this one with --watch"
+        )
     if not moved:
         raise ModelError(
             f"the objective {model.problem.objective} is {value:g} whatever the variable cells are "

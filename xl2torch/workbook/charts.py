@@ -40,6 +40,9 @@ def line_chart(
     series.spPr = GraphicalProperties(ln=LineProperties(w=22225))
     chart.series.append(series)
     chart.y_axis.title, chart.x_axis.title = y_title, x_title
+    for title_ in (chart.title, chart.x_axis.title, chart.y_axis.title):
+        assert title_ is not None
+        title_.overlay = False  # else recent versions of Excel draw it over the plot
     chart.y_axis.delete = chart.x_axis.delete = False
     chart.x_axis.tickLblPos = "low"
     every = max(1, len(values) // 10)

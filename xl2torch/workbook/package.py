@@ -43,7 +43,7 @@ class Package:
     """The parts of an .xlsx or .xlsm file, in the order of the zip."""
 
     path: Path
-    parts: Mapping[str, bytes]
+    parts: Mapping[str, bytes] = field(repr=False)
     infos: tuple[zipfile.ZipInfo, ...] = field(repr=False)
 
     def part(self, name: str) -> bytes:

@@ -70,6 +70,9 @@ class Sheet:
     tables: tuple[Table, ...]
     protected: bool
 
+    def __repr__(self) -> str:
+        return f"<Sheet {self.name}: {len(self.formulas)} formulas>"
+
     @cached_property
     def extent(self) -> tuple[int, int]:
         """Last row and column that hold anything; blank and merely formatted cells do not count."""
@@ -95,6 +98,9 @@ class Workbook:
     sheet_order: tuple[str, ...]
     names: tuple[DefinedName, ...]
     iterates: bool
+
+    def __repr__(self) -> str:
+        return f"<Workbook {self.path.name}: {', '.join(sheet.name for sheet in self.sheets)}>"
 
     @property
     def path(self) -> Path:

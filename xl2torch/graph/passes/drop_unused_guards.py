@@ -62,9 +62,23 @@ def _masks(final: fx.Node, guards: list[fx.Node]) -> set[fx.Node]:
     return found
 
 
+def _guarded_functions(guard: fx.Node) -> set[fx.Node]:
+    """What a guard protects, behind the stop of an infinite slope at the domain's edge."""
+    found: set[fx.Node] = set()
+    stack = list(guard.users)
+    while stack:
+        node = stack.pop()
+        edge = "edge" in node.meta or node.target is torch.detach
+        if edge or node.meta["value"].dtype == torch.bool:
+            stack.extend(node.users)
+        else:
+            found.add(node)
+    return found
+
+
 def _hands_on(guard: fx.Node, final: fx.Node) -> bool:
     """Whether what is not finite behind a guard reaches the objective on every way."""
-    stack = [user for first in guard.users for user in first.users]
+    stack = [user for function in _guarded_functions(guard) for user in function.users]
     seen: set[fx.Node] = set()
     while stack:
         node = stack.pop()
