@@ -41,6 +41,14 @@ def test_rosenbrock_to_the_last_digits(tmp_path: Path) -> None:
     assert result.weights["a1_b1"].tolist() == pytest.approx([1.0, 1.0], abs=1e-9)
 
 
+def test_variables_of_very_different_size(tmp_path: Path) -> None:
+    """Minimise (1e6·x - 3)² + (1e-6·y - 2)² from x = 1e-6, y = 1e6."""
+    compiled = model(tmp_path, "1E-6 1E6 =(A1*1E6-3)^2+(B1/1E6-2)^2", "C1", "A1:B1")
+    result = xl2torch.fit(compiled)
+    assert result.weights["a1_b1"].tolist() == pytest.approx([3e-6, 2e6], rel=1e-6)
+    assert result.epochs < 30
+
+
 def test_one_step_of_gradient_descent_is_exact(tmp_path: Path) -> None:
     result = xl2torch.fit(model(tmp_path, "5 =A1^2", "B1", "A1"), "sgd", lr=0.1, epochs=1)
     assert result.weights["a1"].item() == 5 - 0.1 * 10

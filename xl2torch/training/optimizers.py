@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -71,6 +71,9 @@ class FirstOrder:
 class QuasiNewton:
     """torch.optim.LBFGS with a strong Wolfe line search, one iteration at a time.
 
+    It works on scaled copies of the variables: where the start values are of very different size,
+    each is measured in units of its start value, as Solver's automatic scaling does.
+
     With bounds: variables that a bound blocks are held there (their gradient is masked), the others
     move along the projected path, and the curvature history is dropped when that set changes. (The
     idea of an active set in projected quasi-Newton methods: Bertsekas, SIAM J. Control Optim. 20,
@@ -83,16 +86,34 @@ class QuasiNewton:
         self.parameters = parameters
         self.bounded = bounded
         self.learning_rate = lr
+        self.scales = _scales(parameters)
+        self.scaled = [
+            nn.Parameter(parameter.detach() / scale)
+            for parameter, scale in zip(parameters, self.scales, strict=True)
+        ]
         self.fresh = True
         self._active: list[torch.Tensor] | None = None
         self._restart()
 
     def _restart(self) -> None:
         self.optimizer = torch.optim.LBFGS(
-            self.parameters, lr=self.learning_rate, max_iter=1, max_eval=30, history_size=20,
+            self.scaled, lr=self.learning_rate, max_iter=1, max_eval=30, history_size=20,
             tolerance_grad=0.0, tolerance_change=0.0, line_search_fn="strong_wolfe",
         )  # fmt: skip
         self.fresh = True
+
+    @torch.no_grad()
+    def _to_parameters(self) -> None:
+        for parameter, scaled, scale in self._triples():
+            parameter.copy_(scaled * scale)
+
+    @torch.no_grad()
+    def _to_scaled(self) -> None:
+        for parameter, scaled, scale in self._triples():
+            scaled.copy_(parameter / scale)
+
+    def _triples(self) -> Iterable[tuple[nn.Parameter, nn.Parameter, torch.Tensor]]:
+        return zip(self.parameters, self.scaled, self.scales, strict=True)
 
     def step(self, evaluate: Evaluate, loss: float) -> None:
         """One iteration. Without progress the curvature history is dropped, and tried once more."""
@@ -103,25 +124,26 @@ class QuasiNewton:
         self._active = active
 
         def closure() -> float:
-            outside = [
+            self._to_parameters()
+            beyond = [
                 (item.parameter < item.lower) | (item.parameter > item.upper)
                 for item in self.bounded
             ]
-            kept = [item.parameter.detach().clone() for item in self.bounded]
             for item in self.bounded:
                 item.project()
             value = evaluate()
             with torch.no_grad():
-                for item, held, beyond, saved in zip(
-                    self.bounded, active, outside, kept, strict=True
-                ):
-                    _gradient(item.parameter)[held | beyond] = 0.0
-                    item.parameter.copy_(saved)
+                for item, held, outside in zip(self.bounded, active, beyond, strict=True):
+                    _gradient(item.parameter)[held | outside] = 0.0
+                for parameter, scaled, scale in self._triples():
+                    scaled.grad = _gradient(parameter) * scale
             return value
 
         was_fresh = self.fresh
+        self._to_scaled()
         self.optimizer.step(closure)  # type: ignore[no-untyped-call]
         self.fresh = False
+        self._to_parameters()
         for item in self.bounded:
             item.project()
         if not evaluate() < loss:
@@ -132,6 +154,25 @@ class QuasiNewton:
             self._restart()
             if not was_fresh:
                 self.step(evaluate, loss)
+
+
+_DECADES = 1.0
+
+
+def _scales(parameters: Sequence[nn.Parameter]) -> list[torch.Tensor]:
+    """Units of the variables: 1, or their start values where these are of very different size.
+
+    The measure is the standard deviation of log₁₀|x|: about 0.45 for weights drawn at random,
+    however small single ones are; above 1 for quantities in different units.
+    """
+    sizes = torch.cat([parameter.detach().abs().flatten() for parameter in parameters])
+    decades = sizes[sizes > 0].log10()
+    if len(decades) < 2 or float(decades.std(correction=0)) <= _DECADES:
+        return [torch.ones_like(parameter) for parameter in parameters]
+    return [
+        torch.where(parameter != 0, parameter.abs(), torch.ones_like(parameter)).detach()
+        for parameter in parameters
+    ]
 
 
 def _gradient(parameter: nn.Parameter) -> torch.Tensor:
