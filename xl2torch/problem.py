@@ -51,9 +51,11 @@ class SeveralModels(SelectionError):
 
     def __init__(self, workbook: Workbook, models: Sequence[SolverModel]) -> None:
         self.models = tuple(models)
+        names = [_shell_quoted(model.sheet) for model in models]
+        width = max(map(len, names))
         lines = "\n".join(
-            f"  --sheet {_shell_quoted(model.sheet)}   {model.sense} {model.objective}"
-            for model in models
+            f"  --sheet {name:{width}}  {model.sense} {model.objective}"
+            for name, model in zip(names, models, strict=True)
         )
         super().__init__(
             f"{workbook.path.name} holds {len(models)} Solver models; choose one:\n{lines}"

@@ -51,6 +51,10 @@ class Unsupported(Exception):
     """This formula cannot be computed with what is known; the message says why."""
 
 
+class UnknownFunction(Unsupported):
+    """A function that there is not: no use in trying the copies one by one."""
+
+
 class Differs(Unsupported):
     """The copies of a formula have to be computed one by one."""
 

@@ -34,6 +34,7 @@ from xl2torch.functions.array import (
     Differs,
     ExcelError,
     Shape,
+    UnknownFunction,
     Unsupported,
     along,
     blank_as_zero,
@@ -174,7 +175,7 @@ class Lowering:
     def _call(self, node: Call, array: bool, single: bool) -> Array:
         function = FUNCTIONS.get(node.function)
         if function is None:
-            raise Unsupported(f"the function {node.function} is not supported")
+            raise UnknownFunction(f"the function {node.function} is not supported")
         if not function.accepts(len(node.arguments)):
             raise Unsupported(f"{node.function} with {len(node.arguments)} arguments")
         try:

@@ -13,7 +13,15 @@ from torch import fx
 
 from xl2torch.address import CellAddress, CellRange, single_cell
 from xl2torch.errors import CircularReferenceError
-from xl2torch.functions.array import Array, Differs, ExcelError, Unsupported, scalar, spread
+from xl2torch.functions.array import (
+    Array,
+    Differs,
+    ExcelError,
+    UnknownFunction,
+    Unsupported,
+    scalar,
+    spread,
+)  # fmt: skip
 from xl2torch.functions.trace import Trace
 from xl2torch.graph.blocks import Block, placed, read, stored
 from xl2torch.graph.lower import Lowering
@@ -217,7 +225,7 @@ class Evaluation:
                 self._reaches_trace(unit)  # notes the other blocked cells that it reads
             elif self._reaches_trace(unit):
                 self._block(unit, str(reason))
-            elif region.rows * region.columns > 1 and not _unknown_function(str(reason)):
+            elif region.rows * region.columns > 1 and not isinstance(reason, UnknownFunction):
                 # What fails for the whole region may work cell by cell.
                 raise GrowingRange from None
             else:
@@ -292,7 +300,3 @@ def _closure(roots: Iterable[Unit], links: Mapping[Unit, list[Unit]]) -> set[Uni
 def _close(path: list[Unit]) -> None:
     for unit in path:
         unit.open = False
-
-
-def _unknown_function(reason: str) -> bool:
-    return "is not supported" in reason
