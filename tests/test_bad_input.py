@@ -564,7 +564,10 @@ def test_messages_go_to_standard_error(
     before = snapshot(book.parent)
     done = process(*arguments.format(book=book).split())
     assert done.returncode == status
-    assert done.stdout == ""
+    if "--json" in arguments:
+        assert json.loads(done.stdout)["error"].startswith(message.removeprefix("Error: "))
+    else:
+        assert done.stdout == ""
     assert done.stderr.splitlines()[-1].startswith(message.format(book=book))
     assert snapshot(book.parent) == before
 
