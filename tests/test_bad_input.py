@@ -491,8 +491,8 @@ def test_several_models_are_listed(tmp_path: Path) -> None:
     path = write(tmp_path / "book.xlsx", TWO_MODELS)
     message = refused(tmp_path, USAGE, "holds 2 Solver models; choose one", "train", path, lines=3)
     assert message.splitlines()[1:] == [
-        "  --sheet Model   max Model!$B$3",
-        "  --sheet \"My sheet\"   min 'My sheet'!$B$3",
+        "  --sheet Model       max Model!$B$3",
+        "  --sheet \"My sheet\"  min 'My sheet'!$B$3",
     ]
 
 
