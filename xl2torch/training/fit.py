@@ -21,7 +21,7 @@ from xl2torch.workbook.selection import parse_cell
 if TYPE_CHECKING:
     import pandas
 
-_STEEP = 1e-2
+_STEEP = 1.0
 EPOCHS = {"lbfgs": 2000, "sgd": 1000, "momentum": 1000, "adam": 1000}
 
 
