@@ -8,6 +8,7 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 from corpus import CORPUS, requires_corpus
 from judges import (
@@ -19,6 +20,7 @@ from judges import (
 )
 
 import xl2torch
+from xl2torch.address import column_letters
 from xl2torch.errors import ModelError
 from xl2torch.training.fit import Result
 from xl2torch.workbook.selection import parse_cell
@@ -180,6 +182,29 @@ def test_libreoffice_agrees_on_every_cell_that_it_can_compute(
         if (sheet, cell) not in reliable:
             assert sheet in ("bias", "random"), name
     assert compared > 100_000
+
+
+def test_numpy_agrees_where_libreoffice_cannot_compute(outputs: dict[str, Path]) -> None:
+    """Sheet bias of 2022 uses SINGLE, which LibreOffice 7.4 lacks: its cells from their meaning."""
+    values = cached_values(outputs["fastai-2022/collab_filter-bias"])
+
+    def block(top: int, left: int, bottom: int, right: int) -> np.ndarray:
+        return np.array(
+            [
+                [values.get(("bias", f"{column_letters(column)}{row}"), np.nan)
+                 for column in range(left, right + 1)]
+                for row in range(top, bottom + 1)
+            ],
+            dtype=float,
+        )  # fmt: skip
+
+    ratings = block(2, 8, 16, 22)
+    movie_bias, movies = block(19, 8, 19, 22), block(20, 8, 24, 22)
+    user_bias, users = block(26, 1, 40, 1), block(26, 2, 40, 6)
+    predicted = np.where(np.isnan(ratings), 0.0, users @ movies + movie_bias + user_bias)
+    np.testing.assert_allclose(block(26, 8, 40, 22), predicted, rtol=1e-9, atol=1e-12)
+    loss = np.sqrt(np.nansum((ratings - predicted) ** 2) / np.count_nonzero(~np.isnan(ratings)))
+    assert values["bias", "V42"] == pytest.approx(loss, rel=1e-9)
 
 
 Values = dict[tuple[str, str], float | str | bool]
