@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from xl2torch.functions.trace import Data, apply, is_traced, value_of
 from xl2torch.values import (
     BLANK,
-    DIV0,
     FIRST_ERROR,
     LOGICAL,
     NA,
@@ -169,8 +168,8 @@ def as_numbers(array: Array) -> Array:
     """What an operator makes of its operand: blank 0, TRUE 1, text its number or #VALUE!."""
     kinds = array.kinds
     if kinds is None:
-        return array if not _is_boolean(array) else _to_float(array)
-    array = _to_float(array)
+        return array if not _is_boolean(array) else as_float(array)
+    array = as_float(array)
     if not (kinds == TEXT).any():
         errors = np.where(kinds >= FIRST_ERROR, kinds, NUMBER).astype(np.uint8)
         return replace(array, kinds=errors if errors.any() else None, texts=None)
@@ -196,7 +195,8 @@ def _is_boolean(array: Array) -> bool:
     return value_of(array.data).dtype == torch.bool
 
 
-def _to_float(array: Array) -> Array:
+def as_float(array: Array) -> Array:
+    """Truth values as 1 and 0; numbers as they are."""
     if _is_boolean(array):
         return replace(array, data=apply(torch.Tensor.to, array.data, DTYPE))
     return array
@@ -217,15 +217,18 @@ def merge_errors(*arrays: Array) -> Kinds | None:
 # ---------------------------------------------------------------- errors known at run time
 
 
+def all_of(*masks: Array | None) -> Array | None:
+    """Where all masks hold; None is one that holds everywhere."""
+    result: Array | None = None
+    for mask in masks:
+        if mask is not None and mask is not result:
+            result = mask if result is None else _mask(torch.logical_and, result, mask)
+    return result
+
+
 def both_valid(*arrays: Array) -> Array | None:
     """Where all operands are valid."""
-    result: Array | None = None
-    for array in arrays:
-        if array.valid is not None and array.valid is not result:
-            result = (
-                array.valid if result is None else _mask(torch.logical_and, result, array.valid)
-            )
-    return result
+    return all_of(*(array.valid for array in arrays))
 
 
 def all_valid(array: Array, axes: tuple[int, ...]) -> Array | None:
@@ -270,9 +273,7 @@ def defused(array: Array) -> Array:
     if array.kinds is None or not (array.kinds >= FIRST_ERROR).any():
         return array
     errors = array.kinds >= FIRST_ERROR
-    valid = constant_mask(~errors)
-    if array.valid is not None:
-        valid = _mask(torch.logical_and, valid, array.valid)
+    valid = all_of(constant_mask(~errors), array.valid)
     kinds = np.where(errors, NUMBER, array.kinds).astype(np.uint8)
     plain = replace(array, kinds=None, texts=None, valid=None)
     numbers = where_constant(np.asarray(~errors), plain, 0.0)
@@ -343,7 +344,7 @@ def elementwise(
     """A number function applied element by element.
 
     Operands are coerced to numbers. Of constants, a result that is not finite is ``error``; of
-    traced data NaN and infinity say the same at run time. ``keep``: operands are numbers already.
+    traced data the operands' masks are joined. ``keep``: operands are numbers already.
     """
     numbers = list(operands) if keep else [as_numbers(operand) for operand in operands]
     shape = broadcast_shape(*numbers)
@@ -429,7 +430,7 @@ def where_constant(mask: NDArray[np.bool_], array: Array, otherwise: float) -> A
         return array
     shape: Shape = tuple(max(n, m) for n, m in zip(array.shape, mask.shape, strict=True))
     chosen = constant(mask.astype(float))
-    (condition, data), axes = align([chosen, _to_float(array)])
+    (condition, data), axes = align([chosen, as_float(array)])
     condition = apply(torch.Tensor.to, condition, torch.bool)
     data = apply(torch.where, condition, data, otherwise)
     valid = array.valid
@@ -521,10 +522,7 @@ def contract(left: Array, right: Array, left_axis: int, right_axis: int) -> Arra
     a = tuple(_INNER_PRODUCT if axis == left_axis else axis for axis in left.axes)
     b = tuple(_INNER_PRODUCT if axis == right_axis else axis for axis in right.axes)
     data, axes = _product_sum(left.data, a, right.data, b)
-    valid = both_valid(
-        replace(left, valid=all_valid(left, (left_axis,))),
-        replace(right, valid=all_valid(right, (right_axis,))),
-    )
+    valid = all_of(all_valid(left, (left_axis,)), all_valid(right, (right_axis,)))
     outcome = Array(data, axes, shape, valid=valid)
     return outcome if outcome.traced else checked(outcome)
 
@@ -566,10 +564,7 @@ def sum_of_products(left: Array, right: Array) -> Array:
         b = tuple(_INNER_PRODUCT if item == axis else item for item in right.axes)
         data, axes = _product_sum(left.data, a, right.data, b)
         shape: Shape = (*broadcast_shape(left, right)[:2], 1, 1)
-        valid = both_valid(
-            replace(left, valid=all_valid(left, INNER)),
-            replace(right, valid=all_valid(right, INNER)),
-        )
+        valid = all_of(all_valid(left, INNER), all_valid(right, INNER))
         outcome = Array(data, axes, shape, valid=valid)
         return outcome if outcome.traced else checked(outcome)
     return reduce(torch.sum, elementwise(operator.mul, left, right, keep=True))
@@ -603,13 +598,13 @@ def choose(condition: Array, yes: Array, no: Array) -> Array:
     )
     if condition.traced or yes.traced or no.traced:
         yes, no = filled(yes), filled(no)
-    data, axes = align([boolean, _to_float(yes), _to_float(no)])
+    data, axes = align([boolean, as_float(yes), as_float(no)])
     valid = condition.valid
     if yes.valid is not None or no.valid is not None:
         always = constant_mask(np.ones((1, 1, 1, 1), dtype=bool))
         test = Array(boolean.data, boolean.axes, boolean.shape)
         branch = _mask(torch.where, test, yes.valid or always, no.valid or always)
-        valid = branch if valid is None else _mask(torch.logical_and, valid, branch)
+        valid = all_of(valid, branch)
     return Array(where(*data), axes, shape, kinds, texts, valid=valid)
 
 
@@ -682,8 +677,3 @@ def blank_as_zero(array: Array) -> Array:
     if array.kinds is None or not (array.kinds == BLANK).any():
         return array
     return replace(array, kinds=np.where(array.kinds == BLANK, NUMBER, array.kinds))
-
-
-def divide_by_zero(array: Array) -> Array:
-    """Constant array in which what is not finite is #DIV/0!."""
-    return array if array.traced else checked(array, DIV0)

@@ -16,6 +16,7 @@ from xl2torch.functions.array import (
     ExcelError,
     Unsupported,
     all_valid,
+    as_float,
     as_kind,
     broadcast_shape,
     choose,
@@ -59,11 +60,12 @@ def false() -> Array:
 def not_(value: Array) -> Array:
     """The opposite truth value."""
     flipped = elementwise(operator.eq, truth(value), scalar(0.0), keep=True)
-    return as_kind(_as_numbers(flipped), LOGICAL)
+    return as_kind(_settled(flipped), LOGICAL)
 
 
-def _as_numbers(array: Array) -> Array:
-    return array if array.traced else replace(array, data=array.data.to(torch.float64))  # type: ignore[union-attr]
+def _settled(array: Array) -> Array:
+    """Constant truth values as numbers; a traced one stays a mask, which IF uses as it is."""
+    return array if array.traced else as_float(array)
 
 
 def _combined(arrays: tuple[Array, ...], rule: Callable[..., Any]) -> Array:
@@ -92,7 +94,7 @@ def _combined(arrays: tuple[Array, ...], rule: Callable[..., Any]) -> Array:
     if result is None or not some:
         raise ExcelError(VALUE)
     result = result if errors is None else replace(result, kinds=errors)
-    return as_kind(_as_numbers(result), LOGICAL)
+    return as_kind(_settled(result), LOGICAL)
 
 
 @function("AND", "r", repeats=True)
@@ -108,12 +110,13 @@ def or_(*arrays: Array) -> Array:
 
 
 def _caught(value: Array, alternative: Array, kinds: tuple[int, ...] | None) -> Array:
-    """Replace errors; of trained values NaN and infinity are errors, known at run time."""
+    """Replace errors: constant ones by their kind, those of trained values by the mask."""
     shape = broadcast_shape(value, alternative)
     value, alternative = pad(value, shape), pad(alternative, shape)
     if value.valid is not None and kinds is None:
-        safe = replace(defused(value), valid=None)
-        return choose(defused(value).valid or scalar(True), safe, alternative)
+        safe = defused(value)
+        assert safe.valid is not None
+        return choose(safe.valid, replace(safe, valid=None), alternative)
     errors = value.full_kinds >= FIRST_ERROR if kinds is None else np.isin(value.full_kinds, kinds)
     if not errors.any():
         return choose(scalar(True), value, alternative)

@@ -330,7 +330,7 @@ def min_(*arrays: Array) -> Array:
 
 
 def extreme(largest: bool, arrays: tuple[Array, ...]) -> Array:
-    """MAX or MIN of all numbers, 0 when there is none. At a tie the gradient is zero."""
+    """MAX or MIN of all numbers, 0 when there is none. Trained values that tie share the slope."""
     worst = -math.inf if largest else math.inf
     parts: list[Array] = []
     seen: Any = np.zeros((1, 1, 1, 1), dtype=bool)

@@ -17,6 +17,8 @@ from xl2torch.functions.array import (
     Texts,
     Unsupported,
     align,
+    all_of,
+    as_float,
     as_kind,
     as_numbers,
     both_valid,
@@ -190,7 +192,7 @@ def guarded(
             if isinstance(item, fx.Node):
                 data[index] = where(inside, item, apply(torch.detach, item))
                 data[index].meta["edge"] = True  # type: ignore[union-attr]
-    mask = both_valid(*padded, Array(condition, axes, shape, valid=Array(condition, axes, shape)))
+    mask = all_of(both_valid(*padded), Array(condition, axes, shape))
     return Array(apply(function, *data), axes, shape, kinds, valid=mask)
 
 
@@ -203,7 +205,7 @@ def compare(symbol: str, left: Array, right: Array) -> Array:
     shape = broadcast_shape(left, right)
     left, right = pad(left, shape), pad(right, shape)
     if _plain(left) and _plain(right):
-        (a, b), axes = align([_data(left), _data(right)])
+        (a, b), axes = align([as_float(left), as_float(right)])
         if not is_traced(a) and is_traced(b) and value_of(a).dim() == 0:
             mirrored = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}.get(symbol, symbol)
             function, a, b = _COMPARISONS[mirrored], b, a
@@ -219,7 +221,7 @@ def compare(symbol: str, left: Array, right: Array) -> Array:
     if (left.traced or right.traced) and by_number.any():
         if not by_number.all():
             raise Unsupported("numbers and texts are compared in one range of trained values")
-        (a, b), axes = align([_data(left), _data(right)])
+        (a, b), axes = align([as_float(left), as_float(right)])
         valid = both_valid(left, right)
         return _as_logical(Array(apply(function, a, b), axes, shape, valid=valid))
     outcome = function(rank_left, rank_right)
@@ -236,12 +238,6 @@ def compare(symbol: str, left: Array, right: Array) -> Array:
 def _plain(array: Array) -> bool:
     """Whether there are neither texts nor logicals: these compare by class, not by number."""
     return array.kinds is None or not np.isin(array.kinds, (TEXT, LOGICAL)).any()
-
-
-def _data(array: Array) -> Array:
-    if value_of(array.data).dtype != torch.bool:
-        return array
-    return Array(apply(torch.Tensor.to, array.data, DTYPE), array.axes, array.shape)
 
 
 def _rank(kinds: Kinds, others: Kinds) -> Kinds:

@@ -10,7 +10,6 @@ import torch
 from xl2torch.address import CellRange
 from xl2torch.functions.array import (
     COLUMN,
-    DTYPE,
     HEIGHT,
     ROW,
     WIDTH,
@@ -18,6 +17,7 @@ from xl2torch.functions.array import (
     Shape,
     Unsupported,
     along,
+    as_float,
     constant,
     constant_mask,
     permuted,
@@ -155,9 +155,7 @@ def concatenate(pieces: list[Array], axis: int) -> Array:
 
 def _data(array: Array, masks: bool) -> Data:
     """Data to be joined: numbers, or masks where all pieces are."""
-    if not masks and value_of(array.data).dtype == torch.bool:
-        return apply(torch.Tensor.to, array.data, DTYPE)
-    return array.data
+    return array.data if masks else as_float(array).data
 
 
 def renamed(array: Array, old: int, new: int) -> Array:
