@@ -5,19 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 
 import xl2torch.functions
+from xl2torch.functions.known import KNOWN_TO_EXCEL
 from xl2torch.functions.registry import FUNCTIONS, VOLATILE, Function
 
 PATH = Path(__file__).with_name("functions.md")
+DIFFERENCES = Path(__file__).with_name("libreoffice_differences.md")
 
-HEAD = """# Supported functions
+HEAD = """# Functions
 
-Made from the code by `docs/make_functions.py`. All operators of Excel are supported as well. A
-function that is missing here keeps Excel's stored value where no variable reaches it (`verify`
-counts such cells as unsupported); where a variable reaches it, `train` names the cell and stops.
+Made from the code by `docs/make_functions.py`. All operators of Excel are supported as well,
+references of every kind, names, tables, array formulas, `A1#`, LET and LAMBDA.
 
-| function | arguments | what it is |
-| --- | --- | --- |
+A function that is missing keeps Excel's stored value where no variable reaches it (`verify` counts
+such cells as unsupported); where a variable reaches it, `train` names the cell and stops. A name
+that Excel does not know either is told apart.
+
+**Gradient.** *exact*: autograd gives the derivative. *0, in steps*: the function moves in steps,
+its slope is 0. *of the values*: the place is looked up and piecewise constant, the slope is that of
+the values found there. *constants*: its arguments have to be constant.
+
+| function | arguments | gradient | what it is |
+| --- | --- | --- | --- |
 """
+
+GRADIENTS = {
+    "exact": "exact", "step": "0, in steps", "values": "of the values", "none": "constants",
+}  # fmt: skip
 
 
 def describe(function: Function) -> str:
@@ -25,8 +38,9 @@ def describe(function: Function) -> str:
     least = len(function.arguments)
     most = "any" if function.repeats else str(least + len(function.optional))
     count = str(least) if most == str(least) else f"{least} to {most}"
-    text = (function.compute.__doc__ or "").strip().split("\n")[0]
-    return f"| {function.name} | {count} | {text.replace('|', '/')} |\n"
+    text = " ".join((function.compute.__doc__ or "").strip().split("\n\n")[0].split())
+    notes = text.replace("|", "/")
+    return f"| {function.name} | {count} | {GRADIENTS[function.gradient]} | {notes} |\n"
 
 
 def table() -> str:
@@ -34,10 +48,14 @@ def table() -> str:
     assert xl2torch.functions is not None
     rows = [describe(FUNCTIONS[name]) for name in sorted(FUNCTIONS)]
     volatile = ", ".join(sorted(VOLATILE))
+    missing = ", ".join(sorted(KNOWN_TO_EXCEL - FUNCTIONS.keys()))
     tail = (
-        f"\nCells that call {volatile} keep their stored value; what depends on them is computed.\n"
+        f"\nCells that call {volatile} keep their stored value; what depends on them is computed. "
+        "In training, random numbers are drawn anew at each step.\n"
+        f"\n## Not supported\n\n{missing}.\n"
     )
-    return HEAD + "".join(rows) + tail
+    differences = DIFFERENCES.read_text(encoding="utf-8") if DIFFERENCES.exists() else ""
+    return HEAD + "".join(rows) + tail + ("\n" + differences if differences else "")
 
 
 if __name__ == "__main__":

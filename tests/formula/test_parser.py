@@ -14,6 +14,9 @@ from xl2torch.formula.ast import (
     Bound,
     Call,
     Error,
+    FunctionName,
+    Invoke,
+    Local,
     Logical,
     Missing,
     Node,
@@ -136,6 +139,21 @@ calls
     _xlfn.SINGLE(A1) -> SINGLE(A1)
     _xlfn._xlws.SORT(A1:A3) -> SORT(A1:A3)
     SUM(MAX(1,2),MIN(3)) -> SUM(MAX(1, 2), MIN(3))
+
+LET and LAMBDA
+    LET(x,1,x+1)                     -> LET(x, 1, (+ x 1))
+    _xlfn.LET(_xlpm.x,A1,_xlpm.x*2)  -> LET(x, A1, (* x 2))
+    LET(x,1,y,x,x+y)                 -> LET(x, 1, y, x, (+ x y))
+    LET(X,1,x)                       -> LET(x, 1, x)
+    LET(x,x,x)                       -> LET(x, #NAME?, x)
+    LAMBDA(x,[y],x+y)                -> LAMBDA(x, [y], (+ x y))
+    LAMBDA(x,x)(2)                   -> <LAMBDA(x, x)>(2)
+    LAMBDA(x,LAMBDA(y,x+y))(1)(2)    -> <<LAMBDA(x, LAMBDA(y, (+ x y)))>(1)>(2)
+    LET(f,LAMBDA(x,x),f(3))          -> LET(f, LAMBDA(x, x), <f>(3))
+    MAP(A1:A2,LAMBDA(a,a*2))         -> MAP(A1:A2, LAMBDA(a, (* a 2)))
+    BYROW(A1:B2,SUM)                 -> BYROW(A1:B2, SUM())
+    BYROW(A1:B2,_xleta.SUM)          -> BYROW(A1:B2, SUM())
+    IFERROR(__xludf.DUMMYFUNCTION("x"),1) -> IFERROR(DUMMYFUNCTION("x"), 1)
 
 references
     A1               -> A1
@@ -359,6 +377,13 @@ def drawn(node: Node, cell: CellAddress) -> str:
             return f"({symbol} {drawn(left, cell)} {drawn(right, cell)})"
         case Call(name, arguments):
             return f"{name}({', '.join(drawn(argument, cell) for argument in arguments)})"
+        case Local(name, optional):
+            return f"[{name}]" if optional else name
+        case FunctionName(name):
+            return f"{name}()"
+        case Invoke(callee, arguments):
+            inside = ", ".join(drawn(argument, cell) for argument in arguments)
+            return f"<{drawn(callee, cell)}>({inside})"
         case Opaque(text, _):
             return f"?{text}"
 

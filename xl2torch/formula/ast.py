@@ -108,6 +108,29 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Local:
+    """A name that LET or LAMBDA defines, in lower case; ``[x]`` is an optional parameter."""
+
+    name: str
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class FunctionName:
+    """A function without arguments, given to another one: ``BYROW(A1:C2,SUM)``."""
+
+    function: str
+
+
+@dataclass(frozen=True)
+class Invoke:
+    """A call of a LAMBDA: in place, by a name of LET, or by a defined name."""
+
+    callee: Node
+    arguments: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
 class Opaque:
     """Something that is not compiled. ``closed``: it reads no cell of this workbook."""
 
@@ -118,7 +141,7 @@ class Opaque:
 
 Node = (
     Number | Text | Logical | Error | Missing | ArrayConstant | Reference | Unary | Binary | Call
-    | Opaque
+    | Local | FunctionName | Invoke | Opaque
 )  # fmt: skip
 
 
@@ -130,6 +153,8 @@ def children(node: Node) -> tuple[Node, ...]:
         return (node.left, node.right)
     if isinstance(node, Call):
         return node.arguments
+    if isinstance(node, Invoke):
+        return (node.callee, *node.arguments)
     return ()
 
 
@@ -144,4 +169,4 @@ def walk(node: Node) -> Iterator[Node]:
 
 def functions_in(node: Node) -> set[str]:
     """Names of the functions that a formula calls."""
-    return {part.function for part in walk(node) if isinstance(part, Call)}
+    return {part.function for part in walk(node) if isinstance(part, Call | FunctionName)}

@@ -16,6 +16,9 @@ from xl2torch.formula.ast import (
     Bound,
     Call,
     Error,
+    FunctionName,
+    Invoke,
+    Local,
     Logical,
     Missing,
     Node,
@@ -34,7 +37,9 @@ _BINDING = {
     "&": 2, "+": 3, "-": 3, "*": 4, "/": 4, "^": 5,
 }  # fmt: skip
 _UNARY_BINDING = 6
-_PREFIXES = re.compile(r"^(?:_XLFN\.|_XLWS\.|_XLUDF\.|_XLPM\.)+")
+_PREFIXES = re.compile(r"^(?:_XLFN\.|_XLWS\.|_?_XLUDF\.|_XLPM\.|_XLETA\.)+", re.IGNORECASE)
+_BINDING_CALLS = frozenset({"LET", "LAMBDA"})
+_TAKE_FUNCTIONS = frozenset({"MAP", "REDUCE", "SCAN", "MAKEARRAY", "BYROW", "BYCOL"})
 _CELL = re.compile(r"(\$?)([A-Za-z]+)(\$?)([0-9]+)")
 _MAX_DEPTH = 100
 _MAX_NAME_DEPTH = 20
@@ -57,6 +62,7 @@ class _Parser:
         self.workbook = workbook
         self.name_depth = depth
         self.depth = 0
+        self.locals: frozenset[str] = frozenset()
         tokens = tokenize(formula)
         self.tokens = [
             token
@@ -123,6 +129,9 @@ class _Parser:
             if self.token.text == "#" and self.token.kind == "operator":
                 self.next()
                 node = Call("ANCHORARRAY", (node,))
+            elif self.token.text == "(" and isinstance(node, Call | Invoke | Local):
+                self.next()
+                node = Invoke(node, self.arguments())
             elif self.token.text == ":" or self.token.kind == "space":
                 operator = " " if self.token.kind == "space" else ":"
                 self.next()
@@ -166,19 +175,62 @@ class _Parser:
         )
 
     def call(self, token: Token) -> Node:
-        name = _PREFIXES.sub("", token.text[:-1].upper())
-        arguments: list[Node] = []
+        written = _PREFIXES.sub("", token.text[:-1])
+        name = written.upper()
+        if name in _BINDING_CALLS:
+            return self.binding_call(name)
+        arguments = self.arguments(functions=name in _TAKE_FUNCTIONS)
+        if written.lower() in self.locals:
+            return Invoke(Local(written.lower()), arguments)
+        if self.workbook.defined_name(written, self.cell.sheet) is not None:
+            return Invoke(self.name(written, written, None), arguments)
+        return Call(name, arguments)
+
+    def arguments(self, functions: bool = False) -> tuple[Node, ...]:
+        """Arguments up to the closing parenthesis; ``functions``: a bare name is a function."""
+        found: list[Node] = []
         if self.token.text != ")":
-            arguments.append(self.argument())
+            found.append(self.argument(functions))
             while self.token.text in (",", ";") and self.token.kind == "operator":
                 self.next()
-                arguments.append(self.argument())
+                found.append(self.argument(functions))
         self.expect(")")
-        return Call(name, tuple(arguments))
+        return tuple(found)
 
-    def argument(self) -> Node:
+    def binding_call(self, function: str) -> Node:
+        """LET and LAMBDA: a name that stands alone before a comma is defined here."""
+        outer = self.locals
+        arguments: list[Node] = []
+        pending = ""
+        while True:
+            following = self.tokens[min(self.index + 1, len(self.tokens) - 1)].text
+            bare = self.token.kind in ("name", "table") and following in (",", ";")
+            if bare and (function == "LAMBDA" or len(arguments) % 2 == 0):
+                optional = self.token.kind == "table"
+                name = _PREFIXES.sub("", self.next().text.strip("[]")).lower()
+                arguments.append(Local(name, optional))
+                if function == "LAMBDA":
+                    self.locals |= {name}
+                pending = name
+            else:
+                arguments.append(self.argument())
+                self.locals |= {pending} if pending else set()
+            if self.token.text not in (",", ";") or self.token.kind != "operator":
+                break
+            self.next()
+        self.expect(")")
+        self.locals = outer
+        return Call(function, tuple(arguments))
+
+    def argument(self, functions: bool = False) -> Node:
         if self.token.text in (",", ";", ")") and self.token.kind == "operator":
             return Missing()
+        if functions and self.token.kind == "name" and self.tokens[self.index + 1].text in ",)":
+            name = _PREFIXES.sub("", self.token.text)
+            known = name.upper() in ("TRUE", "FALSE") or name.lower() in self.locals
+            if not known and self.workbook.defined_name(name, self.cell.sheet) is None:
+                self.next()
+                return FunctionName(name.upper())
         return self.expression(0)
 
     def array_constant(self) -> Node:
@@ -265,6 +317,9 @@ class _Parser:
         return Bound(column, False) if text[0] == "$" else Bound(column - self.base.column, True)
 
     def name(self, name: str, shown: str, sheet: str | None) -> Node:
+        local = _PREFIXES.sub("", name).lower()
+        if sheet is None and local in self.locals:
+            return Local(local)
         if name.upper() in ("TRUE", "FALSE") and sheet is None:
             return Logical(name.upper() == "TRUE")
         table = self.workbook.table(name)

@@ -1,11 +1,25 @@
 """What each Excel function means, batched over a region. Importing this registers them all."""
 
 from xl2torch.functions import (  # noqa: F401
+    aggregate,
+    combinatorics,
+    conditional,
+    dates,
+    distributions,
+    dynamic,
+    financial,
+    higher_order,
     information,
     logical,
     lookup,
     mathematical,
     matrix,
     operators,
+    random,
+    ranking,
+    reference,
+    regression,
+    rounding,
     statistical,
+    text,
 )

@@ -153,8 +153,15 @@ _NUMBER_TEXT = re.compile(
 )
 
 
-def _number_from_text(text: str) -> float | None:
+_MIXED_FRACTION = re.compile(r"([+-]?)(\d+) +(\d+)/(\d+)")
+
+
+def number_from_text(text: str) -> float | None:
     """Number that Excel reads from a text, or None. Dates in text are not read."""
+    mixed = _MIXED_FRACTION.fullmatch(text.strip())
+    if mixed is not None and int(mixed[4]):
+        number = int(mixed[2]) + int(mixed[3]) / int(mixed[4])
+        return -number if mixed[1] == "-" else number
     match = _NUMBER_TEXT.fullmatch(text.strip())
     if match is None or bool(match["open"]) != bool(match["close"]):
         return None
@@ -178,7 +185,7 @@ def as_numbers(array: Array) -> Array:
     errors = np.where(full >= FIRST_ERROR, full, NUMBER).astype(np.uint8)
     for index in np.argwhere(full == TEXT):
         place = tuple(index)
-        number = _number_from_text(texts[place])
+        number = number_from_text(texts[place])
         if number is None:
             errors[place] = VALUE.kind
             numbers[place] = np.nan

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,13 @@ from xl2torch.functions.array import (
     elementwise,
     is_typed,
     pad,
+    reduce,
     reduce_errors,
     scalar,
     truth,
 )  # fmt: skip
-from xl2torch.functions.registry import function
+from xl2torch.functions.operators import compare
+from xl2torch.functions.registry import Context, function
 from xl2torch.functions.trace import apply
 from xl2torch.values import FIRST_ERROR, LOGICAL, NA, NUMBER, VALUE
 
@@ -44,19 +47,19 @@ def if_(condition: Array, yes: Array | None = None, no: Array | None = None) -> 
     )
 
 
-@function("TRUE")
+@function("TRUE", gradient="none")
 def true() -> Array:
     """TRUE."""
     return scalar(True)
 
 
-@function("FALSE")
+@function("FALSE", gradient="none")
 def false() -> Array:
     """FALSE."""
     return scalar(False)
 
 
-@function("NOT", "v")
+@function("NOT", "v", gradient="step")
 def not_(value: Array) -> Array:
     """The opposite truth value."""
     flipped = elementwise(operator.eq, truth(value), scalar(0.0), keep=True)
@@ -97,27 +100,33 @@ def _combined(arrays: tuple[Array, ...], rule: Callable[..., Any]) -> Array:
     return as_kind(_settled(result), LOGICAL)
 
 
-@function("AND", "r", repeats=True)
+@function("AND", "r", repeats=True, gradient="step")
 def and_(*arrays: Array) -> Array:
     """Whether all are true."""
     return _combined(arrays, torch.all)
 
 
-@function("OR", "r", repeats=True)
+@function("OR", "r", repeats=True, gradient="step")
 def or_(*arrays: Array) -> Array:
     """Whether any is true."""
     return _combined(arrays, torch.any)
 
 
-def _caught(value: Array, alternative: Array, kinds: tuple[int, ...] | None) -> Array:
-    """Replace errors: constant ones by their kind, those of trained values by the mask."""
+def replaced_errors(
+    value: Array, alternative: Array, kinds: tuple[int, ...] | None, where: Array | None = None
+) -> Array:
+    """Replace errors: constant ones by their kind (all when None), trained ones by the mask.
+
+    ``where``: the array whose errors are meant, unless the value itself.
+    """
     shape = broadcast_shape(value, alternative)
     value, alternative = pad(value, shape), pad(alternative, shape)
     if value.valid is not None and kinds is None:
         safe = defused(value)
         assert safe.valid is not None
         return choose(safe.valid, replace(safe, valid=None), alternative)
-    errors = value.full_kinds >= FIRST_ERROR if kinds is None else np.isin(value.full_kinds, kinds)
+    tested = (where or value).full_kinds
+    errors = tested >= FIRST_ERROR if kinds is None else np.isin(tested, kinds)
     if not errors.any():
         return choose(scalar(True), value, alternative)
     return choose(constant((~errors).astype(float)), value, alternative)
@@ -126,10 +135,95 @@ def _caught(value: Array, alternative: Array, kinds: tuple[int, ...] | None) -> 
 @function("IFERROR", "bb")
 def iferror(value: Array, alternative: Array) -> Array:
     """The value, or the alternative where it is an error."""
-    return _caught(value, alternative, None)
+    return replaced_errors(value, alternative, None)
 
 
 @function("IFNA", "bb")
 def ifna(value: Array, alternative: Array) -> Array:
     """The value, or the alternative where it is #N/A."""
-    return _caught(value, alternative, (NA.kind,))
+    return replaced_errors(value, alternative, (NA.kind,))
+
+
+@function("XOR", "r", repeats=True, gradient="step")
+def xor(*arrays: Array) -> Array:
+    """Whether an odd number is true."""
+    arrays = tuple(truth(array) if is_typed(array) else array for array in arrays)
+    if any(array.traced for array in arrays):
+        tests = [elementwise(operator.ne, array, scalar(0.0)) for array in arrays]
+        counts = [reduce(torch.sum, as_float(test)) for test in tests]
+        total = counts[0]
+        for count in counts[1:]:
+            total = elementwise(operator.add, total, count, keep=True)
+        odd = elementwise(torch.remainder, total, scalar(2.0), keep=True)
+        return as_kind(elementwise(operator.ne, odd, scalar(0.0), keep=True), LOGICAL)
+    errors = reduce_errors(arrays)
+    number: Any = np.zeros((1, 1, 1, 1))
+    some = False
+    for array in arrays:
+        counts_ = np.isin(array.full_kinds, (NUMBER, LOGICAL))
+        some = some or bool(counts_.any())
+        hits = counts_ & (np.nan_to_num(array.numpy()) != 0)
+        number = number + hits.sum(axis=INNER, keepdims=True)
+    if not some and errors is None:
+        raise ExcelError(VALUE)
+    result = constant(np.asarray(number % 2, dtype=np.float64))
+    return as_kind(result if errors is None else replace(result, kinds=errors), LOGICAL)
+
+
+def _pairs(arguments: tuple[Any, ...]) -> tuple[list[tuple[Any, Any]], Any]:
+    """Tests with their values, and what is left over."""
+    pairs = list(zip(arguments[::2], arguments[1::2], strict=False))
+    return pairs, arguments[-1] if len(arguments) % 2 else None
+
+
+def _first_that_holds(
+    context: Context, cases: Sequence[tuple[Callable[[], Array], Any]], otherwise: Any
+) -> Array:
+    """Value of the first case whose test holds; later cases are not computed when one is certain.
+
+    ``otherwise``: the tree used when none holds; None is #N/A.
+    """
+    tests: list[tuple[Array, Array]] = []
+    last: Array | None = None
+    for make, branch in cases:
+        test = make()
+        known = not test.traced and test.kinds is None and test.valid is None
+        if known and not (test.numpy() != 0).any():
+            continue
+        value = context.evaluate_branch(branch)
+        if known and (test.numpy() != 0).all():
+            last = value
+            break
+        tests.append((test, value))
+    if last is None:
+        last = scalar(NA) if otherwise is None else context.evaluate_branch(otherwise)
+    for test, value in reversed(tests):
+        last = choose(test, value, last)
+    return last
+
+
+def _truth_of(context: Context, test: Any) -> Array:
+    return truth(context.evaluate(test))
+
+
+def _equals(context: Context, value: Array, case: Any) -> Array:
+    return truth(compare("=", value, context.evaluate(case)))
+
+
+@function("IFS", "nn", repeats=True)
+def ifs(context: Context, *arguments: Any) -> Array:
+    """The value behind the first test that holds; none is #N/A."""
+    if len(arguments) % 2:
+        raise Unsupported("IFS with a test that has no value")
+    pairs, _ = _pairs(arguments)
+    cases = [(partial(_truth_of, context, test), value) for test, value in pairs]
+    return _first_that_holds(context, cases, None)
+
+
+@function("SWITCH", "nnn", repeats=True)
+def switch(context: Context, subject: Any, *arguments: Any) -> Array:
+    """The value behind the first case that equals the subject, else the default or #N/A."""
+    value = context.evaluate(subject)
+    pairs, otherwise = _pairs(arguments)
+    cases = [(partial(_equals, context, value, case), result) for case, result in pairs]
+    return _first_that_holds(context, cases, otherwise)

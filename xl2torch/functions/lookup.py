@@ -1,17 +1,20 @@
-"""Lookup and reference. What decides *where* to look must be constant; what is found may train."""
+"""Lookups: a place is found by comparison, then values are taken there.
+
+The place is piecewise constant in what is compared (no slope), the values keep theirs.
+"""
 
 from __future__ import annotations
 
-import re
+import operator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from xl2torch.address import MAX_COLUMN, MAX_ROW
-from xl2torch.formula.ast import Missing, Node, Reference
+from xl2torch.formula.ast import Node
 from xl2torch.functions.array import (
-    COLUMN,
     HEIGHT,
     ROW,
     WIDTH,
@@ -19,247 +22,485 @@ from xl2torch.functions.array import (
     Differs,
     ExcelError,
     Unsupported,
+    align,
+    all_of,
+    all_valid,
     along,
     as_numbers,
+    both_valid,
+    broadcast_shape,
+    choose,
     constant,
+    constant_mask,
+    elementwise,
+    merge_errors,
+    numeric_cells,
+    reduce,
+    scalar,
+    spread,
+    truth,
+    where_constant,
 )  # fmt: skip
-from xl2torch.functions.registry import Context, IntArray, function
-from xl2torch.values import BLANK, FIRST_ERROR, NA, NUMBER, REF, TEXT, VALUE, error_of_kind
+from xl2torch.functions.criteria import wildcard
+from xl2torch.functions.logical import replaced_errors
+from xl2torch.functions.matrix import transpose
+from xl2torch.functions.reference import PLACES, Place, place_of, taken_at, whole_numbers
+from xl2torch.functions.registry import Context, family, function
+from xl2torch.functions.sample import overlaid, plain
+from xl2torch.functions.shapes import column, join, pick, renamed, resized, unfolded
+from xl2torch.functions.trace import apply
+from xl2torch.values import BLANK, FIRST_ERROR, NA, NUMBER, REF, TEXT, VALUE
+
+EXACT, BELOW, ABOVE = 0, -1, 1
+WILDCARD = 2
+"""XMATCH's modes: equal; equal or next smaller; equal or next larger; equal with wildcards."""
+SORTED_UP, SORTED_DOWN = "up", "down"
+FIRST, LAST = "first", "last"
+
+# ---------------------------------------------------------------- places among constants
+
+Keys = tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.object_]]
 
 
-def _whole(context: Context, node: Node | None, default: int) -> IntArray:
-    """A constant whole number per cell of the region, fractions cut off."""
-    if node is None or isinstance(node, Missing):
-        return np.full((1, 1, 1, 1), default, dtype=np.int64)
-    array = as_numbers(context.evaluate(node))
-    if array.shape[HEIGHT] != 1 or array.shape[WIDTH] != 1:
-        raise Unsupported("an offset that is an array")
-    errors = array.full_kinds[array.full_kinds >= FIRST_ERROR]
-    if len(errors):
-        if array.shape != (1, 1, 1, 1):
-            raise Differs("an offset that is an error in some of the copied cells")
-        raise ExcelError(error_of_kind(int(errors[0])))
-    return np.floor(array.numpy()).astype(np.int64)
+def _keys(array: Array) -> Keys:
+    """Kinds, numbers and lower-case texts of a column, per copy."""
+    kinds = np.asarray(array.full_kinds)
+    texts = np.frompyfunc(lambda text: str(text).lower(), 1, 1)(array.full_texts)
+    return kinds, array.numpy(), np.asarray(texts, dtype=object)
 
 
-def _reference(context: Context, node: Node, what: str) -> tuple[str, IntArray, IntArray, int, int]:
-    """First row and column per cell of the region, and the size, of a reference argument."""
-    if not isinstance(node, Reference):
-        raise Unsupported(f"{what} of something that is not a plain reference")
-    area, moves_down, moves_right = context.area(node)
-    rows = np.full((1, 1, 1, 1), area.top, dtype=np.int64)
-    columns = np.full((1, 1, 1, 1), area.left, dtype=np.int64)
-    if moves_down:
-        rows = rows + np.arange(context.region.rows).reshape(-1, 1, 1, 1)
-    if moves_right:
-        columns = columns + np.arange(context.region.columns).reshape(1, -1, 1, 1)
-    return area.sheet, rows, columns, area.rows, area.columns
+def _places(wanted: Keys, among: Keys, mode: int, search: str) -> NDArray[np.int64]:
+    """Index of each wanted value in one list, -1 where it is not found."""
+    kinds, numbers, texts = (part.reshape(-1) for part in wanted)
+    list_kinds, list_numbers, list_texts = (part.reshape(-1) for part in among)
+    result = np.full(len(kinds), -1, dtype=np.int64)
+    for kind in np.unique(kinds[kinds < FIRST_ERROR]):
+        asked = np.flatnonzero(kinds == kind)
+        candidates = np.flatnonzero(list_kinds == kind)
+        if not len(candidates):
+            continue
+        if kind == BLANK:
+            result[asked] = candidates[0] if search != LAST else candidates[-1]
+        elif kind == TEXT:
+            result[asked] = _text_places(
+                texts[asked], list_texts[candidates], candidates, mode, search
+            )
+        else:
+            found = _sorted_places(numbers[asked], list_numbers[candidates], mode, search)
+            result[asked] = np.where(found < 0, -1, candidates[found])
+    return result
 
 
-def _size(value: IntArray) -> int:
-    if value.min() != value.max():
-        raise Differs("a height or width that differs among the copied cells")
-    size = int(value.flat[0])
-    if size == 0:
-        raise ExcelError(REF)
-    return size
+def _text_places(
+    wanted: Any, values: Any, candidates: NDArray[np.int64], mode: int, search: str
+) -> NDArray[np.int64]:
+    if mode == WILDCARD and any(any(mark in text for mark in "*?~") for text in wanted):
+        known: dict[str, int] = {}
+        order = candidates if search != LAST else candidates[::-1]
+        listed = values if search != LAST else values[::-1]
+        for text in set(wanted.tolist()):
+            pattern = wildcard(text)
+            hits = (i for i, value in enumerate(listed) if pattern.fullmatch(value))
+            hit = next(hits, -1)
+            known[text] = -1 if hit < 0 else int(order[hit])
+        return np.array([known[text] for text in wanted], dtype=np.int64)
+    found = _sorted_places(wanted, values, mode, search)
+    return np.where(found < 0, -1, candidates[found])
 
 
-@function("OFFSET", "nnn", "nn")
-def offset(
-    context: Context, base: Node, rows: Node, columns: Node,
-    height: Node | None = None, width: Node | None = None,
-) -> Array:  # fmt: skip
-    """A range moved from a reference. With constant arguments it is an index: an embedding."""
-    sheet, top, left, base_height, base_width = _reference(context, base, "OFFSET")
-    tall = _size(_whole(context, height, base_height))
-    wide = _size(_whole(context, width, base_width))
-    top = top + _whole(context, rows, 0)
-    left = left + _whole(context, columns, 0)
-    if tall < 0:
-        top, tall = top + tall + 1, -tall
-    if wide < 0:
-        left, wide = left + wide + 1, -wide
-    return _window(context, sheet, top, left, tall, wide)
+def _sorted_places(wanted: Any, values: Any, mode: int, search: str) -> NDArray[np.int64]:
+    mode = EXACT if mode == WILDCARD else mode
+    if search == SORTED_UP and mode == BELOW:
+        return _binary(wanted, values)
+    if search == SORTED_DOWN and mode == ABOVE:
+        return _run_down(wanted, values)
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    if mode == EXACT:
+        start = np.searchsorted(ordered, wanted, side="left")
+        end = np.searchsorted(ordered, wanted, side="right")
+        place = start if search != LAST else end - 1
+        return np.where(end > start, order[np.clip(place, 0, len(order) - 1)], -1)
+    if mode == BELOW:
+        end = np.searchsorted(ordered, wanted, side="right")
+        hit = end > 0
+        key = ordered[np.clip(end - 1, 0, len(order) - 1)]
+    else:
+        start = np.searchsorted(ordered, wanted, side="left")
+        hit = start < len(order)
+        key = ordered[np.clip(start, 0, len(order) - 1)]
+    place = np.searchsorted(ordered, key, side="left")
+    if search == LAST:
+        place = np.searchsorted(ordered, key, side="right") - 1
+    return np.where(hit, order[place], -1)
 
 
-def _window(
-    context: Context, sheet: str, top: IntArray, left: IntArray, tall: int, wide: int
-) -> Array:
-    if (
-        top.min() < 1
-        or left.min() < 1
-        or top.max() + tall - 1 > MAX_ROW
-        or (left.max() + wide - 1 > MAX_COLUMN)
-    ):
-        if top.size == left.size == 1:
-            raise ExcelError(REF)
-        raise Differs("some of the copied cells look beyond the sheet (#REF!)")
-    return context.gather(
-        sheet,
-        top + np.arange(tall).reshape(1, 1, -1, 1),
-        left + np.arange(wide).reshape(1, 1, 1, -1),
-    )
+def _binary(wanted: Any, values: Any) -> NDArray[np.int64]:
+    """Excel's binary search for the last value that is not larger; it trusts the order."""
+    low, high = np.zeros(len(wanted), dtype=np.int64), np.full(len(wanted), len(values))
+    while (low < high).any():
+        middle = (low + high) // 2
+        active = low < high
+        fits = active & (values[np.minimum(middle, len(values) - 1)] <= wanted)
+        low = np.where(fits, middle + 1, low)
+        high = np.where(active & ~fits, middle, high)
+    return low - 1
 
 
-@function("INDEX", "nn", "nn")
-def index(
-    context: Context, base: Node, row: Node, column: Node | None = None, part: Node | None = None
-) -> Array:
-    """One cell of a range or array, or a whole row or column of it when the other index is 0."""
-    if part is not None and (_whole(context, part, 1) != 1).any():
-        raise ExcelError(REF)
-    if not isinstance(base, Reference):
-        return _element(context, context.evaluate(base, array=True), row, column)
-    sheet, top, left, tall, wide = _reference(context, base, "INDEX")
-    rows, columns = _whole(context, row, 0), _whole(context, column, 0)
-    if column is None:
-        if tall == 1:
-            rows, columns = np.ones_like(rows), rows
-        elif wide == 1:
-            columns = np.ones_like(rows)
-    if rows.min() < 0 or columns.min() < 0:
-        raise ExcelError(VALUE)
-    if rows.max() > tall or columns.max() > wide:
-        if rows.size == columns.size == 1:
-            raise ExcelError(REF)
-        raise Differs("some of the copied cells look beyond the range (#REF!)")
-    all_rows, all_columns = not rows.any(), not columns.any()
-    if (not all_rows and rows.min() == 0) or (not all_columns and columns.min() == 0):
-        raise Differs("INDEX with 0 in only some of the copied cells")
-    return _window(
-        context,
-        sheet,
-        top if all_rows else top + rows - 1,
-        left if all_columns else left + columns - 1,
-        tall if all_rows else 1,
-        wide if all_columns else 1,
-    )
+def _run_down(wanted: Any, values: Any) -> NDArray[np.int64]:
+    """The last of the values from the start that are not smaller, as MATCH -1 reads on."""
+    result = np.full(len(wanted), -1, dtype=np.int64)
+    for index, value in enumerate(wanted):
+        fails = np.flatnonzero(~(values >= value))
+        result[index] = (fails[0] if len(fails) else len(values)) - 1
+        equal = np.flatnonzero(values[: result[index] + 1] == value)
+        if len(equal):
+            result[index] = equal[0]
+    return result
 
 
-def _element(context: Context, array: Array, row: Node, column: Node | None) -> Array:
-    """INDEX into a computed array, at one constant place for all copies."""
-    rows, columns = _whole(context, row, 0), _whole(context, column, 0)
-    if rows.size > 1 or columns.size > 1:
-        raise Differs("INDEX into an array at a place that differs among the copied cells")
-    at = [int(rows.flat[0]), int(columns.flat[0])]
-    if column is None and array.shape[HEIGHT] == 1:
-        at = [1, at[0]]
-    for axis, place in zip((HEIGHT, WIDTH), at, strict=True):
-        if place < 0:
-            raise ExcelError(VALUE)
-        if place > array.shape[axis]:
-            raise ExcelError(REF)
-        if place:
-            array = along(array, axis, place - 1, 1, 1)
-    return array
+def position(wanted: Array, among: Array, mode: int, search: str = FIRST) -> Array:
+    """Place 1, 2, … of each wanted value in a column (the height axis); #N/A without one.
+
+    A value that training changes is compared as a number.
+    """
+    if wanted.traced or among.traced:
+        return _trained_position(wanted, among, mode, search)
+    shape = (*broadcast_shape(wanted, among)[:2], *wanted.shape[2:])
+    wanted_keys, among_keys = _keys(wanted), _keys(among)
+    if among.shape[:2] == (1, 1):
+        found = _places(wanted_keys, among_keys, mode, search).reshape(wanted.shape)
+        found = np.broadcast_to(found, shape)
+    else:
+        found = np.empty(shape, dtype=np.int64)
+        for copy in np.ndindex(*shape[:2]):
+            one = [part[_copy(part, copy)] for part in (*wanted_keys, *among_keys)]
+            found[copy] = _places(
+                (one[0], one[1], one[2]), (one[3], one[4], one[5]), mode, search
+            ).reshape(shape[2:])
+    kinds = np.where(found < 0, NA.kind, NUMBER).astype(np.uint8)
+    asked = np.broadcast_to(wanted.full_kinds, shape)
+    kinds = np.where(asked >= FIRST_ERROR, asked, kinds)
+    return constant(np.where(kinds != NUMBER, np.nan, found + 1.0), kinds)
 
 
-@function("ROW", "", "n")
-def row(context: Context, node: Node | None = None) -> Array:
-    """Row number of a reference, or of the formula's own cell."""
-    if node is None:
-        return constant(
-            np.arange(context.region.top, context.region.bottom + 1.0).reshape(-1, 1, 1, 1)
-        )
-    _, rows, _, tall, _ = _reference(context, node, "ROW")
-    return constant((rows + np.arange(tall).reshape(1, 1, -1, 1)).astype(float))
+def _copy(part: NDArray[Any], copy: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(index if size > 1 else 0 for index, size in zip(copy, part.shape, strict=False))
 
 
-@function("COLUMN", "", "n")
-def column(context: Context, node: Node | None = None) -> Array:
-    """Column number of a reference, or of the formula's own cell."""
-    if node is None:
-        return constant(
-            np.arange(context.region.left, context.region.right + 1.0).reshape(1, -1, 1, 1)
-        )
-    _, _, columns, _, wide = _reference(context, node, "COLUMN")
-    return constant((columns + np.arange(wide).reshape(1, 1, 1, -1)).astype(float))
+def _trained_position(wanted: Array, among: Array, mode: int, search: str) -> Array:
+    if wanted.shape[2:] != (1, 1):
+        if wanted.shape[:2] != (1, 1) or among.shape[:2] != (1, 1):
+            raise Differs("an array looked up in copied cells")
+        height, width = wanted.shape[2:]
+        flat = renamed(column(wanted), HEIGHT, ROW)
+        return unfolded(renamed(_trained_position(flat, among, mode, search), ROW, HEIGHT),
+                        height, width)  # fmt: skip
+    wanted = as_numbers(wanted)
+    if wanted.kinds is not None and (wanted.kinds != NUMBER).any():
+        raise Unsupported("a text or an error is looked up among trained values")
+    counts = np.asarray(numeric_cells(among))
+    list_ = plain(among)
+    if search == SORTED_DOWN:
+        if mode == BELOW:
+            raise Unsupported("this way of searching among trained values")
+        fits = elementwise(operator.ge, list_, wanted, keep=True)
+    elif search == SORTED_UP and mode == BELOW:
+        fits = elementwise(operator.le, list_, wanted, keep=True)
+    else:
+        return _trained_scan(wanted, list_, counts, mode, search)
+    number = reduce(torch.sum, where_constant(counts, fits, 0.0), (HEIGHT,))
+    found = elementwise(operator.gt, number, scalar(0.0), keep=True)
+    if not counts.all():
+        raise Unsupported("a sorted list of trained values with other cells in it")
+    return replace(number, valid=all_of(number.valid, _as_mask(found)))
 
 
-@function("ROWS", "n")
-def rows(context: Context, node: Node) -> Array:
-    """How many rows a range or array has."""
-    if isinstance(node, Reference):
-        tall = MAX_ROW if node.whole_columns else _reference(context, node, "ROWS")[3]
-        return constant(np.full((1, 1, 1, 1), float(tall)))
-    return constant(np.full((1, 1, 1, 1), float(context.evaluate(node, array=True).shape[HEIGHT])))
+def _as_mask(array: Array) -> Array:
+    return Array(array.data, array.axes, array.shape)
 
 
-@function("COLUMNS", "n")
-def columns(context: Context, node: Node) -> Array:
-    """How many columns a range or array has."""
-    if isinstance(node, Reference):
-        wide = MAX_COLUMN if node.whole_rows else _reference(context, node, "COLUMNS")[4]
-        return constant(np.full((1, 1, 1, 1), float(wide)))
-    return constant(np.full((1, 1, 1, 1), float(context.evaluate(node, array=True).shape[WIDTH])))
+def _trained_scan(wanted: Array, list_: Array, counts: Any, mode: int, search: str) -> Array:
+    """Place of the equal, next smaller or next larger number, in any order."""
+    if mode in (EXACT, WILDCARD):
+        fits = elementwise(operator.eq, list_, wanted, keep=True)
+        score: Array = fits
+    elif mode == BELOW:
+        fits = elementwise(operator.le, list_, wanted, keep=True)
+        score = list_
+    else:
+        fits = elementwise(operator.ge, list_, wanted, keep=True)
+        score = elementwise(operator.neg, list_, keep=True)
+    mask = fits if counts.all() else elementwise(
+        operator.mul, fits, constant(counts.astype(float)), keep=True
+    )  # fmt: skip
+    shape = broadcast_shape(mask, score)
+    mask, score = spread(mask, shape), spread(score, shape)
+    (first, second), axes = align([_truth(mask), score])
+    kept = apply(torch.where, first, apply(torch.Tensor.to, second, torch.float64), -torch.inf)
+    valid = both_valid(mask, score)
+    if HEIGHT not in axes:
+        place = apply(torch.zeros_like, kept)
+        return _placed(place, Array(kept, axes, shape), valid)
+    dim = axes.index(HEIGHT)
+    if search == LAST:
+        flipped = apply(torch.flip, kept, (dim,))
+        index = apply(torch.argmax, flipped, dim=dim)
+        place = apply(torch.rsub, index, float(shape[HEIGHT] - 1))
+    else:
+        place = apply(torch.argmax, kept, dim=dim)
+    rest = tuple(axis for axis in axes if axis != HEIGHT)
+    best = Array(apply(torch.amax, kept, dim=dim), rest, resized(shape, HEIGHT, 1))
+    return _placed(place, best, None if valid is None else _all(valid))
 
 
-@function("MATCH", "vr", "v")
+def _all(mask: Array) -> Array:
+    result = all_valid(replace(mask, valid=mask), (HEIGHT,))
+    assert result is not None
+    return result
+
+
+def _truth(array: Array) -> Array:
+    return replace(array, data=apply(torch.ne, array.data, 0.0), valid=None)
+
+
+def _placed(place: Any, best: Array, valid: Array | None) -> Array:
+    number = apply(torch.add, apply(torch.Tensor.to, place, torch.float64), 1.0)
+    found = Array(apply(torch.gt, best.data, -torch.inf), best.axes, best.shape)
+    return Array(number, best.axes, best.shape, valid=all_of(valid, found))
+
+
+# ---------------------------------------------------------------- what stands there
+
+
+def taken(values: Array, axis: int, place: Array) -> Array:
+    """Values at places along one axis; where the place is an error, so is the value."""
+    if place.traced:
+        return taken_at(values, axis, place)
+    index = np.nan_to_num(place.numpy(), nan=1.0).astype(np.int64) - 1
+    found = replace(pick(values, axis, index), from_cells=True)
+    if place.kinds is None:
+        return found
+    kinds = np.where(place.full_kinds >= FIRST_ERROR, place.full_kinds, found.full_kinds)
+    if found.traced:
+        return replace(found, kinds=kinds.astype(np.uint8))
+    bad = np.broadcast_to(place.full_kinds >= FIRST_ERROR, found.shape)
+    return constant(
+        np.where(bad, np.nan, found.numpy()), np.asarray(kinds, dtype=np.uint8),
+        np.array(found.full_texts),
+    )  # fmt: skip
+
+
+def _list(array: Array) -> Array:
+    """A row or column as a column; anything else is #N/A."""
+    if array.shape[HEIGHT] != 1 and array.shape[WIDTH] != 1:
+        raise ExcelError(NA)
+    return column(array)
+
+
+def _mode(array: Array | None, default: int) -> int:
+    if array is None or (array.kinds is not None and (array.kinds == BLANK).all()):
+        return default
+    number = as_numbers(array)
+    if number.traced or (number.full_kinds >= FIRST_ERROR).any():
+        raise Unsupported("a way of matching that is not constant")
+    values = number.numpy()
+    if (values != values.flat[0]).any():
+        raise Differs("a way of matching that differs among the copied cells")
+    return int(np.trunc(values.flat[0]))
+
+
+def _left_empty(array: Array) -> bool:
+    """Whether an argument was left out between two commas."""
+    return not array.from_cells and array.kinds is not None and bool((array.kinds == BLANK).all())
+
+
+def _blank_as_zero(wanted: Array) -> Array:
+    if wanted.kinds is None or not (wanted.kinds == BLANK).any():
+        return wanted
+    return replace(wanted, kinds=np.where(wanted.kinds == BLANK, NUMBER, wanted.kinds))
+
+
+@function("MATCH", "vr", "v", gradient="step")
 def match(wanted: Array, among: Array, kind: Array | None = None) -> Array:
     """Position in a row or column: 1 the last that is not larger, 0 the first equal, -1 the last
     that is not smaller. Without a match it is #N/A."""
-    if among.shape[ROW] != 1 or among.shape[COLUMN] != 1:
-        raise Differs("MATCH in a range that moves as the formula is copied")
-    if among.shape[HEIGHT] != 1 and among.shape[WIDTH] != 1:
-        raise ExcelError(NA)
-    mode = 1 if kind is None else int(np.sign(kind.numpy().flat[0]))
-    numbers, kinds = among.numpy().reshape(-1), among.full_kinds.reshape(-1)
-    texts = np.array([str(text).lower() for text in among.full_texts.reshape(-1)], dtype=object)
-    result = np.full(wanted.shape, np.nan)
-    errors = np.full(wanted.shape, NA.kind, dtype=np.uint8)
-    wanted_numbers, wanted_kinds = wanted.numpy(), wanted.full_kinds
-    wanted_texts = wanted.full_texts
-    for place in np.ndindex(wanted.shape):
-        wanted_kind = int(wanted_kinds[place])
-        if wanted_kind >= FIRST_ERROR:
-            errors[place] = wanted_kind
-            continue
-        if wanted_kind == BLANK:
-            wanted_kind = NUMBER
-        same = kinds == wanted_kind
-        if wanted_kind == TEXT:
-            word = str(wanted_texts[place]).lower()
-            if mode == 0 and any(mark in word for mark in "*?~"):
-                pattern = wildcard(word)
-                hits = np.array([bool(pattern.fullmatch(text)) for text in texts])
-                position = _position(hits, True, same, 0)
-            else:
-                position = _position(texts, word, same, mode)
-        else:
-            position = _position(numbers, float(wanted_numbers[place]), same, mode)
-        if position is not None:
-            result[place], errors[place] = position + 1, NUMBER
-    return constant(result, errors)
+    mode = 1 if kind is None else int(np.sign(_mode(kind, 0)))
+    return _matched(_blank_as_zero(wanted), _list(among), mode)
 
 
-def wildcard(text: str) -> re.Pattern[str]:
-    """Excel's wildcards: ``*`` any text, ``?`` one character, ``~`` takes the next literally."""
-    pieces = re.findall(r"~[*?~]|.", text, re.DOTALL)
-    kinds = {"*": ".*", "?": "."}
-    return re.compile("".join(kinds.get(piece) or re.escape(piece[-1]) for piece in pieces), re.S)
-
-
-def _position(values: NDArray[Any], wanted: object,
-              same: NDArray[np.bool_], mode: int) -> int | None:  # fmt: skip
-    """Index of the match. Mode 1 is Excel's binary search, which trusts that the list is sorted."""
-    if mode == 0:
-        found = np.flatnonzero(same & (values == wanted))
-        return int(found[0]) if len(found) else None
-    candidates = np.flatnonzero(same)
-    if not len(candidates):
-        return None
+def _matched(wanted: Array, among: Array, mode: int) -> Array:
     if mode > 0:
-        low, high = 0, len(candidates)
-        while low < high:
-            middle = (low + high) // 2
-            if values[candidates[middle]] <= wanted:
-                low = middle + 1
-            else:
-                high = middle
-        return int(candidates[low - 1]) if low else None
-    fitting = np.flatnonzero(values[candidates] >= wanted)
-    run = 0
-    while run < len(candidates) and run in fitting:
-        run += 1
-    return int(candidates[run - 1]) if run else None
+        return position(wanted, among, BELOW, SORTED_UP)
+    if mode < 0:
+        return position(wanted, among, ABOVE, SORTED_DOWN)
+    return position(wanted, among, WILDCARD)
+
+
+_SEARCHES = {1: FIRST, -1: LAST, 2: FIRST, -2: FIRST}
+
+
+def _xmatched(wanted: Array, among: Array, mode: Array | None, search: Array | None) -> Array:
+    way, how = _mode(search, 1), _mode(mode, 0)
+    if way not in _SEARCHES or how not in (EXACT, BELOW, ABOVE, WILDCARD):
+        raise ExcelError(VALUE)
+    if abs(way) == 2 and how == WILDCARD:
+        raise ExcelError(VALUE)
+    return position(wanted, among, how, _SEARCHES[way])
+
+
+@function("XMATCH", "vr", "vv", gradient="step")
+def xmatch(
+    wanted: Array, among: Array, mode: Array | None = None, search: Array | None = None
+) -> Array:
+    """Position in a row or column: equal (0), or the next smaller (-1) or larger (1)."""
+    if among.shape[HEIGHT] != 1 and among.shape[WIDTH] != 1:
+        raise ExcelError(VALUE)
+    return _xmatched(wanted, column(among), mode, search)
+
+
+def _flag(array: Array | None) -> bool:
+    if array is None:
+        return True
+    flag = truth(array)
+    if flag.traced or (flag.full_kinds >= FIRST_ERROR).any():
+        raise Unsupported("a way of matching that is not constant")
+    values = flag.numpy() != 0
+    if (values != values.flat[0]).any():
+        raise Differs("a way of matching that differs among the copied cells")
+    return bool(values.flat[0])
+
+
+@family({"VLOOKUP": True, "HLOOKUP": False}, "vrv", "v", gradient="values")
+def vlookup(
+    down: bool, wanted: Array, table: Array, which: Array, approximate: Array | None = None
+) -> Array:
+    """The value in a column (row) of the table, beside what is found in its first one."""
+    table = table if down else transpose(table)
+    keys = along(table, WIDTH, 0, 1, 1)
+    place = _matched(_blank_as_zero(wanted), keys, 1 if _flag(approximate) else 0)
+    if which.traced:
+        raise Unsupported("the column looked up in depends on a trained value")
+    if which.shape[2:] != (1, 1):
+        height, width = which.shape[2:]
+        each = [along(column(which), HEIGHT, index, 1, 1) for index in range(height * width)]
+        values = [_in_column(table, one, place) for one in each]
+        return unfolded(join(values, HEIGHT), height, width)
+    return _in_column(table, which, place)
+
+
+def _in_column(table: Array, which: Array, place: Array) -> Array:
+    """Value at a place in one column of a table, for wanted values of any shape."""
+    width = table.shape[WIDTH]
+    number = whole_numbers(which)
+    if (number < 1).any():
+        raise ExcelError(VALUE) if number.size == 1 else Differs("a column below 1 in some copies")
+    if (number > width).any():
+        raise ExcelError(REF) if number.size == 1 else Differs("a column beyond the table")
+    values = pick(table, WIDTH, number - 1)
+    shape = place.shape
+    return unfolded(taken(values, HEIGHT, column(place)), shape[HEIGHT], shape[WIDTH])
+
+
+@function("LOOKUP", "vr", "r", gradient="values")
+def lookup(wanted: Array, among: Array, result: Array | None = None) -> Array:
+    """The value beside the last one that is not larger; of a table its last column (row)."""
+    if result is None and among.shape[HEIGHT] > 1 and among.shape[WIDTH] > 1:
+        table = transpose(among) if among.shape[WIDTH] > among.shape[HEIGHT] else among
+        keys = along(table, WIDTH, 0, 1, 1)
+        values = along(table, WIDTH, table.shape[WIDTH] - 1, 1, 1)
+    else:
+        keys = _list(among)
+        values = keys if result is None else _list(result)
+    place = position(_blank_as_zero(wanted), keys, BELOW, SORTED_UP)
+    shape = place.shape
+    return unfolded(taken(values, HEIGHT, column(place)), shape[HEIGHT], shape[WIDTH])
+
+
+@function("XLOOKUP", "vrr", "rvv", gradient="values")
+def xlookup(
+    wanted: Array, among: Array, result: Array, missing: Array | None = None,
+    mode: Array | None = None, search: Array | None = None,
+) -> Array:  # fmt: skip
+    """The value, row or column beside what is found, or a value for what is not."""
+    if among.shape[HEIGHT] != 1 and among.shape[WIDTH] != 1:
+        raise ExcelError(VALUE)
+    down = among.shape[WIDTH] == 1 and not (
+        among.shape[HEIGHT] == 1 and result.shape[WIDTH] == 1 < result.shape[HEIGHT]
+    )
+    axis = HEIGHT if down else WIDTH
+    if among.shape[axis] != result.shape[axis]:
+        raise ExcelError(VALUE)
+    place = _xmatched(wanted, column(among), mode, search)
+    several = place.shape[2:] != (1, 1)
+    other = WIDTH if down else HEIGHT
+    if several:
+        if result.shape[other] > 1:
+            # Of several values only the first of each row is shown.
+            result = along(result, other, 0, 1, 1)
+        shape = place.shape
+        found = taken(column(result), HEIGHT, column(place))
+        found = unfolded(found, shape[HEIGHT], shape[WIDTH])
+    else:
+        found = taken(result, axis, place)
+    if missing is None or _left_empty(missing):
+        return found
+    if place.traced:
+        assert place.valid is not None
+        always = constant_mask(np.ones((1, 1, 1, 1), dtype=bool))
+        return choose(place.valid, replace(found, valid=found.valid and always), missing)
+    return replaced_errors(found, missing, (NA.kind,), where=place)
+
+
+def _xlookup_place(
+    context: Context, wanted: Node, among: Node, result: Node, missing: Node | None = None,
+    mode: Node | None = None, search: Node | None = None,
+) -> Place:  # fmt: skip
+    """The cells that XLOOKUP finds, as a reference: ``XLOOKUP(…):XLOOKUP(…)``."""
+    whole = place_of(context, result, "XLOOKUP")
+    keys = context.evaluate_range(among)
+    options = [None if node is None else context.evaluate(node) for node in (mode, search)]
+    found = _xmatched(context.evaluate(wanted), column(keys), *options)
+    if found.traced or found.kinds is not None or found.shape[2:] != (1, 1):
+        raise Unsupported("a reference to what a trained or failed XLOOKUP finds")
+    index = found.numpy().astype(np.int64) - 1
+    if keys.shape[WIDTH] == 1:
+        return Place(whole.sheet, whole.top + index, whole.left, 1, whole.width)
+    return Place(whole.sheet, whole.top, whole.left + index, whole.height, 1)
+
+
+PLACES["XLOOKUP"] = _xlookup_place
+
+
+@function("CHOOSE", "nn", repeats=True, gradient="values")
+def choose_(context: Context, which: Any, *choices: Any) -> Array:
+    """One of several values by its number; a choice that no cell takes is not computed."""
+    number = as_numbers(context.evaluate(which))
+    if number.traced:
+        return _trained_choice(context, number, choices)
+    errors = number.full_kinds >= FIRST_ERROR
+    places = np.trunc(np.where(errors, 1.0, number.numpy())).astype(np.int64)
+    if (places < 1).any() or (places > len(choices)).any():
+        if number.shape == (1, 1, 1, 1):
+            raise ExcelError(VALUE)
+        raise Differs("CHOOSE beyond its values in some of the copied cells")
+    result: Array | None = None
+    for place in np.unique(places):
+        value = context.evaluate_branch(choices[place - 1])
+        here = constant((places == place).astype(float))
+        result = value if result is None else choose(here, value, result)
+    assert result is not None
+    return overlaid(result, merge_errors(number))
+
+
+def _trained_choice(context: Context, number: Array, choices: tuple[Any, ...]) -> Array:
+    """Piecewise constant in the number, exact in the values."""
+    whole = elementwise(torch.trunc, number, keep=True)
+    result = context.evaluate_branch(choices[-1])
+    for place in range(len(choices) - 1, 0, -1):
+        here = elementwise(operator.eq, whole, scalar(float(place)), keep=True)
+        result = choose(here, context.evaluate_branch(choices[place - 1]), result)
+    low = elementwise(operator.ge, whole, scalar(1.0), keep=True)
+    high = elementwise(operator.le, whole, scalar(float(len(choices))), keep=True)
+    mask = all_of(result.valid, _as_mask(low), _as_mask(high))
+    return replace(result, valid=mask)

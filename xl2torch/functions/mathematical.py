@@ -12,12 +12,14 @@ import numpy as np
 import torch
 
 from xl2torch.functions.array import (
+    HEIGHT,
     INNER,
     Array,
+    Differs,
     ExcelError,
-    Unsupported,
     align,
     all_valid,
+    as_float,
     as_numbers,
     both_valid,
     broadcast_shape,
@@ -34,10 +36,20 @@ from xl2torch.functions.array import (
     where,
     where_constant,
 )  # fmt: skip
-from xl2torch.functions.operators import divide, guarded, is_not_negative, is_positive, power
+from xl2torch.functions.operators import (
+    Condition,
+    divide,
+    error_where,
+    guarded,
+    is_not_negative,
+    is_positive,
+    on_domain,
+    power,
+)
 from xl2torch.functions.registry import family, function
+from xl2torch.functions.shapes import column
 from xl2torch.functions.trace import Data, apply
-from xl2torch.values import DIV0, NA, NUMBER, VALUE
+from xl2torch.values import DIV0, LOGICAL, NA, NUMBER, TEXT, VALUE, error_of_kind
 
 # ---------------------------------------------------------------- elementwise
 
@@ -62,11 +74,61 @@ def _up_to(limit: float) -> Callable[..., Data]:
     return lambda x, *_: apply(operator.le, apply(torch.abs, x), limit)
 
 
+def _beyond(limit: float) -> Callable[..., Data]:
+    return lambda x, *_: apply(operator.gt, apply(torch.abs, x), limit)
+
+
+def secant(x: torch.Tensor) -> torch.Tensor:
+    """1 / cos x."""
+    return 1 / torch.cos(x)
+
+
+def hyperbolic_secant(x: torch.Tensor) -> torch.Tensor:
+    """1 / cosh x."""
+    return 1 / torch.cosh(x)
+
+
+def inverse_cot(x: torch.Tensor) -> torch.Tensor:
+    """Inverse cotangent, between 0 and π."""
+    return torch.pi / 2 - torch.atan(x)
+
+
+def inverse_coth(x: torch.Tensor) -> torch.Tensor:
+    """Inverse hyperbolic cotangent."""
+    return torch.atanh(1 / x)
+
+
+def root_of_pi(x: torch.Tensor) -> torch.Tensor:
+    """√(πx)."""
+    return torch.sqrt(torch.pi * x)
+
+
+def cotangent(x: torch.Tensor) -> torch.Tensor:
+    """1 / tan x."""
+    return 1 / torch.tan(x)
+
+
+def cosecant(x: torch.Tensor) -> torch.Tensor:
+    """1 / sin x."""
+    return 1 / torch.sin(x)
+
+
+def hyperbolic_cotangent(x: torch.Tensor) -> torch.Tensor:
+    """1 / tanh x."""
+    return 1 / torch.tanh(x)
+
+
+def hyperbolic_cosecant(x: torch.Tensor) -> torch.Tensor:
+    """1 / sinh x."""
+    return 1 / torch.sinh(x)
+
+
 @family(
     {
-        "ABS": torch.abs, "SIGN": torch.sign, "INT": torch.floor,
+        "ABS": torch.abs,
         "SIN": torch.sin, "COS": torch.cos, "TAN": torch.tan, "ATAN": torch.atan,
-        "TANH": torch.tanh, "ASINH": torch.asinh,
+        "TANH": torch.tanh, "ASINH": torch.asinh, "ACOT": inverse_cot,
+        "SECH": hyperbolic_secant,
         "RADIANS": torch.deg2rad, "DEGREES": torch.rad2deg,
     },
     "v",
@@ -76,7 +138,14 @@ def _everywhere(torch_function: Callable[..., Any], x: Array) -> Array:
     return elementwise(torch_function, x)
 
 
+@family({"SIGN": torch.sign, "INT": torch.floor}, "v", gradient="step")
+def _in_steps(torch_function: Callable[..., Any], x: Array) -> Array:
+    """Elementwise step function, defined everywhere."""
+    return elementwise(torch_function, x)
+
+
 _LN = (torch.log, is_positive, None, 1.0)
+_SQRT = (torch.sqrt, is_not_negative, is_positive, 1.0)
 _LOG10 = (torch.log10, is_positive, None, 1.0)
 _OVERFLOW = 709.782712893384  # ln of the largest double: EXP beyond it is #NUM!
 
@@ -85,7 +154,7 @@ _OVERFLOW = 709.782712893384  # ln of the largest double: EXP beyond it is #NUM!
     {
         "LN": _LN,
         "LOG10": _LOG10,
-        "SQRT": (torch.sqrt, is_not_negative, is_positive, 1.0),
+        "SQRT": _SQRT,
         "EXP": (torch.exp, _below(_OVERFLOW), None, 0.0),
         "SINH": (torch.sinh, _inside(_OVERFLOW), None, 0.0),
         "COSH": (torch.cosh, _inside(_OVERFLOW), None, 0.0),
@@ -93,6 +162,8 @@ _OVERFLOW = 709.782712893384  # ln of the largest double: EXP beyond it is #NUM!
         "ASIN": (torch.asin, _up_to(1.0), _inside(1.0), 0.0),
         "ACOS": (torch.acos, _up_to(1.0), _inside(1.0), 0.0),
         "ATANH": (torch.atanh, _inside(1.0), None, 0.0),
+        "ACOTH": (inverse_coth, _beyond(1.0), None, 2.0),
+        "SQRTPI": (root_of_pi, is_not_negative, is_positive, 1.0),
     },
     "v",
 )
@@ -106,6 +177,51 @@ def on_a_domain(rule: tuple[Any, Any, Any, float], x: Array) -> Array:
     if not x.traced:
         return elementwise(torch_function, x)
     return guarded(torch_function, x, valid=valid, smooth=smooth, stand_in=stand_in)
+
+
+_NOT_ZERO: tuple[Condition, ...] = ((0, operator.ne, 0.0),)
+_LIMIT = float(2**27)
+_ANGLE: tuple[Condition, ...] = ((0, operator.lt, _LIMIT), (0, operator.gt, -_LIMIT))
+
+
+@family(
+    {
+        "COT": cotangent, "CSC": cosecant, "COTH": hyperbolic_cotangent,
+        "CSCH": hyperbolic_cosecant,
+    },
+    "v",
+)  # fmt: skip
+def _of_not_zero(torch_function: Callable[..., Any], x: Array) -> Array:
+    """Reciprocal of a function that is 0 at 0; there it is #DIV/0!."""
+    angle = secant_angle(x) if torch_function in (cotangent, cosecant) else x
+    return on_domain(torch_function, angle, domain=_NOT_ZERO, error=DIV0)
+
+
+def secant_angle(x: Array) -> Array:
+    """An angle; from 2^27 on it is #NUM!."""
+    return on_domain(unchanged, x, domain=_ANGLE)
+
+
+def unchanged(x: torch.Tensor) -> torch.Tensor:
+    """The number itself."""
+    return x + 0.0
+
+
+@function("SEC", "v")
+def sec(x: Array) -> Array:
+    """Secant of an angle below 2^27."""
+    return on_domain(secant, x, domain=_ANGLE)
+
+
+@family({"GAMMALN": torch.lgamma, "GAMMALN.PRECISE": torch.lgamma}, "v")
+def gammaln(torch_function: Callable[..., Any], x: Array) -> Array:
+    """Logarithm of the gamma function, for x > 0."""
+    return on_domain(torch_function, x, domain=((0, operator.gt, 0.0),))
+
+
+def square_root(x: Array) -> Array:
+    """√x; its slope at 0 is 0."""
+    return on_a_domain(_SQRT, x)
 
 
 @function("LOG", "v", "v")
@@ -141,7 +257,7 @@ def atan2(x: Array, y: Array) -> Array:
         return guarded(torch.atan2, y, x, valid=_not_both_zero, natural=False)
     origin = np.logical_and(*np.broadcast_arrays(x.numpy() == 0, y.numpy() == 0))
     result = elementwise(torch.atan2, y, x, keep=True)
-    return _error_where(result, origin, DIV0.kind)
+    return error_where(result, origin, DIV0.kind)
 
 
 @function("MOD", "vv")
@@ -154,55 +270,7 @@ def mod(number: Array, divisor: Array) -> Array:
         multiple = elementwise(operator.mul, divisor, whole, keep=True)
         return elementwise(operator.sub, number, multiple, keep=True)
     zeros = divisor.numpy() == 0
-    return elementwise(torch.remainder, number, _error_where(divisor, zeros, DIV0.kind), keep=True)
-
-
-def _error_where(array: Array, mask: Any, kind: int) -> Array:
-    """A constant array with an error put where the mask holds and no error stands yet."""
-    fresh = mask & (array.full_kinds == NUMBER)
-    if not fresh.any():
-        return array
-    kinds = np.where(fresh, kind, array.full_kinds).astype(np.uint8)
-    return constant(np.where(fresh, np.nan, array.numpy()), kinds)
-
-
-_MOST_DIGITS = 300
-_EXACT = 1e300
-
-
-def round_half_away(x: torch.Tensor) -> torch.Tensor:
-    """Round half away from zero, as Excel does (torch.round goes to even)."""
-    return torch.copysign(torch.floor(torch.abs(x) + 0.5), x)
-
-
-def round_up(x: torch.Tensor) -> torch.Tensor:
-    """Round away from zero."""
-    return torch.copysign(torch.ceil(torch.abs(x)), x)
-
-
-@family({"ROUND": round_half_away, "ROUNDDOWN": torch.trunc, "ROUNDUP": round_up}, "vv")
-def rounded(rounding: Callable[..., torch.Tensor], x: Array, digits: Array) -> Array:
-    """Round at a decimal place, on the decimal number that Excel's 15 digits show."""
-    x, digits = as_numbers(x), as_numbers(digits)
-    if digits.traced:
-        raise Unsupported("the number of digits depends on a trained value")
-    places = np.clip(np.trunc(digits.numpy()), -_MOST_DIGITS, _MOST_DIGITS)
-    scale = constant(10.0**places, merge_errors(digits))
-    alone = broadcast_shape(x, scale) == (1, 1, 1, 1) and merge_errors(x, digits) is None
-    if alone and not x.traced and abs(x.numpy().item()) > _EXACT / scale.numpy().item():
-        return x  # beyond 15 digits there is nothing to round, and the product would overflow
-    scaled = elementwise(operator.mul, x, scale, keep=True)
-    if not scaled.traced:
-        shown = np.vectorize(lambda value: float(f"{value:.15g}"), otypes=[float])(scaled.numpy())
-        scaled = constant(shown, merge_errors(scaled))
-    stepped = replace(scaled, data=apply(rounding, scaled.data))
-    return elementwise(operator.truediv, stepped, scale, keep=True)
-
-
-@function("TRUNC", "v", "v")
-def trunc(x: Array, digits: Array | None = None) -> Array:
-    """Cut digits off."""
-    return rounded(torch.trunc, x, digits or scalar(0.0))
+    return elementwise(torch.remainder, number, error_where(divisor, zeros, DIV0.kind), keep=True)
 
 
 # ---------------------------------------------------------------- sums
@@ -232,13 +300,13 @@ def total(arrays: tuple[Array, ...], transform: Callable[[Array], Array] | None 
     return result
 
 
-@function("SUM", "r", repeats=True)
+@function("SUM", "r", repeats=True, grows=True)
 def sum_(*arrays: Array) -> Array:
     """Sum of all numbers."""
     return total(arrays)
 
 
-@function("SUMSQ", "r", repeats=True)
+@function("SUMSQ", "r", repeats=True, grows=True)
 def sumsq(*arrays: Array) -> Array:
     """Sum of squares."""
     return total(arrays, square)
@@ -249,7 +317,7 @@ def square(array: Array) -> Array:
     return elementwise(operator.pow, array, scalar(2.0), keep=True)
 
 
-@function("PRODUCT", "r", repeats=True)
+@function("PRODUCT", "r", repeats=True, grows=True)
 def product(*arrays: Array) -> Array:
     """Product of all numbers; cells that are no numbers count as 1."""
     result: Array | None = None
@@ -317,13 +385,13 @@ def _over_pairs(combine: Callable[[Array, Array], Array], x: Array, y: Array) ->
 # ---------------------------------------------------------------- largest and smallest
 
 
-@function("MAX", "r", repeats=True)
+@function("MAX", "r", repeats=True, grows=True)
 def max_(*arrays: Array) -> Array:
     """Largest number."""
     return extreme(True, arrays)
 
 
-@function("MIN", "r", repeats=True)
+@function("MIN", "r", repeats=True, grows=True)
 def min_(*arrays: Array) -> Array:
     """Smallest number."""
     return extreme(False, arrays)
@@ -381,3 +449,31 @@ def _larger(left: Array, right: Array, largest: bool) -> Array:
     else:
         data = apply(torch.maximum if largest else torch.minimum, a, b)
     return Array(data, axes, shape, kinds, valid=valid)
+
+
+@family({"MAXA": True, "MINA": False}, "r", repeats=True, grows=True)
+def maxa(largest: bool, *arrays: Array) -> Array:
+    """Largest (smallest) value; in cells a text counts as 0, a logical as 1 or 0."""
+    return extreme(largest, tuple(_with_every_kind(array) for array in arrays))
+
+
+def _with_every_kind(array: Array) -> Array:
+    if array.kinds is None or is_typed(array):
+        return array
+    kinds = np.where(np.isin(array.kinds, (LOGICAL, TEXT)), NUMBER, array.kinds)
+    return replace(as_float(array), kinds=kinds.astype(np.uint8), texts=None)
+
+
+@function("SERIESSUM", "vvvr")
+def seriessum(x: Array, first: Array, step: Array, coefficients: Array) -> Array:
+    """Sum of a power series."""
+    terms = column(coefficients)
+    errors = reduce_errors([as_numbers(item) for item in (x, first, step)] + [terms])
+    if errors is not None:
+        raise ExcelError(error_of_kind(int(errors.flat[0]))) if errors.size == 1 else Differs("x")
+    if terms.kinds is not None and (terms.kinds != NUMBER).any():
+        raise ExcelError(VALUE)
+    places = constant(np.arange(float(terms.shape[HEIGHT])).reshape(1, 1, -1, 1))
+    steps = elementwise(operator.mul, places, step)
+    exponents = elementwise(operator.add, steps, first)
+    return sum_of_products(power(x, exponents), replace(terms, kinds=None))

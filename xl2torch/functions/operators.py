@@ -14,6 +14,7 @@ from xl2torch.functions.array import (
     DTYPE,
     Array,
     Kinds,
+    Shape,
     Texts,
     Unsupported,
     align,
@@ -25,6 +26,7 @@ from xl2torch.functions.array import (
     broadcast_shape,
     constant,
     elementwise,
+    filled,
     logical,
     merge_errors,
     pad,
@@ -40,6 +42,7 @@ from xl2torch.values import (
     NUM,
     NUMBER,
     TEXT,
+    ErrorValue,
     display,
     error_of_kind,
 )  # fmt: skip
@@ -169,13 +172,14 @@ def guarded(
     smooth: Callable[..., Data] | None = None,
     stand_in: float = 1.0,
     natural: bool = True,
+    everything: bool = False,
 ) -> Array:
     """A traced function that has a value only where ``valid`` holds.
 
     Elsewhere it is an error: trained operands are replaced by a finite stand-in, and the result's
     mask says so. ``smooth``: where the slope is finite; at the edge of the domain (the root of 0)
     the value stays and the slope is 0. ``natural``: left alone, the function itself would give NaN
-    or infinity there.
+    or infinity there. ``everything``: constant operands too are replaced where ``valid`` fails.
     """
     shape = broadcast_shape(*operands)
     padded = [pad(operand, shape) for operand in operands]
@@ -183,17 +187,82 @@ def guarded(
     data, axes = align(padded)
     condition = valid(*data)
     for index, item in enumerate(data):
-        if isinstance(item, fx.Node):
-            data[index] = where(condition, item, torch.tensor(stand_in, dtype=DTYPE))
-            data[index].meta["guard"] = natural  # type: ignore[union-attr]
+        if isinstance(item, fx.Node) or everything:
+            safe = where(condition, item, torch.tensor(stand_in, dtype=DTYPE))
+            if isinstance(safe, fx.Node):
+                safe.meta["guard"] = natural
+            data[index] = safe
     if smooth is not None:
         inside = smooth(*data)
         for index, item in enumerate(data):
             if isinstance(item, fx.Node):
                 data[index] = where(inside, item, apply(torch.detach, item))
                 data[index].meta["edge"] = True  # type: ignore[union-attr]
-    mask = all_of(both_valid(*padded), Array(condition, axes, shape))
+    mask = all_of(both_valid(*padded), _as_mask(condition, axes, shape))
     return Array(apply(function, *data), axes, shape, kinds, valid=mask)
+
+
+def _as_mask(condition: Data, axes: tuple[int, ...], shape: Shape) -> Array:
+    """A condition on some of the operands as a mask over all."""
+    if value_of(condition).dim() != len(axes):
+        condition = apply(torch.broadcast_to, condition, tuple(shape[axis] for axis in axes))
+    return Array(condition, axes, shape)
+
+
+Condition = tuple[int, Callable[..., Any], float]
+"""Position of an operand, a comparison, a limit."""
+
+
+def on_domain(
+    function: Callable[..., Any],
+    *operands: Array,
+    domain: tuple[Condition, ...] = (),
+    smooth: tuple[Condition, ...] = (),
+    error: ErrorValue = NUM,
+    stand_in: float = 1.0,
+) -> Array:
+    """A function that has a value only where all conditions hold; elsewhere it is ``error``.
+
+    ``smooth``: where the slope is finite. ``stand_in`` satisfies all conditions for every operand.
+    """
+    numbers = [as_numbers(operand) for operand in operands]
+    shape = broadcast_shape(*numbers)
+    numbers = [pad(number, shape) for number in numbers]
+    if any(number.traced for number in numbers):
+        if not domain:
+            return elementwise(function, *numbers, keep=True)
+        return guarded(
+            function, *(filled(number) for number in numbers),
+            valid=_all_hold(domain), smooth=_all_hold(smooth) if smooth else None,
+            stand_in=stand_in, natural=False, everything=True,
+        )  # fmt: skip
+    result = elementwise(function, *numbers, keep=True, error=error)
+    if not domain:
+        return result
+    data, axes = align(numbers)
+    holds = _as_mask(_all_hold(domain)(*data), axes, shape)
+    return error_where(result, logical(holds) == 0, error.kind)
+
+
+def _all_hold(conditions: tuple[Condition, ...]) -> Callable[..., Data]:
+    def holds(*data: Data) -> Data:
+        result: Data | None = None
+        for position, comparison, limit in conditions:
+            one = apply(comparison, data[position], limit)
+            result = one if result is None else apply(torch.logical_and, result, one)
+        assert result is not None
+        return result
+
+    return holds
+
+
+def error_where(array: Array, mask: Any, kind: int) -> Array:
+    """A constant array with an error put where the mask holds and no error stands yet."""
+    fresh = np.broadcast_to(mask, array.shape) & (array.full_kinds < FIRST_ERROR)
+    if not fresh.any():
+        return array
+    kinds = np.where(fresh, kind, array.full_kinds).astype(np.uint8)
+    return constant(np.where(fresh, np.nan, array.numpy()), kinds, np.array(array.full_texts))
 
 
 # ---------------------------------------------------------------- comparison and text

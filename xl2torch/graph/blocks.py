@@ -17,13 +17,12 @@ from xl2torch.functions.array import (
     Shape,
     Unsupported,
     along,
-    as_float,
     constant,
-    constant_mask,
     permuted,
     spread,
 )  # fmt: skip
-from xl2torch.functions.trace import Data, apply, value_of
+from xl2torch.functions.shapes import join, renamed
+from xl2torch.functions.trace import apply
 from xl2torch.workbook.cells import CellBlock
 from xl2torch.workbook.reader import Workbook
 
@@ -73,7 +72,7 @@ def read(workbook: Workbook, blocks: list[Block], area: CellRange) -> Array:
     for stripe in stripes:
         inside = [block for block in blocks if block.area.intersection(stripe)]
         pieces.append(read(workbook, inside, stripe) if inside else stored(workbook, stripe))
-    return concatenate(pieces, axis)
+    return join(pieces, axis)
 
 
 def _overlaid(workbook: Workbook, blocks: list[Block], area: CellRange) -> Array:
@@ -115,62 +114,6 @@ def _stripes(blocks: list[Block], area: CellRange, axis: int) -> list[CellRange]
         CellRange(area.sheet, start, area.left, end, area.right)
         for start, end in zip(starts, ends, strict=True)
     ]
-
-
-def concatenate(pieces: list[Array], axis: int) -> Array:
-    """Arrays joined along the height or the width axis."""
-    if len(pieces) == 1:
-        return pieces[0]
-    other = HEIGHT if axis == WIDTH else WIDTH
-    sizes = list(pieces[0].shape)
-    sizes[axis] = sum(piece.shape[axis] for piece in pieces)
-    shape: Shape = tuple(sizes)  # type: ignore[assignment]
-    order = (HEIGHT, WIDTH) if shape[other] > 1 else (axis,)
-    dim = order.index(axis)
-    masks = all(value_of(piece.data).dtype == torch.bool for piece in pieces)
-    stackable = all(piece.shape[axis] == 1 for piece in pieces)
-    if stackable:
-        data = [_data(piece, masks) for piece in pieces]
-        joined = apply(torch.stack, tuple(data), dim=dim)
-    else:
-        data = []
-        for piece in pieces:
-            present = tuple(item for item in order if item in piece.axes)
-            item = permuted(_data(piece, masks), piece.axes, present)
-            for position, wanted in enumerate(order):
-                if wanted not in present:
-                    item = apply(torch.unsqueeze, item, position)
-            data.append(item)
-        joined = apply(torch.cat, tuple(data), dim=dim)
-    kinds = texts = None
-    if any(piece.kinds is not None for piece in pieces):
-        kinds = np.concatenate([piece.full_kinds for piece in pieces], axis=axis)
-        texts = np.concatenate([piece.full_texts for piece in pieces], axis=axis)
-    valid = None
-    if any(piece.valid is not None for piece in pieces):
-        always = constant_mask(np.ones((1, 1, 1, 1), dtype=bool))
-        valid = concatenate([spread(piece.valid or always, piece.shape) for piece in pieces], axis)
-    return Array(joined, order, shape, kinds, texts, valid=valid)
-
-
-def _data(array: Array, masks: bool) -> Data:
-    """Data to be joined: numbers, or masks where all pieces are."""
-    return array.data if masks else as_float(array).data
-
-
-def renamed(array: Array, old: int, new: int) -> Array:
-    """The same data with one axis under another name (of length 1 before)."""
-    shape = list(array.shape)
-    shape[new], shape[old] = shape[old], 1
-    return Array(
-        array.data,
-        tuple(new if axis == old else axis for axis in array.axes),
-        tuple(shape),  # type: ignore[arg-type]
-        None if array.kinds is None else array.kinds.swapaxes(old, new),
-        None if array.texts is None else array.texts.swapaxes(old, new),
-        array.from_cells,
-        None if array.valid is None else renamed(array.valid, old, new),
-    )
 
 
 def windows(array: Array, axis: int, new: int, size: int, step: int) -> Array:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from xl2torch.address import MAX_COLUMN, MAX_ROW, CellRange
+from xl2torch.errors import FormulaError
 from xl2torch.formula.ast import (
     ArrayConstant,
     Binary,
     Bound,
     Call,
     Error,
+    FunctionName,
+    Invoke,
+    Local,
     Logical,
     Missing,
     Node,
@@ -24,6 +30,7 @@ from xl2torch.formula.ast import (
     Text,
     Unary,
 )  # fmt: skip
+from xl2torch.formula.parser import parse
 from xl2torch.functions import operators
 from xl2torch.functions.array import (
     COLUMN,
@@ -45,23 +52,58 @@ from xl2torch.functions.array import (
     spread,
     truth,
 )  # fmt: skip
-from xl2torch.functions.registry import FUNCTIONS, IntArray
+from xl2torch.functions.known import KNOWN_TO_EXCEL
+from xl2torch.functions.registry import FUNCTIONS, Function, IntArray
+from xl2torch.functions.shapes import column, join
 from xl2torch.functions.trace import Data, Trace, apply, is_traced, value_of
 from xl2torch.graph.blocks import windows
-from xl2torch.graph.precedents import Sweep, sweep, sweeps
+from xl2torch.graph.growth import CUMULATIVE, growth_of, running
+from xl2torch.graph.precedents import Sweep, sweep, sweeps, swept_range
 from xl2torch.graph.regions import Region
-from xl2torch.values import REF, VALUE, kind_of
+from xl2torch.values import BLANK, ERRORS, LOGICAL, NAME, REF, VALUE, kind_of
 from xl2torch.workbook.reader import Workbook
 
 _BRANCHING = frozenset({"IF"})
+_TOTALS = re.compile(r"\b(?:SUBTOTAL|AGGREGATE)\(", re.IGNORECASE)
+_MOST_GROWN = 50_000_000
+CALC = ERRORS["#CALC!"]
+Draw = Callable[[list[int]], Data]
 Read = Callable[[CellRange], Array]
+
+
+@dataclass(frozen=True, eq=False)
+class Closure:
+    """A LAMBDA with what its names stood for where it was written."""
+
+    names: tuple[str, ...]
+    body: Node
+    home: Lowering
+    required: int
+
+
+@dataclass(frozen=True, eq=False)
+class Thunk:
+    """A tree that a name stands for, computed when it is first asked for."""
+
+    node: Node
+    home: Lowering
+    known: dict[tuple[bool, bool], Array]
+
+
+@dataclass(frozen=True)
+class Omitted:
+    """An optional argument of a LAMBDA that was left out."""
+
+
+Binding = Array | Closure | Thunk | Omitted
 
 
 @dataclass(frozen=True)
 class Lowering:
     """Computes one region; ``read_cells`` gives the values of a rectangle.
 
-    Implements the Context that functions see.
+    Implements the Context that functions see. ``names`` are those of LET and LAMBDA. ``mapped``:
+    the elements of an array stand as copies on the outer axes.
     """
 
     workbook: Workbook
@@ -69,6 +111,10 @@ class Lowering:
     read_cells: Read
     trace: Trace | None = None
     intersecting: bool = False
+    arrays: bool | None = None
+    names: Mapping[str, Binding] = field(default_factory=dict)
+    mapped: bool = False
+    drawing: Draw | None = None
 
     @property
     def region(self) -> CellRange:
@@ -86,10 +132,200 @@ class Lowering:
 
     # ------------------------------------------------------------ Context
 
+    @property
+    def copies(self) -> tuple[int, int]:
+        """How many copies stand below each other and side by side."""
+        return self.source.rows, self.source.columns
+
+    @property
+    def step(self) -> tuple[int, int]:
+        """Rows and columns from one copy to the next."""
+        return self.source.row_step, self.source.column_step
+
+    @property
+    def _whole(self) -> bool:
+        """Whether the formula (or this part of it) is evaluated as an array formula."""
+        return self.source.array if self.arrays is None else self.arrays
+
     def evaluate(self, node: Node, array: bool | None = None) -> Array:
         """Value of a tree, in an array formula or with implicit intersection."""
-        whole = self.source.array if array is None else array
+        whole = self._whole if array is None else array
         return replace(self, intersecting=False)._value(node, whole, single=not whole)
+
+    def evaluate_range(self, node: Node) -> Array:
+        """Value of a tree that may be a range."""
+        return replace(self, intersecting=False)._value(node, self._whole, single=False)
+
+    def evaluate_branch(self, node: Node) -> Array:
+        """Value of a tree as the call's own result is wanted."""
+        return self._value(node, self._whole, single=self.intersecting)
+
+    def swept(self, reference: Reference) -> CellRange | None:
+        """Rectangle that a reference sweeps over all copies."""
+        return swept_range(reference, self.source, self.workbook)
+
+    def parse(self, text: str) -> Node | None:
+        """Tree of a reference that a text holds; None when it does not parse."""
+        try:
+            return parse(text, self.region.first, self.workbook)
+        except FormulaError:
+            return None
+
+    def ignored(
+        self, area: CellRange, hidden: bool, filtered: bool, nested: bool
+    ) -> NDArray[np.bool_]:
+        """Cells in hidden rows, in rows that a filter hides, and with other totals in them."""
+        sheet = self.workbook.sheet(area.sheet)
+        mask = np.zeros((area.rows, area.columns), dtype=bool)
+        for row in sheet.hidden_rows:
+            if area.top <= row <= area.bottom and (hidden or (filtered and sheet.is_filtered(row))):
+                mask[row - area.top] = True
+        if nested:
+            for (row, column), cell in sheet.formula_at.items():
+                inside = area.top <= row <= area.bottom and area.left <= column <= area.right
+                if inside and _TOTALS.search(cell.text):
+                    mask[row - area.top, column - area.left] = True
+        return mask
+
+    def holds_formula(self, sheet: str, rows: IntArray, columns: IntArray) -> Array:
+        """Whether the cells at some rows and columns hold formulas."""
+        known = self.workbook.sheet(sheet).formula_at
+        rows, columns = np.broadcast_arrays(rows, columns)
+        flat = [(int(r), int(c)) in known for r, c in zip(rows.flat, columns.flat, strict=True)]
+        kinds = np.full(rows.shape, LOGICAL, dtype=np.uint8)
+        return constant(np.array(flat, dtype=float).reshape(rows.shape), kinds)
+
+    def draw(self, shape: Shape) -> Data:
+        """Random numbers, drawn by the caller's source."""
+        if self.drawing is None:
+            raise Unsupported("a random number")
+        return self.drawing([size for size in shape if size > 1])
+
+    def clock(self) -> Array:
+        """The time is not asked for: such cells keep their stored value."""
+        raise Unsupported("the time of the last recalculation")
+
+    # ------------------------------------------------------------ names of LET and LAMBDA
+
+    def resolved(self, node: Node) -> Node:
+        """The reference that a name stands for, else the node itself."""
+        while isinstance(node, Local):
+            binding = self.names.get(node.name)
+            if not isinstance(binding, Thunk):
+                break
+            inner = binding.home.resolved(binding.node)
+            if not isinstance(inner, Reference):
+                break
+            node = inner
+        return node
+
+    def is_omitted(self, node: Node) -> bool:
+        """Whether a name stands for an argument that was left out."""
+        return isinstance(node, Local) and isinstance(self.names.get(node.name), Omitted)
+
+    def let(self, arguments: tuple[Node, ...]) -> Array:
+        """Value of LET."""
+        return self._with_let(arguments)._value(
+            arguments[-1], self._whole, single=self.intersecting
+        )
+
+    def _with_let(self, arguments: tuple[Node, ...]) -> Lowering:
+        if len(arguments) % 2 == 0:
+            raise Unsupported("LET with a name that has no value")
+        inside = self
+        for name, node in zip(arguments[:-1:2], arguments[1::2], strict=True):
+            if not isinstance(name, Local):
+                raise Unsupported("LET with something that is no name")
+            inside = replace(inside, names={**inside.names, name.name: inside._binding(node)})
+        return inside
+
+    def _binding(self, node: Node) -> Binding:
+        return self._closure(node) or Thunk(node, self, {})
+
+    def _closure(self, node: Node) -> Closure | None:
+        """The function that a tree stands for; None when it is a value."""
+        if isinstance(node, Local):
+            binding = self.names.get(node.name)
+            return binding if isinstance(binding, Closure) else None
+        if isinstance(node, Call) and node.function == "LAMBDA":
+            *names, body = node.arguments
+            known = tuple(name.name for name in names if isinstance(name, Local))
+            if len(known) != len(names):
+                raise Unsupported("LAMBDA with something that is no name")
+            needed = sum(not name.optional for name in names if isinstance(name, Local))
+            return Closure(known, body, self, needed)
+        if isinstance(node, FunctionName):
+            return Closure(("x", "y"), node, self, 1)
+        if isinstance(node, Call) and node.function == "LET":
+            return self._with_let(node.arguments)._closure(node.arguments[-1])
+        if isinstance(node, Invoke):
+            closure = self._closure(node.callee)
+            if closure is None or isinstance(closure.body, FunctionName):
+                return None
+            bindings = [self._argument(argument) for argument in node.arguments]
+            return self._bound(closure, bindings)._closure(closure.body)
+        return None
+
+    def _argument(self, node: Node) -> Binding:
+        if isinstance(node, Missing) or self.is_omitted(node):
+            return Omitted()
+        return self._binding(node)
+
+    def _bound(self, closure: Closure, arguments: Sequence[Binding]) -> Lowering:
+        if not closure.required <= len(arguments) <= len(closure.names):
+            raise ExcelError(VALUE)
+        missing = [Omitted()] * (len(closure.names) - len(arguments))
+        bound = dict(zip(closure.names, [*arguments, *missing], strict=True))
+        home = closure.home
+        return replace(
+            home, names={**home.names, **bound}, mapped=self.mapped or home.mapped,
+            arrays=self.arrays, intersecting=self.intersecting,
+        )  # fmt: skip
+
+    def callee(self, node: Node, mapped: bool = False) -> Callable[..., Array]:
+        """The function that a LAMBDA stands for."""
+        closure = self._closure(node)
+        if closure is None:
+            raise ExcelError(VALUE)
+        caller = replace(self, mapped=self.mapped or mapped)
+
+        def apply_(*arguments: Array) -> Array:
+            if isinstance(closure.body, FunctionName):
+                return caller._builtin(closure.body.function, arguments)
+            if len(arguments) != len(closure.names):
+                raise ExcelError(VALUE)
+            inside = caller._bound(closure, list(arguments))
+            return inside._value(closure.body, self._whole, single=not self._whole)
+
+        return apply_
+
+    def _builtin(self, name: str, arguments: Sequence[Array]) -> Array:
+        names = [f"argument {index}" for index in range(len(arguments))]
+        inside = replace(self, names=dict(zip(names, arguments, strict=True)))
+        call = Call(name, tuple(Local(text) for text in names))
+        return inside._value(call, self._whole, single=not self._whole)
+
+    def _invoke(self, node: Invoke, array: bool, single: bool) -> Array:
+        closure = self._closure(node.callee)
+        if closure is None:
+            raise Unsupported("a call of something that is no LAMBDA")
+        if isinstance(closure.body, FunctionName):
+            return self._value(Call(closure.body.function, node.arguments), array, single)
+        inside = self._bound(closure, [self._argument(item) for item in node.arguments])
+        return inside._value(closure.body, array, single)
+
+    def _local(self, name: str, array: bool, single: bool) -> Array:
+        binding = self.names.get(name)
+        if isinstance(binding, Array):
+            return binding
+        if isinstance(binding, Thunk):
+            key = (array, single)
+            if key not in binding.known:
+                binding.known[key] = binding.home._value(binding.node, array, single)
+            return binding.known[key]
+        if isinstance(binding, Omitted):
+            return scalar(None)
+        raise ExcelError(CALC if binding else NAME)
 
     def area(self, reference: Reference) -> tuple[CellRange, bool, bool]:
         """Rectangle that the first copy means; whether it moves by row and by column."""
@@ -117,8 +353,8 @@ class Lowering:
     def gather(self, sheet: str, rows: IntArray, columns: IntArray) -> Array:
         """Cells at computed rows and columns: an index into the rectangle that holds them all."""
         if self.intersecting:
-            rows = _own(rows, HEIGHT, self.region.top, self.source.rows, self.source.height)
-            columns = _own(columns, WIDTH, self.region.left, self.source.columns, self.source.width)
+            rows = _own(rows, HEIGHT, self.region.top, self.source.rows, self.step[0])
+            columns = _own(columns, WIDTH, self.region.left, self.source.columns, self.step[1])
         top, left = int(rows.min()), int(columns.min())
         area = CellRange(sheet, top, left, int(rows.max()), int(columns.max()))
         block = self.read_cells(area)
@@ -157,6 +393,12 @@ class Lowering:
                 return self._chain(node, array)
             case Call():
                 return self._call(node, array, single)
+            case Local(name):
+                return self._local(name, array, single)
+            case Invoke():
+                return self._invoke(node, array, single)
+            case FunctionName():
+                return scalar(NAME)
             case Opaque(_, reason):
                 raise Unsupported(reason)
 
@@ -175,30 +417,89 @@ class Lowering:
     def _call(self, node: Call, array: bool, single: bool) -> Array:
         function = FUNCTIONS.get(node.function)
         if function is None:
-            raise UnknownFunction(f"the function {node.function} is not supported")
-        if not function.accepts(len(node.arguments)):
-            raise Unsupported(f"{node.function} with {len(node.arguments)} arguments")
+            known = "not supported yet" if node.function in KNOWN_TO_EXCEL else "not known to Excel"
+            raise UnknownFunction(f"the function {node.function} is {known}")
+        arguments = _without_unions(node.arguments) if function.repeats else node.arguments
+        if not function.accepts(len(arguments)):
+            raise Unsupported(f"{node.function} with {len(arguments)} arguments")
+        context = replace(self, intersecting=single and not array, arrays=array)
         try:
             if function.takes_trees:
-                context = replace(self, intersecting=single and not array)
-                return function.compute(context, *node.arguments)
-            arguments = node.arguments
+                return function.compute(context, *arguments)
             if node.function in _BRANCHING:
                 arguments = self._taken(node, array)
-            values = []
-            for index, argument in enumerate(arguments):
-                letter = function.letter(index)
-                value = self._value(
-                    argument,
-                    array or letter == "a",
-                    single=letter == "v" or (letter == "b" and single),
-                )
-                values.append(value)
-            return function.compute(*values)
+            growing = [
+                isinstance(argument, Reference) and self._grows(argument) for argument in arguments
+            ]
+            if any(growing) and node.function in CUMULATIVE:
+                return self._cumulative(node.function, arguments, growing, array)
+            values = [
+                self._argument_value(argument, function, index, array, single)
+                for index, argument in enumerate(arguments)
+            ]
+            return function.compute(*((context, *values) if function.context else values))
         except ExcelError as error:
-            if self.source.rows * self.source.columns > 1:
+            if self.mapped or self.source.rows * self.source.columns > 1:
                 raise Differs("an error in some of the copied cells") from None
             return scalar(error.error)
+
+    def _argument_value(
+        self, node: Node, function: Function, index: int, array: bool, single: bool
+    ) -> Array:
+        letter = function.letter(index)
+        if isinstance(node, Call) and node.function == "UNION":
+            parts = _without_unions((node,))
+            pieces = [column(self._value(part, array, single=False)) for part in parts]
+            return replace(join(pieces, HEIGHT), from_cells=True)
+        node = self.resolved(node)
+        if function.grows and letter in "ra" and isinstance(node, Reference) and self._grows(node):
+            return self._grown(node)
+        return self._value(
+            node, array or letter == "a", single=letter == "v" or (letter == "b" and single)
+        )
+
+    # ------------------------------------------------------------ ranges that grow
+
+    def _grows(self, reference: Reference) -> bool:
+        """Whether the range changes its size from copy to copy."""
+        rows, columns = self.copies
+        return (rows > 1 and reference.top.relative != reference.bottom.relative) or (
+            columns > 1 and reference.left.relative != reference.right.relative
+        )
+
+    def _grown(self, reference: Reference) -> Array:
+        """The full range per copy; the cells that a copy does not reach are blank."""
+        growth = growth_of(reference, self.source, self.workbook)
+        if growth is None:
+            raise Differs("a range that grows in two directions")
+        whole = replace(self.read_cells(growth.area), from_cells=True)
+        copies = len(growth.first)
+        if copies * growth.area.size > _MOST_GROWN:
+            raise Differs("a range that grows over too many cells to hold them all")
+        kinds = np.where(growth.inside(), whole.full_kinds, BLANK).astype(np.uint8)
+        texts = None if whole.texts is None else np.broadcast_to(whole.full_texts, kinds.shape)
+        shape: Shape = tuple(kinds.shape)
+        return replace(spread(whole, shape), kinds=kinds, texts=texts, from_cells=True)
+
+    def _cumulative(
+        self, name: str, arguments: Sequence[Node], growing: Sequence[bool], array: bool
+    ) -> Array:
+        """SUM, AVERAGE, MAX, MIN, PRODUCT of growing ranges: a running total along them."""
+        if name == "AVERAGE":
+            parts = [self._cumulative(part, arguments, growing, array) for part in ("SUM", "COUNT")]
+            return operators.divide(*parts)
+        parts = []
+        for index, (argument, grows) in enumerate(zip(arguments, growing, strict=True)):
+            if grows:
+                assert isinstance(argument, Reference)
+                growth = growth_of(argument, self.source, self.workbook)
+                if growth is None:
+                    raise Differs("a range that grows in two directions")
+                parts.append(running(name, self.read_cells(growth.area), growth))
+            else:
+                value = self._argument_value(argument, FUNCTIONS[name], index, array, False)
+                parts.append(FUNCTIONS[name].compute(value) if name == "COUNT" else value)
+        return FUNCTIONS["SUM" if name == "COUNT" else name].compute(*parts)
 
     def _taken(self, node: Call, array: bool) -> tuple[Node, ...]:
         """Arguments of IF; a branch that no cell takes is left out, so it need not be supported."""
@@ -253,9 +554,20 @@ class Lowering:
         top = own_row if tall else reference.top
         left = own_column if wide else reference.left
         return (
-            sweep(top, top, area.top, source.height, source.rows, MAX_ROW),
-            sweep(left, left, area.left, source.width, source.columns, MAX_COLUMN),
+            sweep(top, top, area.top, source.row_step, source.rows, MAX_ROW),
+            sweep(left, left, area.left, source.column_step, source.columns, MAX_COLUMN),
         )
+
+
+def _without_unions(nodes: Sequence[Node]) -> tuple[Node, ...]:
+    """Arguments with unions of references taken apart."""
+    found: list[Node] = []
+    for node in nodes:
+        if isinstance(node, Call) and node.function == "UNION":
+            found += _without_unions(node.arguments)
+        else:
+            found.append(node)
+    return tuple(found)
 
 
 def _swept(array: Array, inner: int, outer: int, sweep_: Sweep) -> Array:

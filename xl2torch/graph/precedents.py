@@ -11,7 +11,7 @@ from xl2torch.formula.ast import Bound, Call, Node, Opaque, Reference, children,
 from xl2torch.graph.regions import Region
 from xl2torch.workbook.reader import Workbook
 
-ADDRESS_ONLY = frozenset({"ROW", "COLUMN", "ROWS", "COLUMNS"})
+ADDRESS_ONLY = frozenset({"ROW", "COLUMN", "ROWS", "COLUMNS", "AREAS", "ISREF", "ISFORMULA"})
 """Functions that look at a reference's place, not at its cells."""
 COMPUTED_TARGET = frozenset({"OFFSET", "INDEX"})
 """Functions whose first argument is only a place; what they read is known when they run."""
@@ -61,8 +61,8 @@ def sweeps(reference: Reference, region: Region, workbook: Workbook) -> tuple[Sw
         bottom = Bound(max(last_row, 1), False)
     if reference.whole_rows:
         right = Bound(max(last_column, 1), False)
-    rows = sweep(top, bottom, area.top, region.height, region.rows, MAX_ROW)
-    columns = sweep(left, right, area.left, region.width, region.columns, MAX_COLUMN)
+    rows = sweep(top, bottom, area.top, region.row_step, region.rows, MAX_ROW)
+    columns = sweep(left, right, area.left, region.column_step, region.columns, MAX_COLUMN)
     return rows, columns
 
 
@@ -112,17 +112,13 @@ def precedents(region: Region, workbook: Workbook, bases: bool = False) -> list[
     return found
 
 
-def unknowable(node: Node, workbook: Workbook) -> bool:
+def unknowable(node: Node) -> bool:
     """Whether a formula that cannot be computed may read cells that its text does not show."""
     for part in walk(node):
         if isinstance(part, Opaque) and not part.closed:
             return True
-        if isinstance(part, Call):
-            if part.function in ("INDIRECT", "OFFSET", "RANGE"):
-                return True
-            name = workbook.defined_name(part.function, "")
-            if name is not None and "!" in name.text:
-                return True
+        if isinstance(part, Call) and part.function in ("INDIRECT", "OFFSET", "RANGE"):
+            return True
     return False
 
 

@@ -46,6 +46,16 @@ class Region:
         """How many copies stand side by side."""
         return self.range.columns // self.width
 
+    @property
+    def row_step(self) -> int:
+        """Rows from one copy to the next below it."""
+        return self.height
+
+    @property
+    def column_step(self) -> int:
+        """Columns from one copy to the next beside it."""
+        return self.width
+
     @cached_property
     def volatile(self) -> bool:
         """Whether the formula itself calls RAND or its kin."""

@@ -248,7 +248,7 @@ class Evaluation:
             for area in precedents(unit.region, self.workbook, bases=True)
             for needed in self.overlapping(area)
         }
-        if unknowable(unit.region.tree, self.workbook):
+        if unknowable(unit.region.tree):
             unit.reads.update(self.given)
         return any(
             read_.blocked or (read_.block and read_.block.array.traced) for read_ in unit.reads

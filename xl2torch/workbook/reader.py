@@ -69,6 +69,12 @@ class Sheet:
     formulas: tuple[FormulaCell, ...]
     tables: tuple[Table, ...]
     protected: bool
+    hidden_rows: frozenset[int] = frozenset()
+    filters: tuple[Rectangle, ...] = ()
+
+    def is_filtered(self, row: int) -> bool:
+        """Whether a hidden row is hidden by a filter."""
+        return any(top < row <= bottom for top, _, bottom, _ in self.filters)
 
     def __repr__(self) -> str:
         return f"<Sheet {self.name}: {len(self.formulas)} formulas>"
@@ -252,6 +258,9 @@ def _read_sheet(package: Package, name: str, part: str, strings: list[str]) -> S
     shared: dict[str, tuple[str, int, int]] = {}
     where = f"{package.path.name}: sheet {name!r}"
     columns_of: dict[str, int] = {}
+    hidden_rows: set[int] = set()
+    filters: list[Rectangle] = []
+    filtered: Rectangle | None = None
 
     row = column = 0
     cell_type = ""
@@ -263,7 +272,7 @@ def _read_sheet(package: Package, name: str, part: str, strings: list[str]) -> S
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         nonlocal row, column, cell_type, formula, collecting, formula_text, value_text, protected
-        nonlocal main, phonetic
+        nonlocal main, phonetic, filtered
         namespace, _, kind = tag.rpartition(" ")
         if namespace != main:
             if kind != "worksheet":
@@ -289,8 +298,14 @@ def _read_sheet(package: Package, name: str, part: str, strings: list[str]) -> S
         elif kind == "row":
             row = int(attributes.get("r", row + 1))
             column = 0
+            if attributes.get("hidden") in ("1", "true"):
+                hidden_rows.add(row)
         elif kind == "rPh":
             phonetic = True
+        elif kind == "autoFilter":
+            filtered = _corners(attributes.get("ref", ""), name)
+        elif kind == "filterColumn" and filtered is not None:
+            filters.append(filtered)
         elif kind == "sheetProtection":
             protected = attributes.get("sheet") in ("1", "true")
 
@@ -353,13 +368,19 @@ def _read_sheet(package: Package, name: str, part: str, strings: list[str]) -> S
     except (ValueError, IndexError, KeyError) as error:
         raise WorkbookError(f"{where} is damaged: {error}") from None
     tables = tuple(
-        _read_table(package, name, relation.target)
+        _read_table(package, name, relation.target, filters)
         for relation in package.relationships(part)
         if relation.type.endswith("/table")
     )
     return Sheet(
-        name, part, SparseCells.of(rows, columns, values), tuple(formulas), tables, protected
-    )
+        name, part, SparseCells.of(rows, columns, values), tuple(formulas), tables, protected,
+        frozenset(hidden_rows), tuple(filters),
+    )  # fmt: skip
+
+
+def _corners(reference: str, sheet: str) -> Rectangle | None:
+    area = parse_a1(reference, sheet)
+    return None if area is None else (area.top, area.left, area.bottom, area.right)
 
 
 def _typed_value(cell_type: str, text: str, strings: list[str]) -> CellValue:
@@ -381,16 +402,23 @@ def _typed_value(cell_type: str, text: str, strings: list[str]) -> CellValue:
     return None
 
 
-def _read_table(package: Package, sheet: str, part: str) -> Table:
+def _read_table(package: Package, sheet: str, part: str, filters: list[Rectangle]) -> Table:
+    """A table; a filter that is at work in it is added to ``filters``."""
     head: dict[str, str] = {}
     columns: list[str] = []
+    filtered: Rectangle | None = None
 
     def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal filtered
         kind = local(tag)
         if kind == "table":
             head.update(attributes)
         elif kind == "tableColumn":
             columns.append(unescape(attributes["name"]))
+        elif kind == "autoFilter":
+            filtered = _corners(attributes.get("ref", ""), sheet)
+        elif kind == "filterColumn" and filtered is not None:
+            filters.append(filtered)
 
     parse_xml(package.part(part), start=start, where=f"{package.path.name}: {part}")
     area = parse_a1(head.get("ref", ""), sheet)

@@ -1,0 +1,133 @@
+"""Counting, divisors and the gamma function."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from functools import reduce as fold
+
+import numpy as np
+import torch
+
+from xl2torch.functions import special
+from xl2torch.functions.array import (
+    Array,
+    ExcelError,
+    Unsupported,
+    as_numbers,
+    constant,
+    elementwise,
+    is_typed,
+    reduce_errors,
+)  # fmt: skip
+from xl2torch.functions.operators import on_domain
+from xl2torch.functions.registry import family, function
+from xl2torch.functions.sample import overlaid
+from xl2torch.values import BLANK, NUM, NUMBER, VALUE
+
+
+def gamma_or_nothing(x: torch.Tensor) -> torch.Tensor:
+    """Γ(x), which has poles at 0, -1, -2, …: there it is infinite."""
+    pole = (x <= 0) & (x == torch.floor(x))
+    return torch.where(pole, torch.inf, special.gamma(torch.where(pole, 1.0, x)))
+
+
+@function("GAMMA", "v")
+def gamma(x: Array) -> Array:
+    """The gamma function; at 0 and negative whole numbers it is #NUM!."""
+    return on_domain(gamma_or_nothing, x)
+
+
+def factorial(x: torch.Tensor) -> torch.Tensor:
+    """x! of the whole part."""
+    return torch.round(special.gamma(torch.floor(x) + 1)).detach()
+
+
+def double_factorial(x: torch.Tensor) -> torch.Tensor:
+    """x!! of the whole part."""
+    return special.double_factorial(torch.floor(x)).detach()
+
+
+@family({"FACT": factorial, "FACTDOUBLE": double_factorial}, "v", gradient="step")
+def fact(form: Callable[..., torch.Tensor], x: Array) -> Array:
+    """Factorial of the whole part; of a negative number #NUM!."""
+    least = 0.0 if form is factorial else -1.0
+    return on_domain(form, x, domain=((0, operator.ge, least),))
+
+
+def choose_rounded(n: torch.Tensor, k: torch.Tensor, rest: torch.Tensor) -> torch.Tensor:
+    """Ways to choose k of n, as a whole number."""
+    return torch.round(special.binomial(n, k))
+
+
+def arrange(n: torch.Tensor, k: torch.Tensor, rest: torch.Tensor) -> torch.Tensor:
+    """Ways to choose k of n in order."""
+    return torch.round(special.binomial(n, k) * special.gamma(k + 1))
+
+
+@family({"COMBIN": choose_rounded, "PERMUT": arrange}, "vv", gradient="step")
+def combin(form: Callable[..., torch.Tensor], n: Array, k: Array) -> Array:
+    """Ways to choose k of n (PERMUT: in order), on whole parts; k > n is #NUM!."""
+    n, k = (elementwise(torch.trunc, as_numbers(x), keep=True) for x in (n, k))
+    rest = elementwise(operator.sub, n, k, keep=True)
+    domain = tuple((position, operator.ge, 0.0) for position in range(3))
+    return on_domain(form, n, k, rest, domain=domain)
+
+
+def with_repetition(n: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+    """Ways to choose k of n when each may be taken again."""
+    return torch.round(special.binomial(n + k - 1, k))
+
+
+@function("COMBINA", "vv", gradient="step")
+def combina(n: Array, k: Array) -> Array:
+    """Ways to choose k of n with repetitions, on whole parts."""
+    n, k = (elementwise(torch.trunc, as_numbers(x), keep=True) for x in (n, k))
+    domain = ((0, operator.ge, 0.0), (1, operator.ge, 0.0))
+    return on_domain(with_repetition, n, k, domain=domain)
+
+
+def _whole_numbers(arrays: tuple[Array, ...]) -> list[list[int]]:
+    """The arguments' whole parts, per copy."""
+    columns: list[np.ndarray] = []
+    for array in arrays:
+        array = as_numbers(array) if is_typed(array) else array
+        kinds = np.asarray(array.full_kinds)
+        if array.traced:
+            raise Unsupported("it works on whole numbers, not on trained ones")
+        if not np.isin(kinds, (NUMBER, BLANK)).all():
+            raise ExcelError(VALUE)
+        columns.append(np.where(kinds == BLANK, np.nan, array.numpy()))
+    copies = tuple(max(column.shape[axis] for column in columns) for axis in (0, 1))
+    flat = [np.broadcast_to(c, (*copies, *c.shape[2:])).reshape(copies[0] * copies[1], -1)
+            for c in columns]  # fmt: skip
+    table = np.concatenate(flat, axis=1)
+    if (table < 0).any():
+        raise ExcelError(NUM)
+    return [[int(x) for x in row if not np.isnan(x)] for row in table]
+
+
+@family(
+    {
+        "GCD": lambda numbers: np.gcd.reduce(numbers),
+        "LCM": lambda numbers: np.lcm.reduce(numbers),
+        "MULTINOMIAL": lambda numbers: fold(
+            operator.floordiv,
+            (_factorial(x) for x in numbers),
+            _factorial(sum(numbers)),
+        ),
+    },
+    "r", repeats=True, gradient="none",
+)  # fmt: skip
+def of_whole_numbers(combine: Callable[[list[int]], int], *arrays: Array) -> Array:
+    """Greatest common divisor, least common multiple, multinomial coefficient of whole parts."""
+    errors = reduce_errors(arrays)
+    if errors is not None and errors.shape[:2] == (1, 1):
+        return overlaid(constant(np.zeros((1, 1, 1, 1))), errors)
+    shape = tuple(max(array.shape[axis] for array in arrays) for axis in (0, 1))
+    found = [float(combine(numbers)) for numbers in _whole_numbers(arrays)]
+    return overlaid(constant(np.array(found).reshape(*shape, 1, 1)), errors)
+
+
+def _factorial(n: int) -> int:
+    return fold(operator.mul, range(2, n + 1), 1)

@@ -1,0 +1,220 @@
+"""Sums, counts, averages and extremes of the cells that meet criteria."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from xl2torch.formula.ast import Bound, Missing, Node, Reference
+from xl2torch.functions.array import (
+    HEIGHT,
+    INNER,
+    WIDTH,
+    Array,
+    ExcelError,
+    Kinds,
+    Unsupported,
+    along,
+    broadcast_shape,
+    choose,
+    constant,
+    elementwise,
+    numeric_cells,
+    reduce,
+    reduce_errors,
+    sum_of_products,
+    where_constant,
+)  # fmt: skip
+from xl2torch.functions.criteria import met
+from xl2torch.functions.operators import divide
+from xl2torch.functions.registry import Context, family, function
+from xl2torch.functions.sample import overlaid, plain
+from xl2torch.functions.shapes import join
+from xl2torch.values import FIRST_ERROR, VALUE
+
+Finish = Callable[[Array | None, Array], Array]
+"""What is made of the values (None: only counted) and the mask of cells that count."""
+
+
+# ---------------------------------------------------------------- what is made of the cells
+
+
+def _numeric(values: Array, mask: Array) -> Array:
+    """The mask without the cells that hold no number."""
+    numeric = np.asarray(numeric_cells(values))
+    return mask if numeric.all() else elementwise(
+        operator.mul, mask, constant(numeric.astype(float)), keep=True
+    )  # fmt: skip
+
+
+def _errors(values: Array, mask: Array) -> Kinds | None:
+    """First error among the cells that count."""
+    if values.kinds is None or not (values.kinds >= FIRST_ERROR).any():
+        return None
+    if mask.traced:
+        raise Unsupported("a trained value decides whether an error counts")
+    kinds = np.where(mask.numpy() != 0, values.kinds, 0).astype(np.uint8)
+    return reduce_errors([replace(mask, kinds=kinds)])
+
+
+def _sum(values: Array | None, mask: Array) -> Array:
+    assert values is not None
+    numbers = where_constant(np.asarray(numeric_cells(values)), plain(values), 0.0)
+    shape = broadcast_shape(numbers, mask)
+    if numbers.shape[2:] == mask.shape[2:] == shape[2:]:
+        result = sum_of_products(mask, numbers)
+    else:
+        result = reduce(torch.sum, elementwise(operator.mul, mask, numbers, keep=True))
+    return overlaid(result, _errors(values, mask))
+
+
+def _count(values: Array | None, mask: Array) -> Array:
+    return reduce(torch.sum, mask)
+
+
+def _average(values: Array | None, mask: Array) -> Array:
+    assert values is not None
+    return divide(_sum(values, mask), reduce(torch.sum, _numeric(values, mask)))
+
+
+def _extreme(largest: bool) -> Finish:
+    worst = -np.inf if largest else np.inf
+
+    def finish(values: Array | None, mask: Array) -> Array:
+        assert values is not None
+        mask_ = _numeric(values, mask)
+        numbers = plain(values)
+        if mask_.traced:
+            kept = choose(mask_, numbers, constant(np.full((1, 1, 1, 1), worst)))
+        else:
+            kept = where_constant(mask_.numpy() != 0, numbers, worst)
+        dims = tuple(dim for dim, axis in enumerate(kept.axes) if axis in INNER)
+        best = kept
+        if dims:
+            best = _raw(torch.amax if largest else torch.amin, kept, dims)
+        if mask_.traced:
+            raise Unsupported("a trained value decides which cells MAXIFS or MINIFS looks at")
+        some = (np.broadcast_to(mask_.numpy(), kept.shape) != 0).any(axis=INNER, keepdims=True)
+        return overlaid(where_constant(some, best, 0.0), _errors(values, mask))
+
+    return finish
+
+
+def _raw(function_: Callable[..., torch.Tensor], array: Array, dims: tuple[int, ...]) -> Array:
+    from xl2torch.functions.array import all_valid
+    from xl2torch.functions.trace import apply
+
+    kept = tuple(axis for axis in array.axes if axis not in INNER)
+    data = apply(function_, array.data, dim=dims)
+    return Array(data, kept, (*array.shape[:2], 1, 1), valid=all_valid(array, INNER))
+
+
+# ---------------------------------------------------------------- the functions
+
+
+def _over_criteria(
+    finish: Finish, values: Array | None, conditions: list[tuple[Array, Array]]
+) -> Array:
+    """The result, an array where the criteria are arrays."""
+    sizes = [criterion.shape[2:] for _, criterion in conditions]
+    height, width = max(size[0] for size in sizes), max(size[1] for size in sizes)
+    rows = []
+    for row in range(height):
+        line = []
+        for column in range(width):
+            mask: Array | None = None
+            for cells, criterion in conditions:
+                single = _element(criterion, row, column)
+                one = met(cells, single)
+                mask = one if mask is None else elementwise(operator.mul, mask, one, keep=True)
+            assert mask is not None
+            line.append(finish(values, mask))
+        rows.append(join(line, WIDTH))
+    return join(rows, HEIGHT)
+
+
+def _element(array: Array, row: int, column: int) -> Array:
+    if row >= array.shape[HEIGHT] > 1 or column >= array.shape[WIDTH] > 1:
+        raise Unsupported("arrays of criteria of unequal size")
+    return along(along(array, HEIGHT, row, 1, 1), WIDTH, column, 1, 1)
+
+
+@function("COUNTIF", "rv", gradient="step")
+def countif(cells: Array, criterion: Array) -> Array:
+    """How many cells meet a criterion."""
+    return _over_criteria(_count, None, [(cells, criterion)])
+
+
+@family({"SUMIF": _sum, "AVERAGEIF": _average}, "nn", "n")
+def sumif(
+    finish: Finish, context: Context, cells: Node, criterion: Node, values: Node | None = None
+) -> Array:
+    """Sum (mean) of the cells beside those that meet a criterion, or of these themselves.
+
+    Only the first cell of the values counts: they have the size of the cells tested.
+    """
+    cells = context.resolved(cells)
+    tested = context.evaluate_range(cells)
+    if values is None or isinstance(values, Missing):
+        wanted = tested
+    else:
+        values = context.resolved(values)
+        if isinstance(cells, Reference) and isinstance(values, Reference):
+            values = _same_size(values, cells)
+        wanted = context.evaluate_range(values)
+    return _over_criteria(finish, wanted, [(tested, context.evaluate(criterion))])
+
+
+def _same_size(values: Reference, cells: Reference) -> Reference:
+    """The values' first cell with the size of the tested range."""
+
+    def end(start: Bound, first: Bound, last: Bound) -> Bound:
+        if first.relative != last.relative:
+            raise Unsupported("a range that grows beside the values of SUMIF")
+        return Bound(start.value + last.value - first.value, start.relative)
+
+    if values.whole_columns and cells.whole_columns:
+        bottom = values.bottom
+    else:
+        bottom = end(values.top, cells.top, cells.bottom)
+    if values.whole_rows and cells.whole_rows:
+        right = values.right
+    else:
+        right = end(values.left, cells.left, cells.right)
+    return replace(values, bottom=bottom, right=right)
+
+
+def _paired(
+    arguments: tuple[Array, ...], size: tuple[int, ...] | None
+) -> list[tuple[Array, Array]]:
+    """Ranges with their criteria; ranges of unequal size are #VALUE!."""
+    if len(arguments) % 2:
+        raise Unsupported("a range without its criterion")
+    conditions = list(zip(arguments[::2], arguments[1::2], strict=True))
+    size = size or conditions[0][0].shape[2:]
+    if any(cells.shape[2:] != size for cells, _ in conditions):
+        raise ExcelError(VALUE)
+    return conditions
+
+
+@function("COUNTIFS", "rr", repeats=True, gradient="step")
+def countifs(*arguments: Array) -> Array:
+    """How many rows meet all criteria."""
+    return _over_criteria(_count, None, _paired(arguments, None))
+
+
+@family(
+    {
+        "SUMIFS": _sum, "AVERAGEIFS": _average, "MAXIFS": _extreme(True),
+        "MINIFS": _extreme(False),
+    },
+    "rrr",
+    repeats=True,
+)  # fmt: skip
+def sumifs(finish: Finish, values: Array, *arguments: Array) -> Array:
+    """Sum (mean, largest, smallest) of the values whose row meets all criteria."""
+    return _over_criteria(finish, values, _paired(arguments, values.shape[2:]))

@@ -1,0 +1,188 @@
+"""Criteria of COUNTIF and its kin: ``5``, ``">=2"``, ``"b*"``, ``"<>"``."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xl2torch.functions.array import (
+    Array,
+    Differs,
+    Unsupported,
+    broadcast_shape,
+    constant,
+    elementwise,
+    number_from_text,
+    where_constant,
+)  # fmt: skip
+from xl2torch.functions.sample import plain
+from xl2torch.functions.text_format import moment_from_text
+from xl2torch.values import BLANK, ERRORS, FIRST_ERROR, LOGICAL, NUMBER, TEXT
+
+Mask = NDArray[np.bool_]
+_OPERATOR = re.compile(r"(<=|>=|<>|<|>|=)?(.*)", re.DOTALL)
+_COMPARE: dict[str, Callable[..., Any]] = {
+    "=": operator.eq, "<>": operator.ne, "<": operator.lt, ">": operator.gt,
+    "<=": operator.le, ">=": operator.ge,
+}  # fmt: skip
+_MOST_ELEMENTS = 100_000_000
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A comparison with a number, a logical (as a number), a text, an error or nothing."""
+
+    comparison: str
+    kind: int
+    number: float = 0.0
+    text: str = ""
+    bare: bool = False
+
+
+def wildcard(text: str) -> re.Pattern[str]:
+    """Excel's wildcards: ``*`` any text, ``?`` one character, ``~`` takes the next literally."""
+    pieces = re.findall(r"~[*?~]|.", text, re.DOTALL)
+    kinds = {"*": ".*", "?": "."}
+    return re.compile("".join(kinds.get(piece) or re.escape(piece[-1]) for piece in pieces), re.S)
+
+
+def criterion_of(kind: int, number: float, text: str) -> Criterion:
+    """The criterion that an argument stands for."""
+    if kind in (NUMBER, BLANK):
+        return Criterion("=", NUMBER, 0.0 if kind == BLANK else number)
+    if kind != TEXT:
+        return Criterion("=", kind, number)
+    match = _OPERATOR.fullmatch(text)
+    assert match is not None
+    comparison, operand = match[1] or "=", match[2]
+    if not operand:
+        return Criterion(comparison, BLANK, bare=match[1] is None)
+    if operand.upper() in ("TRUE", "FALSE"):
+        return Criterion(comparison, LOGICAL, float(operand.upper() == "TRUE"))
+    if operand.upper() in ERRORS:
+        return Criterion(comparison, ERRORS[operand.upper()].kind)
+    value = number_from_text(operand)
+    if value is None:
+        value = moment_from_text(operand)
+    if value is not None:
+        return Criterion(comparison, NUMBER, value)
+    return Criterion(comparison, TEXT, text=operand.lower())
+
+
+def matches(criterion: Criterion, numbers: Any, kinds: Any, texts: Any) -> Mask:
+    """Which elements meet a criterion; all arrays have one shape."""
+    equal = criterion.comparison in ("=", "<>")
+    if criterion.kind == BLANK:
+        found = kinds == BLANK
+        if criterion.bare:
+            found = found | ((kinds == TEXT) & (texts == ""))
+        elif not equal:
+            found = np.zeros(kinds.shape, dtype=bool)
+    elif criterion.kind == TEXT:
+        found = _text_matches(criterion, kinds, texts)
+    elif criterion.kind >= FIRST_ERROR:
+        found = kinds == criterion.kind
+    else:
+        compare = _COMPARE["=" if equal else criterion.comparison]
+        with np.errstate(invalid="ignore"):
+            found = (kinds == criterion.kind) & compare(numbers, criterion.number)
+        if equal and criterion.kind == NUMBER and (kinds == TEXT).any():
+            found = found | _texts_that_read_as(criterion.number, kinds, texts)
+    return ~found if criterion.comparison == "<>" else np.asarray(found)
+
+
+def _texts_that_read_as(number: float, kinds: Any, texts: Any) -> Mask:
+    found = np.zeros(kinds.shape, dtype=bool)
+    for place in np.argwhere(kinds == TEXT):
+        found[tuple(place)] = number_from_text(texts[tuple(place)]) == number
+    return found
+
+
+def _text_matches(criterion: Criterion, kinds: Any, texts: Any) -> Mask:
+    is_text = kinds == TEXT
+    if criterion.comparison in ("=", "<>"):
+        pattern = wildcard(criterion.text)
+
+        def test(text: str) -> bool:
+            return pattern.fullmatch(text.lower()) is not None
+    else:
+        compare = _COMPARE[criterion.comparison]
+
+        def test(text: str) -> bool:
+            return bool(compare(text.lower(), criterion.text))
+
+    known = {text: test(text) for text in set(texts[is_text].tolist())}
+    found = np.zeros(kinds.shape, dtype=bool)
+    found[is_text] = [known[text] for text in texts[is_text].tolist()]
+    return found
+
+
+def met(cells: Array, criterion: Array) -> Array:
+    """Which cells meet the criterion of their copy: 1 or 0, of shape (R, C, h, w).
+
+    ``criterion`` has one value per copy. Cells or criteria that training changes are compared as
+    numbers, without slope.
+    """
+    shape = broadcast_shape(cells, criterion)
+    if np.prod(shape, dtype=float) > _MOST_ELEMENTS:
+        if shape[0] * shape[1] > 1:
+            raise Differs("a table of conditions too large to hold")
+        raise Unsupported("a range too large to hold")
+    if criterion.traced:
+        if criterion.kinds is not None:
+            raise Unsupported("a criterion that is sometimes a trained number, sometimes not")
+        numeric = np.asarray(cells.full_kinds == NUMBER)
+        equal = elementwise(operator.eq, plain(cells), criterion, keep=True)
+        return where_constant(numeric, equal, 0.0)
+    wanted = _listed(criterion)
+    unique = list(dict.fromkeys(wanted))
+    rules = [criterion_of(*key) for key in unique]
+    if cells.traced:
+        return _met_by_trained(cells, criterion, rules)
+    numbers, kinds = cells.numpy(), np.asarray(cells.full_kinds)
+    texts = np.asarray(cells.full_texts)
+    position = {key: index for index, key in enumerate(unique)}
+    which = np.array([position[key] for key in wanted]).reshape(criterion.shape[:2])
+    if cells.shape[:2] == (1, 1):
+        table = np.stack([matches(rule, numbers[0, 0], kinds[0, 0], texts[0, 0]) for rule in rules])
+        return constant(table[which].astype(float))
+    result = np.zeros(shape)
+    which = np.broadcast_to(which, shape[:2])
+    spread = [np.broadcast_to(part, shape) for part in (numbers, kinds, texts)]
+    for index, rule in enumerate(rules):
+        copies = which == index
+        result[copies] = matches(rule, *(part[copies] for part in spread))
+    return constant(result)
+
+
+def _listed(criterion: Array) -> list[tuple[int, float, str]]:
+    """Kind, number and text of each copy's criterion."""
+    kinds = criterion.full_kinds.reshape(-1).tolist()
+    numbers = np.nan_to_num(criterion.numpy()).reshape(-1).tolist()
+    return list(zip(kinds, numbers, criterion.full_texts.reshape(-1).tolist(), strict=True))
+
+
+def _met_by_trained(cells: Array, criterion: Array, rules: list[Criterion]) -> Array:
+    comparisons = {rule.comparison for rule in rules}
+    kinds = {rule.kind for rule in rules}
+    if len(comparisons) > 1 or kinds != {NUMBER}:
+        if criterion.shape[:2] != (1, 1):
+            raise Differs("criteria of several kinds in a range of trained values")
+        if kinds != {NUMBER}:
+            found = matches(rules[0], np.zeros(cells.shape), np.asarray(cells.full_kinds),
+                            np.asarray(cells.full_texts))  # fmt: skip
+            if rules[0].kind == LOGICAL and (cells.full_kinds == LOGICAL).any():
+                raise Unsupported("trained logicals are compared with a criterion")
+            return constant(found.astype(float))
+    comparison = comparisons.pop()
+    limits = np.array([criterion_of(*key).number for key in _listed(criterion)])
+    limits = limits.reshape(criterion.shape)
+    compared = elementwise(_COMPARE[comparison], plain(cells), constant(limits), keep=True)
+    numeric = np.asarray(cells.full_kinds == NUMBER)
+    return where_constant(numeric, compared, 1.0 if comparison == "<>" else 0.0)
