@@ -147,7 +147,10 @@ def verify(book: Path, sheet: str | None, as_json: bool) -> None:
 @_common
 @click.option("-o", "--output", "out", type=_BOOK, help="Result file [default: BOOK-trained].")
 @_model_options
-@click.option("--optimizer", type=click.Choice(_OPTIMIZERS), default="lbfgs", show_default=True)
+@click.option(
+    "--optimizer", type=click.Choice(_OPTIMIZERS),
+    help="[default: lbfgs, or adam where random cells are drawn anew at each step]",
+)  # fmt: skip
 @click.option("--lr", type=float, help="Learning rate [default: 1 for lbfgs, else 0.01].")
 @click.option(
     "--epochs", type=click.IntRange(0), help="Most iterations [default: 2000 for lbfgs, else 1000]."
@@ -156,14 +159,14 @@ def verify(book: Path, sheet: str | None, as_json: bool) -> None:
     "--init", type=click.Choice(["file", "normal", "uniform", "zeros"]), default="file",
     show_default=True, help="Start values of the variable cells.",
 )  # fmt: skip
-@click.option("--seed", type=int, help="Seed of drawn start values.")
+@click.option("--seed", type=int, help="Seed of drawn start values and of random cells.")
 @click.option("--watch", metavar="CELL", multiple=True, help="Show this cell too; repeatable.")
 @click.option("--in-place", is_flag=True, help="Write the result into BOOK itself.")
 @click.option("--force", is_flag=True, help="Overwrite an existing result file.")
 @click.option("--ignore-lock", is_flag=True, help="Read BOOK though another program has it open.")
 def train(
     book: Path, sheet: str | None, as_json: bool, out: Path | None, objective: str | None,
-    variables: tuple[str, ...], sense: str | None, optimizer: str, lr: float | None,
+    variables: tuple[str, ...], sense: str | None, optimizer: str | None, lr: float | None,
     epochs: int | None, init: str, seed: int | None, watch: tuple[str, ...], in_place: bool,
     force: bool, ignore_lock: bool,
 ) -> None:  # fmt: skip
@@ -201,6 +204,7 @@ def train(
     with _status("compiling", quiet=as_json):
         model = compile_problem(workbook, problem)
     _use_one_thread_for_small(model)
+    optimizer = optimizer or ("adam" if model.drawn else "lbfgs")
     with _progress(problem, epochs or EPOCHS[optimizer], quiet=as_json) as on_iteration:
         result = fit(
             model, optimizer, lr=lr, epochs=epochs, seed=seed, init=init, watch_cells=watched,
@@ -262,6 +266,8 @@ def _train_report(workbook: Workbook, result: Result, saved: Any) -> dict[str, A
             }
             for variable in result.model.variables
         ],
+        "drawn": [str(area) for area in result.model.drawn],
+        "seed": result.settings.seed,
         "objective_cell": rows[0],
         "watched": rows[1:],
         "changed_cells": saved.changed_cells,
@@ -288,6 +294,9 @@ def _print_training(report: dict[str, Any], saved: Any) -> None:
     count = sum(math.prod(_shape(item["values"])) for item in report["variables"])
     cells = ", ".join(item["cells"] for item in report["variables"])
     click.echo(f"{count} variable cells: {cells}")
+    if report["drawn"]:
+        areas = ", ".join(report["drawn"])
+        click.echo(f"drawn anew at each step: {areas} (--seed {report['seed']} repeats it)")
     click.echo(f"wrote {report['output']}: {report['changed_cells']} cells changed")
     if saved.stale:
         shown = ", ".join(str(cell) for cell in list(saved.stale)[:5])

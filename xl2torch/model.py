@@ -13,7 +13,7 @@ from torch import fx, nn
 from xl2torch.address import CellAddress, CellRange, single_cell
 from xl2torch.errors import ModelError, SelectionError, UnsupportedCell, UnsupportedError
 from xl2torch.functions.array import DTYPE, Array, Unsupported, logical
-from xl2torch.functions.trace import Data, Trace, apply, value_of
+from xl2torch.functions.trace import DRAWING, Data, Trace, apply, value_of
 from xl2torch.graph.blocks import Block, stored
 from xl2torch.graph.naming import identifier, label, unique
 from xl2torch.graph.passes import simplify
@@ -50,6 +50,7 @@ class Compiled:
     problem: Problem
     variables: tuple[Variable, ...]
     evaluation: Evaluation
+    drawn: tuple[CellRange, ...] = ()
 
 
 class SheetModel(fx.GraphModule):
@@ -58,6 +59,19 @@ class SheetModel(fx.GraphModule):
     ``model()`` is the objective as a 0-d float64 tensor, its parameters are the variable ranges by
     label (ranges of one row or column are vectors), ``model.code`` is the readable forward.
     """
+
+    def train(self, mode: bool = True) -> SheetModel:
+        """Training mode: cells of random numbers draw anew at each call; else they keep theirs."""
+        super().train(mode)
+        drawing = dict(self.named_buffers()).get(DRAWING)
+        if drawing is not None:
+            drawing.fill_(mode)
+        return self
+
+    @property
+    def drawn(self) -> tuple[CellRange, ...]:
+        """Cells of random numbers on the way to the objective, drawn anew in training mode."""
+        return self.compiled.drawn
 
     @property
     def compiled(self) -> Compiled:
@@ -105,7 +119,18 @@ def compile(
 
 
 def compile_problem(workbook: Workbook, problem: Problem) -> SheetModel:
-    """Compile a problem that is already chosen."""
+    """Compile a problem that is already chosen. The model is in evaluation mode."""
+    try:
+        return _compiled(workbook, problem, draws=True)
+    except UnsupportedError as error:
+        # With the stored random numbers there may be a way: these are constants.
+        try:
+            return _compiled(workbook, problem, draws=False)
+        except UnsupportedError:
+            raise error from None
+
+
+def _compiled(workbook: Workbook, problem: Problem, draws: bool) -> SheetModel:
     trace = Trace()
     taken = {"self", "forward", "training", "torch", "code", "graph", "meta"}
     found: list[Variable] = []
@@ -126,9 +151,10 @@ def compile_problem(workbook: Workbook, problem: Problem) -> SheetModel:
         node = trace.parameter(name, tensor)
         node.meta["cells"] = area
         given.append(Block(area, Array(node, axes, (1, 1, area.rows, area.columns))))
-    evaluation = Evaluation(workbook, given, trace)
+    evaluation = Evaluation(workbook, given, trace, draws)
     result = cell_node(evaluation, problem.objective)
-    if result is None:
+    reached = evaluation.ancestors(evaluation.overlapping(single_cell(problem.objective)))
+    if result is None or not any(unit.trained for unit in reached):
         names = ", ".join(str(area) for area in problem.variables)
         raise ModelError(
             f"the objective {problem.objective} does not depend on the variable cells {names}"
@@ -136,7 +162,8 @@ def compile_problem(workbook: Workbook, problem: Problem) -> SheetModel:
     trace.output(result)
     graph = simplify(trace)
     _name_nodes(workbook, graph, taken)
-    compiled = Compiled(workbook, problem, tuple(found), evaluation)
+    drawn = tuple(sorted(unit.area for unit in reached if unit.drawn))
+    compiled = Compiled(workbook, problem, tuple(found), evaluation, drawn)
     return build_module(graph, trace.tensors, compiled)
 
 
@@ -160,7 +187,7 @@ def build_module(
     for name in unused:  # GraphModule copies only what the graph reads
         module.register_parameter(name, root.get_parameter(name))
     module.meta["compiled"] = compiled
-    return module
+    return module.eval()
 
 
 def _reads(graph: fx.Graph, name: str) -> bool:

@@ -64,7 +64,7 @@ def recalculate(
     doubtful |= evaluation.descendants(doubtful) & reached
     for unit in reached:
         if unit in doubtful:
-            for cell in unit.area.cells():
+            for cell in unit.region.cells() if unit.region else ():
                 stale[cell] = unit.borrowed or "it depends on a cell that cannot be recomputed"
         else:
             changed.update(_differences(workbook, unit))

@@ -78,7 +78,7 @@ def _verify_sheet(
         wrong = has_cache & ~matches
         counts["mismatched"] += int(wrong.sum())
         for row, column in np.argwhere(wrong)[: _SHOWN - len(cases)]:
-            top, left = row * region.height, column * region.width
+            top, left = row * region.row_step, column * region.column_step
             cached = workbook.sheet(name).cells.value(
                 region.range.top + top, region.range.left + left
             )
@@ -101,10 +101,8 @@ def _compare(workbook: Workbook, unit: Unit) -> tuple[Any, Any]:
     same_kind = kinds == cached.kinds
     other = same_kind & (kinds != NUMBER) & np.where(kinds == TEXT, texts == cached.texts, True)
     logicals = np.where(same_kind & (kinds < FIRST_ERROR), close, True)
-    match = (numeric | (other & logicals) | empty).reshape(
-        region.rows, region.height, region.columns, region.width
-    )
-    first = cached.kinds.reshape(region.rows, region.height, region.columns, region.width)
+    match = region.copies_of(numeric | (other & logicals) | empty)
+    first = region.copies_of(cached.kinds)
     present = (first != BLANK).any(axis=(1, 3)) | match.all(axis=(1, 3))
     return present, match.all(axis=(1, 3))
 
@@ -125,7 +123,8 @@ def _case(
 ) -> dict[str, Any]:
     assert unit.region is not None
     place = CellAddress(unit.area.sheet, unit.area.top + int(row), unit.area.left + int(column))
-    part = unit.region.part(int(row) // unit.region.height, int(column) // unit.region.width, 1, 1)
+    region = unit.region
+    part = region.part(int(row) // region.row_step, int(column) // region.column_step, 1, 1)
     return {
         "sheet": place.sheet,
         "cell": place.a1,

@@ -80,3 +80,32 @@ class Survival(nn.Module):
         units = torch.relu(self.x @ self.hidden.T)
         prediction = units @ self.output[:3] + self.output[3]
         return nn.functional.mse_loss(prediction, self.y)
+
+
+class Convolution(nn.Module):
+    """conv-example.xlsx: two convolutions of two channels, max-pool 2×2, a linear output.
+
+    The sheet's windows read one blank column beyond the first layer's output.
+    """
+
+    image: Tensor
+    dense: Tensor
+
+    def __init__(
+        self, image: Tensor, dense: Tensor, first: Tensor, second: Tensor, rectified: bool
+    ) -> None:
+        super().__init__()
+        self.first = nn.Parameter(first.clone())
+        self.second = nn.Parameter(second.clone())
+        self.register_buffer("image", image[None, None])
+        self.register_buffer("dense", dense)
+        self.rectified = rectified
+
+    def forward(self) -> Tensor:
+        """Output cell."""
+        layer = nn.functional.conv2d(self.image, self.first)
+        layer = torch.relu(layer) if self.rectified else layer
+        layer = nn.functional.conv2d(nn.functional.pad(layer, (0, 1)), self.second)
+        layer = torch.relu(layer) if self.rectified else layer
+        pooled = nn.functional.max_pool2d(layer, 2, ceil_mode=True)
+        return (pooled[0] * self.dense).sum()

@@ -7,13 +7,13 @@ import torch
 from xl2torch.functions.array import DTYPE, Array, Shape, elementwise, scalar
 from xl2torch.functions.dynamic import whole
 from xl2torch.functions.registry import Context, function
-from xl2torch.functions.shapes import from_full
 
 
 def _drawn(context: Context, height: int, width: int) -> Array:
     """Uniform numbers in [0, 1), one array per copy."""
     shape: Shape = (*context.copies, height, width)
-    return from_full(context.draw(shape), shape)
+    axes = tuple(axis for axis in range(4) if shape[axis] > 1)
+    return Array(context.draw(shape), axes, shape)
 
 
 def whole_between(share: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:

@@ -16,6 +16,8 @@ from torch import fx
 from xl2torch.address import CellRange
 
 Data = torch.Tensor | fx.Node
+DRAWING = "drawing"
+"""Name of the buffer that says whether random numbers are drawn anew."""
 
 
 class Trace(fx.Graph):
@@ -26,6 +28,7 @@ class Trace(fx.Graph):
         self.tensors: dict[str, torch.Tensor] = {}
         self._constants: dict[tuple[Any, ...], fx.Node] = {}
         self._origins: dict[int, tuple[torch.Tensor, CellRange]] = {}
+        self._drawing: fx.Node | None = None
 
     def note_origin(self, tensor: torch.Tensor, cells: CellRange) -> None:
         """Remember which cells a constant was read from: they give it its name."""
@@ -36,6 +39,19 @@ class Trace(fx.Graph):
         node = self.get_attr(name)
         self.tensors[name] = value
         node.meta["value"] = value
+        return node
+
+    def drawing(self) -> fx.Node:
+        """A node that says whether random numbers are drawn anew (in training mode)."""
+        if self._drawing is None:
+            with self.inserting_before(next(iter(self.nodes))):
+                self._drawing = self.parameter(DRAWING, torch.tensor(False))
+        return self._drawing
+
+    def draw(self, sizes: list[int]) -> fx.Node:
+        """A node that draws uniform random numbers; its value at the start point is ½."""
+        node = self.call_function(torch.rand, (tuple(sizes),), {"dtype": torch.float64})
+        node.meta["value"] = torch.full(sizes, 0.5, dtype=torch.float64)
         return node
 
     def constant(self, value: torch.Tensor) -> fx.Node:

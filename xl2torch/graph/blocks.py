@@ -10,6 +10,7 @@ import torch
 from xl2torch.address import CellRange
 from xl2torch.functions.array import (
     COLUMN,
+    DTYPE,
     HEIGHT,
     ROW,
     WIDTH,
@@ -17,12 +18,15 @@ from xl2torch.functions.array import (
     Shape,
     Unsupported,
     along,
+    as_float,
     constant,
     permuted,
     spread,
+    where_constant,
 )  # fmt: skip
 from xl2torch.functions.shapes import join, renamed
 from xl2torch.functions.trace import apply
+from xl2torch.values import BLANK
 from xl2torch.workbook.cells import CellBlock
 from xl2torch.workbook.reader import Workbook
 
@@ -150,6 +154,37 @@ def _settle(view: np.ndarray, axis: int, new: int) -> np.ndarray:
     rest.remove(new)
     order = sorted(range(4), key=lambda position: [new, *rest, axis][position])
     return np.asarray(moved.transpose(order))
+
+
+def with_gaps(array: Array, row_step: int, column_step: int) -> Array:
+    """A rectangle whose rows and columns stand apart, with blank cells between them."""
+    rows, columns = array.shape[HEIGHT], array.shape[WIDTH]
+    row_step, column_step = row_step if rows > 1 else 1, column_step if columns > 1 else 1
+    shape: Shape = (1, 1, (rows - 1) * row_step + 1, (columns - 1) * column_step + 1)
+    kinds = np.full(shape, BLANK, dtype=np.uint8)
+    kinds[:, :, ::row_step, ::column_step] = array.full_kinds
+    texts = None
+    if array.texts is not None:
+        texts = np.full(shape, "", dtype=object)
+        texts[:, :, ::row_step, ::column_step] = array.full_texts
+    if not array.traced:
+        numbers = np.zeros(shape)
+        numbers[:, :, ::row_step, ::column_step] = array.numpy()
+        return constant(numbers, kinds, texts)
+    array = as_float(array)
+    axes = tuple(sorted(array.axes))
+    cell = torch.zeros([{HEIGHT: row_step, WIDTH: column_step}[axis] for axis in axes], dtype=DTYPE)
+    cell.view(-1)[0] = 1.0
+    data = apply(torch.kron, permuted(array.data, array.axes, axes), cell)
+    for dim, axis in enumerate(axes):
+        data = apply(torch.narrow, data, dim, 0, shape[axis])
+    valid = None
+    if array.valid is not None:
+        mask = with_gaps(as_float(spread(array.valid, array.shape)), row_step, column_step)
+        full = np.zeros(shape, dtype=bool)
+        full[:, :, ::row_step, ::column_step] = True
+        valid = Array(apply(torch.ne, where_constant(full, mask, 1.0).data, 0.0), axes, shape)
+    return Array(data, axes, shape, kinds, texts, valid=valid)
 
 
 def placed(array: Array, height: int, width: int) -> Array:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import fx
 
 from xl2torch.address import CellAddress, CellRange, single_cell
@@ -19,11 +20,12 @@ from xl2torch.functions.array import (
     ExcelError,
     UnknownFunction,
     Unsupported,
+    align,
     scalar,
     spread,
 )  # fmt: skip
-from xl2torch.functions.trace import Trace
-from xl2torch.graph.blocks import Block, placed, read, stored
+from xl2torch.functions.trace import Trace, apply
+from xl2torch.graph.blocks import Block, placed, read, stored, with_gaps
 from xl2torch.graph.lower import Lowering
 from xl2torch.graph.precedents import GrowingRange, RectangleIndex, precedents, unknowable
 from xl2torch.graph.regions import Region, find_regions
@@ -50,6 +52,7 @@ class Unit:
 
     ``borrowed`` says why the values are the file's cached ones; ``blocked`` why there are none: an
     unsupported formula that a parameter reaches (``own``), or one that needs such a formula.
+    ``trained``: a parameter reaches it. ``drawn``: its random numbers are drawn anew in training.
     """
 
     area: CellRange
@@ -61,6 +64,8 @@ class Unit:
     volatile: bool = False
     blocked: str | None = None
     own: bool = False
+    trained: bool = False
+    drawn: bool = False
 
     @property
     def done(self) -> bool:
@@ -72,14 +77,17 @@ class Evaluation:
     """Values of a workbook's cells, computed on demand.
 
     ``given`` are blocks that replace cells: variable cells, as parameters of a trace or as numbers.
+    ``draws``: in a trace, cells of random numbers draw anew in training mode.
     """
 
     def __init__(
-        self, workbook: Workbook, given: Iterable[Block] = (), trace: Trace | None = None
-    ) -> None:
+        self, workbook: Workbook, given: Iterable[Block] = (), trace: Trace | None = None,
+        draws: bool = False,
+    ) -> None:  # fmt: skip
         self.workbook = workbook
         self.trace = trace
-        self.given = [Unit(block.area, None, block) for block in given]
+        self.draws = draws and trace is not None
+        self.given = [Unit(block.area, None, block, trained=True) for block in given]
         self._units: dict[str, list[Unit]] = {}
         self._indices: dict[str, RectangleIndex] = {}
         self.regions: dict[str, list[Region]] = {}
@@ -203,10 +211,14 @@ class Evaluation:
         assert region is not None
         if region.volatile:
             unit.volatile = True
-            if self._reaches_trace(unit):
-                self._block(unit, "it draws random numbers beside a trained value")
+            self._note_reads(unit)
+            if any(read_.trained or read_.blocked for read_ in unit.reads):
+                self._block(
+                    unit,
+                    "it draws random numbers beside a trained value: give RAND a cell of its own",
+                )
             else:
-                unit.block = Block(unit.area, stored(self.workbook, unit.area))
+                unit.block = self._drawn(unit) or Block(unit.area, stored(self.workbook, unit.area))
             return
         lowering = Lowering(self.workbook, region, lambda area: self._read(area, unit), self.trace)
         try:
@@ -233,15 +245,46 @@ class Evaluation:
                 unit.block = Block(unit.area, stored(self.workbook, unit.area))
             return
         array = placed(array, region.height, region.width)
+        if region.apart:
+            array = with_gaps(array, region.row_step, region.column_step)
         if isinstance(array.data, fx.Node):
             array.data.meta.setdefault("cells", region.range)
             array.data.meta.setdefault("formula", region.formula)
         unit.block = Block(unit.area, array)
+        unit.trained = any(read_.trained for read_ in unit.reads)
+
+    def _drawn(self, unit: Unit) -> Block | None:
+        """Random numbers that are drawn anew in training mode, else the stored ones.
+
+        None where they cannot be: the time of day, texts, no stored numbers.
+        """
+        region, trace = unit.region, self.trace
+        if not self.draws or trace is None or region is None:
+            return None
+        cached = stored(self.workbook, unit.area)
+        if cached.kinds is not None:
+            return None
+        lowering = Lowering(
+            self.workbook, region, lambda area: self._read(area, unit), trace, drawing=trace.draw
+        )
+        try:
+            fresh = placed(lowering.result(), region.height, region.width)
+        except (Unsupported, ExcelError, GrowingRange):
+            return None
+        if region.apart or fresh.kinds is not None or fresh.valid is not None or not fresh.traced:
+            return None
+        (first, second), axes = align([fresh, cached])
+        data = apply(torch.where, trace.drawing(), first, second)
+        assert isinstance(data, fx.Node)
+        data.meta.update(cells=region.range, formula=region.formula)
+        unit.drawn = True
+        return Block(unit.area, Array(data, axes, fresh.shape))
 
     def _block(self, unit: Unit, reason: str) -> None:
         unit.blocked, unit.own = reason, True
 
-    def _reaches_trace(self, unit: Unit) -> bool:
+    def _note_reads(self, unit: Unit) -> None:
+        """Note everything that a formula may read."""
         assert unit.region is not None
         unit.reads |= {
             needed
@@ -250,6 +293,9 @@ class Evaluation:
         }
         if unknowable(unit.region.tree):
             unit.reads.update(self.given)
+
+    def _reaches_trace(self, unit: Unit) -> bool:
+        self._note_reads(unit)
         return any(
             read_.blocked or (read_.block and read_.block.array.traced) for read_ in unit.reads
         )

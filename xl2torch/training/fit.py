@@ -94,7 +94,7 @@ class Result:
 
 def fit(
     model: SheetModel,
-    optimizer: str = "lbfgs",
+    optimizer: str | None = None,
     *,
     lr: float | None = None,
     epochs: int | None = None,
@@ -105,12 +105,27 @@ def fit(
 ) -> Result:
     """Train the model on all its data at once; afterwards it holds the best point that was met.
 
-    ``on_iteration`` is called after each iteration; KeyboardInterrupt ends training and keeps the
-    best point. Raises SelectionError (wrong option), ModelError (variables do not move the
+    The optimizer is L-BFGS unless another is named; Adam where random numbers are drawn anew at
+    each step (``seed`` repeats them). These count in the gradient; the objective that is reported
+    is that of the stored ones. ``on_iteration`` is called after each iteration; KeyboardInterrupt
+    ends training and keeps the best point. Raises SelectionError (wrong option), ModelError (variables do not move the
     objective) or TrainingError (the objective is an error at the start).
     """
+    optimizer = optimizer or ("adam" if model.drawn else "lbfgs")
+    seed = torch.seed() % 2**31 if seed is None and model.drawn else seed
+    with torch.random.fork_rng(devices=[]):
+        if seed is not None:
+            torch.manual_seed(seed)
+        return _fit(model, optimizer, lr, epochs, seed, init, watch_cells, on_iteration)
+
+
+def _fit(
+    model: SheetModel, optimizer: str, lr: float | None, epochs: int | None, seed: int | None,
+    init: str, watch_cells: Sequence[CellAddress | str],
+    on_iteration: Callable[[Iteration], None] | None,
+) -> Result:  # fmt: skip
     problem = model.problem
-    start = float(model().detach())
+    start = float(model.eval()().detach())
     initialize(model, init, seed)
     bounded = [
         Bounded(model.parameter(variable), variable.lower, variable.upper)
@@ -132,27 +147,36 @@ def fit(
     watched = watch(model, cells)
     objective = math.nan
 
+    def loss_of(value: torch.Tensor) -> torch.Tensor:
+        if problem.sense == "max":
+            return -value
+        return (value - problem.target) ** 2 if problem.sense == "value" else value
+
+    def has_converged() -> Stop | None:
+        if model.drawn:
+            return None  # the gradient is that of one draw
+        return converged(losses, _scaled_gradient(parameters, bounded, loss))
+
     def evaluate() -> float:
         """Loss to be minimised at the present point; gradients are left in the parameters."""
         nonlocal objective
         for parameter in parameters:
             parameter.grad = None
-        value = model()
+        value = model.train(bool(model.drawn))()
         objective = float(value.detach())
-        if problem.sense == "max":
-            loss = -value
-        elif problem.sense == "value":
-            loss = (value - problem.target) ** 2
-        else:
-            loss = value
+        loss = loss_of(value)
         if math.isfinite(objective) and loss.requires_grad:
-            loss.backward()
+            torch.autograd.backward(loss)
         if not all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in parameters):
             for parameter in parameters:
                 gradient = torch.zeros_like(parameter)
                 if parameter.grad is not None and math.isfinite(objective):
                     gradient = torch.nan_to_num(parameter.grad, 0.0, 0.0, 0.0)
                 parameter.grad = gradient
+        if model.drawn:
+            with torch.no_grad():
+                value = model.eval()()
+            objective, loss = float(value), loss_of(value)
         return float(loss.detach()) if math.isfinite(objective) else 1e300
 
     loss = evaluate()
@@ -191,7 +215,7 @@ def fit(
     stop: Stop | None = None
     try:
         note(0)
-        stop = converged(losses, _scaled_gradient(parameters, bounded, loss))
+        stop = has_converged()
         while stop is None and len(losses) <= limit:
             stepper.step(evaluate, loss)
             loss = evaluate()
@@ -205,7 +229,7 @@ def fit(
                 break
             stalled = optimizer == "lbfgs" and loss >= losses[-1]
             note(len(losses))
-            stop = converged(losses, _scaled_gradient(parameters, bounded, loss))
+            stop = has_converged()
             if stop is None and stalled:
                 stop = Stop(2, _still_steep(_scaled_gradient(parameters, bounded, loss)))
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import fx
 
 
@@ -11,7 +12,7 @@ def share_equal_nodes(graph: fx.Graph) -> fx.Graph:
     """Replace each node by an earlier one with the same operation and operands."""
     seen: dict[Any, fx.Node] = {}
     for node in list(graph.nodes):
-        if node.op not in ("call_function", "get_attr"):
+        if node.op not in ("call_function", "get_attr") or node.target is torch.rand:
             continue
         key = (node.op, node.target, repr(node.args), repr(sorted(node.kwargs.items())))
         first = seen.setdefault(key, node)

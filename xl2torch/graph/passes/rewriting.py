@@ -1,0 +1,96 @@
+"""What passes share: adding a node with its value, reading shapes, recognising windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import fx
+
+from xl2torch.functions.trace import Trace
+
+
+def add_node(
+    graph: fx.Graph, function: Callable[..., Any], *arguments: Any, **options: Any
+) -> fx.Node:
+    """A call of a torch function, with its value at the start point."""
+    node = graph.call_function(function, arguments, options)
+    concrete = fx.node.map_arg(arguments, lambda item: item.meta["value"])
+    node.meta["value"] = function(*concrete, **options)
+    return node
+
+
+def add_constant(graph: fx.Graph, value: torch.Tensor) -> fx.Node:
+    """A constant buffer."""
+    assert isinstance(graph, Trace)
+    return graph.constant(value)
+
+
+def value_of(item: Any) -> torch.Tensor:
+    """The value of a node at the start point."""
+    value: torch.Tensor = item.meta["value"]
+    return value
+
+
+def is_call(item: Any, *functions: Callable[..., Any]) -> bool:
+    """Whether a node calls one of some functions."""
+    return isinstance(item, fx.Node) and item.op == "call_function" and item.target in functions
+
+
+def constant_value(item: Any, graph: fx.Graph) -> torch.Tensor | None:
+    """Value of a constant buffer; None for anything else."""
+    is_buffer = isinstance(item, fx.Node) and item.op == "get_attr"
+    return value_of(item) if is_buffer and str(item.target).startswith("constant") else None
+
+
+def replace(old: fx.Node, new: fx.Node) -> None:
+    """Put a node in the place of another, with its cells and formula."""
+    for fact in ("cells", "formula"):
+        if fact in old.meta:
+            new.meta.setdefault(fact, old.meta[fact])
+    old.replace_all_uses_with(new)
+
+
+class Windows(NamedTuple):
+    """Windows that slide over a matrix: (rows, columns, height, width) of the source."""
+
+    source: fx.Node
+    size: tuple[int, int]
+    step: tuple[int, int]
+
+
+def windows_of(item: Any, graph: fx.Graph) -> Windows | None:
+    """The matrix whose windows a node holds; None when it holds no windows."""
+    if is_call(item, torch.Tensor.unfold):
+        inner, dim, width, across = item.args
+        if dim == 1 and is_call(inner, torch.Tensor.unfold) and inner.args[1] == 0:
+            source, _, height, down = inner.args
+            if value_of(source).dim() == 2:
+                return Windows(source, (height, width), (down, across))
+        return None
+    folded = constant_value(item, graph)
+    if folded is None or folded.dim() != 4:
+        return None
+    matrix = _matrix_of_windows(folded)
+    if matrix is None:
+        return None
+    return Windows(add_constant(graph, matrix), tuple(folded.shape[2:]), (1, 1))  # type: ignore[arg-type]
+
+
+def _matrix_of_windows(windows: torch.Tensor) -> torch.Tensor | None:
+    """The matrix over which constant windows slide one by one; None when they do not."""
+    rows, columns, height, width = windows.shape
+    if min(rows, columns) < 2 or height * width < 2:
+        return None
+    matrix = windows.new_zeros(rows + height - 1, columns + width - 1)
+    for i in range(height):
+        for j in range(width):
+            matrix[i : i + rows, j : j + columns] = windows[:, :, i, j]
+    again = matrix.unfold(0, height, 1).unfold(1, width, 1)
+    return matrix if torch.equal(again, windows) else None
+
+
+def same_items(items: Sequence[Any]) -> bool:
+    """Whether all items are one and the same."""
+    return all(item is items[0] or item == items[0] for item in items)
