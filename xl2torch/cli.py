@@ -223,7 +223,8 @@ def _use_one_thread_for_small(model: SheetModel) -> None:
     """Small tensors are slower on several threads, far slower on a busy machine."""
     import torch
 
-    sizes = [node.meta["value"].numel() for node in model.graph.nodes if "value" in node.meta]
+    values = [node.meta.get("value") for node in model.graph.nodes]
+    sizes = [value.numel() for value in values if isinstance(value, torch.Tensor)]
     if max(sizes, default=0) <= _SMALL:
         torch.set_num_threads(1)
 

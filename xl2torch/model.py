@@ -175,6 +175,8 @@ def build_module(
     parameters = {variable.name for variable in compiled.variables}
     for variable in compiled.variables:
         root.register_parameter(variable.name, nn.Parameter(variable.start.clone()))
+    for name, part in getattr(graph, "modules", {}).items():
+        root.add_module(name, part)
     for node in graph.nodes:
         if node.op != "get_attr" or node.target in parameters:
             continue

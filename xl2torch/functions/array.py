@@ -123,9 +123,8 @@ def constant(
     """Array from 4-D numpy data."""
     shape: Shape = tuple(numbers.shape)
     axes = tuple(axis for axis in range(4) if shape[axis] != 1)
-    data = torch.as_tensor(np.ascontiguousarray(numbers), dtype=DTYPE).reshape(
-        [shape[axis] for axis in axes]
-    )
+    data = torch.tensor(np.ascontiguousarray(numbers), dtype=DTYPE)
+    data = data.reshape([shape[axis] for axis in axes])
     if kinds is not None and not kinds.any():
         kinds = None
     if kinds is None or not (kinds == TEXT).any():

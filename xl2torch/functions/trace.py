@@ -7,11 +7,12 @@ serves for shapes, labels and checks, never for a decision about the graph.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import fx
+from torch import fx, nn
 
 from xl2torch.address import CellRange
 
@@ -29,6 +30,7 @@ class Trace(fx.Graph):
         self._constants: dict[tuple[Any, ...], fx.Node] = {}
         self._origins: dict[int, tuple[torch.Tensor, CellRange]] = {}
         self._drawing: fx.Node | None = None
+        self.modules: dict[str, nn.Module] = {}
 
     def note_origin(self, tensor: torch.Tensor, cells: CellRange) -> None:
         """Remember which cells a constant was read from: they give it its name."""
@@ -40,6 +42,26 @@ class Trace(fx.Graph):
         self.tensors[name] = value
         node.meta["value"] = value
         return node
+
+    def call(self, module: nn.Module, tensors: Sequence[Data]) -> list[Data | None]:
+        """A call of a module that gives a tuple; tensors that are constant become buffers."""
+        name = f"recurrence_{len(self.modules) + 1}"
+        self.modules[name] = module
+        inputs = tuple(
+            tensor if isinstance(tensor, fx.Node) else self.constant(tensor) for tensor in tensors
+        )
+        node = self.create_node("call_module", name, inputs)
+        with torch.no_grad():
+            node.meta["value"] = module(*(value_of(tensor) for tensor in inputs))
+        found: list[Data | None] = []
+        for index, value in enumerate(node.meta["value"]):
+            if value is None:
+                found.append(None)
+                continue
+            item = self.call_function(operator.getitem, (node, index))
+            item.meta["value"] = value
+            found.append(item)
+        return found
 
     def drawing(self) -> fx.Node:
         """A node that says whether random numbers are drawn anew (in training mode)."""

@@ -15,6 +15,8 @@ from torch import fx
 from xl2torch.address import CellAddress, CellRange, single_cell
 from xl2torch.errors import CircularReferenceError
 from xl2torch.functions.array import (
+    COLUMN,
+    ROW,
     Array,
     Differs,
     ExcelError,
@@ -28,7 +30,16 @@ from xl2torch.functions.trace import Trace, apply
 from xl2torch.graph.blocks import Block, placed, read, stored, with_gaps
 from xl2torch.graph.lower import Lowering
 from xl2torch.graph.precedents import GrowingRange, RectangleIndex, precedents, unknowable
+from xl2torch.graph.recurrence import (
+    NotScannable,
+    Plan,
+    common_steps,
+    compute,
+    cut_steps,
+    make_plan,
+)
 from xl2torch.graph.regions import Region, find_regions
+from xl2torch.values import NUMBER
 from xl2torch.workbook.reader import Workbook
 
 
@@ -47,12 +58,21 @@ class Circle(Exception):
 
 
 @dataclass(eq=False)
+class Loop:
+    """Units that are computed together, row by row."""
+
+    plan: Plan
+    units: list[Unit] = field(default_factory=list)
+
+
+@dataclass(eq=False)
 class Unit:
     """A region, or a part of one, on its way to a block of values.
 
     ``borrowed`` says why the values are the file's cached ones; ``blocked`` why there are none: an
     unsupported formula that a parameter reaches (``own``), or one that needs such a formula.
     ``trained``: a parameter reaches it. ``drawn``: its random numbers are drawn anew in training.
+    ``loop``: the recurrence that it is a part of.
     """
 
     area: CellRange
@@ -66,6 +86,7 @@ class Unit:
     own: bool = False
     trained: bool = False
     drawn: bool = False
+    loop: Loop | None = None
 
     @property
     def done(self) -> bool:
@@ -177,17 +198,20 @@ class Evaluation:
                 unit.open = True
                 path.append(unit)
                 assert unit.region is not None
-                missing = [
-                    needed
-                    for area in precedents(unit.region, self.workbook)
-                    for needed in self.overlapping(area)
-                    if not needed.done
-                ]
+                missing = self._missing(unit)
             if not missing:
                 try:
-                    self._compute_unit(unit)
+                    if unit.loop:
+                        self._compute_loop(unit.loop)
+                    else:
+                        self._compute_unit(unit)
                 except NotReady as needed:
-                    missing = needed.units
+                    missing = [item for item in needed.units if item is not unit]
+                except NotScannable:
+                    assert unit.loop is not None
+                    self._split(unit.loop.units)
+                    _close(path)
+                    return
                 except GrowingRange:
                     self._split([unit])
                     _close(path)
@@ -195,6 +219,10 @@ class Evaluation:
             circle = next((needed for needed in missing if needed.open), None)
             if circle is not None:
                 members = path[path.index(circle) :]
+                if self._make_loop(members):
+                    _close(path)
+                    return
+                members += [part for m in members if m.loop for part in m.loop.units]
                 divisible = [
                     m for m in members if m.region and m.region.rows * m.region.columns > 1
                 ]
@@ -205,6 +233,99 @@ class Evaluation:
                 _close(path)
                 return
             stack.extend(missing)
+
+    def _missing(self, unit: Unit) -> list[Unit]:
+        """Units that one is known to read and that are not computed yet."""
+        parts = unit.loop.units if unit.loop else [unit]
+        return [
+            needed
+            for part in parts
+            if part.region is not None
+            for area in precedents(part.region, self.workbook)
+            for needed in self.overlapping(area)
+            if not needed.done and not (unit.loop and needed.loop is unit.loop)
+        ]
+
+    def _make_loop(self, members: list[Unit]) -> bool:
+        """Make the units that need each other a loop, if they can be computed row by row."""
+        group = self._component(members[0])
+        regions = [unit.region for unit in group if unit.region is not None]
+        if any(unit.loop for unit in group) or len(regions) != len(group):
+            return False
+        for axis in (ROW, COLUMN):
+            for skip in (0, 1):
+                steps = common_steps(regions, axis, skip)
+                if steps is None:
+                    continue
+                parts = [cut_steps(region, axis, steps) for region in regions]
+                try:
+                    plan = make_plan([inside for _, inside, _ in parts], axis)
+                except NotScannable:
+                    continue
+                if not skip and not self._starts_with_numbers(plan):
+                    continue
+                self._set_loop(group, plan, parts)
+                return True
+        return False
+
+    def _starts_with_numbers(self, plan: Plan) -> bool:
+        """Whether the cells before the first step are cells like those of the recurrence itself."""
+        for area in plan.starts():
+            if any(unit.area.intersection(area) for unit in self.overlapping(area)):
+                continue
+            if (stored(self.workbook, area).full_kinds != NUMBER).any():
+                return False
+        return True
+
+    def _set_loop(
+        self, group: list[Unit], plan: Plan,
+        parts: list[tuple[list[Region], Region, list[Region]]],
+    ) -> None:  # fmt: skip
+        loop = Loop(plan)
+        inside = {id(region) for region in plan.regions}
+        by_region: dict[int, Unit] = {}
+        fresh = []
+        for before, middle, after in parts:
+            for region in (*before, middle, *after):
+                unit = Unit(region.range, region)
+                if id(region) in inside:
+                    unit.loop = loop
+                    by_region[id(region)] = unit
+                fresh.append(unit)
+        loop.units = [by_region[id(region)] for region in plan.regions]
+        sheet = group[0].area.sheet
+        self._set(sheet, [unit for unit in self._units[sheet] if unit not in group] + fresh)
+
+    def _component(self, start: Unit) -> list[Unit]:
+        """Units that need each other with one of them, in the order of the sheet."""
+        needs: dict[Unit, list[Unit]] = {}
+        stack = [start]
+        while stack:
+            unit = stack.pop()
+            if unit in needs:
+                continue
+            needs[unit] = self._missing(unit)
+            stack += needs[unit]
+        readers: dict[Unit, list[Unit]] = {}
+        for unit, needed in needs.items():
+            for other in needed:
+                readers.setdefault(other, []).append(unit)
+        group = _closure([start], readers) | {start}
+        return sorted(group & needs.keys(), key=lambda unit: unit.area)
+
+    def _compute_loop(self, loop: Loop) -> None:
+        first = loop.units[0]
+        arrays = compute(loop.plan, self.workbook, lambda area: self._read(area, first), self.trace)
+        first.reads -= set(loop.units)
+        trained = any(read_.trained for read_ in first.reads)
+        for unit, array in zip(loop.units, arrays, strict=True):
+            assert unit.region is not None
+            if isinstance(array.data, fx.Node):
+                array.data.meta.setdefault("cells", unit.area)
+                array.data.meta.setdefault("formula", unit.region.formula)
+            unit.block = Block(unit.area, array)
+            unit.trained = trained
+            unit.reads = first.reads | set(loop.units) - {unit}
 
     def _compute_unit(self, unit: Unit) -> None:
         region = unit.region

@@ -108,8 +108,8 @@ def fit(
     The optimizer is L-BFGS unless another is named; Adam where random numbers are drawn anew at
     each step (``seed`` repeats them). These count in the gradient; the objective that is reported
     is that of the stored ones. ``on_iteration`` is called after each iteration; KeyboardInterrupt
-    ends training and keeps the best point. Raises SelectionError (wrong option), ModelError (variables do not move the
-    objective) or TrainingError (the objective is an error at the start).
+    ends training and keeps the best point. Raises SelectionError (wrong option), ModelError
+    (variables do not move the objective) or TrainingError (the objective is an error at the start).
     """
     optimizer = optimizer or ("adam" if model.drawn else "lbfgs")
     seed = torch.seed() % 2**31 if seed is None and model.drawn else seed

@@ -11,6 +11,7 @@ from xl2torch.graph.passes.merge_like_columns import merge_like_columns
 from xl2torch.graph.passes.recognise_convolution import recognise_convolution
 from xl2torch.graph.passes.recognise_max_pool import recognise_max_pool
 from xl2torch.graph.passes.recognise_relu import recognise_relu
+from xl2torch.graph.passes.rewriting import drop_unused
 from xl2torch.graph.passes.share_equal_nodes import share_equal_nodes
 
 PASSES: tuple[Callable[[fx.Graph], fx.Graph], ...] = (
@@ -31,6 +32,6 @@ def simplify(graph: fx.Graph) -> fx.Graph:
     """Run all passes in order; the graph is checked after each."""
     for run in PASSES:
         graph = run(graph)
-        graph.eliminate_dead_code()
+        drop_unused(graph)
         graph.lint()
     return graph

@@ -16,6 +16,7 @@ from xl2torch.graph.passes.rewriting import (
     add_constant,
     add_node,
     constant_value,
+    drop_unused,
     is_call,
     replace,
     value_of,
@@ -48,7 +49,7 @@ def drop_gaps(graph: fx.Graph) -> fx.Graph:
                     node, add_node(graph, torch.sum, add_node(graph, operator.mul, kept, cells))
                 )
             break
-    graph.eliminate_dead_code()
+    drop_unused(graph)
     return graph
 
 

@@ -12,6 +12,8 @@ import operator
 import torch
 from torch import fx
 
+from xl2torch.graph.passes.rewriting import drop_unused
+
 _HANDS_ON = frozenset(
     {
         operator.add, operator.sub, operator.mul, operator.neg, operator.pow, torch.sum, torch.mean,
@@ -27,11 +29,13 @@ def drop_unused_guards(graph: fx.Graph) -> fx.Graph:
     final = output.args[0]
     if not isinstance(final, fx.Node) or not final.meta.get("final"):
         return graph
-    graph.eliminate_dead_code()
+    drop_unused(graph)
     guards = [node for node in graph.nodes if "guard" in node.meta]
     if not all(guard.meta["guard"] for guard in guards):
         return graph
     masks = _masks(final, guards)
+    if any(source.op == "call_module" for mask in masks for source in mask.all_input_nodes):
+        return graph  # guards inside a loop stay
     reached = all(set(mask.users) <= {*masks, *guards, final} for mask in masks)
     if not reached or not all(_hands_on(guard, final) for guard in guards):
         return graph

@@ -14,6 +14,7 @@ from xl2torch.graph.passes.rewriting import (
     add_constant,
     add_node,
     constant_value,
+    drop_unused,
     is_call,
     replace,
     same_items,
@@ -30,7 +31,7 @@ def merge_channels(graph: fx.Graph) -> fx.Graph:
     _merge_outputs(graph)
     _lift_stacks(graph)
     _merge_dots(graph)
-    graph.eliminate_dead_code()
+    drop_unused(graph)
     return graph
 
 
@@ -107,7 +108,7 @@ def _merge_outputs(graph: fx.Graph) -> None:
             for user in list(node.users):
                 with graph.inserting_before(user if order[user] > first_use else anchor):
                     replace(user, add_node(graph, torch.select, result, 0, channel))
-    graph.eliminate_dead_code()
+    drop_unused(graph)
 
 
 def _selected(user: fx.Node) -> bool:

@@ -15,6 +15,7 @@ from xl2torch.graph.passes.rewriting import (
     add_constant,
     add_node,
     constant_value,
+    drop_unused,
     is_call,
     replace,
     value_of,
@@ -50,5 +51,5 @@ def recognise_convolution(graph: fx.Graph) -> fx.Graph:
                 result = add_node(graph, conv2d, source, weight, stride=windows.step)
                 replace(node, add_node(graph, torch.select, result, 0, 0))
             break
-    graph.eliminate_dead_code()
+    drop_unused(graph)
     return graph

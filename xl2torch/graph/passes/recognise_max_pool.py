@@ -17,6 +17,7 @@ from xl2torch.graph.passes.rewriting import (
     Windows,
     add_node,
     constant_value,
+    drop_unused,
     is_call,
     replace,
     value_of,
@@ -41,7 +42,7 @@ def recognise_max_pool(graph: fx.Graph) -> fx.Graph:
             if pooled.meta["value"].shape[1:] != value_of(node).shape:
                 continue
             replace(node, add_node(graph, torch.select, pooled, 0, 0))
-    graph.eliminate_dead_code()
+    drop_unused(graph)
     return graph
 
 

@@ -27,6 +27,11 @@ def add_constant(graph: fx.Graph, value: torch.Tensor) -> fx.Node:
     return graph.constant(value)
 
 
+def drop_unused(graph: fx.Graph) -> None:
+    """Remove nodes that nothing uses; a loop and a random number have no other effect."""
+    graph.eliminate_dead_code(is_impure_node=lambda node: node.op in ("placeholder", "output"))
+
+
 def value_of(item: Any) -> torch.Tensor:
     """The value of a node at the start point."""
     value: torch.Tensor = item.meta["value"]
