@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,6 +57,19 @@ def kind_of(value: CellValue) -> int:
     if isinstance(value, ErrorValue):
         return value.kind
     return NUMBER
+
+
+def collated(text: str) -> str:
+    """Key by which texts are ordered: without regard to case, accents only between equal letters.
+
+    Equal keys are texts that Excel holds for equal.
+    """
+    folded = text.lower()
+    if folded.isascii():
+        return folded
+    letters = unicodedata.normalize("NFKD", folded)
+    base = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return f"{base}\0{folded}"
 
 
 def display(value: CellValue) -> str:

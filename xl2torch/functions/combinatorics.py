@@ -74,17 +74,20 @@ def combin(form: Callable[..., torch.Tensor], n: Array, k: Array) -> Array:
     return on_domain(form, n, k, rest, domain=domain)
 
 
-def with_repetition(n: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
-    """Ways to choose k of n when each may be taken again."""
-    return torch.round(special.binomial(n + k - 1, k))
+def with_repetition(n: torch.Tensor, k: torch.Tensor, least: torch.Tensor) -> torch.Tensor:
+    """Ways to choose k of n when each may be taken again; of nothing, nothing in one way."""
+    n, k = torch.as_tensor(n), torch.as_tensor(k)
+    ways = torch.round(special.binomial(torch.clamp(n + k - 1, min=0.0), k))
+    return torch.where(k == 0, 1.0, ways)
 
 
 @function("COMBINA", "vv", gradient="step")
 def combina(n: Array, k: Array) -> Array:
     """Ways to choose k of n with repetitions, on whole parts."""
     n, k = (elementwise(torch.trunc, as_numbers(x), keep=True) for x in (n, k))
-    domain = ((0, operator.ge, 0.0), (1, operator.ge, 0.0))
-    return on_domain(with_repetition, n, k, domain=domain)
+    least = elementwise(operator.sub, elementwise(torch.sign, k, keep=True), n, keep=True)
+    domain = ((0, operator.ge, 0.0), (1, operator.ge, 0.0), (2, operator.le, 0.0))
+    return on_domain(with_repetition, n, k, least, domain=domain)
 
 
 def _whole_numbers(arrays: tuple[Array, ...]) -> list[list[int]]:

@@ -15,6 +15,7 @@ from xl2torch.functions.array import (
     Array,
     Differs,
     Unsupported,
+    as_float,
     broadcast_shape,
     constant,
     elementwise,
@@ -23,7 +24,7 @@ from xl2torch.functions.array import (
 )  # fmt: skip
 from xl2torch.functions.sample import plain
 from xl2torch.functions.text_format import moment_from_text
-from xl2torch.values import BLANK, ERRORS, FIRST_ERROR, LOGICAL, NUMBER, TEXT
+from xl2torch.values import BLANK, ERRORS, FIRST_ERROR, LOGICAL, NUMBER, TEXT, collated
 
 Mask = NDArray[np.bool_]
 _OPERATOR = re.compile(r"(<=|>=|<>|<|>|=)?(.*)", re.DOTALL)
@@ -115,7 +116,7 @@ def _text_matches(criterion: Criterion, kinds: Any, texts: Any) -> Mask:
         compare = _COMPARE[criterion.comparison]
 
         def test(text: str) -> bool:
-            return bool(compare(text.lower(), criterion.text))
+            return bool(compare(collated(text), collated(criterion.text)))
 
     known = {text: test(text) for text in set(texts[is_text].tolist())}
     found = np.zeros(kinds.shape, dtype=bool)
@@ -139,7 +140,7 @@ def met(cells: Array, criterion: Array) -> Array:
             raise Unsupported("a criterion that is sometimes a trained number, sometimes not")
         numeric = np.asarray(cells.full_kinds == NUMBER)
         equal = elementwise(operator.eq, plain(cells), criterion, keep=True)
-        return where_constant(numeric, equal, 0.0)
+        return where_constant(numeric, as_float(equal), 0.0)
     wanted = _listed(criterion)
     unique = list(dict.fromkeys(wanted))
     rules = [criterion_of(*key) for key in unique]
@@ -185,4 +186,4 @@ def _met_by_trained(cells: Array, criterion: Array, rules: list[Criterion]) -> A
     limits = limits.reshape(criterion.shape)
     compared = elementwise(_COMPARE[comparison], plain(cells), constant(limits), keep=True)
     numeric = np.asarray(cells.full_kinds == NUMBER)
-    return where_constant(numeric, compared, 1.0 if comparison == "<>" else 0.0)
+    return where_constant(numeric, as_float(compared), 1.0 if comparison == "<>" else 0.0)

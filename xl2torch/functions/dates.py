@@ -197,7 +197,8 @@ def days360(start: Array, end: Array, european: Array | None = None) -> Array:
 
     def count(one: CellValue, two: CellValue, way: float) -> CellValue:
         first, last = _day(one), _day(two)
-        if not way and last.day == 31 and first.day < 30:
+        end_of_month = first.day == calendar.monthrange(first.year, first.month)[1]
+        if not way and last.day == 31 and first.day < 30 and not end_of_month:
             first_of_next = last + timedelta(days=1)
             return float(_days_360(first, first_of_next, False))
         return float(_days_360(first, last, bool(way)))

@@ -318,8 +318,10 @@ def beta_inv(
 ) -> Array:
     """Inverse of the beta distribution function."""
     domain = (*above(0), *most(0), *above(1, 2))
-    limits = low or scalar(0.0), high or scalar(1.0)
-    return on_domain(beta_inverse, p, a, b, *limits, domain=domain, stand_in=0.5)
+    low, high = low or scalar(0.0), high or scalar(1.0)
+    span = elementwise(operator.sub, high, low)
+    result = on_domain(beta_inverse, p, a, b, low, high, domain=domain, stand_in=0.5)
+    return on_domain(_first, result, span, domain=((1, operator.ne, 0.0),))
 
 
 # ---------------------------------------------------------------- t, F, chi squared
@@ -386,6 +388,10 @@ def tdist(x: Array, df: Array, tails: Array) -> Array:
     one = on_domain(t_right, x, _whole(df), domain=(*_DEGREES, *least(0)))
     both = elementwise(operator.mul, one, count)
     return on_domain(_second, count, both, domain=(*least(0, limit=1.0), *most(0, limit=2.0)))
+
+
+def _first(first: Tensor, second: Tensor) -> Tensor:
+    return _tensor(first) + 0.0 * second
 
 
 def _second(first: Tensor, second: Tensor) -> Tensor:

@@ -55,6 +55,7 @@ from xl2torch.values import (
     NUMBER,
     TEXT,
     VALUE,
+    collated,
     error_of_kind,
 )  # fmt: skip
 
@@ -86,7 +87,7 @@ def _padded(array: Array, axis: int, size: int, filler: Array | None = None) -> 
     if not missing:
         return array
     one = from_values([NA], (1, 1, 1, 1)) if filler is None else filler
-    shape: Shape = resized((1, 1, *array.shape[2:]), axis, missing)
+    shape: Shape = resized((*one.shape[:2], *array.shape[2:]), axis, missing)
     return join([array, spread(one, shape)], axis)
 
 
@@ -242,7 +243,7 @@ def _order_keys(kinds: Any, numbers: Any, texts: Any, descending: bool) -> list[
         rank = ranks.get(kind, 3)
         if kind == BLANK:
             rank = -1 if descending else 4
-        keys.append((rank, number if rank in (0, 2) else 0.0, text.lower() if rank == 1 else ""))
+        keys.append((rank, number if rank in (0, 2) else 0.0, collated(text) if rank == 1 else ""))
     return keys
 
 
@@ -341,7 +342,7 @@ def sortby(array: Array, *arguments: Array) -> Array:
     return _ordered(array, keys)
 
 
-@function("UNIQUE", "r", "vv", gradient="values")
+@function("UNIQUE", "r", "vv", gradient="none")
 def unique(array: Array, by_column: Array | None = None, once: Array | None = None) -> Array:
     """Different rows (columns), each once; or those alone that occur once."""
     if array.traced:

@@ -10,6 +10,7 @@ import torch
 from scipy import optimize
 
 from xl2torch.functions.array import (
+    DTYPE,
     HEIGHT,
     Array,
     Differs,
@@ -28,15 +29,23 @@ from xl2torch.functions.text import each
 from xl2torch.values import DIV0, NUM, CellValue
 
 Tensor = torch.Tensor
+_SMALL_RATE = 1e-7
+"""Below it three terms of the series of ((1+r)ⁿ-1)/r in r are exact in double precision."""
 
 
 def _growth(rate: Tensor, periods: Tensor) -> tuple[Tensor, Tensor]:
     """(1+r)ⁿ and ((1+r)ⁿ-1)/r, which is n at r = 0."""
     rate, periods = (torch.as_tensor(x, dtype=torch.float64) for x in (rate, periods))
     power = (1 + rate) ** periods
-    safe = torch.where(rate == 0, 1.0, rate)
-    series = (periods * (periods - 1) / 2) * rate + periods
-    return power, torch.where(rate == 0, series, ((1 + safe) ** periods - 1) / safe)
+    small = (rate.abs() < _SMALL_RATE) | (rate <= -1)
+    safe = torch.where(small, 1.0, rate)
+    exact = torch.expm1(periods * torch.log1p(safe)) / safe
+    terms = periods + periods * (periods - 1) / 2 * rate
+    series = terms + periods * (periods - 1) * (periods - 2) / 6 * rate**2
+    below = torch.where(rate <= -1, rate, -1.0)
+    return power, torch.where(
+        rate <= -1, ((1 + below) ** periods - 1) / below, torch.where(small, series, exact)
+    )
 
 
 def _due(due: Tensor) -> Tensor:
@@ -110,7 +119,7 @@ def part_of_payment(
 
 
 def _first(one: Tensor, other: Tensor) -> Tensor:
-    return torch.as_tensor(one) + 0.0 * other
+    return torch.as_tensor(one, dtype=DTYPE) + 0.0 * other
 
 
 def number_of_periods(
@@ -209,7 +218,7 @@ def _plain(array: Array) -> Array:
 
 def discounted(flow: Tensor, rate: Tensor, place: Tensor) -> Tensor:
     """Present value of one payment."""
-    return flow / (1 + torch.as_tensor(rate)) ** place
+    return flow / (1 + torch.as_tensor(rate, dtype=DTYPE)) ** place
 
 
 def _series(array: Array) -> np.ndarray:
@@ -291,12 +300,13 @@ def sln(cost: Array, salvage: Array, life: Array) -> Array:
 
 def effective(nominal: Tensor, periods: Tensor) -> Tensor:
     """Effective annual rate."""
-    return (1 + torch.as_tensor(nominal) / periods) ** periods - 1
+    return (1 + torch.as_tensor(nominal, dtype=DTYPE) / periods) ** periods - 1
 
 
 def nominal(effective_: Tensor, periods: Tensor) -> Tensor:
     """Nominal annual rate."""
-    return ((1 + torch.as_tensor(effective_)) ** (1 / periods) - 1) * periods
+    growth = 1 + torch.as_tensor(effective_, dtype=DTYPE)
+    return (growth ** (1 / torch.as_tensor(periods, dtype=DTYPE)) - 1) * periods
 
 
 @family({"EFFECT": effective, "NOMINAL": nominal}, "vv")

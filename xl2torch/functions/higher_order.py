@@ -87,6 +87,9 @@ def _applied(
     context: Context, callee: Node, shape: tuple[int, int], copies: tuple[Array, ...],
     elements: Callable[[], Iterator[tuple[Array, ...]]],
 ) -> Array:  # fmt: skip
+    if context.copies != (1, 1) or context.is_mapped:
+        # The outer axes hold the copies of the formula (or of an outer LAMBDA) already.
+        return _one_by_one(context.callee(callee), shape, elements())
     try:
         return _together(context.callee(callee, mapped=True), shape, *copies)
     except UnknownFunction:

@@ -13,18 +13,31 @@ from xl2torch.functions.array import (
     Array,
     ExcelError,
     Kinds,
-    Unsupported,
     as_float,
     as_kind,
     as_numbers,
     choose,
     constant,
     elementwise,
+    number_from_text,
     scalar,
     where_constant,
 )
 from xl2torch.functions.registry import family, function
-from xl2torch.values import BLANK, DIV0, ERRORS, FIRST_ERROR, LOGICAL, NA, NAME, NUMBER, TEXT
+from xl2torch.functions.text import each
+from xl2torch.values import (
+    BLANK,
+    DIV0,
+    ERRORS,
+    FIRST_ERROR,
+    LOGICAL,
+    NA,
+    NAME,
+    NUMBER,
+    TEXT,
+    VALUE,
+    CellValue,
+)
 
 
 @family(
@@ -100,11 +113,17 @@ def error_type(value: Array) -> Array:
     return constant(numbers, errors)
 
 
+def _parity(item: CellValue, rest: float) -> CellValue:
+    if isinstance(item, bool):
+        return VALUE
+    return int(number_from_text(str(item or 0)) or 0) % 2 == rest
+
+
 @family({"ISEVEN": 0.0, "ISODD": 1.0}, "v", gradient="step")
 def iseven(rest: float, value: Array) -> Array:
     """Whether the whole part is even (odd)."""
     if value.kinds is not None and (value.kinds == LOGICAL).any():
-        raise Unsupported("ISEVEN or ISODD of a logical")
+        return each(lambda item: _parity(item, rest), "x", value)
     whole = elementwise(torch.trunc, value)
     halves = elementwise(torch.remainder, whole, scalar(2.0), keep=True)
     return as_kind(as_float(elementwise(operator.eq, halves, scalar(rest), keep=True)), LOGICAL)

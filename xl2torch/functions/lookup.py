@@ -49,7 +49,7 @@ from xl2torch.functions.registry import Context, family, function
 from xl2torch.functions.sample import overlaid, plain
 from xl2torch.functions.shapes import column, join, pick, renamed, resized, unfolded
 from xl2torch.functions.trace import apply
-from xl2torch.values import BLANK, FIRST_ERROR, NA, NUMBER, REF, TEXT, VALUE
+from xl2torch.values import BLANK, FIRST_ERROR, NA, NUMBER, REF, TEXT, VALUE, collated
 
 EXACT, BELOW, ABOVE = 0, -1, 1
 WILDCARD = 2
@@ -104,7 +104,8 @@ def _text_places(
             hit = next(hits, -1)
             known[text] = -1 if hit < 0 else int(order[hit])
         return np.array([known[text] for text in wanted], dtype=np.int64)
-    found = _sorted_places(wanted, values, mode, search)
+    key = np.frompyfunc(collated, 1, 1)
+    found = _sorted_places(key(wanted), key(values), mode, search)
     return np.where(found < 0, -1, candidates[found])
 
 

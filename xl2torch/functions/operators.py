@@ -43,6 +43,7 @@ from xl2torch.values import (
     NUMBER,
     TEXT,
     ErrorValue,
+    collated,
     display,
     error_of_kind,
 )  # fmt: skip
@@ -204,8 +205,9 @@ def guarded(
 
 def _as_mask(condition: Data, axes: tuple[int, ...], shape: Shape) -> Array:
     """A condition on some of the operands as a mask over all."""
-    if value_of(condition).dim() != len(axes):
-        condition = apply(torch.broadcast_to, condition, tuple(shape[axis] for axis in axes))
+    sizes = tuple(shape[axis] for axis in axes)
+    if tuple(value_of(condition).shape) != sizes:
+        condition = apply(torch.broadcast_to, condition, sizes)
     return Array(condition, axes, shape)
 
 
@@ -273,6 +275,7 @@ def compare(symbol: str, left: Array, right: Array) -> Array:
     function = _COMPARISONS[symbol]
     shape = broadcast_shape(left, right)
     left, right = pad(left, shape), pad(right, shape)
+    left = _rounded_together(left, right)
     if _plain(left) and _plain(right):
         (a, b), axes = align([as_float(left), as_float(right)])
         if not is_traced(a) and is_traced(b) and value_of(a).dim() == 0:
@@ -304,6 +307,31 @@ def compare(symbol: str, left: Array, right: Array) -> Array:
     return constant(np.where(kinds >= FIRST_ERROR, np.nan, outcome), kinds.astype(np.uint8))
 
 
+def _rounded_together(left: Array, right: Array) -> Array:
+    """The left side, made equal to the right where both show the same 15 digits, as in Excel."""
+    if left.traced or right.traced or _is_mask(left) or _is_mask(right):
+        return left
+    one, other = np.broadcast_arrays(left.numpy(), right.numpy())
+    with np.errstate(invalid="ignore"):
+        close = (one != other) & (np.abs(one - other) <= 1e-14 * np.abs(other))
+    if not close.any():
+        return left
+    numbers = np.array(one)
+    for place in np.argwhere(close):
+        at = tuple(place)
+        if f"{one[at]:.15g}" == f"{other[at]:.15g}":
+            numbers[at] = other[at]
+    shape = numbers.shape
+    return constant(
+        numbers, np.broadcast_to(left.full_kinds, shape).copy(),
+        np.broadcast_to(left.full_texts, shape).copy(),
+    )  # fmt: skip
+
+
+def _is_mask(array: Array) -> bool:
+    return value_of(array.data).dtype == torch.bool
+
+
 def _plain(array: Array) -> bool:
     """Whether there are neither texts nor logicals: these compare by class, not by number."""
     return array.kinds is None or not np.isin(array.kinds, (TEXT, LOGICAL)).any()
@@ -318,7 +346,7 @@ def _rank(kinds: Kinds, others: Kinds) -> Kinds:
 
 
 def _folded(array: Array, shape: tuple[int, ...]) -> Texts:
-    folded = np.frompyfunc(lambda text: text.lower(), 1, 1)(
+    folded = np.frompyfunc(collated, 1, 1)(
         np.asarray("" if array.texts is None else array.texts, dtype=object)
     )
     return np.broadcast_to(np.asarray(folded, dtype=object), shape)

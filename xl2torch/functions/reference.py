@@ -210,6 +210,8 @@ def _indirect(context: Context, text: Node, style: Node | None = None) -> Place:
             raise ExcelError(error_of_kind(int(errors[0])))
         raise Differs("INDIRECT of an error in some of the copied cells")
     texts = texts_of(address)
+    if not a1 and context.copies != (1, 1):
+        texts = np.broadcast_to(texts, (*context.copies, 1, 1))
     places = []
     for copy in np.ndindex(texts.shape):
         if a1:
@@ -227,7 +229,7 @@ def _indirect(context: Context, text: Node, style: Node | None = None) -> Place:
     alike = {(place.sheet, place.height, place.width) for place in places}
     if len(alike) > 1:
         raise Differs("INDIRECT to ranges of unequal size")
-    shape = address.shape
+    shape = texts.shape
     top = np.array([place.top.flat[0] for place in places]).reshape(shape)
     left = np.array([place.left.flat[0] for place in places]).reshape(shape)
     return Place(first.sheet, top, left, first.height, first.width)

@@ -35,6 +35,10 @@ class Context(Protocol):
     def step(self) -> tuple[int, int]:
         """Rows and columns from one copy to the next."""
 
+    @property
+    def is_mapped(self) -> bool:
+        """Whether the outer axes hold the elements of an array, inside a LAMBDA."""
+
     def evaluate(self, node: Node, array: bool | None = None) -> Array:
         """Value of an argument; ``array`` True evaluates it as an array formula."""
 

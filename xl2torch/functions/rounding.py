@@ -24,6 +24,7 @@ from xl2torch.functions.array import (
 )  # fmt: skip
 from xl2torch.functions.operators import divide, error_where
 from xl2torch.functions.registry import family, function
+from xl2torch.functions.sample import overlaid
 from xl2torch.functions.trace import apply
 from xl2torch.values import DIV0, NUM
 
@@ -84,7 +85,8 @@ def _multiple(rounding: Callable[..., torch.Tensor], x: Array, step: Array) -> A
     product = elementwise(operator.mul, count, safe, keep=True)
     if not nothing.any():
         return product
-    return choose(constant(nothing.astype(float)), scalar(0.0), product)
+    zero = choose(constant(nothing.astype(float)), scalar(0.0), product)
+    return overlaid(zero, merge_errors(x, step))
 
 
 def _constant_step(step: Array) -> Array:

@@ -216,8 +216,13 @@ def replace_(text: Array, start: Array, count: Array, new: Array) -> Array:
     return each(_replaced, "tnnt", text, start, count, new)
 
 
+def _upper(text: str) -> str:
+    """Capitals; a letter whose capital is two letters (ß) stays."""
+    return "".join(x.upper() if len(x.upper()) == 1 else x for x in text)
+
+
 def _proper(text: str) -> str:
-    return re.sub(r"[^\W\d_]+", lambda match: match[0].capitalize(), text)
+    return re.sub(r"[^\W\d_]+", lambda match: _upper(match[0][0]) + match[0][1:].lower(), text)
 
 
 _CONTROL = re.compile(r"[\x00-\x1f]")
@@ -225,7 +230,7 @@ _CONTROL = re.compile(r"[\x00-\x1f]")
 
 @family(
     {
-        "UPPER": str.upper,
+        "UPPER": _upper,
         "LOWER": str.lower,
         "PROPER": _proper,
         "TRIM": lambda text: re.sub(" +", " ", text.strip(" ")),

@@ -143,6 +143,11 @@ class Lowering:
         return self.source.row_step, self.source.column_step
 
     @property
+    def is_mapped(self) -> bool:
+        """Whether the outer axes hold the elements of an array, inside a LAMBDA."""
+        return self.mapped
+
+    @property
     def _whole(self) -> bool:
         """Whether the formula (or this part of it) is evaluated as an array formula."""
         return self.source.array if self.arrays is None else self.arrays
