@@ -315,9 +315,8 @@ def _free_name(name: str) -> str:
 
 
 def _refuse_spilled(workbook: Workbook, area: CellRange) -> None:
-    for formula in workbook.sheet(area.sheet).formulas:
-        if formula.array is None:
-            continue
+    for formula in workbook.sheet(area.sheet).array_formulas:
+        assert formula.array is not None
         spill = CellRange(area.sheet, *formula.array)
         if spill.size > 1 and area.intersection(spill) and not area.contains(spill):
             raise ModelError(

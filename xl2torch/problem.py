@@ -182,7 +182,7 @@ def _disjoint(areas: list[CellRange]) -> list[CellRange]:
 def _check_objective(workbook: Workbook, cell: CellAddress, areas: list[CellRange]) -> None:
     sheet = workbook.sheet(cell.sheet)
     value = sheet.cells.value(cell.row, cell.column)
-    if (cell.row, cell.column) not in sheet.formula_at:
+    if not sheet.has_formula(cell.row, cell.column):
         what = "is blank" if value is None else f"holds the constant {display(value)}"
         if isinstance(value, str):
             what = f"holds the text {value!r}"
@@ -190,7 +190,7 @@ def _check_objective(workbook: Workbook, cell: CellAddress, areas: list[CellRang
             f.array
             and f.array[0] <= cell.row <= f.array[2]
             and f.array[1] <= cell.column <= f.array[3]
-            for f in sheet.formulas
+            for f in sheet.array_formulas
         )
         if not spilled:
             raise ModelError(
@@ -231,7 +231,7 @@ def _bounds(
             raise refused from None
         sheet = workbook.sheet(limit_cell.sheet)
         value = sheet.cells.value(limit_cell.row, limit_cell.column)
-        if not isinstance(value, float) or (limit_cell.row, limit_cell.column) in sheet.formula_at:
+        if not isinstance(value, float) or sheet.has_formula(limit_cell.row, limit_cell.column):
             raise refused from None
         limit = value
     upper = constraint.relation == "<="

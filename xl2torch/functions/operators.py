@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import fx
 
 from xl2torch.functions.array import (
@@ -285,8 +286,7 @@ def compare(symbol: str, left: Array, right: Array) -> Array:
         return _as_logical(Array(apply(function, a, b), axes, shape, kinds, valid=valid))
     kinds_left, kinds_right = left.full_kinds, right.full_kinds
     kinds_left, kinds_right = np.broadcast_arrays(kinds_left, kinds_right)
-    rank_left, texts_left = _rank(kinds_left, kinds_right), _folded(left, shape)
-    rank_right, texts_right = _rank(kinds_right, kinds_left), _folded(right, shape)
+    rank_left, rank_right = _rank(kinds_left, kinds_right), _rank(kinds_right, kinds_left)
     numbers_left = np.broadcast_to(logical(left), shape)
     numbers_right = np.broadcast_to(logical(right), shape)
     by_number = (rank_left == rank_right) & (rank_left != TEXT)
@@ -300,11 +300,28 @@ def compare(symbol: str, left: Array, right: Array) -> Array:
     outcome = np.where(by_number, function(numbers_left, numbers_right), outcome)
     both_texts = (rank_left == TEXT) & (rank_right == TEXT)
     if both_texts.any():
-        outcome = np.where(both_texts, function(texts_left, texts_right).astype(bool), outcome)
+        outcome = np.where(both_texts, _compared_texts(function, left, right, shape), outcome)
     kinds = np.full(shape, LOGICAL, dtype=np.uint8)
     for errors in (kinds_right, kinds_left):
         kinds = np.where(errors >= FIRST_ERROR, errors, kinds)
     return constant(np.where(kinds >= FIRST_ERROR, np.nan, outcome), kinds.astype(np.uint8))
+
+
+def _compared_texts(
+    function: Callable[..., Any], left: Array, right: Array, shape: Shape
+) -> NDArray[np.bool_]:
+    """A comparison of texts, element by element."""
+    one = left if right.texts is None or right.texts.size > 1 else right
+    many = right if one is left else left
+    if function in (operator.eq, operator.ne) and one.texts is not None and one.texts.size == 1:
+        texts = np.asarray("" if many.texts is None else many.texts, dtype=object)
+        key = collated(one.texts.item())
+        equal = np.zeros(texts.shape, dtype=bool)
+        for spelling in set(texts.reshape(-1).tolist()):
+            if collated(spelling) == key:
+                equal |= texts == spelling
+        return np.broadcast_to(equal if function is operator.eq else ~equal, shape)
+    return np.asarray(function(_folded(left, shape), _folded(right, shape)).astype(bool))
 
 
 def _rounded_together(left: Array, right: Array) -> Array:
@@ -346,10 +363,11 @@ def _rank(kinds: Kinds, others: Kinds) -> Kinds:
 
 
 def _folded(array: Array, shape: tuple[int, ...]) -> Texts:
-    folded = np.frompyfunc(collated, 1, 1)(
-        np.asarray("" if array.texts is None else array.texts, dtype=object)
-    )
-    return np.broadcast_to(np.asarray(folded, dtype=object), shape)
+    texts = np.asarray("" if array.texts is None else array.texts, dtype=object)
+    flat = texts.reshape(-1).tolist()
+    known = {text: collated(text) for text in set(flat)}
+    folded = np.array([known[text] for text in flat], dtype=object).reshape(texts.shape)
+    return np.broadcast_to(folded, shape)
 
 
 def _as_logical(array: Array) -> Array:

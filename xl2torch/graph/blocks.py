@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -83,6 +83,8 @@ def _overlaid(workbook: Workbook, blocks: list[Block], area: CellRange) -> Array
     base = workbook.sheet(area.sheet).cells.block(area.top, area.left, area.bottom, area.right)
     if not blocks:
         return from_cells(base)
+    if not base.texts.flags.writeable and any(block.array.texts is not None for block in blocks):
+        base = replace(base, texts=base.texts.copy())
     for block in blocks:
         common = block.area.intersection(area)
         if common is None:
@@ -94,7 +96,8 @@ def _overlaid(workbook: Workbook, blocks: list[Block], area: CellRange) -> Array
         ]
         base.numbers[place] = part.numpy()[0, 0]
         base.kinds[place] = part.full_kinds[0, 0]
-        base.texts[place] = part.full_texts[0, 0]
+        if base.texts.flags.writeable:
+            base.texts[place] = part.full_texts[0, 0]
     return from_cells(base)
 
 

@@ -431,15 +431,18 @@ class Lowering:
         try:
             if function.takes_trees:
                 return function.compute(context, *arguments)
+            computed: dict[int, Array] = {}
             if node.function in _BRANCHING:
-                arguments = self._taken(node, array)
+                arguments, computed[0] = self._taken(node, array)
             growing = [
                 isinstance(argument, Reference) and self._grows(argument) for argument in arguments
             ]
             if any(growing) and node.function in CUMULATIVE:
                 return self._cumulative(node.function, arguments, growing, array)
             values = [
-                self._argument_value(argument, function, index, array, single)
+                computed[index]
+                if index in computed
+                else self._argument_value(argument, function, index, array, single)
                 for index, argument in enumerate(arguments)
             ]
             return function.compute(*((context, *values) if function.context else values))
@@ -506,20 +509,21 @@ class Lowering:
                 parts.append(FUNCTIONS[name].compute(value) if name == "COUNT" else value)
         return FUNCTIONS["SUM" if name == "COUNT" else name].compute(*parts)
 
-    def _taken(self, node: Call, array: bool) -> tuple[Node, ...]:
-        """Arguments of IF; a branch that no cell takes is left out, so it need not be supported."""
+    def _taken(self, node: Call, array: bool) -> tuple[tuple[Node, ...], Array]:
+        """Arguments of IF, and its condition.
+
+        A branch that no cell takes is left out, so it need not be supported.
+        """
         test = truth(self._value(node.arguments[0], array, single=True))
-        if test.traced or test.kinds is not None:
-            return node.arguments
+        if test.traced or test.kinds is not None or test.shape[HEIGHT] * test.shape[WIDTH] > 1:
+            return node.arguments, test
         holds = test.numpy() != 0
-        condition, yes, *no = node.arguments
-        if test.shape[HEIGHT] * test.shape[WIDTH] > 1:
-            return node.arguments
+        condition, *branches = node.arguments
         if holds.all():
-            return (condition, yes)
-        if not holds.any() and no:
-            return (condition, Missing(), *no)
-        return node.arguments
+            return (condition, *branches[:1]), test
+        if not holds.any() and len(branches) > 1:
+            return (condition, Missing(), *branches[1:]), test
+        return node.arguments, test
 
     def _reference(self, reference: Reference, intersect: bool) -> Array:
         try:

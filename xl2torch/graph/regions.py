@@ -14,16 +14,19 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
-from xl2torch.address import CellAddress, CellRange, moved, relative_form
+from xl2torch.address import MAX_COLUMN, CellAddress, CellRange, moved
 from xl2torch.errors import FormulaError
 from xl2torch.formula.ast import Node, Opaque, functions_in
 from xl2torch.formula.parser import parse
 from xl2torch.functions.registry import VOLATILE
 from xl2torch.values import BLANK
-from xl2torch.workbook.reader import FormulaCell, Sheet, Workbook
+from xl2torch.workbook.formula_groups import FormulaGroup, rectangles
+from xl2torch.workbook.reader import Sheet, Workbook
 
+Places = NDArray[np.int64]
 _FEW = 4
 _LARGE = 20_000_000
 _THIS_ROW = re.compile(r"#This Row|\[@|@\[", re.IGNORECASE)
@@ -109,83 +112,82 @@ def find_regions(
     workbook: Workbook, sheet: Sheet, cut: Collection[tuple[int, int]] = ()
 ) -> list[Region]:
     """Regions of a sheet, in reading order; cells in ``cut`` hold values, not their formulas."""
-    groups: dict[tuple[object, ...], list[FormulaCell]] = {}
-    row_marks = _TableMarks(workbook)
-    keys: dict[tuple[str, int, int], str] = {}
-    for cell in sheet.formulas:
-        if cut and (cell.row, cell.column) in cut:
+    regions: list[Region] = []
+    removed = np.array(sorted(cut), dtype=np.int64).reshape(-1, 2)
+    for group in sheet.groups:
+        rows, columns = group.rows, group.columns
+        top, left, bottom, right = group.bounds
+        near = (removed >= (top, left)).all(axis=1) & (removed <= (bottom, right)).all(axis=1)
+        if near.any():
+            keep = ~np.isin(_codes(rows, columns), _codes(removed[near, 0], removed[near, 1]))
+            rows, columns = rows[keep], columns[keep]
+        marks = None
+        if "[" in group.text and _THIS_ROW.search(group.text):
+            marks = _table_marks(workbook, sheet.name, group, rows, columns)
+        if marks is None and len(rows) == len(group.rows):
+            regions += _regions_of(workbook, sheet, group, list(group.rectangles), cut)
             continue
-        source = (cell.text, cell.base_row, cell.base_column)
-        form = keys.get(source)
-        if form is None:
-            form = keys[source] = relative_form(*source)
-        marks = row_marks.of(sheet.name, cell) if "[" in form and _THIS_ROW.search(form) else ()
-        if cell.array is None:
-            groups.setdefault((form, marks), []).append(cell)
-        else:
-            top, left, bottom, right = cell.array
-            height, width = bottom - top + 1, right - left + 1
-            phase = (top % height, left % width)
-            groups.setdefault((form, marks, height, width, phase), []).append(cell)
-    regions = [
-        region for cells in groups.values() for region in _regions_of(workbook, sheet, cells, cut)
-    ]
+        for mark in np.unique(np.zeros(len(rows)) if marks is None else marks):
+            here = np.ones(len(rows), dtype=bool) if marks is None else marks == mark
+            found = rectangles(columns[here] // group.width, rows[here] // group.height)
+            regions += _regions_of(workbook, sheet, group, found, cut)
     return sorted(regions, key=lambda region: (region.range.top, region.range.left))
 
 
-class _TableMarks:
-    """Which tables' data rows a cell stands beside: ``[#This Row]`` means #VALUE! elsewhere."""
+def _codes(rows: Places, columns: Places) -> Places:
+    return rows * (MAX_COLUMN + 1) + columns
 
-    def __init__(self, workbook: Workbook) -> None:
-        self.areas = [
-            (
-                table.range,
-                table.range.top + table.header_rows,
-                table.range.bottom - table.totals_rows,
-            )
-            for sheet in workbook.sheets
-            for table in sheet.tables
-        ]
 
-    def of(self, sheet: str, cell: FormulaCell) -> tuple[object, ...]:
-        """Equal for cells in which the same tables' rows are meant."""
-        return tuple(
-            (
-                top <= cell.row <= bottom,
-                area.sheet == sheet and area.left <= cell.column <= area.right,
-            )
-            for area, top, bottom in self.areas
-        )
+def _table_marks(
+    workbook: Workbook, sheet: str, group: FormulaGroup, rows: Places, columns: Places
+) -> Places | None:
+    """Equal for cells in which ``[#This Row]`` means the same tables' rows: elsewhere #VALUE!.
+
+    None when it means the same in all of them.
+    """
+    marks: Places | None = None
+    first_row, first_column, last_row, last_column = group.bounds
+    for table in (table for each in workbook.sheets for table in each.tables):
+        area = table.range
+        top, bottom = area.top + table.header_rows, area.bottom - table.totals_rows
+        same_rows = last_row < top or first_row > bottom or (top <= first_row <= last_row <= bottom)
+        same_columns = area.sheet != sheet or (
+            last_column < area.left or first_column > area.right
+            or area.left <= first_column <= last_column <= area.right
+        )  # fmt: skip
+        if same_rows and same_columns:
+            continue
+        beside = (rows >= top) & (rows <= bottom)
+        inside = (columns >= area.left) & (columns <= area.right) & (area.sheet == sheet)
+        codes = (0 if marks is None else marks * 4) + beside * 2 + inside
+        _, marks = np.unique(codes, return_inverse=True)
+    return marks
 
 
 def _regions_of(
-    workbook: Workbook, sheet: Sheet, cells: list[FormulaCell], cut: Collection[tuple[int, int]]
-) -> Iterator[Region]:
-    height = width = 1
-    array = cells[0].array is not None
-    if cells[0].array is not None:
-        top, left, bottom, right = cells[0].array
-        height, width = bottom - top + 1, right - left + 1
-    places = [(cell.column // width, cell.row // height) for cell in cells]
-    by_place = dict(zip(places, cells, strict=True))
+    workbook: Workbook, sheet: Sheet, group: FormulaGroup, found: list[tuple[int, int, int, int]],
+    cut: Collection[tuple[int, int]],
+) -> Iterator[Region]:  # fmt: skip
+    height, width = group.height, group.width
     tree: Node | None = None
-    rectangles = [Lattice(*found, 1, 1) for found in _rectangles(sorted(places))]
+    lattices = [Lattice(*rectangle, 1, 1) for rectangle in found]
     if height == width == 1:
-        rectangles = list(_joined_apart(sheet, rectangles, cut))
-    for column, row, columns, rows, down, across in rectangles:
-        first = by_place[column, row]
-        text = moved(first.text, first.row - first.base_row, first.column - first.base_column)
+        lattices = list(_joined_apart(sheet, lattices, cut))
+    offset_row, offset_column = group.bounds[0] % height, group.bounds[1] % width
+    for column, row, across_count, down_count, down, across in lattices:
+        first_row, first_column = row * height + offset_row, column * width + offset_column
+        text = moved(group.text, first_row - group.base_row, first_column - group.base_column)
         if tree is None:
             try:
-                tree = parse(text, CellAddress(sheet.name, first.row, first.column), workbook)
+                tree = parse(text, CellAddress(sheet.name, first_row, first_column), workbook)
             except FormulaError as error:
                 tree = Opaque(text, f"it does not parse: {error.reason}")
         area = CellRange(
-            sheet.name, first.row, first.column,
-            first.row + (rows - 1) * down * height + height - 1,
-            first.column + (columns - 1) * across * width + width - 1,
+            sheet.name, first_row, first_column,
+            first_row + (down_count - 1) * down * height + height - 1,
+            first_column + (across_count - 1) * across * width + width - 1,
         )  # fmt: skip
-        yield Region(area, height, width, tree, array, text, down * height, across * width)
+        yield Region(area, height, width, tree, group.array, text, down * height, across * width)
 
 
 class Lattice(NamedTuple):
@@ -200,11 +202,11 @@ class Lattice(NamedTuple):
 
 
 def _joined_apart(
-    sheet: Sheet, rectangles: list[Lattice], cut: Collection[tuple[int, int]]
+    sheet: Sheet, lattices: list[Lattice], cut: Collection[tuple[int, int]]
 ) -> Iterator[Lattice]:
     """Single cells at equal distances, with blank cells between them, as one lattice."""
-    single = sorted((r.column, r.row) for r in rectangles if r.rows == r.columns == 1)
-    yield from (r for r in rectangles if r.rows > 1 or r.columns > 1)
+    single = sorted((r.column, r.row) for r in lattices if r.rows == r.columns == 1)
+    yield from (r for r in lattices if r.rows > 1 or r.columns > 1)
     if len(single) < _FEW:
         yield from (Lattice(column, row, 1, 1, 1, 1) for column, row in single)
         return
@@ -254,37 +256,14 @@ def _blank_between(sheet: Sheet, found: Lattice, cut: Collection[tuple[int, int]
     kinds[:: found.down, :: found.across] = BLANK
     if (kinds != BLANK).any():
         return False
-    occupied = {*cut, *sheet.formula_at}
-    inside = sum(
-        found.row <= row <= bottom and found.column <= column <= right for row, column in occupied
-    )
-    spilled = any(
-        f.array and f.array[0] <= bottom and f.array[2] >= found.row
-        and f.array[1] <= right and f.array[3] >= found.column
-        for f in sheet.formulas
-    )  # fmt: skip
-    return inside == found.rows * found.columns and not spilled
-
-
-def _rectangles(places: list[tuple[int, int]]) -> list[tuple[int, int, int, int]]:
-    """Sorted (column, row) places as rectangles (column, row, columns, rows)."""
-    runs: list[list[int]] = []
-    for column, row in places:
-        if runs and runs[-1][0] == column and runs[-1][1] + runs[-1][2] == row:
-            runs[-1][2] += 1
-        else:
-            runs.append([column, row, 1])
-    open_: dict[tuple[int, int], list[int]] = {}
-    found: list[list[int]] = []
-    for column, row, length in runs:
-        rectangle = open_.get((row, length))
-        if rectangle is not None and rectangle[0] + rectangle[2] == column:
-            rectangle[2] += 1
-        else:
-            rectangle = [column, row, 1, length]
-            found.append(rectangle)
-            open_[row, length] = rectangle
-    return [(column, row, columns, rows) for column, row, columns, rows in found]
+    if any(found.row <= row <= bottom and found.column <= column <= right for row, column in cut):
+        return False
+    count = 0
+    for group in sheet.groups:
+        here = (group.rows + group.height > found.row) & (group.rows <= bottom)
+        here &= (group.columns + group.width > found.column) & (group.columns <= right)
+        count += int(here.sum())
+    return count == found.rows * found.columns
 
 
 def odd_cells(sheet: Sheet, regions: list[Region]) -> list[tuple[CellAddress, str]]:

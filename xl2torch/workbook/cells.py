@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xl2torch.address import MAX_COLUMN
+from xl2torch.address import MAX_COLUMN, MAX_ROW
 from xl2torch.values import BLANK, LOGICAL, NUMBER, TEXT, CellValue, error_of_kind, kind_of
 
 Floats = NDArray[np.float64]
@@ -18,11 +19,17 @@ Texts = NDArray[np.object_]
 
 @dataclass(frozen=True)
 class CellBlock:
-    """Values of a rectangle: numbers, kinds and texts, each of shape (rows, columns)."""
+    """Values of a rectangle: numbers, kinds and texts, each of shape (rows, columns).
+
+    The texts are read-only where there is none.
+    """
 
     numbers: Floats
     kinds: Kinds
     texts: Texts
+
+
+_NO_TEXT = np.array("", dtype=object)
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,8 @@ class SparseCells:
 
     def block(self, top: int, left: int, bottom: int, right: int) -> CellBlock:
         """Values of a rectangle; blank cells have number 0 and text ''."""
+        if bottom - top > right - left:
+            return self._by_columns(top, left, bottom, right)
         rows = np.arange(top, bottom + 1, dtype=np.int64)[:, None] * (MAX_COLUMN + 1)
         wanted = rows + np.arange(left, right + 1, dtype=np.int64)
         if not len(self.keys):
@@ -70,6 +79,36 @@ class SparseCells:
             np.where(found, self.kinds[index], BLANK).astype(np.uint8),
             np.where(found, self.texts[index], ""),
         )
+
+    def _by_columns(self, top: int, left: int, bottom: int, right: int) -> CellBlock:
+        """The same, column by column: each is one run of the cells in the order of columns."""
+        shape = (bottom - top + 1, right - left + 1)
+        # Columns lie in one piece: they are written, and mostly read, one by one.
+        numbers = np.zeros(shape, order="F")
+        kinds = np.full(shape, BLANK, dtype=np.uint8, order="F")
+        texts = np.broadcast_to(_NO_TEXT, shape)
+        down = self.down
+        for place in range(shape[1]):
+            origin = (left + place) * (MAX_ROW + 1) + top
+            start, end = np.searchsorted(down.keys, (origin, origin + shape[0]))
+            if start == end:
+                continue
+            dense = end - start == shape[0]
+            at = slice(None) if dense else down.keys[start:end] - origin
+            numbers[at, place] = down.numbers[start:end]
+            kinds[at, place] = down.kinds[start:end]
+            if (down.kinds[start:end] == TEXT).any():
+                texts = texts if texts.flags.writeable else texts.copy()
+                texts[at, place] = down.texts[start:end]
+        return CellBlock(numbers, kinds, texts)
+
+    @cached_property
+    def down(self) -> SparseCells:
+        """The same cells in the order of columns, then rows, with keys of that order."""
+        rows, columns = self.keys // (MAX_COLUMN + 1), self.keys % (MAX_COLUMN + 1)
+        keys = columns * (MAX_ROW + 1) + rows
+        order = np.argsort(keys, kind="stable")
+        return SparseCells(keys[order], self.numbers[order], self.kinds[order], self.texts[order])
 
     def value(self, row: int, column: int) -> CellValue:
         """Value of one cell."""

@@ -12,31 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 from xl2torch.address import CellRange, column_number, parse_a1
 from xl2torch.errors import SelectionError, WorkbookError
 from xl2torch.values import ERRORS, VALUE, CellValue
 from xl2torch.workbook.cells import SparseCells
+from xl2torch.workbook.formula_groups import FormulaCell, FormulaGroup, Rectangle, grouped
 from xl2torch.workbook.package import Package, local, parse_xml, read_package
-
-Rectangle = tuple[int, int, int, int]
-"""top, left, bottom, right."""
-
-
-class FormulaCell(NamedTuple):
-    """A formula as the file stores it.
-
-    ``text`` is written for the cell (base_row, base_column), which for a shared formula is the
-    group's first cell. ``array`` is the range of an array formula, else None.
-    """
-
-    row: int
-    column: int
-    text: str
-    base_row: int
-    base_column: int
-    array: Rectangle | None
 
 
 @dataclass(frozen=True)
@@ -83,11 +65,24 @@ class Sheet:
     def extent(self) -> tuple[int, int]:
         """Last row and column that hold anything; blank and merely formatted cells do not count."""
         row, column = self.cells.extent()
-        for formula in self.formulas:
-            row, column = max(row, formula.row), max(column, formula.column)
-            if formula.array:
-                row, column = max(row, formula.array[2]), max(column, formula.array[3])
+        for group in self.groups:
+            row = max(row, int(group.rows.max()) + group.height - 1)
+            column = max(column, int(group.columns.max()) + group.width - 1)
         return row, column
+
+    @cached_property
+    def groups(self) -> tuple[FormulaGroup, ...]:
+        """Formulas grouped by what they are copies of."""
+        return grouped(self.formulas)
+
+    def has_formula(self, row: int, column: int) -> bool:
+        """Whether a cell holds a formula."""
+        return any(((g.rows == row) & (g.columns == column)).any() for g in self.groups)
+
+    @cached_property
+    def array_formulas(self) -> tuple[FormulaCell, ...]:
+        """Array formulas: those with a range of their own."""
+        return tuple(formula for formula in self.formulas if formula.array is not None)
 
     @cached_property
     def formula_at(self) -> Mapping[tuple[int, int], FormulaCell]:
@@ -181,6 +176,11 @@ def load(path: str | Path) -> Workbook:
         for name, text, scope in names
         if scope is None or scope < len(order)
     )
+    for sheet in sheets:
+        # These look at every cell and formula once: they belong to reading.
+        _ = sheet.array_formulas, sheet.cells.down
+        for group in sheet.groups:
+            _ = group.bounds, group.rectangles
     return Workbook(package, tuple(sheets), order, scoped, iterates)
 
 
