@@ -409,6 +409,8 @@ def _print_model(model: dict[str, Any]) -> None:
             ]
         )
     _print_table(table, indent=2)
+    for note in model["notes"]:
+        click.echo(f"  note {note}")
 
 
 def _shape_text(shape: list[int]) -> str:

@@ -14,7 +14,7 @@ from xl2torch.errors import UnsupportedError, Xl2TorchError
 from xl2torch.formula.ast import functions_in
 from xl2torch.functions.registry import FUNCTIONS
 from xl2torch.graph.regions import odd_cells
-from xl2torch.graph.schedule import Evaluation
+from xl2torch.graph.schedule import Evaluation, Unit
 from xl2torch.model import SheetModel, compile, compile_problem
 from xl2torch.problem import Problem
 from xl2torch.workbook.reader import Workbook
@@ -153,10 +153,18 @@ def describe_model(model: SheetModel) -> dict[str, Any]:
                 }
             )
     used: set[str] = set()
+    notes = _lookup_notes(model)
     evaluation = model.compiled.evaluation
     for unit in evaluation.ancestors(evaluation.overlapping_cell(model.problem.objective)):
         if unit.region is not None:
             used |= functions_in(unit.region.tree)
+            if unit.trained:
+                notes += _step_notes(unit)
+    notes += [
+        f"{area}: random numbers, drawn anew at each training step; the file's draw is kept in it"
+        for area in model.drawn
+    ]
+    notes += _flat_notes(model)
     return {
         "value": float(model().detach()),
         "parameters": [
@@ -173,10 +181,56 @@ def describe_model(model: SheetModel) -> dict[str, Any]:
         "constants": constants,
         "program": program,
         "functions_used": sorted(used),
+        "notes": sorted(notes),
         "nodes": len(model.graph.nodes),
         "error": None,
         "unsupported": [],
     }
+
+
+def _step_notes(unit: Unit) -> list[str]:
+    """Functions of a region that move in steps where they read trained values."""
+    assert unit.region is not None
+    called = (FUNCTIONS[name] for name in functions_in(unit.region.tree) if name in FUNCTIONS)
+    steps = sorted(function.name for function in called if function.gradient == "step")
+    if not steps:
+        return []
+    return [f"{unit.area}: {', '.join(steps)} moves in steps: no slope comes through it"]
+
+
+def _lookup_notes(model: SheetModel) -> list[str]:
+    """Lookups whose place depends on a parameter."""
+    found = []
+    for node in model.graph.nodes:
+        if node.op == "call_function" and node.target is torch.take_along_dim:
+            index = node.args[1]
+            if isinstance(index, fx.Node) and index.op != "get_attr":
+                found.append(
+                    f"{_line_of(node)}: which value is looked up depends on the variables: "
+                    "piecewise constant in them, exact in the values found"
+                )
+    return sorted(set(found))
+
+
+def _line_of(node: fx.Node) -> str:
+    """Cells of the line that a node belongs to."""
+    while "cells" not in node.meta and node.users:
+        node = next(iter(node.users))
+    return str(node.meta.get("cells", "the objective"))
+
+
+def _flat_notes(model: SheetModel) -> list[str]:
+    """Parameters that have no slope at the start point."""
+    value = model()
+    if not value.requires_grad:
+        return []
+    parameters = [model.parameter(variable) for variable in model.variables]
+    slopes = torch.autograd.grad(value, parameters, allow_unused=True)
+    return [
+        f"{variable.cells}: no slope at the start point: none of it moves the objective there"
+        for variable, slope in zip(model.variables, slopes, strict=True)
+        if slope is None or not bool(slope.any())
+    ]
 
 
 def is_line(node: fx.Node) -> bool:
@@ -218,6 +272,11 @@ def _call_text(node: fx.Node) -> str:
         return f"{left} {symbol} {_operand(node.args[1], binding + left_first)}"
     if node.target is operator.neg:
         return f"-{_operand(node.args[0], _PREFIX)}"
+    if node.target is operator.getitem and node.meta.get("cells") is not None:
+        return _loop_text(node)
+    if node.target is torch.Tensor.unfold:
+        data, dim, size, step = node.args
+        return f"{_operand(data, 9)}.unfold({dim}, {size}, {step})"
     if node.target is torch.t:
         return f"{_operand(node.args[0], 9)}.T"
     if node.target is torch.select:
@@ -232,6 +291,18 @@ def _call_text(node: fx.Node) -> str:
     arguments += [f"{key}={_operand(value)}" for key, value in node.kwargs.items()]
     name = getattr(node.target, "__name__", str(node.target))
     return f"{name}({', '.join(arguments)})"
+
+
+def _loop_text(node: fx.Node) -> str:
+    """A line that a loop over rows computes: what it begins with and reads."""
+    loop = node.args[0]
+    assert isinstance(loop, fx.Node)
+    names = dict.fromkeys(
+        item.name if item.op == "get_attr" or is_line(item) else _call_text(item)
+        for item in loop.all_input_nodes
+    )
+    steps = node.meta["value"].shape[0]
+    return f"loop over {steps} steps of ({', '.join(names)})"
 
 
 def _limit(tensor: torch.Tensor) -> float | None:

@@ -21,8 +21,9 @@ from xl2torch.graph.blocks import Block
 from xl2torch.graph.schedule import Evaluation
 from xl2torch.values import ERRORS, CellValue, ErrorValue
 from xl2torch.workbook.cells import SparseCells, cell_value
+from xl2torch.workbook.formula_groups import FormulaCell
 from xl2torch.workbook.package import Package
-from xl2torch.workbook.reader import DefinedName, FormulaCell, Sheet, Table, Workbook
+from xl2torch.workbook.reader import DefinedName, Sheet, Table, Workbook
 
 Value = float | bool | str | None
 """What a cell shows; an error is its text."""

@@ -9,14 +9,18 @@ from typing import Any
 
 import pytest
 import torch
+from cells import SHEET, trained, workbook
 from grids import grid
 from torch import fx
+from torch.nn.functional import conv2d, max_pool2d
 
 import xl2torch
+from xl2torch.address import column_letters, moved, parse_a1
 from xl2torch.graph.passes import PASSES, simplify
 from xl2torch.graph.passes.merge_like_columns import merge_like_columns
 from xl2torch.graph.passes.recognise_relu import recognise_relu
 from xl2torch.graph.passes.share_equal_nodes import share_equal_nodes
+from xl2torch.workbook.reader import Workbook
 
 NAMES: dict[str, Any] = {"torch": torch, "operator": operator}
 
@@ -135,3 +139,74 @@ def test_relu_slope_at_zero_is_zero_in_every_spelling() -> None:
 def test_passes_are_named_after_their_files() -> None:
     for run in PASSES:
         assert run.__module__ == f"xl2torch.graph.passes.{run.__name__}"
+
+
+# ---------------------------------------------------------------- pictures
+
+KERNELS = "A10:C12,E10:G12"
+PICTURE = "\n".join(" ".join(str((3 * r + 5 * c + r * c) % 11) for c in range(8)) for r in range(8))
+
+
+def written(area: str, formula: str, array: bool = False) -> dict[str, str]:
+    """A formula copied over a range of a sheet."""
+    target = parse_a1(area, SHEET)
+    assert target is not None
+    cells = {}
+    for place in target.cells():
+        text = moved(formula, place.row - target.top, place.column - target.left)
+        cells[f"{place.a1}:{place.a1}" if array else place.a1] = (
+            f"{{={text}}}" if array else f"={text}"
+        )
+    return cells
+
+
+def picture(cells: dict[str, str]) -> Workbook:
+    """The picture in A1:H8, two kernels below it, and formulas."""
+    grid_ = {
+        f"{column_letters(column + 1)}{row + 1}": text
+        for row, line in enumerate(PICTURE.splitlines())
+        for column, text in enumerate(line.split())
+    }
+    kernels = {f"{letter}{row}": repr(0.1 * row - 0.37 * index)
+               for index, letter in enumerate("ABCEFG") for row in (10, 11, 12)}  # fmt: skip
+    return workbook("", {**grid_, **kernels, **cells})
+
+
+WINDOWS = "SUM(A1:C3*$A$10:$C$12)"
+TWO = {
+    **written("J1:O6", "MAX(0,SUM(A1:C3*$A$10:$C$12))", array=True),
+    **written("J10:O15", "MAX(0,SUM(A1:C3*$E$10:$G$12))", array=True),
+    **written("Q1:T4", "SUM(J1:L3*$A$10:$C$12)+SUM(J10:L12*$E$10:$G$12)", array=True),
+    "V1": "=SUMSQ(Q1:T4)",
+}
+POOLED = {
+    **written("J1:O6", WINDOWS, array=True),
+    **{f"{'QRSTUV'[c]}{r + 1}": f"=MAX({'JKLMNO'[c]}{r + 1}:{'KLMNOP'[c]}{r + 2})"
+       for r in (0, 2, 4) for c in (0, 2, 4)},
+    **{f"{'ABCDE'[c]}{r + 20}": str(r + c + 1) for r in (0, 2, 4) for c in (0, 2, 4)},
+    "X1": "=SUMPRODUCT(A20:E24,Q1:U5)",
+}  # fmt: skip
+PICTURES = [
+    # formulas, objective, calls of torch functions that must be there, and how many nodes at most
+    (TWO, "V1", {conv2d: 2, torch.relu: 1}, 18),
+    ({**written("J1:O6", WINDOWS, array=True), "Q1": "=SUMSQ(J1:O6)"}, "Q1", {conv2d: 1}, 9),
+    (POOLED, "X1", {conv2d: 1, max_pool2d: 1}, 14),
+]
+
+
+@pytest.mark.parametrize(("cells", "objective", "calls", "most"), PICTURES)
+def test_pictures(
+    cells: dict[str, str], objective: str, calls: dict[Any, int], most: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Convolutions and pools are found, and mean what the unsimplified graph means."""
+    book = picture(cells)
+    model = xl2torch.compile(book, objective=objective, variables=KERNELS.split(","))
+    targets = [node.target for node in model.graph.nodes]
+    assert {target: targets.count(target) for target in calls} == calls
+    assert len(targets) <= most
+    got, gradient = trained(book, objective, KERNELS)
+    monkeypatch.setattr("xl2torch.graph.passes.PASSES", ())
+    expected, slopes = trained(book, objective, KERNELS)
+    assert got == pytest.approx(expected, rel=1e-12)
+    assert gradient == pytest.approx(slopes, rel=1e-9, abs=1e-12)

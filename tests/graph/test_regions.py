@@ -25,6 +25,35 @@ REGIONS = [
 ]
 
 
+APART = [
+    # cells that stand apart, with blank cells between them, are one region
+    ("1 =MAX(A1:A2) . =A1\n2\n3 =MAX(A3:A4)\n4\n5 =MAX(A5:A6)\n6\n7 =MAX(A7:A8)", "B1:B7", 2, 1),
+    ("1 2 3 4 5 6 7 8\n=SUM(A1:B1) . =SUM(C1:D1) . =SUM(E1:F1) . =SUM(G1:H1)", "A2:G2", 1, 2),
+    (
+        "\n".join("1 2 3 4" + (f" =MAX(A{r}:B{r + 1}) . =MAX(C{r}:D{r + 1})" if r % 2 else "")
+                  for r in range(1, 9)),
+        "E1:G7", 2, 2,
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "area", "down", "across"), APART)
+def test_cells_apart(text: str, area: str, down: int, across: int, tmp_path: Path) -> None:
+    workbook = grid(tmp_path, text)
+    regions = find_regions(workbook, workbook.sheets[0])
+    (region,) = [region for region in regions if region.apart]
+    assert (region.range.a1, region.row_step, region.column_step) == (area, down, across)
+    assert len(region.cells()) == region.rows * region.columns
+    again = [part.range.a1 for row in region.split() for part in (row.split() if row.rows
+             * row.columns > 1 else [row])]  # fmt: skip
+    assert sorted(again) == sorted(cell.a1 for cell in region.cells())
+
+
+def test_what_stands_between_keeps_cells_single(tmp_path: Path) -> None:
+    text = "1 =MAX(A1:A2)\n2 7\n3 =MAX(A3:A4)\n4\n5 =MAX(A5:A6)\n6\n7 =MAX(A7:A8)"
+    assert areas(grid(tmp_path, text)) == ["B1", "B3", "B5", "B7"]
+
+
 def areas(workbook: Workbook) -> list[str]:
     sheet = workbook.sheets[0]
     return [region.range.a1 for region in find_regions(workbook, sheet)]

@@ -23,8 +23,10 @@ from packages import (
 
 from xl2torch.address import CellAddress, CellRange, column_number, parse_a1
 from xl2torch.cli import main
-from xl2torch.errors import SelectionError
-from xl2torch.values import DIV0, NA, CellValue
+from xl2torch.errors import SelectionError, WorkbookError
+from xl2torch.recalculation import recalculate
+from xl2torch.values import DIV0, ERRORS, NA, CellValue
+from xl2torch.verification import verify
 from xl2torch.workbook.reader import DefinedName, Sheet, Table, Workbook, load
 from xl2torch.workbook.selection import parse_ranges
 
@@ -388,3 +390,137 @@ def test_encodings(tmp_path: Path, encoding: str) -> None:
 
 def test_column_numbers() -> None:
     assert [column_number(letters) for letters in ("A", "Z", "AA", "XFD")] == [1, 26, 27, 16384]
+
+
+# ---------------------------------------------------------------- what formulas ask of the file
+
+
+def shown(workbook: Workbook, cell: str) -> CellValue:
+    """What a cell of the first sheet shows when it is recomputed."""
+    place = at(cell)
+    address = CellAddress(workbook.sheets[0].name, place.row, place.column)
+    return recalculate(workbook, {}).value(address)
+
+
+HIDDEN = (
+    "<row r='1'><c r='A1'><v>1</v></c><c r='B1'><f>SUBTOTAL(9,A1:A4)</f></c></row>"
+    "<row r='2' hidden='1'><c r='A2'><v>2</v></c><c r='B2'><f>SUBTOTAL(109,A1:A4)</f></c></row>"
+    "<row r='3'><c r='A3'><v>4</v></c><c r='B3'><f>AGGREGATE(9,5,A1:A4)</f></c></row>"
+    "<row r='4'><c r='A4'><v>8</v></c><c r='B4'><f>AGGREGATE(9,4,A1:A4)</f></c></row>"
+)
+
+
+def test_hidden_rows(tmp_path: Path) -> None:
+    workbook = opened(tmp_path, parts({"Data": sheet(HIDDEN)}, names=""))
+    assert workbook.sheets[0].hidden_rows == {2}
+    assert [shown(workbook, f"B{row}") for row in range(1, 5)] == [15.0, 13.0, 13.0, 15.0]
+
+
+def test_rows_that_a_filter_hides(tmp_path: Path) -> None:
+    contents = parts({"Data": sheet(HIDDEN)}, names="")
+    mark = b"<autoFilter ref='A1:A4'><filterColumn colId='0'/></autoFilter></worksheet>"
+    contents[SHEET1] = contents[SHEET1].replace(b"</worksheet>", mark)
+    workbook = opened(tmp_path, contents)
+    assert workbook.sheets[0].is_filtered(2)
+    assert [shown(workbook, f"B{row}") for row in range(1, 5)] == [13.0, 13.0, 13.0, 15.0]
+
+
+LINK = (
+    f"<externalLink xmlns='{MAIN}' xmlns:r='{OFFICE}'><externalBook r:id='rId1'>"
+    "<sheetNames><sheetName val='Rates 2024'/><sheetName val='Empty'/></sheetNames>"
+    "<sheetDataSet><sheetData sheetId='0'><row r='1'><cell r='A1'><v>2.5</v></cell>"
+    "<cell r='B1' t='str'><v>kg</v></cell><cell r='C1' t='b'><v>1</v></cell>"
+    "<cell r='D1' t='e'><v>#N/A</v></cell></row></sheetData>"
+    "<sheetData sheetId='1' refreshError='1'/></sheetDataSet></externalBook></externalLink>"
+)
+LINKED = "".join(
+    f"<row r='{row}'><c r='A{row}'><f>{formula}</f></c></row>"
+    for row, formula in enumerate(
+        ("'[1]Rates 2024'!A1*2", "'[1]Rates 2024'!B1", "SUM('[1]Rates 2024'!A1:C1)",
+         "'[1]Rates 2024'!D1", "[1]Empty!A1+1", "[2]Gone!A1"),
+        start=1,
+    )
+)  # fmt: skip
+
+
+def test_links_to_other_workbooks_by_their_cached_values(tmp_path: Path) -> None:
+    contents = parts({"Data": sheet(LINKED)}, names="<externalReferences/>")
+    contents[WORKBOOK] = contents[WORKBOOK].replace(
+        b"<externalReferences/>",
+        b"",
+    ).replace(b"</sheets>", b"</sheets><externalReferences><externalReference r:id='rId77'/>"
+              b"</externalReferences>")  # fmt: skip
+    contents[WORKBOOK_RELS] = contents[WORKBOOK_RELS].replace(
+        b"</Relationships>",
+        f"<Relationship Id='rId77' Type='{OFFICE}/externalLink' "
+        "Target='externalLinks/externalLink1.xml'/></Relationships>".encode(),
+    )
+    contents["xl/externalLinks/externalLink1.xml"] = LINK.encode()
+    workbook = opened(tmp_path, contents)
+    assert [found.name for found in workbook.external] == ["[1]Rates 2024", "[1]Empty"]
+    found = [shown(workbook, f"A{row}") for row in range(1, 6)]
+    assert found == [5.0, "kg", 2.5, NA, 1.0]
+    report = verify(workbook)
+    assert report["total"]["unsupported"] == 1  # of [2]Gone the file keeps nothing
+
+
+def test_a_damaged_link_is_an_error(tmp_path: Path) -> None:
+    contents = parts({"Data": sheet(LINKED)}, names="")
+    contents[WORKBOOK] = contents[WORKBOOK].replace(
+        b"</sheets>", b"</sheets><externalReferences><externalReference r:id='rId77'/>"
+        b"</externalReferences>")  # fmt: skip
+    contents[WORKBOOK_RELS] = contents[WORKBOOK_RELS].replace(
+        b"</Relationships>",
+        f"<Relationship Id='rId77' Type='{OFFICE}/externalLink' Target='link.xml'/>"
+        "</Relationships>".encode(),
+    )
+    contents["xl/link.xml"] = LINK.replace("<v>2.5</v>", "<v>x</v>").encode()
+    with pytest.raises(WorkbookError, match="damaged"):
+        opened(tmp_path, contents)
+
+
+DYNAMIC = [
+    # range of the result in the file, what stands in the way, what A1 shows
+    ("A1:A3", "", 1.0),
+    ("A1", "<row r='2'><c r='A2'><v>7</v></c></row>", ERRORS["#SPILL!"]),
+]
+
+
+@pytest.mark.parametrize(("area", "more", "expected"), DYNAMIC)
+def test_results_that_spill(area: str, more: str, expected: CellValue, tmp_path: Path) -> None:
+    cell = f"<c r='A1' cm='1'><f t='array' ref='{area}'>_xlfn.SEQUENCE(3)</f><v>1</v></c>"
+    contents = parts({"Data": sheet(f"<row r='1'>{cell}</row>{more}")}, names="")
+    assert shown(opened(tmp_path, contents), "A1") == expected
+
+
+def test_a_result_of_another_size_is_not_cut_off(tmp_path: Path) -> None:
+    cell = "<c r='A1' cm='1'><f t='array' ref='A1:A2'>_xlfn.SEQUENCE(3)</f><v>1</v></c>"
+    workbook = opened(tmp_path, parts({"Data": sheet(f"<row r='1'>{cell}</row>")}, names=""))
+    total = verify(workbook)["total"]
+    assert total["unsupported"] == 1
+    assert "its result has 3×1 cells now" in total["cases"][0]["kind"]
+
+
+def test_a_chosen_range_is_fitted(tmp_path: Path) -> None:
+    cell = "<c r='A1'><f t='array' ref='A1:A2'>_xlfn.SEQUENCE(3)</f><v>1</v></c>"
+    workbook = opened(tmp_path, parts({"Data": sheet(f"<row r='1'>{cell}</row>")}, names=""))
+    assert [shown(workbook, "A1"), shown(workbook, "A2")] == [1.0, 2.0]
+
+
+def test_what_google_sheets_writes(tmp_path: Path) -> None:
+    formula = "IFERROR(__xludf.DUMMYFUNCTION(&quot;GOOGLEFINANCE(1)&quot;),42)"
+    data = f"<row r='1'><c r='A1'><f>{formula}</f><v>42</v></c></row>"
+    workbook = opened(tmp_path, parts({"Data": sheet(data)}, names=""))
+    assert shown(workbook, "A1") == 42.0
+    assert verify(workbook)["total"]["matched"] == 1
+
+
+def test_a_what_if_table_is_values(tmp_path: Path) -> None:
+    data = (
+        "<row r='1'><c r='A1'><v>2</v></c><c r='B1'><f>A1*10</f><v>20</v></c></row>"
+        "<row r='2'><c r='A2'><v>3</v></c><c r='B2'><f t='dataTable' ref='B2:B3' dt2D='0' "
+        "dtr='0' r1='A1'/><v>30</v></c><c r='C2'><f>SUM(B2:B3)</f><v>70</v></c></row>"
+        "<row r='3'><c r='A3'><v>4</v></c><c r='B3'><v>40</v></c></row>"
+    )
+    workbook = opened(tmp_path, parts({"Data": sheet(data)}, names=""))
+    assert shown(workbook, "C2") == 70.0

@@ -266,11 +266,11 @@ class _Parser:
             sheet = sheet[1:-1].replace("''", "'")
         following = self.next()
         whole = token.text + following.text
-        if "[" in sheet:
-            return Opaque(whole, "a link to another workbook", closed=True)
         if following.kind == "error":
             return Error(REF)
         found = self.workbook.find_sheet(sheet)
+        if "[" in sheet and (found is None or following.kind == "name"):
+            return Opaque(whole, "a link to another workbook of which nothing is kept", closed=True)
         if found is None:
             if ":" in sheet:
                 return Opaque(whole, "a reference through several sheets")

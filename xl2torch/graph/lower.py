@@ -126,9 +126,29 @@ class Lowering:
         source = self.source
         array = self.evaluate(source.tree, source.array)
         array = blank_as_zero(replace(array, from_cells=False))
+        if source.dynamic and array.shape[2:] != (source.height, source.width):
+            array = self._spilled(array)
         whole = fitted(array, source.height, source.width) if source.array else None
         array = first_element(array) if whole is None else whole
         return spread(array, (source.rows, source.columns, source.height, source.width))
+
+    def _spilled(self, array: Array) -> Array:
+        """#SPILL! where cells stand in the way of a result that has another size than its range."""
+        source = self.source
+        if source.rows * source.columns > 1:
+            raise Differs("results that spill")
+        height, width = array.shape[2:]
+        sheet = self.workbook.sheet(self.region.sheet)
+        first = self.region.first
+        bottom, right = first.row + height - 1, first.column + width - 1
+        kinds = sheet.cells.block(first.row, first.column, bottom, right).kinds.copy()
+        kinds[0, 0] = BLANK
+        if (source.height, source.width) == (1, 1) and (kinds != BLANK).any():
+            return scalar(ERRORS["#SPILL!"])
+        raise Unsupported(
+            f"its result has {height}×{width} cells now, the file holds "
+            f"{source.height}×{source.width}: recalculate it in Excel"
+        )
 
     # ------------------------------------------------------------ Context
 

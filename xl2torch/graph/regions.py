@@ -38,8 +38,8 @@ class Region:
 
     ``height`` and ``width`` are the spill size of one copy: 1 and 1 unless it is an array formula.
     ``row_step`` and ``column_step`` lead from one copy to the next: larger than the size where the
-    copies stand apart, with blank cells between them (a 2×2 max-pool). ``formula`` is the text in
-    the first cell.
+    copies stand apart, with blank cells between them (a 2×2 max-pool). ``dynamic``: the
+    size is that of the result, which spills. ``formula`` is the text in the first cell.
     """
 
     range: CellRange
@@ -50,6 +50,7 @@ class Region:
     formula: str
     row_step: int = 1
     column_step: int = 1
+    dynamic: bool = False
 
     @property
     def rows(self) -> int:
@@ -187,7 +188,10 @@ def _regions_of(
             first_row + (down_count - 1) * down * height + height - 1,
             first_column + (across_count - 1) * across * width + width - 1,
         )  # fmt: skip
-        yield Region(area, height, width, tree, group.array, text, down * height, across * width)
+        yield Region(
+            area, height, width, tree, group.array, text, down * height, across * width,
+            group.dynamic,
+        )  # fmt: skip
 
 
 class Lattice(NamedTuple):

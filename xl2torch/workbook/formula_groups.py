@@ -20,7 +20,8 @@ class FormulaCell(NamedTuple):
     """A formula as the file stores it.
 
     ``text`` is written for the cell (base_row, base_column), which for a shared formula is the
-    group's first cell. ``array`` is the range of an array formula, else None.
+    group's first cell. ``array`` is the range of an array formula, else None. ``dynamic``: that
+    range is the size of the result, which spills; else it was chosen, and the result is fitted.
     """
 
     row: int
@@ -29,6 +30,7 @@ class FormulaCell(NamedTuple):
     base_row: int
     base_column: int
     array: Rectangle | None
+    dynamic: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,7 @@ class FormulaGroup:
     base_row: int
     base_column: int
     array: bool
+    dynamic: bool
     height: int
     width: int
     rows: NDArray[np.int64]
@@ -92,7 +95,7 @@ def grouped(formulas: Iterable[FormulaCell]) -> tuple[FormulaGroup, ...]:
     keys: dict[tuple[str, int, int], str] = {}
     groups: dict[object, tuple[FormulaCell, list[int], list[int]]] = {}
     for cell in formulas:
-        row, column, text, base_row, base_column, array = cell
+        row, column, text, base_row, base_column, array, dynamic = cell
         source = (text, base_row, base_column)
         form = keys.get(source)
         if form is None:
@@ -101,7 +104,7 @@ def grouped(formulas: Iterable[FormulaCell]) -> tuple[FormulaGroup, ...]:
         if array is not None:
             top, left, bottom, right = array
             height, width = bottom - top + 1, right - left + 1
-            key = (form, height, width, top % height, left % width)
+            key = (form, height, width, top % height, left % width, dynamic)
         group = groups.get(key)
         if group is None:
             groups[key] = (cell, [row], [column])
@@ -117,6 +120,7 @@ def _group(first: FormulaCell, rows: list[int], columns: list[int]) -> FormulaGr
         top, left, bottom, right = first.array
         height, width = bottom - top + 1, right - left + 1
     return FormulaGroup(
-        first.text, first.base_row, first.base_column, first.array is not None, height, width,
+        first.text, first.base_row, first.base_column, first.array is not None, first.dynamic,
+        height, width,
         np.array(rows, dtype=np.int64), np.array(columns, dtype=np.int64),
     )  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 import tempfile
 import zipfile
 from collections.abc import Collection, Mapping
@@ -265,3 +266,11 @@ def lock_file(path: Path) -> Path | None:
         if candidate.exists():
             return candidate
     return None
+
+
+_ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
+
+
+def unescape(text: str) -> str:
+    """Undo OOXML's ``_x000D_`` escapes (ECMA-376 part 1, 22.9.2.19)."""
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text) if "_x" in text else text

@@ -6,8 +6,7 @@ workbooks, its read-only mode knows neither tables nor spill ranges.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -17,8 +16,9 @@ from xl2torch.address import CellRange, column_number, parse_a1
 from xl2torch.errors import SelectionError, WorkbookError
 from xl2torch.values import ERRORS, VALUE, CellValue
 from xl2torch.workbook.cells import SparseCells
+from xl2torch.workbook.external import read_external_link
 from xl2torch.workbook.formula_groups import FormulaCell, FormulaGroup, Rectangle, grouped
-from xl2torch.workbook.package import Package, local, parse_xml, read_package
+from xl2torch.workbook.package import Package, local, parse_xml, read_package, unescape
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,17 @@ class Sheet:
 
 @dataclass(frozen=True, eq=False)
 class Workbook:
-    """What a workbook file holds, in the file's order of sheets (chart sheets left out)."""
+    """What a workbook file holds, in the file's order of sheets (chart sheets left out).
+
+    ``external`` are sheets of linked workbooks, named as formulas do: ``[1]Sheet1``.
+    """
 
     package: Package
     sheets: tuple[Sheet, ...]
     sheet_order: tuple[str, ...]
     names: tuple[DefinedName, ...]
     iterates: bool
+    external: tuple[Sheet, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Workbook {self.path.name}: {', '.join(sheet.name for sheet in self.sheets)}>"
@@ -133,7 +137,7 @@ class Workbook:
 
     @cached_property
     def _by_name(self) -> dict[str, Sheet]:
-        return {sheet.name.lower(): sheet for sheet in self.sheets}
+        return {sheet.name.lower(): sheet for sheet in (*self.sheets, *self.external)}
 
     @cached_property
     def _tables(self) -> dict[str, Table]:
@@ -157,7 +161,7 @@ def load(path: str | Path) -> Workbook:
         )
     if main is None:
         raise WorkbookError(f"{package.path.name} is a zip file, but not an Excel workbook")
-    entries, names, iterates = _read_workbook_part(package, main)
+    entries, names, iterates, links = _read_workbook_part(package, main)
     strings_part = package.related(main, "sharedStrings")
     strings = _read_shared_strings(package, strings_part) if strings_part else []
     targets = {relation.id: relation for relation in package.relationships(main)}
@@ -181,12 +185,29 @@ def load(path: str | Path) -> Workbook:
         _ = sheet.array_formulas, sheet.cells.down
         for group in sheet.groups:
             _ = group.bounds, group.rectangles
-    return Workbook(package, tuple(sheets), order, scoped, iterates)
+    parts = [targets[link].target for link in links if link in targets]
+    return Workbook(
+        package, tuple(sheets), order, scoped, iterates, tuple(_read_links(package, parts))
+    )
+
+
+def _read_links(package: Package, parts: list[str]) -> Iterator[Sheet]:
+    """What the file keeps of other workbooks; a link of another kind has no sheets."""
+    for number, part in enumerate(parts, start=1):
+        try:
+            found = read_external_link(package, part)
+        except (ValueError, IndexError, KeyError) as error:
+            raise WorkbookError(f"{package.path.name} is damaged: {part}: {error}") from None
+        for name, rows, columns, values in found:
+            cells = SparseCells.of(rows, columns, values)
+            yield Sheet(f"[{number}]{name}", part, cells, (), (), False)
 
 
 def _read_workbook_part(
     package: Package, part: str
-) -> tuple[list[tuple[str, str]], list[tuple[str, str, int | None]], bool]:
+) -> tuple[list[tuple[str, str]], list[tuple[str, str, int | None]], bool, list[str]]:
+    """Sheets, defined names, whether Excel iterates, and links to other workbooks."""
+    links: list[str] = []
     sheets: list[tuple[str, str]] = []
     names: list[tuple[str, str, int | None]] = []
     current: dict[str, str] = {}
@@ -199,6 +220,8 @@ def _read_workbook_part(
         if kind == "sheet":
             relation = next(value for key, value in attributes.items() if key.endswith(" id"))
             sheets.append((attributes["name"], relation))
+        elif kind == "externalReference":
+            links.append(next(value for key, value in attributes.items() if key.endswith(" id")))
         elif kind == "definedName":
             current.update(attributes)
             texts.clear()
@@ -215,7 +238,7 @@ def _read_workbook_part(
         package.part(part), start=start, end=end, text=texts.append,
         where=f"{package.path.name}: {part}",
     )  # fmt: skip
-    return sheets, names, iterates
+    return sheets, names, iterates, links
 
 
 def _read_shared_strings(package: Package, part: str) -> list[str]:
@@ -242,14 +265,6 @@ def _read_shared_strings(package: Package, part: str) -> list[str]:
     return strings
 
 
-_ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
-
-
-def unescape(text: str) -> str:
-    """Undo OOXML's ``_x000D_`` escapes (ECMA-376 part 1, 22.9.2.19)."""
-    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text) if "_x" in text else text
-
-
 def _read_sheet(package: Package, name: str, part: str, strings: list[str]) -> Sheet:
     rows: list[int] = []
     columns: list[int] = []
@@ -267,12 +282,12 @@ def _read_sheet(package: Package, name: str, part: str, strings: list[str]) -> S
     formula: dict[str, str] | None = None
     formula_text = value_text = ""
     pieces: list[str] = []
-    collecting = protected = phonetic = False
+    collecting = protected = phonetic = dynamic = False
     main = ""
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         nonlocal row, column, cell_type, formula, collecting, formula_text, value_text, protected
-        nonlocal main, phonetic, filtered
+        nonlocal main, phonetic, filtered, dynamic
         namespace, _, kind = tag.rpartition(" ")
         if namespace != main:
             if kind != "worksheet":
@@ -288,6 +303,7 @@ def _read_sheet(package: Package, name: str, part: str, strings: list[str]) -> S
             else:
                 column += 1
             cell_type = attributes.get("t", "n")
+            dynamic = "cm" in attributes
             formula = None
             formula_text = value_text = ""
         elif kind == "v" or kind == "t":
@@ -352,7 +368,7 @@ def _read_sheet(package: Package, name: str, part: str, strings: list[str]) -> S
             if area is None:
                 raise WorkbookError(f"{where} is damaged: an array formula has no range")
             array = (area.top, area.left, area.bottom, area.right)
-            formulas.append(FormulaCell(row, column, formula_text, row, column, array))
+            formulas.append(FormulaCell(row, column, formula_text, row, column, array, dynamic))
         elif kind == "shared" and not formula_text:
             group = shared.get(attributes.get("si", ""))
             if group is None:
