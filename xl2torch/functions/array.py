@@ -450,6 +450,14 @@ def is_typed(array: Array) -> bool:
     return not array.from_cells and array.shape[2:] == (1, 1)
 
 
+def left_empty(array: Array | None) -> bool:
+    """Whether an optional argument is not given, or left empty between two commas."""
+    if array is None:
+        return True
+    blank = array.kinds is not None and bool((array.kinds == BLANK).all())
+    return blank and not array.from_cells
+
+
 def numeric_cells(array: Array) -> NDArray[np.bool_]:
     """Which elements an aggregate function counts: numbers; in cells neither text nor logical."""
     if array.kinds is None:

@@ -18,6 +18,7 @@ from xl2torch.functions.array import (
     ExcelError,
     Kinds,
     Unsupported,
+    all_valid,
     along,
     broadcast_shape,
     choose,
@@ -34,6 +35,7 @@ from xl2torch.functions.operators import divide
 from xl2torch.functions.registry import Context, family, function
 from xl2torch.functions.sample import overlaid, plain
 from xl2torch.functions.shapes import join
+from xl2torch.functions.trace import apply
 from xl2torch.values import FIRST_ERROR, VALUE
 
 Finish = Callable[[Array | None, Array], Array]
@@ -105,9 +107,6 @@ def _extreme(largest: bool) -> Finish:
 
 
 def _raw(function_: Callable[..., torch.Tensor], array: Array, dims: tuple[int, ...]) -> Array:
-    from xl2torch.functions.array import all_valid
-    from xl2torch.functions.trace import apply
-
     kept = tuple(axis for axis in array.axes if axis not in INNER)
     data = apply(function_, array.data, dim=dims)
     return Array(data, kept, (*array.shape[:2], 1, 1), valid=all_valid(array, INNER))

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from xl2torch.functions.array import Array, Differs, ExcelError, as_numbers
+from xl2torch.functions.array import Array, Differs, ExcelError, as_numbers, number_from_text
 from xl2torch.functions.registry import family, function
 from xl2torch.functions.text import each, from_values
 from xl2torch.functions.text_format import date_of, moment_from_text, serial_of
@@ -19,8 +19,6 @@ _LAST_SERIAL = 2958465
 def _serial(value: CellValue) -> float:
     """Serial number of an argument; a text is read as a date."""
     if isinstance(value, str):
-        from xl2torch.functions.array import number_from_text
-
         number = number_from_text(value)
         number = moment_from_text(value) if number is None else number
         if number is None:

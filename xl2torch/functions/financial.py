@@ -19,14 +19,15 @@ from xl2torch.functions.array import (
     as_numbers,
     constant,
     elementwise,
+    reduce_errors,
     scalar,
     where_constant,
 )  # fmt: skip
 from xl2torch.functions.operators import on_domain
 from xl2torch.functions.registry import family, function
-from xl2torch.functions.sample import overlaid, sample, total
+from xl2torch.functions.sample import overlaid, plain, sample, total
 from xl2torch.functions.text import each
-from xl2torch.values import DIV0, NUM, CellValue
+from xl2torch.values import DIV0, NUM, CellValue, error_of_kind
 
 Tensor = torch.Tensor
 _SMALL_RATE = 1e-7
@@ -204,15 +205,11 @@ def npv(rate_: Array, *arrays: Array) -> Array:
     errors = terms.kinds
     result = total(where_constant(flows.counted, _plain(terms), 0.0))
     if errors is not None:
-        from xl2torch.functions.array import reduce_errors
-
         result = overlaid(result, reduce_errors([terms]))
     return overlaid(result, flows.errors)
 
 
 def _plain(array: Array) -> Array:
-    from xl2torch.functions.sample import plain
-
     return plain(array)
 
 
@@ -228,8 +225,6 @@ def _series(array: Array) -> np.ndarray:
     if flows.values.shape[:2] != (1, 1):
         raise Differs("payments that differ among the copied cells")
     if flows.errors is not None:
-        from xl2torch.values import error_of_kind
-
         raise ExcelError(error_of_kind(int(flows.errors.flat[0])))
     numbers: np.ndarray = flows.values.numpy().reshape(-1)[flows.counted.reshape(-1)]
     return numbers

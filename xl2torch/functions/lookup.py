@@ -33,6 +33,7 @@ from xl2torch.functions.array import (
     constant,
     constant_mask,
     elementwise,
+    left_empty,
     merge_errors,
     numeric_cells,
     reduce,
@@ -311,11 +312,6 @@ def _mode(array: Array | None, default: int) -> int:
     return int(np.trunc(values.flat[0]))
 
 
-def _left_empty(array: Array) -> bool:
-    """Whether an argument was left out between two commas."""
-    return not array.from_cells and array.kinds is not None and bool((array.kinds == BLANK).all())
-
-
 def _blank_as_zero(wanted: Array) -> Array:
     if wanted.kinds is None or not (wanted.kinds == BLANK).any():
         return wanted
@@ -444,7 +440,7 @@ def xlookup(
         found = unfolded(found, shape[HEIGHT], shape[WIDTH])
     else:
         found = taken(result, axis, place)
-    if missing is None or _left_empty(missing):
+    if missing is None or left_empty(missing):
         return found
     if place.traced:
         assert place.valid is not None

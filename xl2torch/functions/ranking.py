@@ -11,6 +11,7 @@ import torch
 
 from xl2torch.functions.array import (
     HEIGHT,
+    ROW,
     WIDTH,
     Array,
     Differs,
@@ -28,7 +29,7 @@ from xl2torch.functions.operators import divide, error_where
 from xl2torch.functions.registry import family, function, same_as
 from xl2torch.functions.sample import Sample, ordered, overlaid, plain, sample
 from xl2torch.functions.sample import total as column_total
-from xl2torch.functions.shapes import column, pick, unfolded
+from xl2torch.functions.shapes import column, pick, renamed, unfolded
 from xl2torch.values import NA, NUM, error_of_kind
 
 # ---------------------------------------------------------------- the k-th number
@@ -170,9 +171,6 @@ def _rank(average: float, x: Array, ref: Array, order: Array | None) -> Array:
 
 
 def _rank_of_column(average: float, x: Array, ref: Array, order: Array | None) -> Array:
-    from xl2torch.functions.array import ROW
-    from xl2torch.functions.shapes import renamed
-
     if x.shape[:2] != (1, 1):
         raise Differs("ranks of an array in copied cells")
     return renamed(_rank_of_one(average, renamed(x, HEIGHT, ROW), ref, order), ROW, HEIGHT)

@@ -22,12 +22,16 @@ from xl2torch.functions.array import (
     along,
     as_numbers,
     constant,
+    scalar,
+    truth,
 )  # fmt: skip
+from xl2torch.functions.matrix import transpose
 from xl2torch.functions.operators import texts_of
 from xl2torch.functions.registry import Context, IntArray, function
 from xl2torch.functions.shapes import full_data, pick, pick_traced
+from xl2torch.functions.text import each
 from xl2torch.functions.trace import Data, apply
-from xl2torch.values import FIRST_ERROR, REF, VALUE, error_of_kind
+from xl2torch.values import BLANK, FIRST_ERROR, NULL, REF, VALUE, error_of_kind
 
 
 @dataclass(frozen=True)
@@ -248,8 +252,6 @@ def _range(context: Context, first: Node, last: Node) -> Place:
 
 def _intersection(context: Context, first: Node, last: Node) -> Place:
     """``A1:C3 B2:D4``: the cells in both; none is #NULL!."""
-    from xl2torch.values import NULL
-
     one, two = place_of(context, first, "a range"), place_of(context, last, "a range")
     top, left = np.maximum(one.top, two.top), np.maximum(one.left, two.left)
     bottom = np.minimum(one.top + one.height, two.top + two.height)
@@ -272,8 +274,6 @@ def _choose_place(context: Context, which: Node, *choices: Node) -> Place:
 
 
 def _if_place(context: Context, test: Node, *branches: Node) -> Place:
-    from xl2torch.functions.array import truth
-
     condition = truth(context.evaluate(test)).numpy() != 0
     if condition.any() != condition.all():
         raise Differs("IF between ranges that differ among the copied cells")
@@ -395,8 +395,6 @@ def _element(table: Array, axis: int, place: Array) -> Array:
         if table.shape[other] > 1:
             raise Unsupported("INDEX with an array of places in a table")
         picked = pick(table, axis, where - 1)
-        from xl2torch.functions.matrix import transpose
-
         return transpose(picked)
     return pick(table, axis, where - 1)
 
@@ -483,8 +481,6 @@ def areas(context: Context, node: Node) -> Array:
 @function("ISREF", "n", gradient="none")
 def isref(context: Context, node: Node) -> Array:
     """Whether the argument is a reference."""
-    from xl2torch.functions.array import scalar
-
     node = context.resolved(node)
     computed = isinstance(node, Call) and node.function in (*PLACES, "UNION")
     if computed and node.function == "IF":  # type: ignore[union-attr]
@@ -507,8 +503,6 @@ def address(
     sheet: Array | None = None,
 ) -> Array:  # fmt: skip
     """The address of a cell as a text, absolute unless the kind says otherwise."""
-    from xl2torch.functions.array import scalar
-    from xl2torch.functions.text import each
 
     def write(row: float, column: float, kind: float, a1: float, sheet: str | None) -> str:
         row, column = int(row), int(column)
@@ -529,9 +523,6 @@ def address(
 
 
 def _default(array: Array | None, number: float) -> Array:
-    from xl2torch.functions.array import scalar
-    from xl2torch.values import BLANK
-
     if array is None or (array.kinds is not None and (array.kinds == BLANK).all()):
         return scalar(number)
     return array

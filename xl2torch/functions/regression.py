@@ -17,6 +17,7 @@ from xl2torch.functions.array import (
     as_numbers,
     constant,
     elementwise,
+    left_empty,
     scalar,
     truth,
 )  # fmt: skip
@@ -31,10 +32,18 @@ from xl2torch.functions.sample import (
     pairs,
     plain,
 )
-from xl2torch.functions.shapes import column, from_full, full_data, join, one_copy, reorder
+from xl2torch.functions.shapes import (
+    column,
+    from_full,
+    full_data,
+    join,
+    one_copy,
+    reorder,
+    unfolded,
+)
 from xl2torch.functions.statistical import comoment, sum_of_squares
 from xl2torch.functions.trace import Data, apply, value_of
-from xl2torch.values import BLANK, DIV0, NA, NUMBER, REF, VALUE
+from xl2torch.values import DIV0, NA, NUM, NUMBER, REF, VALUE
 
 # ---------------------------------------------------------------- one variable
 
@@ -100,13 +109,8 @@ def _numbers(array: Array) -> Array:
     return replace(array, kinds=None, texts=None, from_cells=False)
 
 
-def _left_empty(array: Array) -> bool:
-    """Whether an argument was left out between two commas."""
-    return not array.from_cells and array.kinds is not None and bool((array.kinds == BLANK).all())
-
-
 def _flag(value: Array | None) -> bool:
-    if value is None or _left_empty(value):
+    if value is None or left_empty(value):
         return True
     flag = truth(value)
     if flag.traced:
@@ -117,7 +121,7 @@ def _flag(value: Array | None) -> bool:
 def _design(y: Array, x: Array | None) -> tuple[Array, Array, bool]:
     """y as a column, the variables as columns, and whether the data lie in a row."""
     y = _numbers(y)
-    if x is None or _left_empty(x):
+    if x is None or left_empty(x):
         count = y.shape[HEIGHT] * y.shape[WIDTH]
         counted = np.arange(1.0, count + 1).reshape(1, 1, y.shape[HEIGHT], y.shape[WIDTH])
         x = constant(counted)
@@ -224,8 +228,6 @@ _CURVE: dict[str, bool] = {"TREND": False, "GROWTH": True}
 
 def _logarithm(y: Array) -> Array:
     if not y.traced and (_numbers(y).numpy() <= 0).any():
-        from xl2torch.values import NUM
-
         raise ExcelError(NUM)
     return elementwise(torch.log, _numbers(y), keep=True)
 
@@ -255,8 +257,8 @@ def trend(
     with_intercept: Array | None = None,
 ) -> Array:  # fmt: skip
     """Values of a linear (GROWTH: exponential) regression at new places, else at the data's."""
-    x = None if x is None or _left_empty(x) else x
-    new = None if new is None or _left_empty(new) else new
+    x = None if left_empty(x) else x
+    new = None if left_empty(new) else new
     original = y if x is None else x
     target, design, lying = _design(_logarithm(y) if exponential else y, x)
     intercept_wanted = _flag(with_intercept)
@@ -277,8 +279,6 @@ def trend(
     count = places.shape[HEIGHT]
     result = from_full(values, (1, 1, count, 1))
     if single:
-        from xl2torch.functions.shapes import unfolded
-
         return unfolded(result, shape[HEIGHT], shape[WIDTH])
     return transpose(result) if lying else result
 

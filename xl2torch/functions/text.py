@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 from functools import reduce as fold
 from typing import Any
 
@@ -21,8 +22,10 @@ from xl2torch.functions.array import (
     number_from_text,
     pad,
     reduce_errors,
+    truth,
 )  # fmt: skip
 from xl2torch.functions.criteria import wildcard
+from xl2torch.functions.logical import replaced_errors
 from xl2torch.functions.operators import concatenate, texts_of
 from xl2torch.functions.registry import family, function
 from xl2torch.functions.sample import overlaid
@@ -30,7 +33,9 @@ from xl2torch.functions.shapes import one_copy
 from xl2torch.functions.text_format import date_from_text, formatted, moment_from_text
 from xl2torch.values import (
     BLANK,
+    ERRORS,
     FIRST_ERROR,
+    LOGICAL,
     NA,
     TEXT,
     VALUE,
@@ -352,8 +357,6 @@ def textjoin(delimiter: Array, skip_empty: Array, *arrays: Array) -> Array:
 
 
 def _as_flag(array: Array) -> Array:
-    from xl2torch.functions.array import truth
-
     return truth(array)
 
 
@@ -400,8 +403,6 @@ def textbefore(
     result = each(cut, "tnnn", text, *options)
     if missing is None:
         return result
-    from xl2torch.functions.logical import replaced_errors
-
     return replaced_errors(result, absent, (NA.kind,))
 
 
@@ -447,8 +448,6 @@ def textsplit(
 
 
 def _calc() -> ErrorValue:
-    from xl2torch.values import ERRORS
-
     return ERRORS["#CALC!"]
 
 
@@ -459,8 +458,6 @@ def _calc() -> ErrorValue:
 def value(text: Array) -> Array:
     """The number that a text shows; a number stays what it is."""
     if text.kinds is None or not (text.kinds == TEXT).any():
-        from xl2torch.values import LOGICAL
-
         if text.kinds is not None and (text.kinds == LOGICAL).any():
             return each(lambda x: VALUE if isinstance(x, bool) else x or 0.0, "x", text)
         return as_numbers(text)
@@ -525,8 +522,6 @@ def fixed(number: Array, digits: Array | None = None, plain: Array | None = None
 
 def round_half(x: float, digits: int) -> float:
     """Round half away from zero at a decimal place."""
-    from decimal import ROUND_HALF_UP, Decimal
-
     step = Decimal(1).scaleb(-digits)
     return float((Decimal(repr(x)) / step).to_integral_value(ROUND_HALF_UP) * step)
 

@@ -13,7 +13,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from functools import lru_cache
 
-from xl2torch.functions.array import ExcelError, Unsupported
+from xl2torch.functions.array import ExcelError, Unsupported, number_from_text
+from xl2torch.functions.operators import number_text
 from xl2torch.values import VALUE, CellValue
 
 _MONTHS = (
@@ -66,8 +67,6 @@ def formatted(value: CellValue, pattern: str) -> str:
         return "" if value is None or not isinstance(value, str) else value
     sections = _sections(pattern)
     if isinstance(value, str):
-        from xl2torch.functions.array import number_from_text
-
         read = number_from_text(value)
         read = moment_from_text(value) if read is None else read
         if read is None:
@@ -135,8 +134,6 @@ def _condition(section: tuple[Piece, ...]) -> Callable[[float], bool] | None:
 
 def general(number: float) -> str:
     """A number as the General format writes it into a text."""
-    from xl2torch.functions.operators import number_text
-
     return number_text(number)
 
 
