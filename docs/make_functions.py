@@ -53,6 +53,8 @@ def table() -> str:
         f"\nCells that call {volatile} keep their stored value; what depends on them is computed. "
         "In training, random numbers are drawn anew at each step.\n"
         f"\n## Not supported\n\n{missing}.\n"
+        "\nWhere the file keeps no value of a cell that calls one of these, the package formulas "
+        "computes it, if it can.\n"
     )
     differences = DIFFERENCES.read_text(encoding="utf-8") if DIFFERENCES.exists() else ""
     return HEAD + "".join(rows) + tail + ("\n" + differences if differences else "")

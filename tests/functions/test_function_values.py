@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 
 import pytest
-from cells import Value, literal, values, workbook
+from cells import Value, area_of, literal, values, workbook
 
 from xl2torch.address import column_letters
+from xl2torch.functions.array import Unsupported
+from xl2torch.graph.schedule import Evaluation
 from xl2torch.values import ErrorValue
+from xl2torch.workbook.cells import cell_value
 
 # Row 2 is the formula's own row, column K its own column. B4 is blank.
 GRID = """
@@ -968,3 +971,32 @@ def test_a_formula_as_long_as_excel_allows() -> None:
     """8192 characters: a chain of 2700 terms."""
     formula = "+".join(["A1"] * 2700)
     assert values(workbook("2", {"B1": f"={formula}"}), "B1") == [[5400.0]]
+
+
+FOREIGN = [
+    ("BIN2DEC(1010)", 10.0),
+    ('HEX2DEC("FF")', 255.0),
+    ("ROMAN(14)", "XIV"),
+    ("BITAND(13,7)", 5.0),
+    ("SYD(10000,1000,5,1)", 3000.0),
+    ("A1+BIN2DEC(11)", 4.0),
+    ("BIN2DEC(NA())", "#N/A"),
+]
+
+
+@pytest.mark.parametrize(("formula", "expected"), FOREIGN)
+def test_functions_of_another_package(formula: str, expected: Value) -> None:
+    """Computed where there is no stored value, and said: verify counts them as unsupported."""
+    book = workbook(GRID, {"K2": f"={formula}", "K3": "=K2&K2"})
+    evaluation = Evaluation(book)
+    array = evaluation.value(area_of(book, "K2"))
+    (unit,) = evaluation.overlapping(area_of(book, "K2"))
+    assert unit.borrowed is not None and "computed by the package formulas" in unit.borrowed
+    got = cell_value(array.numpy().item(), int(array.full_kinds.item()), array.full_texts.item())
+    assert (got.text if isinstance(got, ErrorValue) else got) == expected
+
+
+def test_a_name_that_excel_does_not_know_is_told_apart() -> None:
+    for formula, words in (("NOSUCH(1)", "not known to Excel"), ("CUBEVALUE(1)", "not supported")):
+        with pytest.raises(Unsupported, match=words):
+            values(workbook(GRID, {"K2": f"={formula}"}), "K2")

@@ -31,7 +31,7 @@ from xl2torch.formula.ast import (
     Unary,
 )  # fmt: skip
 from xl2torch.formula.parser import parse
-from xl2torch.functions import operators
+from xl2torch.functions import foreign, operators
 from xl2torch.functions.array import (
     COLUMN,
     HEIGHT,
@@ -103,7 +103,8 @@ class Lowering:
     """Computes one region; ``read_cells`` gives the values of a rectangle.
 
     Implements the Context that functions see. ``names`` are those of LET and LAMBDA. ``mapped``:
-    the elements of an array stand as copies on the outer axes.
+    the elements of an array stand as copies on the outer axes. ``foreign``: functions that we do
+    not have may be computed by another package.
     """
 
     workbook: Workbook
@@ -115,6 +116,7 @@ class Lowering:
     names: Mapping[str, Binding] = field(default_factory=dict)
     mapped: bool = False
     drawing: Draw | None = None
+    foreign: bool = False
 
     @property
     def region(self) -> CellRange:
@@ -441,6 +443,9 @@ class Lowering:
 
     def _call(self, node: Call, array: bool, single: bool) -> Array:
         function = FUNCTIONS.get(node.function)
+        if function is None and self.foreign and foreign.is_known(node.function):
+            values = [self._value(item, array, single=False) for item in node.arguments]
+            return foreign.call(node.function, values)
         if function is None:
             known = "not supported yet" if node.function in KNOWN_TO_EXCEL else "not known to Excel"
             raise UnknownFunction(f"the function {node.function} is {known}")

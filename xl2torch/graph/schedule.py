@@ -39,7 +39,7 @@ from xl2torch.graph.recurrence import (
     make_plan,
 )
 from xl2torch.graph.regions import Region, find_regions
-from xl2torch.values import NUMBER
+from xl2torch.values import BLANK, NUMBER
 from xl2torch.workbook.reader import Workbook
 
 
@@ -363,7 +363,9 @@ class Evaluation:
                 raise GrowingRange from None
             else:
                 unit.borrowed = str(reason)
-                unit.block = Block(unit.area, stored(self.workbook, unit.area))
+                unit.block = self._foreign(unit, reason) or Block(
+                    unit.area, stored(self.workbook, unit.area)
+                )
             return
         array = placed(array, region.height, region.width)
         if region.apart:
@@ -373,6 +375,28 @@ class Evaluation:
             array.data.meta.setdefault("formula", region.formula)
         unit.block = Block(unit.area, array)
         unit.trained = any(read_.trained for read_ in unit.reads)
+
+    def _foreign(self, unit: Unit, reason: Unsupported) -> Block | None:
+        """Values by another package, where we lack the function and the file keeps no value."""
+        region = unit.region
+        assert region is not None
+        if not isinstance(reason, UnknownFunction) or region.apart:
+            return None
+        if (stored(self.workbook, unit.area).full_kinds != BLANK).any():
+            return None
+        lowering = Lowering(
+            self.workbook, region, lambda area: self._read(area, unit), foreign=True
+        )
+        try:
+            array = lowering.result()
+        except ExcelError as error:
+            if region.rows * region.columns > 1:
+                return None
+            array = spread(scalar(error.error), (1, 1, region.height, region.width))
+        except (Unsupported, GrowingRange):
+            return None
+        unit.borrowed = f"{reason}; computed by the package formulas"
+        return Block(unit.area, placed(array, region.height, region.width))
 
     def _drawn(self, unit: Unit) -> Block | None:
         """Random numbers that are drawn anew in training mode, else the stored ones.
