@@ -1,5 +1,7 @@
 """Time of a training step (forward, backward, Adam) beside hand-written torch, in one run.
 
+Forward and backward alone are timed too.
+
     python benchmarks/step_time.py CORPUS [--json]
 
 CORPUS is the folder with fastai-2022/; without it only survival.xlsx is timed. Both modules start
@@ -131,6 +133,16 @@ def stepper(module: nn.Module) -> Callable[[], None]:
     return step
 
 
+def slopes(module: nn.Module) -> Callable[[], None]:
+    """A function that computes the loss and its gradients."""
+    parameters = list(module.parameters())
+
+    def step() -> None:
+        torch.autograd.grad(module(), parameters)
+
+    return step
+
+
 def block(step: Callable[[], None]) -> float:
     """Seconds for one block of steps."""
     began = time.perf_counter()
@@ -169,16 +181,26 @@ def main() -> None:
         ours, hand = make(options.corpus or Path())
         check_equal(ours, hand)
         ratio, micros = compare(stepper(ours), stepper(hand))
+        plain, _ = compare(slopes(ours), slopes(hand))
         again = make(options.corpus or Path())[1]
         noise, _ = compare(stepper(again), stepper(hand))
-        results.append({"name": name, "ratio": ratio, "self_ratio": noise, "by_hand_us": micros})
+        results.append(
+            {
+                "name": name, "ratio": ratio, "gradient_ratio": plain, "self_ratio": noise,
+                "by_hand_us": micros,
+            }
+        )  # fmt: skip
     if options.json:
         print(json.dumps({"results": results}, indent=2))
         return
-    print(f"{'model':15}{'ratio':>8}{'by hand / itself':>18}{'by hand µs/step':>18}")
+    print(
+        f"{'model':15}{'step':>8}{'forward+backward':>18}{'by hand / itself':>18}"
+        f"{'by hand µs/step':>18}"
+    )
     for row in results:
         print(
-            f"{row['name']:15}{row['ratio']:8.3f}{row['self_ratio']:18.3f}{row['by_hand_us']:18.1f}"
+            f"{row['name']:15}{row['ratio']:8.3f}{row['gradient_ratio']:18.3f}"
+            f"{row['self_ratio']:18.3f}{row['by_hand_us']:18.1f}"
         )
 
 

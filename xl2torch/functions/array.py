@@ -593,13 +593,19 @@ def choose(condition: Array, yes: Array, no: Array) -> Array:
     A constant condition that is the same everywhere takes one branch only. Kinds of the branches
     may differ only where the condition is constant: a trained condition cannot change a kind.
     """
+    single = condition.shape[2:] == (1, 1)
     if not condition.traced and condition.kinds is None:
         truth = condition.numpy() != 0
-        shape = broadcast_shape(condition, yes, no)
-        if truth.all():
-            return _expanded(pad(yes, shape), shape)
-        if not truth.any():
-            return _expanded(pad(no, shape), shape)
+        for branch, taken in ((yes, truth.all()), (no, not truth.any())):
+            if taken:
+                shape = broadcast_shape(condition, branch)
+                if not single:
+                    shape = broadcast_shape(condition, yes, no)
+                return _expanded(pad(branch, shape), shape)
+    if single and yes.shape[2:] != no.shape[2:]:
+        if condition.traced:
+            raise Unsupported("a trained value decides how large a result is")
+        raise Differs("results of unequal size in the copied cells")
     shape = broadcast_shape(condition, yes, no)
     condition, yes, no = pad(condition, shape), pad(yes, shape), pad(no, shape)
     if condition.traced:
@@ -657,7 +663,10 @@ def _chosen_kinds(
             raise Unsupported(
                 "a trained value decides whether a cell is a number, a text, a blank or an error"
             )
-        return yes.kinds, yes.texts
+        if errors is None:
+            return yes.kinds, yes.texts
+        plain = np.uint8(NUMBER) if yes.kinds is None else yes.kinds
+        return np.where(errors != NUMBER, errors, plain).astype(np.uint8), yes.texts
     truth = np.broadcast_to(condition.numpy() != 0, shape)
     kinds = np.where(
         truth, np.broadcast_to(yes.full_kinds, shape), np.broadcast_to(no.full_kinds, shape)

@@ -100,7 +100,7 @@ def _extreme(largest: bool) -> Finish:
             best = _raw(torch.amax if largest else torch.amin, kept, dims)
         if mask_.traced:
             raise Unsupported("a trained value decides which cells MAXIFS or MINIFS looks at")
-        some = (np.broadcast_to(mask_.numpy(), kept.shape) != 0).any(axis=INNER, keepdims=True)
+        some = (mask_.numpy() != 0).any(axis=INNER, keepdims=True)
         return overlaid(where_constant(some, best, 0.0), _errors(values, mask))
 
     return finish

@@ -221,7 +221,8 @@ def weibull(x: Tensor, shape: Tensor, scale: Tensor) -> Tensor:
 def weibull_dist(x: Array, shape: Array, scale: Array, cumulative: Array) -> Array:
     """Weibull distribution of x ≥ 0."""
     form = weibull if _cumulative(cumulative) else weibull_density
-    return on_domain(form, x, shape, scale, domain=(*least(0), *above(1, 2)))
+    domain = (*least(0), *above(1, 2))
+    return on_domain(form, x, shape, scale, domain=domain, smooth=above(0))
 
 
 def gamma_density(x: Tensor, shape: Tensor, scale: Tensor) -> Tensor:
@@ -246,8 +247,9 @@ def gamma_dist(x: Array, shape: Array, scale: Array, cumulative: Array) -> Array
     """Gamma distribution of x ≥ 0."""
     if _cumulative(cumulative):
         domain = (*least(0), *above(1, 2))
-        return on_domain(gamma_distribution, x, shape, scale, domain=domain)
-    return on_domain(gamma_density, x, shape, scale, domain=(*least(0), *above(1, 2)))
+        return on_domain(gamma_distribution, x, shape, scale, domain=domain, smooth=above(0))
+    domain = (*least(0), *above(1, 2))
+    return on_domain(gamma_density, x, shape, scale, domain=domain, smooth=above(0))
 
 
 _BELOW_ONE: Condition = (0, operator.lt, 1.0)
@@ -306,8 +308,13 @@ def beta_dist(
     place = _between(x, low, high)
     ends = scalar(0.0), scalar(1.0)
     if _cumulative(cumulative):
-        return on_domain(beta_distribution, place, a, b, *ends, domain=above(1, 2), stand_in=0.5)
-    density = on_domain(beta_density, place, a, b, *ends, domain=above(1, 2), stand_in=0.5)
+        return on_domain(
+            beta_distribution, place, a, b, *ends, domain=above(1, 2), smooth=share(0),
+            stand_in=0.5,
+        )  # fmt: skip
+    density = on_domain(
+        beta_density, place, a, b, *ends, domain=above(1, 2), smooth=share(0), stand_in=0.5
+    )
     span = elementwise(operator.sub, high, low)
     return elementwise(operator.truediv, density, span)
 
@@ -452,14 +459,15 @@ _TWO_DEGREES = least(1, 2, limit=1.0)
 def f_dist(x: Array, first: Array, second: Array, cumulative: Array) -> Array:
     """F distribution of x ≥ 0; the degrees of freedom are cut to whole numbers."""
     form = f_left if _cumulative(cumulative) else f_density
-    return on_domain(form, x, _whole(first), _whole(second), domain=(*least(0), *_TWO_DEGREES))
+    domain = (*least(0), *_TWO_DEGREES)
+    return on_domain(form, x, _whole(first), _whole(second), domain=domain, smooth=above(0))
 
 
 @function("F.DIST.RT", "vvv")
 def f_dist_rt(x: Array, first: Array, second: Array) -> Array:
     """F distribution, right tail."""
     domain = (*least(0), *_TWO_DEGREES)
-    return on_domain(f_right, x, _whole(first), _whole(second), domain=domain)
+    return on_domain(f_right, x, _whole(first), _whole(second), domain=domain, smooth=above(0))
 
 
 @function("F.INV", "vvv")
@@ -505,13 +513,15 @@ def chi_inverse_right(p: Tensor, df: Tensor) -> Tensor:
 def chisq_dist(x: Array, df: Array, cumulative: Array) -> Array:
     """Chi-squared distribution of x ≥ 0; the degrees of freedom are cut to a whole number."""
     form = chi_left if _cumulative(cumulative) else chi_density
-    return on_domain(form, x, _whole(df), domain=(*least(0), *_DEGREES))
+    domain = (*least(0), *_DEGREES)
+    return on_domain(form, x, _whole(df), domain=domain, smooth=above(0))
 
 
 @function("CHISQ.DIST.RT", "vv")
 def chisq_dist_rt(x: Array, df: Array) -> Array:
     """Chi-squared distribution, right tail."""
-    return on_domain(chi_right, x, _whole(df), domain=(*least(0), *_DEGREES))
+    domain = (*least(0), *_DEGREES)
+    return on_domain(chi_right, x, _whole(df), domain=domain, smooth=above(0))
 
 
 @function("CHISQ.INV", "vv")
@@ -585,7 +595,7 @@ def poisson_below(k: Tensor, mean: Tensor) -> Tensor:
 def poisson_dist(k: Array, mean: Array, cumulative: Array) -> Array:
     """Poisson distribution; the count is cut to a whole number and has no gradient."""
     form = poisson_below if _cumulative(cumulative) else poisson_density
-    return on_domain(form, _whole(k), mean, domain=least(0, 1))
+    return on_domain(form, _whole(k), mean, domain=least(0, 1), smooth=above(1))
 
 
 # ---------------------------------------------------------------- others

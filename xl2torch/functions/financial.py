@@ -81,10 +81,41 @@ def annuity(
     fourth: Array | None = None, due: Array | None = None,
 ) -> Array:  # fmt: skip
     """Payment, present value or future value of an annuity."""
-    domain = ((1, operator.ne, 0.0),) if form is payment else ()
+    fourth, due = fourth or scalar(0.0), due or scalar(0.0)
+    if form is future_value:
+        return on_domain(form, rate, periods, third, fourth, due)
+    part = payment_factor if form is payment else growth_factor
+    factor = elementwise(part, rate, periods, due)
     return on_domain(
-        form, rate, periods, third, fourth or scalar(0.0), due or scalar(0.0), domain=domain
+        _PARTS[form], rate, periods, third, fourth, due, factor, domain=((5, operator.ne, 0.0),)
     )
+
+
+def payment_factor(rate: Tensor, periods: Tensor, due: Tensor) -> Tensor:
+    """Future value of payments of 1."""
+    return (1 + rate * _due(due)) * _growth(rate, periods)[1]
+
+
+def growth_factor(rate: Tensor, periods: Tensor, due: Tensor) -> Tensor:
+    """(1+r)ⁿ."""
+    return _growth(rate, periods)[0]
+
+
+def payment_by(
+    rate: Tensor, periods: Tensor, present: Tensor, future: Tensor, due: Tensor, factor: Tensor
+) -> Tensor:
+    """Payment per period, where the factor is not 0."""
+    return payment(rate, periods, present, future, due)
+
+
+def present_value_by(
+    rate: Tensor, periods: Tensor, pay: Tensor, future: Tensor, due: Tensor, factor: Tensor
+) -> Tensor:
+    """Present value, where the factor is not 0."""
+    return present_value(rate, periods, pay, future, due)
+
+
+_PARTS = {payment: payment_by, present_value: present_value_by}
 
 
 def interest(
@@ -107,6 +138,25 @@ def principal(
     return pay - interest(rate, period, periods, present, future, due)
 
 
+def interest_by(
+    rate: Tensor, period: Tensor, periods: Tensor, present: Tensor, future: Tensor, due: Tensor,
+    factor: Tensor,
+) -> Tensor:  # fmt: skip
+    """Interest paid in one period, where the payment is defined."""
+    return interest(rate, period, periods, present, future, due)
+
+
+def principal_by(
+    rate: Tensor, period: Tensor, periods: Tensor, present: Tensor, future: Tensor, due: Tensor,
+    factor: Tensor,
+) -> Tensor:  # fmt: skip
+    """Principal paid in one period, where the payment is defined."""
+    return principal(rate, period, periods, present, future, due)
+
+
+_BY = {interest: interest_by, principal: principal_by}
+
+
 @family({"IPMT": interest, "PPMT": principal}, "vvvv", "vv")
 def part_of_payment(
     form: Callable[..., Tensor], rate: Array, period: Array, periods: Array, present: Array,
@@ -115,7 +165,10 @@ def part_of_payment(
     """Interest or principal in one payment; outside the periods it is #NUM!."""
     late = elementwise(operator.sub, as_numbers(periods), as_numbers(period), keep=True)
     arguments = [rate, period, periods, present, future or scalar(0.0), due or scalar(0.0)]
-    checked = on_domain(form, *arguments, domain=((1, operator.ge, 1.0),), stand_in=1.0)
+    factor = elementwise(payment_factor, rate, periods, arguments[-1])
+    checked = on_domain(
+        _BY[form], *arguments, factor, domain=((1, operator.ge, 1.0), (6, operator.ne, 0.0))
+    )
     return on_domain(_first, checked, late, domain=((1, operator.ge, 0.0),), stand_in=1.0)
 
 
@@ -123,16 +176,27 @@ def _first(one: Tensor, other: Tensor) -> Tensor:
     return torch.as_tensor(one, dtype=DTYPE) + 0.0 * other
 
 
-def number_of_periods(
-    rate: Tensor, pay: Tensor, present: Tensor, future: Tensor, due: Tensor
-) -> Tensor:
-    """Number of periods."""
-    rate, pay, present, future = (torch.as_tensor(x, dtype=torch.float64)
+def payoff_ratio(rate: Tensor, pay: Tensor, present: Tensor, future: Tensor, due: Tensor) -> Tensor:
+    """(1+r)ⁿ of the number of periods; without interest 1, and -1 without payments."""
+    rate, pay, present, future = (torch.as_tensor(x, dtype=DTYPE)
                                   for x in (rate, pay, present, future))  # fmt: skip
     safe = torch.where(rate == 0, 1.0, rate)
     scaled = pay * (1 + safe * _due(due))
-    periods = torch.log((scaled - future * safe) / (scaled + present * safe)) / torch.log1p(safe)
-    return torch.where(rate == 0, -(present + future) / pay, periods)
+    below = scaled + present * safe
+    ratio = (scaled - future * safe) / torch.where(below == 0, -1.0, below)
+    ratio = torch.where(below == 0, -1.0, ratio)
+    return torch.where(rate == 0, torch.where(pay == 0, -1.0, 1.0), ratio)
+
+
+def number_of_periods(
+    rate: Tensor, pay: Tensor, present: Tensor, future: Tensor, ratio: Tensor
+) -> Tensor:
+    """Number of periods."""
+    rate, pay, present, future = (torch.as_tensor(x, dtype=DTYPE)
+                                  for x in (rate, pay, present, future))  # fmt: skip
+    safe = torch.where(rate == 0, 1.0, rate)
+    periods = torch.log(torch.as_tensor(ratio)) / torch.log1p(safe)
+    return torch.where(rate == 0, -(present + future) / torch.where(pay == 0, 1.0, pay), periods)
 
 
 @function("NPER", "vvv", "vv")
@@ -140,10 +204,10 @@ def nper(
     rate: Array, pay: Array, present: Array, future: Array | None = None, due: Array | None = None
 ) -> Array:
     """Number of periods of an annuity."""
-    return on_domain(
-        number_of_periods, rate, pay, present, future or scalar(0.0), due or scalar(0.0),
-        domain=((0, operator.gt, -1.0),),
-    )  # fmt: skip
+    future, due = future or scalar(0.0), due or scalar(0.0)
+    ratio = elementwise(payoff_ratio, rate, pay, present, future, due)
+    domain = ((0, operator.gt, -1.0), (4, operator.gt, 0.0))
+    return on_domain(number_of_periods, rate, pay, present, future, ratio, domain=domain)
 
 
 def _root(equation: Callable[[float], float], guess: float) -> float:

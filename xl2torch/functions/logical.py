@@ -14,7 +14,7 @@ import torch
 from xl2torch.functions.array import (
     INNER,
     Array,
-    ExcelError,
+    Kinds,
     Unsupported,
     all_valid,
     as_float,
@@ -76,9 +76,9 @@ def _combined(arrays: tuple[Array, ...], rule: Callable[..., Any]) -> Array:
     result: Array | None = None
     arrays = tuple(truth(array) if is_typed(array) else array for array in arrays)
     errors = reduce_errors(arrays)
-    some = False
+    some: Any = np.zeros((1, 1, 1, 1), dtype=bool)
     for array in arrays:
-        some = some or array.kinds is None or bool(np.isin(array.kinds, (NUMBER, LOGICAL)).any())
+        some = some | _counts(array)
         if array.kinds is not None and not array.traced:
             mask = np.isin(array.full_kinds, (NUMBER, LOGICAL))
             neutral = 1.0 if rule is torch.all else 0.0
@@ -94,10 +94,24 @@ def _combined(arrays: tuple[Array, ...], rule: Callable[..., Any]) -> Array:
         part = Array(test, kept, (*array.shape[:2], 1, 1), valid=valid)
         both = torch.logical_and if rule is torch.all else torch.logical_or
         result = part if result is None else elementwise(both, result, part, keep=True)
-    if result is None or not some:
-        raise ExcelError(VALUE)
-    result = result if errors is None else replace(result, kinds=errors)
+    assert result is not None
+    result = replace(result, kinds=_errors_or_nothing(errors, some))
     return as_kind(_settled(result), LOGICAL)
+
+
+def _counts(array: Array) -> Any:
+    """In which copies there is a number or a logical."""
+    if array.kinds is None:
+        return np.ones((1, 1, 1, 1), dtype=bool)
+    return np.isin(array.kinds, (NUMBER, LOGICAL)).any(axis=INNER, keepdims=True)
+
+
+def _errors_or_nothing(errors: Kinds | None, some: Any) -> Kinds | None:
+    """The errors met, and #VALUE! in the copies in which nothing counts."""
+    if errors is None and some.all():
+        return None
+    found = np.uint8(NUMBER) if errors is None else errors
+    return np.where((found == NUMBER) & ~some, VALUE.kind, found).astype(np.uint8)
 
 
 @function("AND", "r", repeats=True, gradient="step")
@@ -128,8 +142,8 @@ def replaced_errors(
     tested = (where or value).full_kinds
     errors = tested >= FIRST_ERROR if kinds is None else np.isin(tested, kinds)
     if not errors.any():
-        return choose(scalar(True), value, alternative)
-    return choose(constant((~errors).astype(float)), value, alternative)
+        return choose(constant(np.ones(shape)), value, alternative)
+    return choose(constant(np.broadcast_to(~errors, shape).astype(float)), value, alternative)
 
 
 @function("IFERROR", "bb")
@@ -148,6 +162,7 @@ def ifna(value: Array, alternative: Array) -> Array:
 def xor(*arrays: Array) -> Array:
     """Whether an odd number is true."""
     arrays = tuple(truth(array) if is_typed(array) else array for array in arrays)
+    errors = reduce_errors(arrays)
     if any(array.traced for array in arrays):
         tests = [elementwise(operator.ne, array, scalar(0.0)) for array in arrays]
         counts = [reduce(torch.sum, as_float(test)) for test in tests]
@@ -155,19 +170,17 @@ def xor(*arrays: Array) -> Array:
         for count in counts[1:]:
             total = elementwise(operator.add, total, count, keep=True)
         odd = elementwise(torch.remainder, total, scalar(2.0), keep=True)
-        return as_kind(elementwise(operator.ne, odd, scalar(0.0), keep=True), LOGICAL)
-    errors = reduce_errors(arrays)
+        result = elementwise(operator.ne, odd, scalar(0.0), keep=True)
+        return as_kind(replace(result, kinds=errors), LOGICAL)
     number: Any = np.zeros((1, 1, 1, 1))
-    some = False
+    some: Any = np.zeros((1, 1, 1, 1), dtype=bool)
     for array in arrays:
         counts_ = np.isin(array.full_kinds, (NUMBER, LOGICAL))
-        some = some or bool(counts_.any())
+        some = some | counts_.any(axis=INNER, keepdims=True)
         hits = counts_ & (np.nan_to_num(array.numpy()) != 0)
         number = number + hits.sum(axis=INNER, keepdims=True)
-    if not some and errors is None:
-        raise ExcelError(VALUE)
     result = constant(np.asarray(number % 2, dtype=np.float64))
-    return as_kind(result if errors is None else replace(result, kinds=errors), LOGICAL)
+    return as_kind(replace(result, kinds=_errors_or_nothing(errors, some)), LOGICAL)
 
 
 def _pairs(arguments: tuple[Any, ...]) -> tuple[list[tuple[Any, Any]], Any]:

@@ -409,6 +409,8 @@ def lookup(wanted: Array, among: Array, result: Array | None = None) -> Array:
     else:
         keys = _list(among)
         values = keys if result is None else _list(result)
+        if values.shape[HEIGHT] != keys.shape[HEIGHT]:
+            raise ExcelError(NA)
     place = position(_blank_as_zero(wanted), keys, BELOW, SORTED_UP)
     shape = place.shape
     return unfolded(taken(values, HEIGHT, column(place)), shape[HEIGHT], shape[WIDTH])

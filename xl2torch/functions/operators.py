@@ -14,6 +14,7 @@ from torch import fx
 from xl2torch.functions.array import (
     DTYPE,
     Array,
+    Differs,
     Kinds,
     Shape,
     Texts,
@@ -135,9 +136,29 @@ def _traced_power(base: Array, exponent: Array) -> Array:
             operator.pow, base, exponent,
             valid=lambda x, _: apply(operator.ne, x, 0.0), natural=bool((exponents < 0).all()),
         )  # fmt: skip
+    if (exponents > 0).all() and _odd_roots(exponents).all():
+        return guarded(
+            odd_root, base, exponent, valid=lambda x, _: apply(torch.isfinite, x),
+            smooth=lambda x, _: apply(operator.ne, x, 0.0),
+        )  # fmt: skip
+    if _odd_roots(exponents).any():
+        raise Differs("odd roots beside other powers in the copied cells")
     if (exponents > 0).all():
         return guarded(operator.pow, base, exponent, valid=is_not_negative, smooth=is_positive)
     return guarded(operator.pow, base, exponent, valid=is_positive)
+
+
+def _odd_roots(exponents: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which exponents are 1/3, 1/5, …: of these roots Excel takes those of negative numbers too."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        degrees = np.abs(1 / exponents)
+        odd = (np.round(degrees) == degrees) & (degrees % 2 == 1) & (degrees > 1)
+    return np.asarray(odd)
+
+
+def odd_root(base: torch.Tensor, exponent: torch.Tensor) -> torch.Tensor:
+    """A root of odd degree, negative for negative numbers."""
+    return torch.sign(base) * torch.abs(base) ** exponent
 
 
 def _power_is_defined(base: Data, exponent: Data) -> Data:
@@ -186,6 +207,7 @@ def guarded(
     shape = broadcast_shape(*operands)
     padded = [pad(operand, shape) for operand in operands]
     kinds = merge_errors(*padded)
+    padded = [filled(operand) for operand in padded]
     data, axes = align(padded)
     condition = valid(*data)
     for index, item in enumerate(data):

@@ -17,12 +17,14 @@ from xl2torch.functions.array import (
     Differs,
     ExcelError,
     Unsupported,
+    all_of,
     as_float,
     as_numbers,
     broadcast_shape,
     constant,
     elementwise,
     reduce,
+    scalar,
     where_constant,
 )  # fmt: skip
 from xl2torch.functions.operators import divide, error_where
@@ -185,7 +187,11 @@ def _rank_of_one(average: float, x: Array, ref: Array, order: Array | None) -> A
     shift = elementwise(operator.mul, ties, constant(np.full((1, 1, 1, 1), average)), keep=True)
     rank = elementwise(operator.add, ahead, shift, keep=True)
     rank = elementwise(operator.add, rank, constant(np.ones((1, 1, 1, 1))), keep=True)
-    if not equal.traced:
+    if equal.traced:
+        among = elementwise(operator.gt, equal, scalar(0.0), keep=True)
+        mask = Array(among.data, among.axes, among.shape)
+        rank = replace(rank, valid=all_of(rank.valid, mask))
+    else:
         rank = error_where(rank, equal.numpy() == 0, NA.kind)
     return overlaid(overlaid(rank, x.kinds), numbers.errors)
 

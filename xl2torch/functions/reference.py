@@ -30,7 +30,7 @@ from xl2torch.functions.operators import texts_of
 from xl2torch.functions.registry import Context, IntArray, function
 from xl2torch.functions.shapes import full_data, pick, pick_traced
 from xl2torch.functions.text import each
-from xl2torch.functions.trace import Data, apply
+from xl2torch.functions.trace import Data, apply, value_of
 from xl2torch.values import BLANK, FIRST_ERROR, NULL, REF, VALUE, error_of_kind
 
 
@@ -372,10 +372,10 @@ def _element(table: Array, axis: int, place: Array) -> Array:
         if place.shape[2:] != (1, 1):
             raise Unsupported("INDEX with an array of trained places")
         return taken_at(table, axis, place)
+    if place.kinds is not None and place.shape == (1, 1, 1, 1):
+        raise ExcelError(error_of_kind(int(place.full_kinds.flat[0])))
     if place.kinds is not None or (place.shape[HEIGHT] > 1 and place.shape[WIDTH] > 1):
-        if place.shape == (1, 1, 1, 1):
-            raise ExcelError(error_of_kind(int(place.full_kinds.flat[0])))
-        raise Differs("INDEX with a place that is an error in some of the copied cells")
+        raise Differs("INDEX with places some of which are errors, or with a table of places")
     where = np.floor(place.numpy()).astype(np.int64)
     if where.size == 1 and not where.any():
         return table
@@ -407,6 +407,8 @@ def taken_at(table: Array, axis: int, place: Array) -> Array:
     size = table.shape[axis]
     number = full_data(place)
     position = apply(torch.sub, apply(torch.floor, apply(torch.detach, number)), 1.0)
+    if bool((value_of(position) == -1).any()):
+        raise Unsupported("a trained place of 0, which takes the whole row or column")
     inside = apply(
         torch.logical_and,
         apply(torch.ge, position, 0.0),

@@ -10,10 +10,13 @@ import torch
 
 from xl2torch.functions.array import (
     HEIGHT,
+    INNER,
     WIDTH,
     Array,
     ExcelError,
     Unsupported,
+    all_of,
+    all_valid,
     as_numbers,
     constant,
     elementwise,
@@ -23,7 +26,7 @@ from xl2torch.functions.array import (
 )  # fmt: skip
 from xl2torch.functions.mathematical import square_root
 from xl2torch.functions.matrix import transpose
-from xl2torch.functions.operators import divide
+from xl2torch.functions.operators import divide, on_domain
 from xl2torch.functions.registry import family, function, same_as
 from xl2torch.functions.sample import (
     Sample,
@@ -43,7 +46,7 @@ from xl2torch.functions.shapes import (
 )
 from xl2torch.functions.statistical import comoment, sum_of_squares
 from xl2torch.functions.trace import Data, apply, value_of
-from xl2torch.values import DIV0, NA, NUM, NUMBER, REF, VALUE
+from xl2torch.values import NA, NUM, NUMBER, REF, VALUE
 
 # ---------------------------------------------------------------- one variable
 
@@ -214,8 +217,7 @@ def _statistics(y: Array, x: Array, intercept_wanted: bool, found: Array) -> Arr
     if degrees > 0 and rest > 0:
         put(3, 0, explained / count / (rest / degrees))
     else:
-        put(3, 0, np.nan, DIV0.kind)
-        kinds[3, 0] = 21  # #NUM!
+        put(3, 0, np.nan, NUM.kind)
     put(3, 1, float(degrees))
     put(4, 0, explained)
     put(4, 1, rest)
@@ -227,9 +229,15 @@ _CURVE: dict[str, bool] = {"TREND": False, "GROWTH": True}
 
 
 def _logarithm(y: Array) -> Array:
-    if not y.traced and (_numbers(y).numpy() <= 0).any():
+    logarithms = on_domain(torch.log, _numbers(y), domain=((0, operator.gt, 0.0),))
+    if logarithms.kinds is not None and (logarithms.kinds != NUMBER).any():
         raise ExcelError(NUM)
-    return elementwise(torch.log, _numbers(y), keep=True)
+    return logarithms
+
+
+def _where_valid(result: Array, *arrays: Array) -> Array:
+    """A result that is no error only where no number of some arrays is one."""
+    return replace(result, valid=all_of(*(all_valid(array, INNER) for array in arrays)))
 
 
 @family(_LINE, "a", "avv")
@@ -240,7 +248,7 @@ def linest(
     """Coefficients of a linear (LOGEST: exponential) regression, with statistics when asked for."""
     target, design, _ = _design(_logarithm(y) if exponential else y, x)
     intercept_wanted = _flag(with_intercept)
-    found = _coefficients(target, design, intercept_wanted)
+    found = _where_valid(_coefficients(target, design, intercept_wanted), target, design)
     if statistics is not None and _flag(statistics):
         table = _statistics(target, design, intercept_wanted, found)
         if not exponential:
@@ -277,7 +285,7 @@ def trend(
     values = apply(torch.matmul, _matrix(_with_ones(places, intercept_wanted)), data)
     values = apply(torch.exp, values) if exponential else values
     count = places.shape[HEIGHT]
-    result = from_full(values, (1, 1, count, 1))
+    result = _where_valid(from_full(values, (1, 1, count, 1)), target, design, places)
     if single:
         return unfolded(result, shape[HEIGHT], shape[WIDTH])
     return transpose(result) if lying else result

@@ -13,6 +13,7 @@ import torch
 from xl2torch.functions.array import (
     Array,
     Unsupported,
+    all_of,
     as_numbers,
     broadcast_shape,
     choose,
@@ -42,10 +43,19 @@ def round_up(x: torch.Tensor) -> torch.Tensor:
     return torch.copysign(torch.ceil(torch.abs(x)), x)
 
 
+def fifteen_digits(x: torch.Tensor) -> torch.Tensor:
+    """The nearest number of 15 significant digits; without slope."""
+    x = x.detach()
+    size = torch.where(x == 0, 1.0, torch.abs(x))
+    places = 14 - torch.floor(torch.log10(size))
+    up, down = 10.0 ** torch.clamp(places, min=0.0), 10.0 ** torch.clamp(-places, min=0.0)
+    return torch.where(torch.abs(places) > 300, x, torch.round(x * up / down) / up * down)
+
+
 def _shown(array: Array) -> Array:
-    """Constants as the decimal numbers that Excel's 15 digits show."""
+    """Numbers as the decimal numbers that Excel's 15 digits show."""
     if array.traced:
-        return array
+        return replace(array, data=apply(fifteen_digits, array.data))
     digits = np.vectorize(lambda value: float(f"{value:.15g}"), otypes=[float])(array.numpy())
     return constant(digits, merge_errors(array))
 
@@ -110,7 +120,9 @@ def mround(x: Array, step: Array) -> Array:
     x, step = as_numbers(x), _constant_step(step)
     result = _multiple(round_half_away, x, step)
     if x.traced:
-        return result
+        fits = elementwise(operator.ge, elementwise(operator.mul, x, step), scalar(0.0), keep=True)
+        mask = Array(fits.data, fits.axes, fits.shape)
+        return replace(result, valid=all_of(result.valid, mask))
     first, second = np.broadcast_arrays(x.numpy(), step.numpy())
     return error_where(result, first * second < 0, NUM.kind)
 

@@ -12,6 +12,7 @@ import torch
 from xl2torch.functions.array import (
     INNER,
     Array,
+    as_float,
     as_numbers,
     constant,
     elementwise,
@@ -53,8 +54,19 @@ def how_many(arrays: tuple[Array, ...]) -> Array:
 
 @function("COUNT", "r", repeats=True, gradient="step", grows=True)
 def count(*arrays: Array) -> Array:
-    """How many numbers there are."""
-    return how_many(arrays)
+    """How many numbers there are; errors are none."""
+    if not any(array.valid is not None for array in arrays):
+        return how_many(arrays)
+    parts = [_valid_numbers(array) for array in arrays]
+    return total(tuple(replace(part, from_cells=True) for part in parts))
+
+
+def _valid_numbers(array: Array) -> Array:
+    """1 for each number that is no error, 0 elsewhere."""
+    numeric = np.broadcast_to(numeric_cells(array), array.shape).astype(float)
+    if array.valid is None:
+        return constant(numeric)
+    return elementwise(operator.mul, as_float(array.valid), constant(numeric), keep=True)
 
 
 @function("COUNTA", "r", repeats=True, gradient="step", grows=True)

@@ -347,11 +347,9 @@ class Evaluation:
         except ExcelError as error:
             size = (region.rows, region.columns, region.height, region.width)
             array = spread(scalar(error.error), size)
-        except Differs:
-            if region.rows * region.columns == 1:
-                raise AssertionError(f"{unit.area} differs from itself") from None
-            raise GrowingRange from None
         except Unsupported as reason:
+            if isinstance(reason, Differs) and region.rows * region.columns > 1:
+                raise GrowingRange from None
             needed = [read_ for read_ in unit.reads if read_.blocked]
             if needed:
                 unit.blocked = f"it needs {needed[0].area.first}"

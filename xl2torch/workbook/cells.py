@@ -107,7 +107,7 @@ class SparseCells:
         """The same cells in the order of columns, then rows, with keys of that order."""
         rows, columns = self.keys // (MAX_COLUMN + 1), self.keys % (MAX_COLUMN + 1)
         keys = columns * (MAX_ROW + 1) + rows
-        order = np.argsort(keys, kind="stable")
+        order = np.argsort(columns.astype(np.uint16), kind="stable")  # 16 bits: a radix sort
         return SparseCells(keys[order], self.numbers[order], self.kinds[order], self.texts[order])
 
     def value(self, row: int, column: int) -> CellValue:

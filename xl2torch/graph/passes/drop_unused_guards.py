@@ -34,6 +34,8 @@ def drop_unused_guards(graph: fx.Graph) -> fx.Graph:
     if not all(guard.meta["guard"] for guard in guards):
         return graph
     masks = _masks(final, guards)
+    if not _sources(_masks(final, [])) <= _sources(_masks(final, guards, only_guards=True)):
+        return graph  # something else than a guarded function can fail, a lookup for instance
     if any(source.op == "call_module" for mask in masks for source in mask.all_input_nodes):
         return graph  # guards inside a loop stay
     reached = all(set(mask.users) <= {*masks, *guards, final} for mask in masks)
@@ -52,10 +54,15 @@ def drop_unused_guards(graph: fx.Graph) -> fx.Graph:
     return graph
 
 
-def _masks(final: fx.Node, guards: list[fx.Node]) -> set[fx.Node]:
+def _sources(masks: set[fx.Node]) -> set[fx.Node]:
+    """Masks that are made from numbers, not from other masks."""
+    return {mask for mask in masks if not any(source in masks for source in mask.all_input_nodes)}
+
+
+def _masks(final: fx.Node, guards: list[fx.Node], only_guards: bool = False) -> set[fx.Node]:
     """Boolean nodes behind the final check and the guards."""
     found: set[fx.Node] = set()
-    stack = [node.args[0] for node in (final, *guards)]
+    stack = [node.args[0] for node in (*(() if only_guards else (final,)), *guards)]
     while stack:
         node = stack.pop()
         if not isinstance(node, fx.Node) or node in found or node.op != "call_function":
