@@ -399,7 +399,7 @@ def _in_column(table: Array, which: Array, place: Array) -> Array:
     return unfolded(taken(values, HEIGHT, column(place)), shape[HEIGHT], shape[WIDTH])
 
 
-@function("LOOKUP", "vr", "r", gradient="values")
+@function("LOOKUP", "va", "a", gradient="values")
 def lookup(wanted: Array, among: Array, result: Array | None = None) -> Array:
     """The value beside the last one that is not larger; of a table its last column (row)."""
     if result is None and among.shape[HEIGHT] > 1 and among.shape[WIDTH] > 1:
