@@ -132,7 +132,7 @@ def compile_problem(workbook: Workbook, problem: Problem) -> SheetModel:
 
 def _compiled(workbook: Workbook, problem: Problem, draws: bool) -> SheetModel:
     trace = Trace()
-    taken = {"self", "forward", "training", "torch", "code", "graph", "meta"}
+    taken = {"self", "forward", "training", "torch", "code", "graph", "meta", DRAWING}
     found: list[Variable] = []
     given: list[Block] = []
     for area in problem.variables:

@@ -45,7 +45,7 @@ class Trace(fx.Graph):
 
     def call(self, module: nn.Module, tensors: Sequence[Data]) -> list[Data | None]:
         """A call of a module that gives a tuple; tensors that are constant become buffers."""
-        name = f"recurrence_{len(self.modules) + 1}"
+        name = f"_recurrence_{len(self.modules) + 1}"  # no label of a sheet becomes that
         self.modules[name] = module
         inputs = tuple(
             tensor if isinstance(tensor, fx.Node) else self.constant(tensor) for tensor in tensors
