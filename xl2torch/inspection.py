@@ -29,6 +29,7 @@ _INFIX = {
 """Infix operators of Python with their precedence; prefix minus has 4."""
 _PREFIX = 4
 ODD_CELLS_LISTED = 50
+_SHOWN = 5
 
 
 def inspect(
@@ -154,12 +155,17 @@ def describe_model(model: SheetModel) -> dict[str, Any]:
             )
     used: set[str] = set()
     notes = _lookup_notes(model)
+    steps: dict[str, list[str]] = {}
     evaluation = model.compiled.evaluation
     for unit in evaluation.ancestors(evaluation.overlapping_cell(model.problem.objective)):
         if unit.region is not None:
             used |= functions_in(unit.region.tree)
             if unit.trained:
-                notes += _step_notes(unit)
+                _collect_steps(unit, steps)
+    notes += [
+        f"{_listed(cells)}: {name} moves in steps: no slope comes through it"
+        for name, cells in steps.items()
+    ]
     notes += [
         f"{area}: random numbers, drawn anew at each training step; the file's draw is kept in it"
         for area in model.drawn
@@ -188,14 +194,17 @@ def describe_model(model: SheetModel) -> dict[str, Any]:
     }
 
 
-def _step_notes(unit: Unit) -> list[str]:
-    """Functions of a region that move in steps where they read trained values."""
+def _collect_steps(unit: Unit, steps: dict[str, list[str]]) -> None:
+    """Note the functions of a region that move in steps where they read trained values."""
     assert unit.region is not None
-    called = (FUNCTIONS[name] for name in functions_in(unit.region.tree) if name in FUNCTIONS)
-    steps = sorted(function.name for function in called if function.gradient == "step")
-    if not steps:
-        return []
-    return [f"{unit.area}: {', '.join(steps)} moves in steps: no slope comes through it"]
+    for name in functions_in(unit.region.tree):
+        if name in FUNCTIONS and FUNCTIONS[name].gradient == "step":
+            steps.setdefault(name, []).append(str(unit.area))
+
+
+def _listed(cells: list[str]) -> str:
+    shown = ", ".join(sorted(cells)[:_SHOWN])
+    return f"{shown} and {len(cells) - _SHOWN} more" if len(cells) > _SHOWN else shown
 
 
 def _lookup_notes(model: SheetModel) -> list[str]:

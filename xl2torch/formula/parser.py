@@ -37,10 +37,12 @@ _BINDING = {
     "&": 2, "+": 3, "-": 3, "*": 4, "/": 4, "^": 5,
 }  # fmt: skip
 _UNARY_BINDING = 6
-_PREFIXES = re.compile(r"^(?:_XLFN\.|_XLWS\.|_?_XLUDF\.|_XLPM\.|_XLETA\.)+", re.IGNORECASE)
+_PREFIXES = re.compile(r"^(?:_XLFN\.|_XLWS\.|_?_XLUDF\.|_XLPM\.|_XLOP\.|_XLETA\.)+", re.IGNORECASE)
 _BINDING_CALLS = frozenset({"LET", "LAMBDA"})
 _TAKE_FUNCTIONS = frozenset({"MAP", "REDUCE", "SCAN", "MAKEARRAY", "BYROW", "BYCOL"})
 _CELL = re.compile(r"(\$?)([A-Za-z]+)(\$?)([0-9]+)")
+_AREAS = re.compile(r"(?:(?:'(?:[^']|'')*'|[\w.]+)![$A-Za-z0-9:]+,?)+")
+_THIS_WORKBOOK = "[0]!"
 _MAX_DEPTH = 100
 _MAX_NAME_DEPTH = 20
 
@@ -56,6 +58,7 @@ class _Parser:
     def __init__(
         self, formula: str, base: CellAddress, cell: CellAddress, workbook: Workbook, depth: int
     ) -> None:
+        formula = formula.replace(_THIS_WORKBOOK, "")
         self.formula = formula
         self.base = base
         self.cell = cell
@@ -206,7 +209,7 @@ class _Parser:
             following = self.tokens[min(self.index + 1, len(self.tokens) - 1)].text
             bare = self.token.kind in ("name", "table") and following in (",", ";")
             if bare and (function == "LAMBDA" or len(arguments) % 2 == 0):
-                optional = self.token.kind == "table"
+                optional = self.token.kind == "table" or self.token.text.lower()[:6] == "_xlop."
                 name = _PREFIXES.sub("", self.next().text.strip("[]")).lower()
                 arguments.append(Local(name, optional))
                 if function == "LAMBDA":
@@ -331,10 +334,11 @@ class _Parser:
         if self.name_depth >= _MAX_NAME_DEPTH:
             return Opaque(shown, f"the name {name} refers to itself")
         base = CellAddress(sheet or self.cell.sheet, 1, 1)
+        text = defined.text
         try:
-            return _Parser(
-                defined.text, base, self.cell, self.workbook, self.name_depth + 1
-            ).parse()
+            if "," in text and _AREAS.fullmatch(text):
+                text = f"({text})"  # several areas
+            return _Parser(text, base, self.cell, self.workbook, self.name_depth + 1).parse()
         except FormulaError as error:
             return Opaque(shown, f"the name {name} does not parse: {error.reason}")
 

@@ -21,8 +21,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import fx
 
-from xl2torch.functions.trace import Data, apply, is_traced, value_of
+from xl2torch.functions.moments import moment_from_text
+from xl2torch.functions.trace import Data, apply, is_traced, unrecorded, value_of
 from xl2torch.values import (
     BLANK,
     FIRST_ERROR,
@@ -156,14 +158,14 @@ _MIXED_FRACTION = re.compile(r"([+-]?)(\d+) +(\d+)/(\d+)")
 
 
 def number_from_text(text: str) -> float | None:
-    """Number that Excel reads from a text, or None. Dates in text are not read."""
+    """Number that Excel reads from a text, dates and times included; None when it shows none."""
     mixed = _MIXED_FRACTION.fullmatch(text.strip())
     if mixed is not None and int(mixed[4]):
         number = int(mixed[2]) + int(mixed[3]) / int(mixed[4])
         return -number if mixed[1] == "-" else number
     match = _NUMBER_TEXT.fullmatch(text.strip())
     if match is None or bool(match["open"]) != bool(match["close"]):
-        return None
+        return moment_from_text(text)
     number = float(match["digits"].replace(",", ""))
     if match["percent"]:
         number /= 100
@@ -471,6 +473,13 @@ def along(array: Array, axis: int, start: int, count: int, step: int) -> Array:
     if size == 1 or (start == 0 and count == size and step == 1):
         return array
     dim = array.axes.index(axis)
+    piece = _piece(array.data, dim, start, count) if step == 1 else None
+    if piece is not None:
+        data, offset, taken_apart = piece
+        axes = tuple(item for item in array.axes if item != axis) if taken_apart else array.axes
+        part = _with_length(array, axis, start, count, axes, data, offset)
+        if part is not None:
+            return part
     shape: Shape = tuple(  # type: ignore[assignment]
         count if position == axis else length for position, length in enumerate(array.shape)
     )
@@ -496,6 +505,48 @@ def along(array: Array, axis: int, start: int, count: int, step: int) -> Array:
         kinds = None
     texts = pick(array.texts) if kinds is not None else None
     valid = None if array.valid is None else along(array.valid, axis, start, count, step)
+    return Array(data, axes, shape, kinds, texts, valid=valid)
+
+
+def _piece(data: Data, dim: int, start: int, count: int) -> tuple[Data, int, bool] | None:
+    """The tensor of a concatenation in which some elements lie, where they begin in it, and whether
+    it lacks that dim; None when they lie in several, or there is no concatenation."""
+    if not isinstance(data, fx.Node) or data.op != "call_function":
+        return None
+    if data.kwargs.get("dim") != dim:
+        return None
+    if data.target is torch.stack and count == 1:
+        return unrecorded(data.args[0][start]), 0, True  # type: ignore[index]
+    if data.target is not torch.cat:
+        return None
+    for piece in data.args[0]:  # type: ignore[union-attr]
+        size = piece.meta["value"].shape[dim]  # type: ignore[union-attr]
+        if start < size:
+            return (unrecorded(piece), start, False) if start + count <= size else None
+        start -= size
+    return None
+
+
+def _with_length(
+    array: Array, axis: int, start: int, count: int, axes: tuple[int, ...], data: Data, offset: int
+) -> Array | None:
+    """Elements of an array as a part of one of the tensors that it was joined from."""
+    whole = value_of(data)
+    if axis in axes:
+        dim = axes.index(axis)
+        if count == 1:
+            data = apply(torch.select, data, dim, offset)
+            axes = tuple(item for item in axes if item != axis)
+        elif count != whole.shape[dim]:
+            data = apply(torch.narrow, data, dim, offset, count)
+    index = np.arange(start, start + count)
+    kinds = None if array.kinds is None else np.asarray(array.full_kinds).take(index, axis)
+    texts = None
+    if kinds is not None and kinds.any() and array.texts is not None:
+        texts = np.asarray(array.full_texts).take(index, axis)
+    kinds = kinds if kinds is not None and kinds.any() else None
+    shape: Shape = (*array.shape[:axis], count, *array.shape[axis + 1 :])  # type: ignore[assignment]
+    valid = None if array.valid is None else along(array.valid, axis, start, count, 1)
     return Array(data, axes, shape, kinds, texts, valid=valid)
 
 
@@ -605,6 +656,8 @@ def choose(condition: Array, yes: Array, no: Array) -> Array:
     if single and yes.shape[2:] != no.shape[2:]:
         if condition.traced:
             raise Unsupported("a trained value decides how large a result is")
+        if condition.shape == (1, 1, 1, 1):
+            return condition  # an error: else one of the branches was taken
         raise Differs("results of unequal size in the copied cells")
     shape = broadcast_shape(condition, yes, no)
     condition, yes, no = pad(condition, shape), pad(yes, shape), pad(no, shape)

@@ -22,8 +22,8 @@ from xl2torch.functions.array import (
     number_from_text,
     where_constant,
 )  # fmt: skip
+from xl2torch.functions.moments import moment_from_text
 from xl2torch.functions.sample import plain
-from xl2torch.functions.text_format import moment_from_text
 from xl2torch.values import BLANK, ERRORS, FIRST_ERROR, LOGICAL, NUMBER, TEXT, collated
 
 Mask = NDArray[np.bool_]

@@ -91,7 +91,7 @@ def _padded(array: Array, axis: int, size: int, filler: Array | None = None) -> 
     return join([array, spread(one, shape)], axis)
 
 
-@family({"HSTACK": WIDTH, "VSTACK": HEIGHT}, "r", repeats=True, gradient="values")
+@family({"HSTACK": WIDTH, "VSTACK": HEIGHT}, "a", repeats=True, gradient="values")
 def hstack(axis: int, *arrays: Array) -> Array:
     """Arrays side by side (below each other); shorter ones are filled up with #N/A."""
     other = HEIGHT if axis == WIDTH else WIDTH
@@ -99,7 +99,7 @@ def hstack(axis: int, *arrays: Array) -> Array:
     return join([_padded(array, other, size) for array in arrays], axis)
 
 
-@family({"TOCOL": False, "TOROW": True}, "r", "vv", gradient="values")
+@family({"TOCOL": False, "TOROW": True}, "a", "vv", gradient="values")
 def tocol(
     lying: bool, array: Array, skip: Array | None = None, by_column: Array | None = None
 ) -> Array:
@@ -126,7 +126,7 @@ def _kept(array: Array, axis: int, index: Ints) -> Array:
     return reorder(array, axis, index)
 
 
-@family({"WRAPROWS": False, "WRAPCOLS": True}, "rv", "v", gradient="values")
+@family({"WRAPROWS": False, "WRAPCOLS": True}, "av", "v", gradient="values")
 def wraprows(by_columns: bool, array: Array, count: Array, filler: Array | None = None) -> Array:
     """A row or column cut into rows (columns) of a length."""
     if array.shape[HEIGHT] > 1 and array.shape[WIDTH] > 1:
@@ -141,7 +141,7 @@ def wraprows(by_columns: bool, array: Array, count: Array, filler: Array | None 
     return transpose(table) if by_columns else table
 
 
-@family({"TAKE": True, "DROP": False}, "rv", "v", gradient="values")
+@family({"TAKE": True, "DROP": False}, "av", "v", gradient="values")
 def take(keep: bool, array: Array, rows: Array, columns: Array | None = None) -> Array:
     """The first rows and columns, or the last ones where the number is negative (DROP: without)."""
     for axis, count in ((HEIGHT, rows), (WIDTH, columns)):
@@ -155,7 +155,7 @@ def take(keep: bool, array: Array, rows: Array, columns: Array | None = None) ->
     return array
 
 
-@family({"CHOOSEROWS": HEIGHT, "CHOOSECOLS": WIDTH}, "rr", repeats=True, gradient="values")
+@family({"CHOOSEROWS": HEIGHT, "CHOOSECOLS": WIDTH}, "aa", repeats=True, gradient="values")
 def chooserows(axis: int, array: Array, *places: Array) -> Array:
     """Some rows (columns) by number, counted from the end where it is negative."""
     one_copy(*places)
@@ -171,7 +171,7 @@ def chooserows(axis: int, array: Array, *places: Array) -> Array:
     return reorder(array, axis, np.array([n - 1 if n > 0 else size + n for n in index]))
 
 
-@function("EXPAND", "rv", "vv", gradient="values")
+@function("EXPAND", "av", "vv", gradient="values")
 def expand(
     array: Array, rows: Array, columns: Array | None = None, filler: Array | None = None
 ) -> Array:
@@ -211,7 +211,7 @@ def _omitted(array: Array | None) -> bool:
 # ---------------------------------------------------------------- filtered, sorted, unique
 
 
-@function("FILTER", "rr", "r", gradient="values")
+@function("FILTER", "aa", "a", gradient="values")
 def filter_(array: Array, include: Array, otherwise: Array | None = None) -> Array:
     """The rows (columns) for which a constant condition holds."""
     one_copy(include)
@@ -291,7 +291,7 @@ def _ordered(array: Array, keys: list[tuple[Array, int]]) -> Array:
     return reorder(array, HEIGHT, _sorted_index(keys))
 
 
-@function("SORT", "r", "rrv", gradient="values")
+@function("SORT", "a", "aav", gradient="values")
 def sort(
     array: Array, which: Array | None = None, order: Array | None = None,
     by_column: Array | None = None,
@@ -318,7 +318,7 @@ def sort(
     return _ordered(array, keys)
 
 
-@function("SORTBY", "rr", "v", repeats=True, gradient="values")
+@function("SORTBY", "aa", "a", repeats=True, gradient="values")
 def sortby(array: Array, *arguments: Array) -> Array:
     """Rows or columns in the order of other rows or columns."""
     keys: list[tuple[Array, int]] = []
@@ -342,7 +342,7 @@ def sortby(array: Array, *arguments: Array) -> Array:
     return _ordered(array, keys)
 
 
-@function("UNIQUE", "r", "vv", gradient="none")
+@function("UNIQUE", "a", "vv", gradient="none")
 def unique(array: Array, by_column: Array | None = None, once: Array | None = None) -> Array:
     """Different rows (columns), each once; or those alone that occur once."""
     if array.traced:

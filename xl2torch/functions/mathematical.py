@@ -260,6 +260,11 @@ def atan2(x: Array, y: Array) -> Array:
     return error_where(result, origin, DIV0.kind)
 
 
+def modulo(number: torch.Tensor, divisor: torch.Tensor) -> torch.Tensor:
+    """n - d·INT(n/d), as Excel's documentation defines it."""
+    return number - divisor * torch.floor(number / divisor)
+
+
 @function("MOD", "vv")
 def mod(number: Array, divisor: Array) -> Array:
     """Remainder with the sign of the divisor; by zero it is #DIV/0!."""
@@ -270,7 +275,7 @@ def mod(number: Array, divisor: Array) -> Array:
         multiple = elementwise(operator.mul, divisor, whole, keep=True)
         return elementwise(operator.sub, number, multiple, keep=True)
     zeros = divisor.numpy() == 0
-    return elementwise(torch.remainder, number, error_where(divisor, zeros, DIV0.kind), keep=True)
+    return elementwise(modulo, number, error_where(divisor, zeros, DIV0.kind), keep=True)
 
 
 # ---------------------------------------------------------------- sums

@@ -161,9 +161,16 @@ def odd_root(base: torch.Tensor, exponent: torch.Tensor) -> torch.Tensor:
     return torch.sign(base) * torch.abs(base) ** exponent
 
 
+def has_real_power(exponent: torch.Tensor) -> torch.Tensor:
+    """For which exponents a negative number has a power: whole ones and odd roots."""
+    degree = 1 / torch.where(exponent == 0, 1.0, exponent)
+    odd = (degree == torch.round(degree)) & (torch.abs(degree) % 2 == 1)
+    return odd | (exponent == torch.round(exponent))
+
+
 def _power_is_defined(base: Data, exponent: Data) -> Data:
     """A positive base, a negative one to a whole number, or 0 to a positive number."""
-    whole = apply(operator.eq, exponent, apply(torch.round, exponent))
+    whole = apply(has_real_power, exponent)
     negative = apply(torch.logical_and, apply(torch.lt, base, 0.0), whole)
     zero = apply(torch.logical_and, apply(torch.eq, base, 0.0), apply(operator.gt, exponent, 0.0))
     edge = apply(torch.logical_or, negative, zero)
@@ -175,7 +182,9 @@ def _power_of_any_sign(base: torch.Tensor, exponent: torch.Tensor) -> torch.Tens
     base = torch.as_tensor(base, dtype=DTYPE)
     exponent = torch.where(base > 0, exponent, exponent.detach())
     base = torch.where((base != 0) | (exponent >= 1), base, base.detach())
-    return torch.pow(base, exponent)
+    root = (base < 0) & (exponent != torch.round(exponent))
+    of_negative = -(torch.where(root, -base, 1.0) ** exponent)
+    return torch.where(root, of_negative, torch.pow(torch.where(root, 1.0, base), exponent))
 
 
 def is_positive(x: Data, *_: Data) -> Data:

@@ -225,7 +225,7 @@ def percentrank(inclusive: int, array: Array, x: Array, digits: Array | None = N
     return overlaid(error_where(constant(np.asarray(share)), outside, NA.kind), x.kinds)
 
 
-@function("FREQUENCY", "rr", gradient="none")
+@function("FREQUENCY", "aa", gradient="none")
 def frequency(data: Array, bins: Array) -> Array:
     """How many numbers lie in each interval up to a limit, and above the last one."""
     numbers, limits = sample(data), sample(bins)

@@ -26,11 +26,12 @@ from xl2torch.functions.array import (
 )  # fmt: skip
 from xl2torch.functions.criteria import wildcard
 from xl2torch.functions.logical import replaced_errors
+from xl2torch.functions.moments import date_from_text, moment_from_text
 from xl2torch.functions.operators import concatenate, texts_of
 from xl2torch.functions.registry import family, function
 from xl2torch.functions.sample import overlaid
 from xl2torch.functions.shapes import one_copy
-from xl2torch.functions.text_format import date_from_text, formatted, moment_from_text
+from xl2torch.functions.text_format import formatted
 from xl2torch.values import (
     BLANK,
     ERRORS,

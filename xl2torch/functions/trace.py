@@ -103,6 +103,15 @@ def value_of(data: Data) -> torch.Tensor:
     return data
 
 
+def unrecorded(data: Any) -> Data:
+    """A recorded constant as the tensor that it is; anything else as it is."""
+    constant = isinstance(data, fx.Node) and data.op == "get_attr"
+    if constant and str(data.target).startswith("constant_"):
+        return value_of(data)
+    found: Data = data
+    return found
+
+
 def is_traced(data: Data) -> bool:
     """Whether the data depends on a parameter."""
     return isinstance(data, fx.Node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -73,10 +74,23 @@ def read(workbook: Workbook, blocks: list[Block], area: CellRange) -> Array:
     if len(stripes) == 1:
         axis, stripes = (WIDTH, by_column) if axis == HEIGHT else (HEIGHT, by_row)
     pieces = []
-    for stripe in stripes:
-        inside = [block for block in blocks if block.area.intersection(stripe)]
+    for stripe, inside in zip(stripes, _by_stripe(blocks, stripes, axis), strict=True):
         pieces.append(read(workbook, inside, stripe) if inside else stored(workbook, stripe))
     return join(pieces, axis)
+
+
+def _by_stripe(blocks: list[Block], stripes: list[CellRange], axis: int) -> list[list[Block]]:
+    """The blocks that reach into each stripe."""
+    start, end = ("left", "right") if axis == WIDTH else ("top", "bottom")
+    begins = [getattr(stripe, start) for stripe in stripes]
+    found: list[list[Block]] = [[] for _ in stripes]
+    for block in blocks:
+        first = max(bisect_right(begins, getattr(block.area, start)) - 1, 0)
+        last = bisect_right(begins, getattr(block.area, end))
+        for place in range(first, last):
+            if block.area.intersection(stripes[place]):
+                found[place].append(block)
+    return found
 
 
 def _overlaid(workbook: Workbook, blocks: list[Block], area: CellRange) -> Array:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas
 
 _STEEP = 1.0
+_NOTHING = 1e-24
 EPOCHS = {"lbfgs": 2000, "sgd": 1000, "momentum": 1000, "adam": 1000}
 
 
@@ -230,6 +231,8 @@ def _fit(
             stalled = optimizer == "lbfgs" and loss >= losses[-1]
             note(len(losses))
             stop = has_converged()
+            if stop is None and 0 <= loss <= _NOTHING * _scale(losses[0]) < losses[0]:
+                stop = Stop(0)  # the sum of squares, or the distance to the target, is gone
             if stop is None and stalled:
                 stop = Stop(2, _still_steep(_scaled_gradient(parameters, bounded, loss)))
     except KeyboardInterrupt:
