@@ -14,6 +14,8 @@ import pytest
 from click.testing import CliRunner
 from corpus import CORPUS, ROOT, WORKBOOKS, requires_corpus
 from grids import write_grid
+from packages import parts, write
+from packages import sheet as sheet_xml
 
 import xl2torch
 from xl2torch.cli import main
@@ -258,3 +260,13 @@ def test_readme_is_true(tmp_path: Path) -> None:
     assert (tmp_path / "survival-trained.xlsx").exists()
     for command in ("inspect", "verify", "train"):
         assert f"`xl2torch {command} BOOK`" in readme
+
+
+def test_a_value_that_the_formulas_do_not_give_is_told(tmp_path: Path) -> None:
+    data = "<row r='1'><c r='A1'><v>5</v></c><c r='B1'><f>(A1-1)^2</f><v>55</v></c></row>"
+    path = write(tmp_path / "old.xlsx", parts({"S": sheet_xml(data)}, names=""))
+    result = CliRunner().invoke(
+        main, ["train", str(path), "--objective", "B1", "--variables", "A1"]
+    )
+    assert result.exit_code == 0
+    assert "the file says 55 for S!B1, its formulas give 16" in result.stderr

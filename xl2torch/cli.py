@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _OPTIMIZERS = ("lbfgs", "sgd", "momentum", "adam")
 _SMALL = 200_000
+_SAME = 1e-6
 _BOOK = click.Path(path_type=Path, readable=False)
 
 
@@ -203,6 +204,7 @@ def train(
 
     with _status("compiling", quiet=as_json):
         model = compile_problem(workbook, problem)
+    _warn_of_another_value(model)
     _use_one_thread_for_small(model)
     optimizer = optimizer or ("adam" if model.drawn else "lbfgs")
     with _progress(problem, epochs or EPOCHS[optimizer], quiet=as_json) as on_iteration:
@@ -217,6 +219,30 @@ def train(
         _print_json(report)
     else:
         _print_training(report, saved)
+
+
+def _warn_of_another_value(model: SheetModel) -> None:
+    """Say so when the file's value of the objective is not what its formulas give."""
+    cell = model.problem.objective
+    stored = model.compiled.workbook.sheet(cell.sheet).cells.value(cell.row, cell.column)
+    computed = float(model().detach())
+    if isinstance(stored, float) and not math.isclose(
+        stored, computed, rel_tol=_SAME, abs_tol=_SAME
+    ):
+        click.echo(
+            f"warning: the file says {stored:.10g} for {cell}, its formulas give {computed:.10g}: "
+            "the file was not recalculated before it was saved, or a formula is misread "
+            "(xl2torch verify shows which cells differ)",
+            err=True,
+        )
+    for sheet in model.compiled.workbook.sheets:
+        if sheet.data_tables:
+            areas = ", ".join(area.a1 for area in sheet.data_tables)
+            click.echo(
+                f"warning: the what-if data tables {areas} of sheet {sheet.name} are taken as "
+                "values: they are new only when Excel recalculates the file",
+                err=True,
+            )
 
 
 def _use_one_thread_for_small(model: SheetModel) -> None:
@@ -368,6 +394,9 @@ def _print_inspection(report: dict[str, Any]) -> None:
             click.echo(f"the first {ODD_CELLS_LISTED} odd cells of sheet {sheet['name']}:")
         for item in sheet["odd_cells"]:
             click.echo(f"odd cell {sheet['name']}!{item['cell']} {item['note']}")
+        if sheet["data_tables"]:
+            click.echo(f"what-if data tables {sheet['name']}: {', '.join(sheet['data_tables'])} "
+                       "(taken as values)")  # fmt: skip
         if sheet["volatile"]:
             shown = ", ".join(sheet["volatile"][:8]) + (", …" if len(sheet["volatile"]) > 8 else "")
             click.echo(f"volatile {sheet['name']}: {shown} (cached values are kept)")

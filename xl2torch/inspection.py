@@ -81,6 +81,7 @@ def _describe_sheet(workbook: Workbook, name: str, evaluation: Evaluation) -> di
         "functions": dict(functions.most_common()),
         "unknown_functions": sorted(functions.keys() - FUNCTIONS.keys()),
         "unsupported": unsupported,
+        "data_tables": [area.a1 for area in sheet.data_tables],
         "volatile": [unit.area.a1 for unit in units if unit.volatile],
         "odd_cells": [
             {"cell": cell.a1, "note": note}

@@ -228,3 +228,45 @@ def test_growing_over_ten_thousand_rows() -> None:
     model = xl2torch.compile(book, objective=f"B{LONG + 1}", variables=[f"A2:A{LONG + 1}"])
     assert any(node.target is torch.cumsum for node in model.graph.nodes)
     assert model().item() == pytest.approx(float(x.sum()))
+
+
+def test_an_amortisation_schedule_is_one_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first row reads the loan itself, the others the balance above; interest is rounded."""
+    cells = {"B1": "0.05", "B2": "200000", "B3": "=ROUND(PMT(B1/12,COUNT(A6:A65),-B2),2)"}
+    for row in range(6, 66):
+        before = "$B$2" if row == 6 else f"D{row - 1}"
+        cells |= {
+            f"A{row}": str(row - 5),
+            f"B{row}": f"=ROUND({before}*$B$1/12,2)",
+            f"C{row}": f"=$B$3-B{row}",
+            f"D{row}": f"={before}-C{row}",
+            f"E{row}": f"=SUM(C$6:C{row})",
+        }
+    cells["G1"] = "=D65+E65/7"
+    book = workbook("", cells)
+    model = xl2torch.compile(book, objective="G1", variables=["B2"])
+    assert sum(isinstance(part, Recurrence) for part in model.modules()) == 1
+    assert len(model.graph.nodes) < 60
+    got, gradient = trained(book, "G1", "B2")
+    assert got == pytest.approx(value(book, "G1"), rel=1e-12)
+    expected, slopes = unrolled_by("B2", book, monkeypatch)
+    assert got == pytest.approx(expected, rel=1e-12)
+    assert gradient == pytest.approx(slopes, rel=1e-9)
+
+
+def unrolled_by(
+    variables: str, book: Workbook, monkeypatch: pytest.MonkeyPatch
+) -> tuple[float, Gradient]:
+    """The same with every row written out."""
+    monkeypatch.setattr("xl2torch.graph.recurrence.LEAST_STEPS", 10**9)
+    return trained(book, "G1", variables)
+
+
+def test_a_start_that_is_an_error_is_not_lost() -> None:
+    """The first cell fails at run time; no later row can fail by itself."""
+    cells = {**column("A", numbers(COPIES)), "C1": "0", "B1": "=LN(C1)", **down("B: B1+A2", COPIES)}
+    book = workbook("", cells)
+    assert value(book, f"B{COPIES + 1}") == "#NUM!"
+    assert not math.isfinite(trained(book, f"B{COPIES + 1}", "C1")[0])
+    caught = workbook("", {**cells, "D1": f"=IFERROR(B{COPIES + 1},5)+C1"})
+    assert trained(caught, "D1", "C1") == (5.0, {"C1": 1.0})

@@ -524,3 +524,4 @@ def test_a_what_if_table_is_values(tmp_path: Path) -> None:
     )
     workbook = opened(tmp_path, parts({"Data": sheet(data)}, names=""))
     assert shown(workbook, "C2") == 70.0
+    assert [area.a1 for area in workbook.sheets[0].data_tables] == ["B2:B3"]

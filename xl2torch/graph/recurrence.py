@@ -112,6 +112,11 @@ def _fits(region: Region, axis: int) -> bool:
     return size == step == 1 and not region.apart and not region.volatile
 
 
+def is_long(region: Region, axis: int) -> bool:
+    """Whether the region has enough copies along the axis for a loop."""
+    return (region.rows if axis == ROW else region.columns) >= LEAST_STEPS
+
+
 def common_steps(regions: Sequence[Region], axis: int, skip: int) -> tuple[int, int] | None:
     """Rows (columns) that all regions have, without the first ``skip``; None when too few."""
     if any(not _fits(region, axis) for region in regions):
@@ -227,6 +232,7 @@ class _Step:
     results: dict[int, Array] = field(default_factory=dict)
     hoisted: dict[tuple[Node, int, bool, bool], Array] = field(default_factory=dict)
     starts: dict[tuple[int, int], Array] = field(default_factory=dict)
+    failing: set[int] = field(default_factory=set)
 
     @property
     def first(self) -> int:
@@ -290,6 +296,8 @@ class _Step:
         """A region's cells some steps ago."""
         axis, region, state = self.plan.axis, self.plan.regions[index], self.states[index]
         start = self._start(index, offset)
+        if start.valid is not None:
+            self.failing.add(index)
         kinds = (
             np.full((1, 1, 1, 1), NUMBER, dtype=np.uint8) if state.kinds is None else state.kinds
         )
@@ -467,6 +475,10 @@ def trace_step(
                 raise NotScannable
             step.results[index] = cells
             found.append(_State(cells.kinds, cells.valid is not None))
+        found = [
+            replace(state, masked=state.masked or index in step.failing)
+            for index, state in enumerate(found)
+        ]
         if all(_same_state(new, old) for new, old in zip(found, states, strict=True)):
             return step, _module(step, states)
         states = [
@@ -516,7 +528,9 @@ def _module(step: _Step, states: Sequence[_State]) -> fx.GraphModule:
 
 
 class Recurrence(nn.Module):
-    """Runs a step over all rows. Inputs: xs (steps first), fixed tensors, starts of earlier rows.
+    """Runs a step over all rows.
+
+    Inputs: xs (steps first), fixed tensors, what earlier rows begin with, and masks of these.
 
     Output: per region its cells (steps first), and a mask of those that are no errors, or None.
     """
@@ -538,7 +552,9 @@ class Recurrence(nn.Module):
         changing, fixed = self.counts
         xs = [x.unbind(0) for x in tensors[:changing]]
         constants = tensors[changing : changing + fixed]
-        begin = dict(zip(self.starts, tensors[changing + fixed :], strict=True))
+        rest = tensors[changing + fixed :]
+        begin = dict(zip(self.starts, rest[: len(self.starts)], strict=True))
+        begin_masks = dict(zip(self.starts, rest[len(self.starts) :], strict=True))
         results: list[list[torch.Tensor]] = []
         plan = [self._source(kind, place) for kind, place in self.inputs]
         for number in range(self.steps):
@@ -553,8 +569,7 @@ class Recurrence(nn.Module):
                 elif kind == "earlier":
                     arguments.append(begin[index // 2, number + offset])
                 else:
-                    start = begin[index // 2, number + offset]
-                    arguments.append(torch.ones_like(start, dtype=torch.bool))
+                    arguments.append(begin_masks[index // 2, number + offset])
             results.append(self.body(*arguments))
         found: list[torch.Tensor | None] = []
         for index, first in enumerate(results[0]):
@@ -589,15 +604,16 @@ def compute(
     })  # fmt: skip
     sign = 1 if plan.forward else -1
     tensors: list[Data] = [*step.xs, *step.fixed]
+    masks: list[Data] = []
     for index, place in begins:
         start = step._start(index, sign * place)
         state = step.states[index]
         kinds = np.uint8(NUMBER) if state.kinds is None else state.kinds
         if (np.broadcast_to(kinds, start.shape) != start.full_kinds).any():
             raise NotScannable
-        if start.valid is not None:
-            raise NotScannable
         tensors.append(as_float(start).data)
+        masks.append(_mask_of(start))
+    tensors += masks
     recurrence = Recurrence(
         body, step.inputs, (len(step.xs), len(step.fixed)), begins, plan.steps, plan.forward
     )
@@ -610,6 +626,14 @@ def compute(
         _result(plan, index, outputs[2 * index], outputs[2 * index + 1], step.states[index])
         for index in range(len(plan.regions))
     ]
+
+
+def _mask_of(array: Array) -> Data:
+    """Where cells are no errors, in the array's own dims."""
+    if array.valid is None:
+        return torch.ones([array.shape[axis] for axis in array.axes], dtype=torch.bool)
+    mask = spread(array.valid, array.shape)
+    return permuted(mask.data, mask.axes, array.axes)
 
 
 def _result(plan: Plan, index: int, data: Data | None, mask: Data | None, state: _State) -> Array:

@@ -36,6 +36,7 @@ from xl2torch.graph.recurrence import (
     common_steps,
     compute,
     cut_steps,
+    is_long,
     make_plan,
 )
 from xl2torch.graph.regions import Region, find_regions
@@ -249,12 +250,14 @@ class Evaluation:
     def _make_loop(self, members: list[Unit]) -> bool:
         """Make the units that need each other a loop, if they can be computed row by row."""
         group = self._component(members[0])
-        regions = [unit.region for unit in group if unit.region is not None]
-        if any(unit.loop for unit in group) or len(regions) != len(group):
+        if any(unit.loop for unit in group):
             return False
         for axis in (ROW, COLUMN):
+            # Single cells before the first step (a start value) are computed on their own.
+            long = [unit for unit in group if unit.region and is_long(unit.region, axis)]
+            regions = [unit.region for unit in long if unit.region]
             for skip in (0, 1):
-                steps = common_steps(regions, axis, skip)
+                steps = common_steps(regions, axis, skip) if regions else None
                 if steps is None:
                     continue
                 parts = [cut_steps(region, axis, steps) for region in regions]
@@ -264,7 +267,7 @@ class Evaluation:
                     continue
                 if not skip and not self._starts_with_numbers(plan):
                     continue
-                self._set_loop(group, plan, parts)
+                self._set_loop(long, plan, parts)
                 return True
         return False
 

@@ -231,7 +231,7 @@ def _fit(
             stalled = optimizer == "lbfgs" and loss >= losses[-1]
             note(len(losses))
             stop = has_converged()
-            if stop is None and 0 <= loss <= _NOTHING * _scale(losses[0]) < losses[0]:
+            if stop is None and stalled and 0 <= best <= _NOTHING * _scale(losses[0]) < losses[0]:
                 stop = Stop(0)  # the sum of squares, or the distance to the target, is gone
             if stop is None and stalled:
                 stop = Stop(2, _still_steep(_scaled_gradient(parameters, bounded, loss)))

@@ -53,6 +53,7 @@ class Sheet:
     protected: bool
     hidden_rows: frozenset[int] = frozenset()
     filters: tuple[Rectangle, ...] = ()
+    data_tables: tuple[CellRange, ...] = ()
 
     def is_filtered(self, row: int) -> bool:
         """Whether a hidden row is hidden by a filter."""
@@ -275,6 +276,7 @@ def _read_sheet(package: Package, name: str, part: str, strings: list[str]) -> S
     columns_of: dict[str, int] = {}
     hidden_rows: set[int] = set()
     filters: list[Rectangle] = []
+    data_tables: list[CellRange] = []
     filtered: Rectangle | None = None
 
     row = column = 0
@@ -374,7 +376,11 @@ def _read_sheet(package: Package, name: str, part: str, strings: list[str]) -> S
             if group is None:
                 raise WorkbookError(f"{where} is damaged: a shared formula has no first cell")
             formulas.append(FormulaCell(row, column, *group, None))
-        elif kind != "dataTable" and formula_text:
+        elif kind == "dataTable":
+            area = parse_a1(attributes.get("ref", ""), name)
+            if area is not None:
+                data_tables.append(area)
+        elif formula_text:
             if kind == "shared":
                 shared[attributes.get("si", "")] = (formula_text, row, column)
             formulas.append(FormulaCell(row, column, formula_text, row, column, None))
@@ -390,7 +396,7 @@ def _read_sheet(package: Package, name: str, part: str, strings: list[str]) -> S
     )
     return Sheet(
         name, part, SparseCells.of(rows, columns, values), tuple(formulas), tables, protected,
-        frozenset(hidden_rows), tuple(filters),
+        frozenset(hidden_rows), tuple(filters), tuple(data_tables),
     )  # fmt: skip
 
 
