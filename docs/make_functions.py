@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import xl2torch.functions
+from xl2torch.functions import foreign
 from xl2torch.functions.known import KNOWN_TO_EXCEL
 from xl2torch.functions.registry import FUNCTIONS, VOLATILE, Function
 
@@ -24,8 +25,11 @@ that Excel does not know either is told apart.
 its slope is 0. *of the values*: the place is looked up and piecewise constant, the slope is that of
 the values found there. *constants*: its arguments have to be constant.
 
-| function | arguments | gradient | what it is |
-| --- | --- | --- | --- |
+**Status.** *supported*; *by formulas*: only of constants, computed by the package formulas where
+the file keeps no value of the cell, and counted as unsupported; *no*: Excel's stored value is kept.
+
+| function | status | arguments | gradient | what it is |
+| --- | --- | --- | --- | --- |
 """
 
 GRADIENTS = {
@@ -40,7 +44,8 @@ def describe(function: Function) -> str:
     count = str(least) if most == str(least) else f"{least} to {most}"
     text = " ".join((function.compute.__doc__ or "").strip().split("\n\n")[0].split())
     notes = text.replace("|", "/")
-    return f"| {function.name} | {count} | {GRADIENTS[function.gradient]} | {notes} |\n"
+    gradient = GRADIENTS[function.gradient]
+    return f"| {function.name} | supported | {count} | {gradient} | {notes} |\n"
 
 
 def table() -> str:
@@ -48,16 +53,22 @@ def table() -> str:
     assert xl2torch.functions is not None
     rows = [describe(FUNCTIONS[name]) for name in sorted(FUNCTIONS)]
     volatile = ", ".join(sorted(VOLATILE))
-    missing = ", ".join(sorted(KNOWN_TO_EXCEL - FUNCTIONS.keys()))
+    missing = sorted(KNOWN_TO_EXCEL - FUNCTIONS.keys())
+    others = [
+        f"| {name} | {'by formulas' if foreign.is_known(name) else 'no'} | | | |\n"
+        for name in missing
+    ]
     tail = (
         f"\nCells that call {volatile} keep their stored value; what depends on them is computed. "
         "In training, random numbers are drawn anew at each step.\n"
-        f"\n## Not supported\n\n{missing}.\n"
-        "\nWhere the file keeps no value of a cell that calls one of these, the package formulas "
-        "computes it, if it can.\n"
     )
     differences = DIFFERENCES.read_text(encoding="utf-8") if DIFFERENCES.exists() else ""
-    return HEAD + "".join(rows) + tail + ("\n" + differences if differences else "")
+    return (
+        HEAD
+        + "".join(sorted([*rows, *others]))
+        + tail
+        + ("\n" + differences if differences else "")
+    )
 
 
 if __name__ == "__main__":
