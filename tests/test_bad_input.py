@@ -425,7 +425,7 @@ def test_no_silent_wrong_number(tmp_path: Path, formula: str) -> None:
     minimum = HIDDEN[formula]
     if result.exit_code == 0:
         assert minimum is not None
-        assert json.loads(result.output)["final"] == pytest.approx(minimum)
+        assert json.loads(result.stdout)["final"] == pytest.approx(minimum)
     else:
         assert result.exit_code == FAILED
         assert f"Model!C1: ={formula}" in result.output
