@@ -18,10 +18,8 @@ from xl2torch.functions.array import (
     ExcelError,
     Kinds,
     Unsupported,
-    all_valid,
     along,
     broadcast_shape,
-    choose,
     constant,
     elementwise,
     numeric_cells,
@@ -31,11 +29,11 @@ from xl2torch.functions.array import (
     where_constant,
 )  # fmt: skip
 from xl2torch.functions.criteria import met
+from xl2torch.functions.mathematical import raw_reduce
 from xl2torch.functions.operators import divide
 from xl2torch.functions.registry import Context, family, function
 from xl2torch.functions.sample import overlaid, plain
 from xl2torch.functions.shapes import join
-from xl2torch.functions.trace import apply
 from xl2torch.values import FIRST_ERROR, VALUE
 
 Finish = Callable[[Array | None, Array], Array]
@@ -88,28 +86,15 @@ def _extreme(largest: bool) -> Finish:
 
     def finish(values: Array | None, mask: Array) -> Array:
         assert values is not None
-        mask_ = _numeric(values, mask)
-        numbers = plain(values)
-        if mask_.traced:
-            kept = choose(mask_, numbers, constant(np.full((1, 1, 1, 1), worst)))
-        else:
-            kept = where_constant(mask_.numpy() != 0, numbers, worst)
-        dims = tuple(dim for dim, axis in enumerate(kept.axes) if axis in INNER)
-        best = kept
-        if dims:
-            best = _raw(torch.amax if largest else torch.amin, kept, dims)
-        if mask_.traced:
+        counted = _numeric(values, mask)
+        if counted.traced:
             raise Unsupported("a trained value decides which cells MAXIFS or MINIFS looks at")
-        some = (mask_.numpy() != 0).any(axis=INNER, keepdims=True)
+        kept = where_constant(counted.numpy() != 0, plain(values), worst)
+        best = raw_reduce(torch.amax if largest else torch.amin, kept, None)
+        some = (counted.numpy() != 0).any(axis=INNER, keepdims=True)
         return overlaid(where_constant(some, best, 0.0), _errors(values, mask))
 
     return finish
-
-
-def _raw(function_: Callable[..., torch.Tensor], array: Array, dims: tuple[int, ...]) -> Array:
-    kept = tuple(axis for axis in array.axes if axis not in INNER)
-    data = apply(function_, array.data, dim=dims)
-    return Array(data, kept, (*array.shape[:2], 1, 1), valid=all_valid(array, INNER))
 
 
 # ---------------------------------------------------------------- the functions

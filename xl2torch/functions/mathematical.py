@@ -417,7 +417,7 @@ def extreme(largest: bool, arrays: tuple[Array, ...]) -> Array:
         kept = where_constant(mask, replace(numbers, kinds=None, texts=None), worst)
         kinds = reduce_errors([numbers])
         function_ = torch.amax if largest else torch.amin
-        parts.append(_raw_reduce(function_, kept, kinds))
+        parts.append(raw_reduce(function_, kept, kinds))
     result = parts[0]
     for part in parts[1:]:
         result = _larger(result, part, largest)
@@ -428,7 +428,8 @@ def extreme(largest: bool, arrays: tuple[Array, ...]) -> Array:
     return replace(where_constant(~empty, replace(result, kinds=None), 0.0), kinds=kinds)
 
 
-def _raw_reduce(torch_function: Callable[..., Any], array: Array, kinds: Any) -> Array:
+def raw_reduce(torch_function: Callable[..., Any], array: Array, kinds: Any) -> Array:
+    """Reduce the inner axes; infinity stays what it is, where ``reduce`` takes it for an error."""
     dims = tuple(dim for dim, axis in enumerate(array.axes) if axis in INNER)
     if not dims:
         return replace(array, kinds=kinds)

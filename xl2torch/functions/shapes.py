@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from xl2torch.functions.array import (
     COLUMN,
-    DTYPE,
     HEIGHT,
     ROW,
     WIDTH,
@@ -252,9 +251,3 @@ def from_full(data: Data, shape: Shape, valid: Array | None = None) -> Array:
     if len(axes) < 4:
         data = apply(torch.reshape, data, tuple(shape[axis] for axis in axes))
     return Array(data, axes, shape, valid=valid)
-
-
-__all__ = [
-    "DTYPE", "Ints", "column", "from_full", "full_data", "join", "one_copy", "pick",
-    "pick_traced", "renamed", "reorder", "resized", "scalars", "unfolded", "with_shape",
-]  # fmt: skip
