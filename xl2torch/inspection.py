@@ -13,6 +13,7 @@ from torch import fx
 from xl2torch.errors import UnsupportedError, Xl2TorchError
 from xl2torch.formula.ast import functions_in
 from xl2torch.functions.registry import FUNCTIONS
+from xl2torch.graph.naming import line_of
 from xl2torch.graph.regions import odd_cells
 from xl2torch.graph.schedule import Evaluation, Unit
 from xl2torch.model import SheetModel, compile, compile_problem
@@ -216,17 +217,10 @@ def _lookup_notes(model: SheetModel) -> list[str]:
             index = node.args[1]
             if isinstance(index, fx.Node) and index.op != "get_attr":
                 found.append(
-                    f"{_line_of(node)}: which value is looked up depends on the variables: "
-                    "piecewise constant in them, exact in the values found"
+                    f"{line_of(node) or 'the objective'}: which value is looked up depends on the "
+                    "variables: piecewise constant in them, exact in the values found"
                 )
     return sorted(set(found))
-
-
-def _line_of(node: fx.Node) -> str:
-    """Cells of the line that a node belongs to."""
-    while "cells" not in node.meta and node.users:
-        node = next(iter(node.users))
-    return str(node.meta.get("cells", "the objective"))
 
 
 def _flat_notes(model: SheetModel) -> list[str]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
+from dataclasses import replace
 
-from xl2torch.address import CellRange, parse_a1
+from torch import fx
+
+from xl2torch.address import CellRange, parse_a1, single_cell
 from xl2torch.workbook.reader import Workbook
 
 _REACH = 30
@@ -28,14 +31,6 @@ def label(workbook: Workbook, area: CellRange) -> str:
         if parse_a1(address, area.sheet) == area:
             return name.name
     cells = workbook.sheet(area.sheet).cells
-
-    def first_text(places: Iterator[tuple[int, int]]) -> str:
-        for row, column in places:
-            value = cells.value(row, column)
-            if isinstance(value, str) and value.strip():
-                return " ".join(value.split())
-        return ""
-
     above = ((row, area.left) for row in range(area.top - 1, max(area.top - _REACH, 0), -1))
     beside = ((area.top, column) for column in range(area.left - 1, max(area.left - _REACH, 0), -1))
     if area.rows > area.columns == 1 and area.rows <= _JOINED:
@@ -43,25 +38,49 @@ def label(workbook: Workbook, area: CellRange) -> str:
         labels = [cells.value(row, area.left - 1) for row in range(area.top, area.bottom + 1)]
         if area.left > 1 and all(isinstance(text, str) and text.strip() for text in labels):
             return " ".join(str(text).strip() for text in labels)
-    if area.rows > area.columns:
-        return first_text(above) or first_text(beside)
-    return first_text(beside) or first_text(above)
+    near = (above, beside) if area.rows > area.columns else (beside, above)
+    return _first_text(workbook, area, near[0]) or _first_text(workbook, area, near[1])
 
 
 def solver_name(workbook: Workbook, area: CellRange) -> str:
     """Name of a cell in Solver's reports: nearest text to the left, then nearest text above."""
+    parts = (_nearest_left(workbook, area), _nearest_above(workbook, area))
+    return " ".join(filter(None, parts))
+
+
+def _nearest_left(workbook: Workbook, area: CellRange) -> str:
+    return _first_text(workbook, area, ((area.top, c) for c in range(area.left - 1, 0, -1)))
+
+
+def _nearest_above(workbook: Workbook, area: CellRange) -> str:
+    return _first_text(workbook, area, ((r, area.left) for r in range(area.top - 1, 0, -1)))
+
+
+def _first_text(workbook: Workbook, area: CellRange, places: Iterable[tuple[int, int]]) -> str:
     cells = workbook.sheet(area.sheet).cells
-    parts = []
-    for places in (
-        [(area.top, column) for column in range(area.left - 1, 0, -1)],
-        [(row, area.left) for row in range(area.top - 1, 0, -1)],
-    ):
-        for row, column in places:
-            value = cells.value(row, column)
-            if isinstance(value, str) and value.strip():
-                parts.append(" ".join(value.split()))
-                break
-    return " ".join(parts)
+    for row, column in places:
+        value = cells.value(row, column)
+        if isinstance(value, str) and value.strip():
+            return " ".join(value.split())
+    return ""
+
+
+def solver_names(workbook: Workbook, area: CellRange) -> list[str]:
+    """Solver's names of the cells of a range that holds no text, by rows."""
+    corner = single_cell(area.first)
+    beside = [_nearest_left(workbook, replace(corner, top=row, bottom=row))
+              for row in range(area.top, area.bottom + 1)]  # fmt: skip
+    above = [_nearest_above(workbook, replace(corner, left=column, right=column))
+             for column in range(area.left, area.right + 1)]  # fmt: skip
+    return [" ".join(filter(None, (left, top))) for left in beside for top in above]
+
+
+def line_of(node: fx.Node) -> CellRange | None:
+    """Cells of the line of the program that a node belongs to; None for the objective's own."""
+    while "cells" not in node.meta and node.users:
+        node = next(iter(node.users))
+    cells: CellRange | None = node.meta.get("cells")
+    return cells
 
 
 def identifier(text: str, area: CellRange) -> str:

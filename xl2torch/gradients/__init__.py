@@ -1,0 +1,1 @@
+"""Numeric against analytic gradients, and against the derivative columns of a sheet's author."""

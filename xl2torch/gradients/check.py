@@ -1,0 +1,273 @@
+"""Analytic against numeric derivatives of the objective, one line per variable cell."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from xl2torch.address import CellAddress
+from xl2torch.errors import ModelError, SelectionError
+from xl2torch.gradients.difference import (
+    RELATIVE_STEP,
+    STEP_RULE,
+    Cells,
+    Differences,
+    Method,
+    all_cells,
+    default_differences,
+    differences,
+)  # fmt: skip
+from xl2torch.gradients.reasons import Doubt, reason_of
+from xl2torch.graph.naming import solver_names
+from xl2torch.model import SheetModel
+
+if TYPE_CHECKING:
+    import pandas
+
+TOLERANCE: dict[Method, float] = {"central": 1e-6, "forward": 1e-4}
+"""Largest relative difference that counts as agreement."""
+_TIMING = 0.05
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two derivatives of one cell.
+
+    ``label`` and ``reason`` may be empty. ``step`` is the step of the numeric derivative.
+    """
+
+    cell: CellAddress
+    label: str
+    value: float
+    analytic: float
+    numeric: float
+    abs_diff: float
+    rel_diff: float
+    step: float
+    ok: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class SolverCost:
+    """What one gradient costs.
+
+    Solver recalculates the sheet once per variable cell for forward differences, twice for central
+    ones; the analytic gradient is one forward and one backward pass. Seconds of the recalculations
+    are those of our forward pass, one after the other.
+    """
+
+    forward: int
+    central: int
+    forward_seconds: float
+    central_seconds: float
+    backward_seconds: float
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """The outcome. ``step`` is the one asked for, or the default relative step of the method."""
+
+    model: SheetModel
+    value: float
+    method: Method
+    step: float
+    step_rule: str
+    rows: tuple[Comparison, ...]
+    cost: SolverCost
+
+    @property
+    def max_rel_diff(self) -> float:
+        """Largest relative difference."""
+        return max((row.rel_diff for row in self.rows), default=0.0)
+
+    @property
+    def ok(self) -> bool:
+        """Whether all cells agree."""
+        return all(row.ok for row in self.rows)
+
+    @property
+    def worst_first(self) -> list[Comparison]:
+        """Lines that do not agree, then the others; the largest relative difference first."""
+        return sorted(self.rows, key=lambda row: (row.ok, -row.rel_diff))
+
+
+def gradcheck(
+    model: SheetModel, *, method: Method = "central", step: float | None = None,
+    cells: Iterable[CellAddress | str] | None = None,
+) -> pandas.DataFrame:  # fmt: skip
+    """Compare the analytic derivative of each variable cell with a numeric one, where it stands.
+
+    One row per cell, worst first: cell, label, value, analytic, numeric, abs_diff, rel_diff, step,
+    ok, reason; ``attrs`` holds objective, value, method, step and max_rel_diff. ``cells`` are
+    checked instead of all. Raises SelectionError or ModelError; see ``check``.
+    """
+    import pandas
+
+    found = check(model, method=method, step=step, cells=cells)
+    frame = pandas.DataFrame([vars(row) for row in found.worst_first])
+    frame["cell"] = frame["cell"].map(str)
+    frame.attrs = {
+        "objective": str(model.problem.objective),
+        "value": found.value,
+        "method": method,
+        "step": found.step,
+        "max_rel_diff": found.max_rel_diff,
+    }
+    return frame
+
+
+def check(
+    model: SheetModel, *, method: Method = "central", step: float | None = None,
+    cells: Iterable[CellAddress | str] | None = None, done: Callable[[int], None] | None = None,
+) -> GradientCheck:  # fmt: skip
+    """Compare analytic with numeric derivatives; see ``gradcheck``.
+
+    The relative difference is |a−n| / max(|a|, |n|, largest |a| of the model), and 0/0 is 0. A cell
+    agrees when it is within the method's TOLERANCE, or when rounding explains it: ε·|f|/step.
+    ``done`` is called with numbers of cells as they are computed. Cells of random numbers keep
+    their draw. Raises SelectionError (not a variable cell, no step) or ModelError (the objective is
+    an error value at the present point).
+    """
+    if method not in RELATIVE_STEP:
+        raise SelectionError(f"the method {method!r} is neither central nor forward")
+    if step is not None and not (math.isfinite(step) and step > 0):
+        raise SelectionError(f"the step {step:g} has to be above 0")
+    was_training = model.training
+    model.eval()
+    try:
+        return _check(model, method, step, _chosen(model, cells), done)
+    finally:
+        model.train(was_training)
+
+
+def _check(
+    model: SheetModel, method: Method, step: float | None, cells: Cells,
+    done: Callable[[int], None] | None,
+) -> GradientCheck:  # fmt: skip
+    value = float(model().detach())
+    if not math.isfinite(value):
+        raise ModelError(
+            f"the objective {model.problem.objective} is an error value at the present point: there "
+            "are no derivatives to compare. Choose other values of the variable cells"
+        )
+    whole = _analytic(model)
+    starts = torch.tensor([0, *(v.cells.size for v in model.variables)]).cumsum(0)
+    analytic = whole[starts[cells.ranges] + cells.places]
+    if step is None:
+        numbers = default_differences(model, cells, method, done)
+    else:
+        steps = torch.full((len(cells),), step, dtype=torch.float64)
+        numbers = differences(model, cells, method, steps, done)
+    finite = whole[torch.isfinite(whole)].abs()
+    largest = float(finite.max()) if len(finite) else 0.0
+    return GradientCheck(
+        model, value, method, RELATIVE_STEP[method] if step is None else step,
+        STEP_RULE[method] if step is None else "as asked for",
+        tuple(_compare(model, cells, analytic, numbers, largest)), _cost(model),
+    )  # fmt: skip
+
+
+def relative(analytic: torch.Tensor, other: torch.Tensor, largest: float) -> torch.Tensor:
+    """|a−n| / max(|a|, |n|, largest); 0 where both are 0, infinity where one is no number."""
+    distance = (analytic - other).abs()
+    size = torch.maximum(analytic.abs(), other.abs()).clamp_min(largest)
+    found = torch.where(distance == 0, 0.0, distance / size)
+    return found.nan_to_num(math.inf, math.inf, math.inf)
+
+
+def _compare(
+    model: SheetModel, cells: Cells, analytic: torch.Tensor, numbers: Differences, largest: float
+) -> list[Comparison]:
+    numeric = numbers.quotient
+    distance = (analytic - numeric).abs()
+    ratio = relative(analytic, numeric, largest)
+    agrees = (ratio <= TOLERANCE[numbers.method]) | (distance <= numbers.rounding)
+    places = [list(variable.cells.cells()) for variable in model.variables]
+    labels = [solver_names(model.compiled.workbook, variable.cells) for variable in model.variables]
+    columns = (
+        numbers.at.tolist(), analytic.tolist(), numeric.tolist(), distance.tolist(),
+        ratio.tolist(), numbers.step.tolist(), agrees.tolist(),
+    )  # fmt: skip
+    where = zip(cells.ranges.tolist(), cells.places.tolist(), strict=True)
+    rows = []
+    for index, ((number, place), found) in enumerate(
+        zip(where, zip(*columns, strict=True), strict=True)
+    ):
+        at, a, n, gap, share, step, ok = found
+        doubt = Doubt(model, cells[torch.tensor([index])], a)
+        reason = reason_of(doubt, _one(numbers, index), ok)
+        cell, label = places[number][place], labels[number][place]
+        rows.append(Comparison(cell, label, at, a, n, gap, share, step, ok, reason))
+    return rows
+
+
+def _one(numbers: Differences, index: int) -> Differences:
+    names = ("at", "step", "above", "middle", "below")
+    return Differences(
+        numbers.method, *(getattr(numbers, name)[index : index + 1] for name in names)
+    )
+
+
+def _analytic(model: SheetModel) -> torch.Tensor:
+    """Derivative by every variable cell, by autograd."""
+    parameters = [model.parameter(variable) for variable in model.variables]
+    value = model()
+    slopes: Iterable[torch.Tensor | None] = [None] * len(parameters)
+    if value.requires_grad:
+        slopes = torch.autograd.grad(value, parameters, allow_unused=True)
+    return torch.cat(
+        [
+            (torch.zeros_like(parameter) if slope is None else slope).detach().reshape(-1)
+            for parameter, slope in zip(parameters, slopes, strict=True)
+        ]
+    )
+
+
+def _chosen(model: SheetModel, wanted: Iterable[CellAddress | str] | None) -> Cells:
+    everything = all_cells(model)
+    if wanted is None:
+        return everything
+    order = [cell for variable in model.variables for cell in variable.cells.cells()]
+    place = {str(cell): index for index, cell in enumerate(order)}
+    place |= (
+        {cell.a1: index for index, cell in enumerate(order)}
+        if len({variable.cells.sheet for variable in model.variables}) == 1
+        else {}
+    )
+    names = [str(cell).replace("$", "") for cell in wanted]
+    unknown = [name for name in names if name not in place]
+    if unknown:
+        raise SelectionError(f"{', '.join(unknown[:5])}: no variable cell of the model")
+    if not names:
+        raise SelectionError("no variable cell was chosen")
+    return everything[torch.tensor([place[name] for name in names])]
+
+
+def _cost(model: SheetModel) -> SolverCost:
+    count = sum(variable.cells.size for variable in model.variables)
+
+    def forward() -> None:
+        with torch.no_grad():
+            model()
+
+    once = _seconds(forward)
+    return SolverCost(
+        count, 2 * count, once * count, once * 2 * count, _seconds(lambda: _analytic(model))
+    )
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    """Shortest time of a few repetitions."""
+    best, spent = math.inf, 0.0
+    while spent < _TIMING:
+        began = time.perf_counter()
+        work()
+        taken = time.perf_counter() - began
+        best, spent = min(best, taken), spent + taken
+    return best

@@ -1,0 +1,197 @@
+"""What changes its branch between two points: kinks, steps and lookups, with their cells.
+
+The program is run at both points. A maximum, an absolute value, a comparison or a rounded number
+between whose results something discrete has changed is a crossing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import fx
+from torch.nn.functional import max_pool2d_with_indices
+from torch.overrides import TorchFunctionMode
+
+from xl2torch.address import CellAddress, CellRange, single_cell
+from xl2torch.graph.naming import line_of
+from xl2torch.model import SheetModel
+
+Kind = Literal["kink", "step function", "lookup"]
+_MOST = 5
+_GAP = 1e-4
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Cells whose branch changes, and the formula of the first."""
+
+    kind: Kind
+    cells: CellRange
+    formula: str
+
+    def __str__(self) -> str:
+        return f"{self.cells} ={self.formula}" if self.formula else str(self.cells)
+
+
+def crossings(
+    model: SheetModel, first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor]
+) -> list[Crossing]:
+    """What changes between two points, given as parameters by name, in order of evaluation."""
+    before, after = _states(model, first), _states(model, second)
+    if len(before) != len(after):
+        return []  # a loop of another length: nothing to compare
+    found: dict[tuple[Kind, CellRange], Crossing] = {}
+    compared: dict[tuple[Kind, CellRange], Crossing] = {}
+    for old, new in zip(before, after, strict=True):
+        if old.value.shape != new.value.shape or bool((old.value == new.value).all()):
+            continue
+        changed = old.value != new.value
+        kind = old.kind
+        if old.gap is not None and bool((old.gap.expand(changed.shape)[changed] < _GAP).all()):
+            kind = "kink"  # both branches are the same where it changes sides
+        area = line_of(old.node) or single_cell(model.problem.objective)
+        cells = _changed_cells(area, changed)
+        crossing = Crossing(kind, cells, _formula(model, cells))
+        comparison = old.value.dtype == torch.bool and old.gap is None and kind != "kink"
+        (compared if comparison else found).setdefault((kind, cells), crossing)
+    # What a comparison chooses says more than the comparison itself.
+    return list((found or compared).values())[:_MOST]
+
+
+def _formula(model: SheetModel, cells: CellRange) -> str:
+    units = model.compiled.evaluation.overlapping(single_cell(cells.first))
+    for unit in units:
+        if unit.region is not None:
+            row = (cells.top - unit.area.top) // unit.region.row_step
+            column = (cells.left - unit.area.left) // unit.region.column_step
+            height, width = unit.region.height, unit.region.width
+            return unit.region.part(row // height, column // width, 1, 1).formula
+    return ""
+
+
+def _changed_cells(area: CellRange, changed: torch.Tensor) -> CellRange:
+    """The one cell whose state changed, where it can be told; else the whole line."""
+    shape = [size for size in (area.rows, area.columns) if size > 1]
+    if list(changed.shape) == shape[::-1] and changed.dim() == 2:
+        changed = changed.t()
+    if list(changed.shape) != shape or int(changed.sum()) != 1:
+        return area
+    row, column = divmod(int(changed.reshape(-1).to(torch.uint8).argmax()), area.columns)
+    return single_cell(CellAddress(area.sheet, area.top + row, area.left + column))
+
+
+@dataclass(frozen=True)
+class _State:
+    """What is discrete about one result; ``gap``: how far apart two branches are, relatively."""
+
+    node: fx.Node
+    kind: Kind
+    value: torch.Tensor
+    gap: torch.Tensor | None = None
+
+
+def _states(model: SheetModel, parameters: Mapping[str, torch.Tensor]) -> list[_State]:
+    interpreter = _Interpreter(model, parameters)
+    with torch.no_grad():
+        interpreter.run()
+    return interpreter.states
+
+
+class _Interpreter(fx.Interpreter):
+    """Runs the program at other parameters and keeps what is discrete, inside of loops too."""
+
+    def __init__(self, model: SheetModel, parameters: Mapping[str, torch.Tensor]) -> None:
+        super().__init__(model)
+        self.parameters = parameters
+        self.states: list[_State] = []
+
+    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
+        """A parameter of the point, or a buffer of the model."""
+        if target in self.parameters:
+            return self.parameters[target]
+        return super().get_attr(target, args, kwargs)
+
+    def run_node(self, n: fx.Node) -> Any:
+        """The node's value."""
+        with _Recorder(n, self.states):
+            return super().run_node(n)
+
+
+class _Recorder(TorchFunctionMode):
+    def __init__(self, node: fx.Node, states: list[_State]) -> None:
+        super().__init__()
+        self.node = node
+        self.states = states
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        name = getattr(func, "__name__", "").strip("_")
+        if name in _KINKS:
+            self._note("kink", _KINKS[name](result, *args, **kwargs))
+        elif name in _STEPS:
+            self._note("step function", _STEPS[name](result, *args, **kwargs))
+        elif name == "where":
+            self._note("step function", args[0], _gap(*args[1:]))
+        else:
+            for part in result if isinstance(result, tuple) else (result,):
+                if isinstance(part, torch.Tensor) and not part.is_floating_point():
+                    self._note("step function" if part.dtype == torch.bool else "lookup", part)
+        return result
+
+    def _note(self, kind: Kind, value: torch.Tensor, gap: torch.Tensor | None = None) -> None:
+        self.states.append(_State(self.node, kind, value, gap))
+
+
+def _gap(first: Any, second: Any) -> torch.Tensor:
+    one, other = (torch.as_tensor(item, dtype=torch.float64) for item in (first, second))
+    return (one - other).abs() / torch.maximum(one.abs(), other.abs()).clamp_min(1.0)
+
+
+def _extreme(result: torch.Tensor, data: torch.Tensor, dim: Any, **_: Any) -> torch.Tensor:
+    """Where the largest (smallest) elements are."""
+    kept = [place % data.dim() for place in (dim if isinstance(dim, tuple | list) else [dim])]
+    for place in sorted(kept):
+        result = result.unsqueeze(place) if result.dim() < data.dim() else result
+    return data == result
+
+
+def _pool(_: torch.Tensor, *arguments: Any, **options: Any) -> torch.Tensor:
+    """Which element of each window is the largest."""
+    indices: torch.Tensor = max_pool2d_with_indices(*arguments, **options)[1]
+    return indices
+
+
+def _untouched(result: torch.Tensor, data: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    same: torch.Tensor = data == result
+    return same
+
+
+_KINKS: dict[str, Callable[..., torch.Tensor]] = {
+    "relu": lambda result, data, **_: data > 0,
+    "abs": lambda result, data: data > 0,
+    "maximum": lambda result, first, second: first > second,
+    "minimum": lambda result, first, second: first > second,
+    "clamp": _untouched,
+    "clamp_min": _untouched,
+    "clamp_max": _untouched,
+    "amax": _extreme,
+    "amin": _extreme,
+    "cummax": lambda result, *_, **__: result.indices,
+    "cummin": lambda result, *_, **__: result.indices,
+    "max_pool2d": _pool,
+}
+"""Functions that bend: what of them is discrete."""
+
+_STEPS: dict[str, Callable[..., torch.Tensor]] = {
+    **{
+        name: lambda result, *_, **__: result
+        for name in ("floor", "ceil", "trunc", "round", "sign")
+    },
+    "remainder": lambda result, first, second: torch.floor(torch.true_divide(first, second)),
+    "fmod": lambda result, first, second: torch.trunc(torch.true_divide(first, second)),
+}
+"""Functions that jump: what of them is discrete."""

@@ -1,0 +1,246 @@
+"""Difference quotients of an objective: many perturbed copies of the model at once.
+
+The default steps follow Nocedal & Wright, Numerical Optimization, 2nd ed., section 8.1. Where the
+objective is so curved that such a step is too long, it is shortened, as long as rounding allows;
+where rounding is felt and the objective is not curved, it is lengthened. The balance of the two
+errors is that of Gill, Murray, Saunders & Wright, Computing
+forward-difference intervals for numerical optimization, SIAM J. Sci. Stat. Comput. 4 (1983). The
+analytic gradient has no part in the choice.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch.func import functional_call, vmap
+
+from xl2torch.model import SheetModel, Variable
+
+Method = Literal["central", "forward"]
+EPSILON = torch.finfo(torch.float64).eps
+RELATIVE_STEP: dict[Method, float] = {"central": EPSILON ** (1 / 3), "forward": EPSILON**0.5}
+STEP_RULE: dict[Method, str] = {
+    "central": "ε^(1/3)·max(1, |x|), shortened where the objective is strongly curved "
+    "(Nocedal & Wright, Numerical Optimization, section 8.1)",
+    "forward": "ε^(1/2)·max(1, |x|), shortened where the objective is strongly curved "
+    "(Nocedal & Wright, Numerical Optimization, section 8.1)",
+}
+_CURVATURE: dict[Method, float] = {"central": 1e-4, "forward": 1e-6}
+"""Longest step: half its second difference beside the largest slope of the model."""
+_ROUNDING: dict[Method, float] = {"central": 1e-8, "forward": 1e-6}
+"""Shortest step: the rounding error that it brings beside the largest slope of the model."""
+_ROUNDS = 12
+_SHORTER = (1e-3, 0.1)
+_ELEMENTS = 2_000_000
+"""Elements of the largest tensor of all copies together: bounds the memory."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Some variable cells: for each the number of its range, and its place in the parameter."""
+
+    ranges: torch.Tensor
+    places: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.ranges)
+
+    def __getitem__(self, chosen: torch.Tensor) -> Cells:
+        return Cells(self.ranges[chosen], self.places[chosen])
+
+
+@dataclass(frozen=True)
+class Differences:
+    """The objective around variable cells: one element per cell.
+
+    ``above`` and ``below`` are the objective at ``at`` ± ``step``, ``middle`` that at ``at``.
+    """
+
+    method: Method
+    at: torch.Tensor
+    step: torch.Tensor
+    above: torch.Tensor
+    middle: torch.Tensor
+    below: torch.Tensor
+
+    @property
+    def right(self) -> torch.Tensor:
+        """Slope to the right: the forward quotient."""
+        return (self.above - self.middle) / ((self.at + self.step) - self.at)
+
+    @property
+    def left(self) -> torch.Tensor:
+        """Slope to the left: the backward quotient."""
+        return (self.middle - self.below) / (self.at - (self.at - self.step))
+
+    @property
+    def quotient(self) -> torch.Tensor:
+        """The numeric derivative. The width is that of the numbers really used."""
+        if self.method == "forward":
+            return self.right
+        return (self.above - self.below) / ((self.at + self.step) - (self.at - self.step))
+
+    @property
+    def rounding(self) -> torch.Tensor:
+        """What rounding the objective explains: ε·|f|/step."""
+        size = torch.maximum(torch.maximum(self.above.abs(), self.below.abs()), self.middle.abs())
+        return EPSILON * size / self.step
+
+    @property
+    def curvature(self) -> torch.Tensor:
+        """Half the second difference over the step: how much the slope changes in a step."""
+        return (self.above + self.below - 2 * self.middle).abs() / (2 * self.step)
+
+    @property
+    def finite(self) -> torch.Tensor:
+        """Where no perturbed objective is an error."""
+        return torch.isfinite(self.above) & torch.isfinite(self.below)
+
+
+def all_cells(model: SheetModel) -> Cells:
+    """Every variable cell of a model."""
+    sizes = [variable.cells.size for variable in model.variables]
+    ranges = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    places = torch.cat([torch.arange(size) for size in sizes])
+    return Cells(ranges, places)
+
+
+def present_values(model: SheetModel, cells: Cells) -> torch.Tensor:
+    """The numbers in some variable cells."""
+    values = torch.empty(len(cells), dtype=torch.float64)
+    for chosen, variable in _by_range(model, cells):
+        values[chosen] = model.parameter(variable).detach().reshape(-1)[cells.places[chosen]]
+    return values
+
+
+def differences(
+    model: SheetModel, cells: Cells, method: Method, steps: torch.Tensor,
+    done: Callable[[int], None] | None = None,
+) -> Differences:  # fmt: skip
+    """The objective around some cells, each moved by its own step.
+
+    ``done`` is called with the number of cells that have just been computed.
+    """
+    above, middle, below = (torch.empty(len(cells), dtype=torch.float64) for _ in range(3))
+    limit = _copies_at_once(model)
+    for group, variable in _by_range(model, cells):
+        base = model.parameter(variable).detach()
+        for chosen in torch.split(group, limit):
+            index = torch.arange(len(chosen))
+            moves = torch.zeros(len(chosen), base.numel(), dtype=torch.float64)
+            moves[index, cells.places[chosen]] = steps[chosen]
+            flat = base.reshape(1, -1)
+            copies = torch.cat([flat, flat + moves, flat - moves])
+            values = _objectives(model, variable, copies.reshape(-1, *base.shape))
+            middle[chosen] = values[0]
+            above[chosen], below[chosen] = values[1:].chunk(2)
+            if done:
+                done(len(chosen))
+    return Differences(method, present_values(model, cells), steps, above, middle, below)
+
+
+def default_differences(
+    model: SheetModel, cells: Cells, method: Method, done: Callable[[int], None] | None = None
+) -> Differences:
+    """Differences with the default steps; see the module docstring."""
+    at = present_values(model, cells)
+    steps = RELATIVE_STEP[method] * at.abs().clamp_min(1.0)
+    found = _shortened(model, cells, differences(model, cells, method, steps, done))
+    return _lengthened(model, cells, found) if method == "central" else found
+
+
+def _shortened(model: SheetModel, cells: Cells, found: Differences) -> Differences:
+    """Shorter steps where the objective is curved within a step, or an error at its ends."""
+    method = found.method
+    for _ in range(_ROUNDS):
+        scale = _largest_slope(found)
+        excess = found.curvature / (_CURVATURE[method] * scale)
+        factor = (1 / excess).clamp(*_SHORTER).nan_to_num(_SHORTER[1])
+        bearable = found.rounding / factor <= _ROUNDING[method] * scale
+        moves = found.at + found.step * factor != found.at
+        again = moves & (~found.finite | ((excess > 1) & bearable))
+        if not bool(again.any()):
+            break
+        steps = found.step[again] * factor[again]
+        found = _replaced(found, again, differences(model, cells[again], method, steps))
+    return found
+
+
+def _lengthened(model: SheetModel, cells: Cells, found: Differences) -> Differences:
+    """Longer steps where rounding is felt and the quotient stays the same.
+
+    A step is taken when one ten times as long gives the same within rounding: then its truncation
+    error, a hundredth of the other's, is far below its rounding error.
+    """
+    longer = found
+    open_ = found.finite & (found.rounding > _ROUNDING[found.method] * _largest_slope(found))
+    for _ in range(_ROUNDS // 3):
+        if not bool(open_.any()):
+            break
+        steps = longer.step[open_] * 10
+        fresh = _replaced(longer, open_, differences(model, cells[open_], found.method, steps))
+        same = (fresh.quotient - longer.quotient).abs() <= 2 * longer.rounding
+        open_ = open_ & fresh.finite & same
+        found = _chosen(open_, longer, found)
+        longer = fresh
+    return found
+
+
+def _largest_slope(found: Differences) -> float:
+    slopes = found.quotient.abs()
+    slopes = slopes[torch.isfinite(slopes)]
+    return float(slopes.max()) if len(slopes) else 1.0
+
+
+def _chosen(where: torch.Tensor, first: Differences, second: Differences) -> Differences:
+    def merged(name: str) -> torch.Tensor:
+        return torch.where(where, getattr(first, name), getattr(second, name))
+
+    names = ("step", "above", "middle", "below")
+    return Differences(first.method, first.at, *(merged(name) for name in names))
+
+
+def _replaced(old: Differences, where: torch.Tensor, fresh: Differences) -> Differences:
+    def merged(name: str) -> torch.Tensor:
+        values: torch.Tensor = getattr(old, name).clone()
+        values[where] = getattr(fresh, name)
+        return values
+
+    return Differences(
+        old.method, old.at, merged("step"), merged("above"), merged("middle"), merged("below")
+    )
+
+
+def _by_range(model: SheetModel, cells: Cells) -> Iterator[tuple[torch.Tensor, Variable]]:
+    """Indices of the cells of each variable range that occurs."""
+    for number, variable in enumerate(model.variables):
+        chosen = torch.nonzero(cells.ranges == number).reshape(-1)
+        if len(chosen):
+            yield chosen, variable
+
+
+def _copies_at_once(model: SheetModel) -> int:
+    values = [node.meta.get("value") for node in model.graph.nodes]
+    largest = max((v.numel() for v in values if isinstance(v, torch.Tensor)), default=1)
+    return max(1, _ELEMENTS // max(largest, 1))
+
+
+@torch.no_grad()
+def _objectives(model: SheetModel, variable: Variable, copies: torch.Tensor) -> torch.Tensor:
+    """Objective of copies of the model that differ in one parameter."""
+
+    def objective(values: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = functional_call(model, {variable.name: values}, ())
+        return found
+
+    with warnings.catch_warnings():
+        # Some functions have no batching rule: torch then loops over the copies itself.
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            return vmap(objective, randomness="different")(copies)
+        except RuntimeError:
+            return torch.stack([objective(values) for values in copies])
