@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,7 +13,8 @@ from torch import fx, nn
 
 from xl2torch.address import CellAddress, CellRange, single_cell
 from xl2torch.errors import ModelError, SelectionError, UnsupportedCell, UnsupportedError
-from xl2torch.functions.array import DTYPE, Array, Unsupported, logical
+from xl2torch.functions.array import DTYPE, HEIGHT, WIDTH, Array, Unsupported, logical, spread
+from xl2torch.functions.shapes import full_data
 from xl2torch.functions.trace import DRAWING, Data, Trace, apply, value_of
 from xl2torch.graph.blocks import Block, stored
 from xl2torch.graph.naming import identifier, label, unique
@@ -147,10 +149,7 @@ def _compiled(workbook: Workbook, problem: Problem, draws: bool) -> SheetModel:
                 name, text, area, tensor, lower.reshape(tensor.shape), upper.reshape(tensor.shape)
             )
         )
-        axes = tuple(axis for axis, size in ((2, area.rows), (3, area.columns)) if size > 1)
-        node = trace.parameter(name, tensor)
-        node.meta["cells"] = area
-        given.append(Block(area, Array(node, axes, (1, 1, area.rows, area.columns))))
+        given.append(_parameter_block(trace, name, area, tensor))
     evaluation = Evaluation(workbook, given, trace, draws)
     result = cell_node(evaluation, problem.objective)
     reached = evaluation.ancestors(evaluation.overlapping(single_cell(problem.objective)))
@@ -163,18 +162,31 @@ def _compiled(workbook: Workbook, problem: Problem, draws: bool) -> SheetModel:
     graph = simplify(trace)
     _name_nodes(workbook, graph, taken)
     drawn = tuple(sorted(unit.area for unit in reached if unit.drawn))
-    compiled = Compiled(workbook, problem, tuple(found), evaluation, drawn)
-    return build_module(graph, trace.tensors, compiled)
+    starts = {variable.name: variable.start for variable in found}
+    module = _build_module(SheetModel, graph, trace.tensors, starts)
+    module.meta["compiled"] = Compiled(workbook, problem, tuple(found), evaluation, drawn)
+    return module
 
 
-def build_module(
-    graph: fx.Graph, tensors: Mapping[str, torch.Tensor], compiled: Compiled
-) -> SheetModel:
-    """A SheetModel from a graph and the tensors that its get_attr nodes name."""
+def _parameter_block(trace: Trace, name: str, area: CellRange, start: torch.Tensor) -> Block:
+    """Given cells as a parameter of the trace."""
+    node = trace.parameter(name, start)
+    node.meta["cells"] = area
+    axes = tuple(axis for axis, size in ((HEIGHT, area.rows), (WIDTH, area.columns)) if size > 1)
+    return Block(area, Array(node, axes, (1, 1, area.rows, area.columns)))
+
+
+_Module = TypeVar("_Module", bound=fx.GraphModule)
+
+
+def _build_module(
+    kind: type[_Module], graph: fx.Graph, tensors: Mapping[str, torch.Tensor],
+    parameters: Mapping[str, torch.Tensor],
+) -> _Module:  # fmt: skip
+    """A module from a graph, the tensors that its get_attr nodes name, and start values."""
     root = nn.Module()
-    parameters = {variable.name for variable in compiled.variables}
-    for variable in compiled.variables:
-        root.register_parameter(variable.name, nn.Parameter(variable.start.clone()))
+    for name, start in parameters.items():
+        root.register_parameter(name, nn.Parameter(start.clone()))
     for name, part in getattr(graph, "modules", {}).items():
         root.add_module(name, part)
     for node in graph.nodes:
@@ -185,11 +197,11 @@ def build_module(
             root.register_buffer(node.name, buffer, persistent=False)
         node.target = node.name
     unused = [name for name in parameters if not _reads(graph, name)]
-    module = SheetModel(root, graph, "SheetModel")
+    module = kind(root, graph, "SheetModel")
     for name in unused:  # GraphModule copies only what the graph reads
         module.register_parameter(name, root.get_parameter(name))
-    module.meta["compiled"] = compiled
-    return module.eval()
+    module.eval()
+    return module
 
 
 def _reads(graph: fx.Graph, name: str) -> bool:
@@ -203,12 +215,10 @@ def watch(model: SheetModel, cells: Sequence[CellAddress]) -> Callable[[], tuple
     """
     compiled = model.compiled
     trace = Trace()
-    given = []
-    for variable, block in zip(compiled.variables, compiled.evaluation.given, strict=True):
-        assert block.block is not None
-        array = block.block.array
-        node = trace.parameter(variable.name, variable.start)
-        given.append(Block(variable.cells, Array(node, array.axes, array.shape)))
+    given = [
+        _parameter_block(trace, variable.name, variable.cells, variable.start)
+        for variable in compiled.variables
+    ]
     evaluation = Evaluation(compiled.workbook, given, trace)
     outputs: list[fx.Node | float] = []
     for cell in cells:
@@ -217,7 +227,8 @@ def watch(model: SheetModel, cells: Sequence[CellAddress]) -> Callable[[], tuple
         numbers = tuple(float(output) for output in outputs)  # type: ignore[arg-type]
         return lambda: numbers
     trace.output(tuple(outputs))
-    module = build_module(simplify(trace), trace.tensors, compiled)
+    starts = {variable.name: variable.start for variable in compiled.variables}
+    module = _build_module(fx.GraphModule, simplify(trace), trace.tensors, starts)
     for variable in compiled.variables:
         module.register_parameter(variable.name, model.parameter(variable))
 
@@ -245,21 +256,7 @@ def cell_node(evaluation: Evaluation, cell: CellAddress) -> fx.Node | None:
     text or an error.
     """
     area = single_cell(cell)
-    try:
-        array = evaluation.value(area)
-    except Unsupported:
-        targets = evaluation.overlapping(area)
-        blocked = [unit for unit in evaluation.ancestors(targets) if unit.own and unit.blocked]
-        raise UnsupportedError(
-            [
-                UnsupportedCell(
-                    _place(unit.area),
-                    unit.region.formula if unit.region else "",
-                    unit.blocked or "",
-                )
-                for unit in sorted(blocked, key=lambda unit: unit.area)
-            ]
-        ) from None
+    array = supported_value(evaluation, area)
     kind = int(array.full_kinds.flat[0])
     if kind >= FIRST_ERROR:
         culprit = first_error(evaluation, area)
@@ -282,6 +279,56 @@ def cell_node(evaluation: Evaluation, cell: CellAddress) -> fx.Node | None:
                 data.meta[fact] = array.data.meta.pop(fact)
     assert isinstance(data, fx.Node)
     return data
+
+
+def supported_value(evaluation: Evaluation, area: CellRange) -> Array:
+    """Values of a range. Raises UnsupportedError with every cell that stands in the way."""
+    try:
+        return evaluation.value(area)
+    except Unsupported:
+        targets = evaluation.overlapping(area)
+        blocked = [unit for unit in evaluation.ancestors(targets) if unit.own and unit.blocked]
+        raise UnsupportedError(
+            [
+                UnsupportedCell(
+                    _place(unit.area),
+                    unit.region.formula if unit.region else "",
+                    unit.blocked or "",
+                )
+                for unit in sorted(blocked, key=lambda unit: unit.area)
+            ]
+        ) from None
+
+
+def compile_range(
+    workbook: Workbook, area: CellRange, given: Mapping[CellRange, torch.Tensor]
+) -> fx.GraphModule | None:
+    """The numbers of a range, by rows, as a function of given cells; None where it is constant.
+
+    Its parameters are ``given_1``, … with the numbers of ``given``, each flat. An element that is
+    an error or a text is NaN. Raises UnsupportedError.
+    """
+    trace = Trace()
+    starts = {
+        f"given_{number}": start.reshape([n for n in (cells.rows, cells.columns) if n > 1])
+        for number, (cells, start) in enumerate(given.items(), 1)
+    }
+    blocks = [
+        _parameter_block(trace, name, cells, start)
+        for (name, start), cells in zip(starts.items(), given, strict=True)
+    ]
+    array = supported_value(Evaluation(workbook, blocks, trace), area)
+    if not array.traced:
+        return None
+    data = full_data(array)
+    if array.valid is not None:
+        valid = apply(torch.gt, full_data(spread(array.valid, array.shape)), 0.5)
+        data = apply(torch.where, valid, data, math.nan)
+    fails = (array.full_kinds >= FIRST_ERROR) | (array.full_kinds == TEXT)
+    if fails.any():
+        data = apply(torch.where, torch.from_numpy(fails), math.nan, data)
+    trace.output(apply(torch.reshape, data, (-1,)))
+    return _build_module(fx.GraphModule, simplify(trace), trace.tensors, starts)
 
 
 def first_error(evaluation: Evaluation, area: CellRange) -> str:

@@ -153,8 +153,8 @@ def _check(
     value = float(model().detach())
     if not math.isfinite(value):
         raise ModelError(
-            f"the objective {model.problem.objective} is an error value at the present point: there "
-            "are no derivatives to compare. Choose other values of the variable cells"
+            f"the objective {model.problem.objective} is an error value at the present point: "
+            "there are no derivatives to compare. Choose other values of the variable cells"
         )
     whole = _analytic(model)
     starts = torch.tensor([0, *(v.cells.size for v in model.variables)]).cumsum(0)

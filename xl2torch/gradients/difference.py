@@ -229,7 +229,6 @@ def _copies_at_once(model: SheetModel) -> int:
     return max(1, _ELEMENTS // max(largest, 1))
 
 
-@torch.no_grad()
 def _objectives(model: SheetModel, variable: Variable, copies: torch.Tensor) -> torch.Tensor:
     """Objective of copies of the model that differ in one parameter."""
 
@@ -237,10 +236,18 @@ def _objectives(model: SheetModel, variable: Variable, copies: torch.Tensor) -> 
         found: torch.Tensor = functional_call(model, {variable.name: values}, ())
         return found
 
+    return over_copies(objective, copies)
+
+
+@torch.no_grad()
+def over_copies(
+    function: Callable[[torch.Tensor], torch.Tensor], copies: torch.Tensor
+) -> torch.Tensor:
+    """Results of a function for all copies (first dim), computed together where torch can."""
     with warnings.catch_warnings():
         # Some functions have no batching rule: torch then loops over the copies itself.
         warnings.simplefilter("ignore", UserWarning)
         try:
-            return vmap(objective, randomness="different")(copies)
+            return vmap(function, randomness="different")(copies)
         except RuntimeError:
-            return torch.stack([objective(values) for values in copies])
+            return torch.stack([function(values) for values in copies])

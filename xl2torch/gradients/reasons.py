@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from xl2torch.address import CellRange, single_cell
 from xl2torch.formula.ast import functions_in
 from xl2torch.functions.registry import FUNCTIONS
 from xl2torch.gradients.crossings import Crossing, crossings
 from xl2torch.gradients.difference import Cells, Differences, differences
+from xl2torch.graph.schedule import Evaluation
 from xl2torch.model import SheetModel
 
 _LADDER = (1e-1, 1e-2, 1e-3, 1e-4, 1e1, 1e2, 1e3, 1e4, 1e6)
@@ -35,7 +37,9 @@ class Doubt:
 def reason_of(doubt: Doubt, found: Differences, ok: bool) -> str:
     """The reason in words; empty where the derivatives agree and the objective moves."""
     if ok:
-        return "" if doubt.analytic or found.quotient.item() else _plateau(doubt.model)
+        if doubt.analytic or found.quotient.item():
+            return ""
+        return plateau(doubt.model.compiled.evaluation, single_cell(doubt.model.problem.objective))
     if not math.isfinite(doubt.analytic):
         return "infinite slope: the analytic derivative has no value here, as that of SQRT at 0"
     at, step = found.at.item(), found.step.item()
@@ -104,17 +108,13 @@ def _step_text(doubt: Doubt, found: Differences) -> str:
     )
 
 
-def _plateau(model: SheetModel) -> str:
-    """Why nothing moves: steps on the way, or a flat branch."""
-    evaluation = model.compiled.evaluation
-    for unit in sorted(
-        evaluation.ancestors(evaluation.overlapping_cell(model.problem.objective)),
-        key=lambda unit: unit.area,
-    ):
+def plateau(evaluation: Evaluation, area: CellRange) -> str:
+    """Why some cells do not move with the given ones: steps on the way, or a flat branch."""
+    for unit in sorted(evaluation.ancestors(evaluation.overlapping(area)), key=lambda u: u.area):
         if unit.region is None or not unit.trained:
             continue
         names = functions_in(unit.region.tree)
         steps = sorted(n for n in names if n in FUNCTIONS and FUNCTIONS[n].gradient == "step")
         if steps:
-            return f"plateau: no slope here; {', '.join(steps)} in {unit.area} moves in steps"
-    return "plateau: the objective does not move with this cell"
+            return f"plateau: the slope is 0; {', '.join(steps)} in {unit.area} moves in steps"
+    return f"plateau: the slope is 0; {area} does not move with this cell"

@@ -1,0 +1,194 @@
+"""The derivatives that an author wrote, beside the true ones: numbers, cells, agreement."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from xl2torch.address import CellAddress, CellRange, moved, single_cell
+from xl2torch.errors import CircularReferenceError, ModelError
+from xl2torch.functions.array import Array, constant
+from xl2torch.gradients.explanations import Mask
+from xl2torch.gradients.own_derivatives import OwnDerivatives
+from xl2torch.gradients.pairing import Grid, Line
+from xl2torch.graph.blocks import Block, stored
+from xl2torch.graph.schedule import Evaluation, Unit
+from xl2torch.model import compile_range, supported_value
+from xl2torch.values import BLANK, FIRST_ERROR, TEXT
+from xl2torch.workbook.cells import Floats
+from xl2torch.workbook.reader import Workbook
+
+TOLERANCE = 1e-6
+"""Largest relative difference that counts as agreement."""
+_SMALL = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class AuthorColumns:
+    """Derivatives in cells, and what they are the derivatives of.
+
+    ``function`` is the formula that ``of`` holds where the sheet itself does not hold it, written
+    for the first of the cells; else it is empty. Raises ModelError or UnsupportedError.
+    """
+
+    workbook: Workbook
+    of: Grid
+    wrt: Grid
+    against: Grid
+    lines: Sequence[Line]
+    function: str = ""
+    author: Floats = field(init=False)
+    kinds: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        values = [supported_value(self.cut, area) for area in self.against.areas]
+        kinds = np.concatenate([array.full_kinds.reshape(-1) for array in values])
+        numbers = np.concatenate([array.numpy().reshape(-1) for array in values])
+        readable = (kinds < FIRST_ERROR) & (kinds != TEXT) & (kinds != BLANK)
+        object.__setattr__(self, "author", np.where(readable, numbers, np.nan))
+        object.__setattr__(self, "kinds", kinds)
+
+    @cached_property
+    def given(self) -> dict[CellRange, Floats]:
+        """Numbers of the cells by which is differentiated, from their formulas."""
+        base = Evaluation(self.workbook)
+        found = {}
+        for area in self.wrt.areas:
+            try:
+                array = supported_value(base, area)
+            except CircularReferenceError:
+                array = stored(self.workbook, area)  # what Excel left in the circle
+                if (array.full_kinds == BLANK).any():
+                    raise
+            bad = (array.full_kinds == TEXT) | (array.full_kinds >= FIRST_ERROR)
+            if bad.any():
+                cell = area.cells()[int(np.flatnonzero(bad.reshape(-1))[0])]
+                raise ModelError(f"the cell {cell} of --wrt is not a number")
+            found[area] = np.array(array.numpy(), dtype=float).reshape(-1)
+        return found
+
+    @cached_property
+    def cut(self) -> Evaluation:
+        """The workbook with the cells of ``wrt`` given, whatever formulas they hold."""
+        return self.with_numbers({})
+
+    def with_numbers(self, numbers: dict[CellRange, Floats]) -> Evaluation:
+        """The workbook with the cells of ``wrt`` given, and some others."""
+        items = [*self.given.items(), *numbers.items()]
+        return Evaluation(self.workbook, [Block(area, _array(area, n)) for area, n in items])
+
+    @cached_property
+    def own(self) -> OwnDerivatives:
+        """The function's derivatives."""
+        starts = {area: torch.from_numpy(numbers) for area, numbers in self.given.items()}
+        module = compile_range(self.workbook, self.of.areas[0], starts)
+        if module is None:
+            what = f"={self.function}" if self.function else str(self.of.areas[0])
+            raise ModelError(
+                f"{what} does not depend on the cells {self.wrt.text}: there are no derivatives"
+            )
+        return OwnDerivatives(module, list(starts.values()))
+
+    @cached_property
+    def true(self) -> list[Floats]:
+        """The derivatives of every line by autograd."""
+        return [slopes.numpy() for slopes in self.own.derivatives(self.lines)]
+
+    def written(self, number: int) -> Floats:
+        """The author's numbers of a line; NaN where the cell holds none."""
+        numbers: Floats = self.author[self.lines[number].against]
+        return numbers
+
+    # ------------------------------------------------------------ agreement
+
+    def relative(self, number: int) -> Floats:
+        """Relative differences of a line: see ``xl2torch.gradients.written.check_written``."""
+        true, author = self.true[number], self.written(number)
+        with np.errstate(invalid="ignore"):
+            largest = np.nanmax(np.abs(true), initial=0.0)
+            size = np.maximum(np.maximum(np.abs(true), np.abs(author)), _SMALL * largest)
+            found = np.where(true == author, 0.0, np.abs(true - author) / size)
+        return np.where(np.isfinite(found), found, math.inf)
+
+    @cached_property
+    def wrong(self) -> list[Mask]:
+        """For every line, which rows do not agree."""
+        return [np.asarray(self.relative(k) > TOLERANCE) for k in range(len(self.lines))]
+
+    # ------------------------------------------------------------ cells
+
+    @cached_property
+    def cells(self) -> list[CellAddress]:
+        """The author's cells, by number."""
+        return self.against.cells
+
+    def areas(self, number: int) -> list[CellRange]:
+        """The author's cells of a line as ranges."""
+        cells = [self.cells[cell] for cell in self.lines[number].against.tolist()]
+        found = []
+        for area in self.against.areas:
+            inside = [cell for cell in cells if area.contains(single_cell(cell))]
+            if inside:
+                rows, columns = [c.row for c in inside], [c.column for c in inside]
+                found.append(
+                    CellRange(area.sheet, min(rows), min(columns), max(rows), max(columns))
+                )
+        return found
+
+    def units(self, number: int) -> list[Unit]:
+        """The regions that hold a line."""
+        return [unit for area in self.areas(number) for unit in self.cut.overlapping(area)]
+
+    @cached_property
+    def function_units(self) -> list[Unit]:
+        """The regions between the given cells and the function, and all else that it reads."""
+        ancestors = self.cut.ancestors(self.cut.overlapping(self.of.areas[0]))
+        return sorted(ancestors, key=lambda unit: unit.area)
+
+    @cached_property
+    def functions(self) -> list[str]:
+        """What is differentiated, by number: a cell, or the formula of its row."""
+        first = self.of.cells[0]
+        if not self.function:
+            return [str(cell) for cell in self.of.cells]
+        return [
+            "=" + moved(self.function, cell.row - first.row, cell.column - first.column)
+            for cell in self.of.cells
+        ]
+
+    def of_text(self, number: int) -> str:
+        """The function of a line in short."""
+        if self.function:
+            return f"={self.function}"
+        return addresses(self.of.cells, self.lines[number].of)
+
+    def wrt_text(self, number: int) -> str:
+        """The cells of a line by which is differentiated."""
+        return addresses(self.wrt.cells, self.lines[number].wrt)
+
+
+def _array(area: CellRange, numbers: Floats) -> Array:
+    return constant(numbers.reshape(1, 1, area.rows, area.columns))
+
+
+def addresses(cells: Sequence[CellAddress], chosen: np.ndarray) -> str:
+    """Addresses of some cells, as ranges."""
+    order = sorted({cells[index] for index in chosen.tolist()}, key=lambda c: (c.column, c.row))
+    first, last = order[0], order[-1]
+    if len(order) == (last.row - first.row + 1) * (last.column - first.column + 1):
+        return CellRange(first.sheet, first.row, first.column, last.row, last.column).a1
+    columns: list[list[CellAddress]] = []
+    for cell in order:
+        before = columns[-1][-1] if columns else None
+        if before and before.column == cell.column and before.row + 1 == cell.row:
+            columns[-1].append(cell)
+        else:
+            columns.append([cell])
+    return ", ".join(
+        part[0].a1 if len(part) == 1 else f"{part[0].a1}:{part[-1].a1}" for part in columns
+    )

@@ -1,0 +1,147 @@
+"""Derivatives of each element by its own cell: entries of a Jacobian, without the whole of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import fx
+from torch.func import functional_call
+
+from xl2torch.gradients.difference import over_copies
+from xl2torch.gradients.pairing import Line
+
+Quotient = Literal["forward", "backward", "central"]
+_AT_ONCE = 1_000_000
+"""Elements of a batch of gradients."""
+_SAME = 1e-9
+
+
+class OwnDerivatives:
+    """A vector of cells as a function of other cells.
+
+    ``module`` gives the vector; its parameters are ``given_1``, … with the numbers ``starts``.
+    """
+
+    def __init__(self, module: fx.GraphModule, starts: Sequence[torch.Tensor]) -> None:
+        self.module = module
+        self.shapes = [module.get_parameter(f"given_{n + 1}").shape for n in range(len(starts))]
+        self.point = torch.cat([start.reshape(-1) for start in starts])
+        with torch.no_grad():
+            self.values = self.vector(self.point)
+
+    def vector(self, point: torch.Tensor) -> torch.Tensor:
+        """The vector at a point: all given cells in one flat tensor."""
+        pieces = torch.split(point, [shape.numel() for shape in self.shapes])
+        named = {
+            f"given_{number}": piece.reshape(shape)
+            for number, (piece, shape) in enumerate(zip(pieces, self.shapes, strict=True), 1)
+        }
+        found: torch.Tensor = functional_call(self.module, named, ())
+        return found
+
+    def derivatives(self, lines: Sequence[Line]) -> list[torch.Tensor]:
+        """The derivatives that each line asks for, by autograd."""
+        point = self.point.clone().requires_grad_()
+        vector = self.vector(point)
+        if not vector.requires_grad:
+            return [torch.zeros(len(line.of), dtype=torch.float64) for line in lines]
+        if len(vector) == 1:
+            (slopes,) = torch.autograd.grad(vector.sum(), point)
+            return [slopes[torch.from_numpy(line.wrt)] for line in lines]
+        owner = self._owners(lines)
+        if owner is not None and self._independent(point, vector, owner):
+            (slopes,) = torch.autograd.grad(vector.sum(), point)
+            return [slopes[torch.from_numpy(line.wrt)] for line in lines]
+        return self._entries(point, vector, lines)
+
+    def quotients(self, line: Line, kind: Quotient, step: float) -> torch.Tensor:
+        """Difference quotients with one step; rows that do not meet are moved at once."""
+        index, element = torch.from_numpy(line.wrt), torch.from_numpy(line.of)
+        owner = self._owners([line]) if line.together else None
+        if owner is not None and self._meets_nothing(line, owner):
+            moves = torch.zeros(1, len(self.point), dtype=torch.float64)
+            moves[0, index] = step
+            group = torch.zeros_like(index)
+        else:
+            moved, group = torch.unique(index, return_inverse=True)
+            moves = torch.zeros(len(moved), len(self.point), dtype=torch.float64)
+            moves[torch.arange(len(moved)), moved] = step
+        above = self._at(moves) if kind != "backward" else self.values.expand(len(moves), -1)
+        below = self._at(-moves) if kind != "forward" else self.values.expand(len(moves), -1)
+        width = 2 * step if kind == "central" else step
+        found: torch.Tensor = (above - below)[group, element] / width
+        return found
+
+    def _at(self, moves: torch.Tensor) -> torch.Tensor:
+        size = max(1, _AT_ONCE // max(len(self.values), len(self.point)))
+        parts = [over_copies(self.vector, self.point + part) for part in torch.split(moves, size)]
+        return torch.cat(parts)
+
+    def _meets_nothing(self, line: Line, owner: torch.Tensor) -> bool:
+        point = self.point.clone().requires_grad_()
+        vector = self.vector(point)
+        return vector.requires_grad and self._independent(point, vector, owner)
+
+    def _owners(self, lines: Sequence[Line]) -> torch.Tensor | None:
+        """The element that each given cell belongs to, -1 for none; None when one has several."""
+        owner = torch.full((len(self.point),), -1)
+        for line in lines:
+            index, element = torch.from_numpy(line.wrt), torch.from_numpy(line.of)
+            known = owner[index]
+            if bool(((known >= 0) & (known != element)).any()) or not line.together:
+                return None
+            owner[index] = element
+        return owner
+
+    def _independent(
+        self, point: torch.Tensor, vector: torch.Tensor, owner: torch.Tensor
+    ) -> bool:  # fmt: skip
+        """Whether every given cell reaches its own element alone.
+
+        The gradient of a sum with random weights then is that of the plain sum, times these.
+        """
+        generator = torch.Generator().manual_seed(0)
+        (plain,) = torch.autograd.grad(vector.sum(), point, retain_graph=True)
+        used = owner >= 0
+        for _ in range(2):
+            weights = 1 + torch.rand(len(vector), generator=generator, dtype=torch.float64)
+            (weighted,) = torch.autograd.grad((weights * vector).sum(), point, retain_graph=True)
+            expected = weights[owner.clamp_min(0)] * plain
+            gap = (weighted - expected).abs()[used]
+            if bool((gap > _SAME * expected.abs()[used]).any()):
+                return False
+        return True
+
+    def _entries(
+        self, point: torch.Tensor, vector: torch.Tensor, lines: Sequence[Line]
+    ) -> list[torch.Tensor]:
+        """Rows of the Jacobian, many at once, of which the wanted entries are kept."""
+        count = len(vector)
+        found = [torch.zeros(len(line.of), dtype=torch.float64) for line in lines]
+        size = max(1, _AT_ONCE // max(count, len(point)))
+        for rows in torch.split(torch.arange(count), size):
+            chosen = torch.zeros(len(rows), count, dtype=torch.float64)
+            chosen[torch.arange(len(rows)), rows] = 1.0
+            slopes = _batched_gradients(vector, point, chosen)
+            for line, result in zip(lines, found, strict=True):
+                index, element = torch.from_numpy(line.wrt), torch.from_numpy(line.of)
+                here = (element >= rows[0]) & (element <= rows[-1])
+                result[here] = slopes[element[here] - rows[0], index[here]]
+        return found
+
+
+def _batched_gradients(
+    vector: torch.Tensor, point: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    """Gradients of several weighted sums."""
+    try:
+        (slopes,) = torch.autograd.grad(
+            vector, point, weights, retain_graph=True, is_grads_batched=True
+        )
+    except RuntimeError:  # a function without a batching rule
+        slopes = torch.stack(
+            [torch.autograd.grad(vector, point, row, retain_graph=True)[0] for row in weights]
+        )
+    return slopes
