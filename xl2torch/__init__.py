@@ -3,6 +3,7 @@
     import xl2torch
     workbook = xl2torch.load("survival.xlsx")
     model = xl2torch.compile(workbook)          # a torch.nn.Module; model() is the objective
+    xl2torch.gradcheck(model)                   # numeric beside analytic derivatives, a DataFrame
     result = xl2torch.fit(model, optimizer="lbfgs")
     xl2torch.save(result, "survival-trained.xlsx")
 
@@ -15,6 +16,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xl2torch.gradients.check import gradcheck
+    from xl2torch.gradients.written import compare_derivatives
     from xl2torch.inspection import inspect
     from xl2torch.model import SheetModel, compile
     from xl2torch.recalculation import recalculate
@@ -29,8 +32,10 @@ _HOMES = {
     "Result": "training.fit",
     "SheetModel": "model",
     "Workbook": "workbook.reader",
+    "compare_derivatives": "gradients.written",
     "compile": "model",
     "fit": "training.fit",
+    "gradcheck": "gradients.check",
     "inspect": "inspection",
     "load": "workbook.reader",
     "recalculate": "recalculation",
@@ -42,8 +47,10 @@ __all__ = [
     "Result",
     "SheetModel",
     "Workbook",
+    "compare_derivatives",
     "compile",
     "fit",
+    "gradcheck",
     "inspect",
     "load",
     "recalculate",

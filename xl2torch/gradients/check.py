@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from xl2torch.address import CellAddress
+from xl2torch.address import CellAddress, single_cell
 from xl2torch.errors import ModelError, SelectionError
 from xl2torch.gradients.difference import (
     RELATIVE_STEP,
@@ -23,8 +23,9 @@ from xl2torch.gradients.difference import (
     differences,
 )  # fmt: skip
 from xl2torch.gradients.reasons import Doubt, reason_of
-from xl2torch.graph.naming import solver_names
+from xl2torch.graph.naming import solver_name, solver_names
 from xl2torch.model import SheetModel
+from xl2torch.workbook.reader import Workbook
 
 if TYPE_CHECKING:
     import pandas
@@ -82,6 +83,11 @@ class GradientCheck:
     cost: SolverCost
 
     @property
+    def workbook(self) -> Workbook:
+        """The workbook that the model is from."""
+        return self.model.compiled.workbook
+
+    @property
     def max_rel_diff(self) -> float:
         """Largest relative difference."""
         return max((row.rel_diff for row in self.rows), default=0.0)
@@ -95,6 +101,25 @@ class GradientCheck:
     def worst_first(self) -> list[Comparison]:
         """Lines that do not agree, then the others; the largest relative difference first."""
         return sorted(self.rows, key=lambda row: (row.ok, -row.rel_diff))
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The outcome as plain data, worst cells first."""
+        objective = self.model.problem.objective
+        return {
+            "workbook": str(self.workbook.path),
+            "sheet": self.model.problem.sheet,
+            "objective": str(objective),
+            "label": solver_name(self.workbook, single_cell(objective)),
+            "value": self.value,
+            "method": self.method,
+            "step": self.step,
+            "step_rule": self.step_rule,
+            "variables": [{**vars(row), "cell": str(row.cell)} for row in self.worst_first],
+            "max_rel_diff": self.max_rel_diff,
+            "ok": self.ok,
+            "solver": vars(self.cost),
+        }
 
 
 def gradcheck(

@@ -65,10 +65,10 @@ def _formula(model: SheetModel, cells: CellRange) -> str:
     units = model.compiled.evaluation.overlapping(single_cell(cells.first))
     for unit in units:
         if unit.region is not None:
-            row = (cells.top - unit.area.top) // unit.region.row_step
-            column = (cells.left - unit.area.left) // unit.region.column_step
-            height, width = unit.region.height, unit.region.width
-            return unit.region.part(row // height, column // width, 1, 1).formula
+            region = unit.region
+            row = min((cells.top - unit.area.top) // region.row_step, region.rows - 1)
+            column = min((cells.left - unit.area.left) // region.column_step, region.columns - 1)
+            return region.part(row, column, 1, 1).formula
     return ""
 
 

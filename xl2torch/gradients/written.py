@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -86,6 +86,22 @@ class WrittenCheck:
         """Cells that do not agree, then the others; the largest relative difference first."""
         return sorted(self.rows, key=lambda row: (row.ok, -row.rel_diff))
 
+    @property
+    def report(self) -> dict[str, Any]:
+        """The outcome as plain data, worst cells first."""
+        return {
+            "workbook": str(self.workbook.path),
+            "objective": self.function,
+            "method": "written",
+            "columns": [vars(line) for line in self.lines],
+            "variables": [
+                {**vars(row), "cell": str(row.cell), "wrt": str(row.wrt)}
+                for row in self.worst_first
+            ],
+            "max_rel_diff": self.max_rel_diff,
+            "ok": self.ok,
+        }
+
 
 def compare_derivatives(
     workbook: Workbook, of: str, wrt: str, against: str, *, sheet: str | None = None,
@@ -130,12 +146,12 @@ def check_written(
     name = workbook.sheet(sheet).name if sheet else _sheet_of(workbook, against)
     wrt_grid = grid(parse_ranges(workbook, wrt, name), "wrt")
     against_grid = grid(parse_ranges(workbook, against, name), "against")
-    workbook, area, function = _function_cells(workbook, of, name, against_grid)
+    book, area, function = _function_cells(workbook, of, name, against_grid)
     of_grid = grid([area], "of")
     _refuse_overlap(of_grid, wrt_grid)
     _refuse_overlap(against_grid, wrt_grid)
     lines = pair(of_grid, wrt_grid, against_grid)
-    columns = AuthorColumns(workbook, of_grid, wrt_grid, against_grid, lines, function)
+    columns = AuthorColumns(book, of_grid, wrt_grid, against_grid, lines, function)
     found = [_checked(columns, number, step) for number in range(len(lines))]
     rows = [row for _, cells in found for row in cells]
     return WrittenCheck(workbook, of, tuple(line for line, _ in found), tuple(rows))

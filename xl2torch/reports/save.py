@@ -20,7 +20,7 @@ from xl2torch.workbook.selection import parse_cell
 from xl2torch.workbook.writer import (
     CellEdit,
     Changes,
-    add_sheet,
+    add_sheets,
     free_sheet_name,
     patch_cells,
     recalculate_on_load,
@@ -127,7 +127,7 @@ def save(
     edits = _edits(workbook, result, recalculation)
     patch_cells(workbook, edits, changes)
     name = free_sheet_name(workbook, "Training")
-    added = add_sheet(workbook, training_sheet(result, name, before_after), changes)
+    added = add_sheets(workbook, [training_sheet(result, name, before_after)], changes)
     recalculate_on_load(workbook.package, changes)
     save_package(workbook.package, changes.parts, changes.removed, target)
     changed = tuple(sorted((set(changes.parts) - set(added)) | changes.removed))

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from xl2torch.address import quote_sheet
+
+if TYPE_CHECKING:
+    from openpyxl.chart._chart import ChartBase
+    from openpyxl.chart.data_source import NumRef
+
+_POINT = 6
 
 
 def line_chart(
@@ -16,40 +23,72 @@ def line_chart(
     ``values`` stand in ``column`` from ``first_row`` on, their labels in the column ``labels``.
     """
     from openpyxl.chart import LineChart
-    from openpyxl.chart.data_source import AxDataSource, NumDataSource, NumRef
+    from openpyxl.chart.data_source import AxDataSource, NumDataSource
     from openpyxl.chart.marker import Marker
     from openpyxl.chart.series import Series, SeriesLabel
     from openpyxl.chart.shapes import GraphicalProperties
     from openpyxl.drawing.line import LineProperties
-    from openpyxl.xml.functions import tostring
 
     last_row = first_row + len(values) - 1
-    name = quote_sheet(sheet)
-
-    def cells(letter: str) -> NumRef:
-        return NumRef(f=f"{name}!${letter}${first_row}:${letter}${last_row}")
-
     chart = LineChart()
-    chart.title = title
-    chart.legend = None
     series = Series(idx=0, order=0, tx=SeriesLabel(v=y_title))
-    series.val = NumDataSource(numRef=cells(column))
-    series.cat = AxDataSource(numRef=cells(labels))
+    series.val = NumDataSource(numRef=_cells(sheet, column, first_row, last_row))
+    series.cat = AxDataSource(numRef=_cells(sheet, labels, first_row, last_row))
     series.smooth = False
     series.marker = Marker(symbol="none")
     series.spPr = GraphicalProperties(ln=LineProperties(w=22225))
     chart.series.append(series)
-    chart.y_axis.title, chart.x_axis.title = y_title, x_title
-    for title_ in (chart.title, chart.x_axis.title, chart.y_axis.title):
-        assert title_ is not None
-        title_.overlay = False  # else recent versions of Excel draw it over the plot
-    chart.y_axis.delete = chart.x_axis.delete = False
-    chart.x_axis.tickLblPos = "low"
     every = max(1, len(values) // 10)
     chart.x_axis.tickLblSkip = chart.x_axis.tickMarkSkip = every  # type: ignore[attr-defined]
     if min(values) > 0 and max(values) >= 100 * min(values):
         chart.y_axis.scaling.logBase = 10
         chart.y_axis.number_format = "0E+00"
+    return _finished(chart, title, x_title, y_title)
+
+
+def scatter_chart(
+    title: str, sheet: str, x_column: str, y_column: str, first_row: int, last_row: int,
+    x_title: str, y_title: str,
+) -> bytes:  # fmt: skip
+    """Points of two columns against each other: equal numbers lie on the diagonal."""
+    from openpyxl.chart import ScatterChart
+    from openpyxl.chart.data_source import AxDataSource, NumDataSource
+    from openpyxl.chart.marker import Marker
+    from openpyxl.chart.series import SeriesLabel, XYSeries
+    from openpyxl.chart.shapes import GraphicalProperties
+    from openpyxl.drawing.line import LineProperties
+
+    chart = ScatterChart()
+    chart.style = None
+    chart.scatterStyle = "lineMarker"
+    series = XYSeries(idx=0, order=0, tx=SeriesLabel(v=y_title))
+    series.xVal = AxDataSource(numRef=_cells(sheet, x_column, first_row, last_row))
+    series.yVal = NumDataSource(numRef=_cells(sheet, y_column, first_row, last_row))
+    series.marker = Marker(symbol="circle", size=_POINT)
+    series.spPr = GraphicalProperties(ln=LineProperties(noFill=True))
+    chart.series.append(series)
+    return _finished(chart, title, x_title, y_title)
+
+
+def _cells(sheet: str, column: str, first_row: int, last_row: int) -> NumRef:
+    from openpyxl.chart.data_source import NumRef
+
+    return NumRef(f=f"{quote_sheet(sheet)}!${column}${first_row}:${column}${last_row}")
+
+
+def _finished(chart: ChartBase, title: str, x_title: str, y_title: str) -> bytes:
+    """The chart's XML, with its titles."""
+    from openpyxl.xml.functions import tostring
+
+    x_axis, y_axis = chart.x_axis, chart.y_axis  # type: ignore[attr-defined]
+    chart.title = title
+    chart.legend = None
+    y_axis.title, x_axis.title = y_title, x_title
+    for item in (chart.title, x_axis.title, y_axis.title):
+        assert item is not None
+        item.overlay = False  # else recent versions of Excel draw it over the plot
+    y_axis.delete = x_axis.delete = False
+    x_axis.tickLblPos = "low"
     body = tostring(chart._write())  # type: ignore[attr-defined]
     head = b'<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
     return head + (body.encode() if isinstance(body, str) else body)

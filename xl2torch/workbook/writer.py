@@ -51,10 +51,17 @@ class CellEdit:
 
 @dataclass(frozen=True)
 class StyledValue:
-    """A cell of a new sheet; styles are title, header, key, text, number, scientific, note."""
+    """A cell of a new sheet.
 
-    value: str | float | int | None
+    Styles are title, header, key, text, number, scientific, note, alert. ``value`` is never taken
+    for a formula; ``formula`` is one (without its ``=``), with ``value`` as its cached value.
+    ``array`` is the range of an array formula, ``B9:E9``.
+    """
+
+    value: CellValue
     style: str = "text"
+    formula: str | None = None
+    array: str | None = None
 
 
 @dataclass(frozen=True)
@@ -447,12 +454,20 @@ def free_sheet_name(workbook: Workbook, wanted: str) -> str:
     return candidate
 
 
-def add_sheet(workbook: Workbook, sheet: NewSheet, changes: Changes) -> list[str]:
-    """Add a sheet behind the last one, with its chart. Returns the names of the new parts."""
-    package = workbook.package
-    main = package.related("", "officeDocument") or ""
+def add_sheets(workbook: Workbook, sheets: Sequence[NewSheet], changes: Changes) -> list[str]:
+    """Add sheets behind the last one, with their charts. Returns the names of the new parts."""
+    main = workbook.package.related("", "officeDocument") or ""
+    styles = _add_styles(workbook.package, main, changes)
+    return [
+        part for sheet in sheets
+        for part in _add_sheet(workbook.package, main, sheet, styles, changes)
+    ]  # fmt: skip
+
+
+def _add_sheet(
+    package: Package, main: str, sheet: NewSheet, styles: Mapping[str, int], changes: Changes
+) -> list[str]:
     folder = posixpath.dirname(main)
-    styles = _add_styles(package, main, changes)
     part = _free_part(package, changes, posixpath.join(folder, "worksheets/sheet{}.xml"))
     added = [part]
     overrides = {part: _SPREADSHEET + "worksheet+xml"}
@@ -563,12 +578,13 @@ def _add_styles(package: Package, main: str, changes: Changes) -> dict[str, int]
     bold = _font(p, font[2], [b"<%sb/>" % p])
     large = _font(p, font[2], [b"<%sb/>" % p, b'<%ssz val="14"/>' % p])
     gray = _font(p, font[2], [b'<%scolor rgb="FF7F7F7F"/>' % p])
+    red = _font(p, font[2], [b"<%sb/>" % p, b'<%scolor rgb="FFC00000"/>' % p])
     fill = (
         b'<%sfill><%spatternFill patternType="solid">'
         b'<%sfgColor theme="4" tint="0.79998168889431442"/><%sbgColor indexed="64"/>'
         b"</%spatternFill></%sfill>"
     ) % ((p,) * 6)
-    data, fonts = _append(data, b"fonts", [bold, large, gray])
+    data, fonts = _append(data, b"fonts", [bold, large, gray, red])
     data, fills = _append(data, b"fills", [fill])
 
     def xf(font_id: int, fill_id: int, align: bytes = b"", number_format: int = 0) -> bytes:
@@ -590,6 +606,7 @@ def _add_styles(package: Package, main: str, changes: Changes) -> dict[str, int]
         "number": xf(0, 0, b"right"),
         "scientific": xf(0, 0, b"right", _SCIENTIFIC),
         "note": xf(fonts + 2, 0),
+        "alert": xf(fonts + 3, 0, b"left"),
     }
     data, first = _append(data, b"cellXfs", list(formats.values()))
     changes.parts[part] = data
@@ -640,7 +657,7 @@ def _sheet_xml(sheet: NewSheet, styles: Mapping[str, int], drawing_id: str) -> b
         cells = "".join(
             _new_cell(f"{column_letters(column)}{number}", item, styles)
             for column, item in enumerate(row, 1)
-            if item is not None and item.value is not None
+            if item is not None and (item.value is not None or item.formula is not None)
         )
         if cells:
             rows.append(f'<row r="{number}">{cells}</row>')
@@ -658,14 +675,17 @@ def _sheet_xml(sheet: NewSheet, styles: Mapping[str, int], drawing_id: str) -> b
 
 def _new_cell(reference: str, item: StyledValue, styles: Mapping[str, int]) -> str:
     style = f' s="{styles[item.style]}"' if item.style in styles else ""
-    if isinstance(item.value, str):
+    if item.formula is None and isinstance(item.value, str):
         text = xml_text(item.value)
         inline = f'<is><t xml:space="preserve">{text}</t></is>'
         return f'<c r="{reference}"{style} t="inlineStr">{inline}</c>'
-    assert item.value is not None
-    if not math.isfinite(item.value):
-        return f'<c r="{reference}"{style} t="e"><v>#NUM!</v></c>'
-    return f'<c r="{reference}"{style}><v>{number_text(float(item.value))}</v></c>'
+    kind, cached = (part.decode() for part in _encoded(item.value))
+    kind = f' t="{kind}"' if kind else ""
+    cached = f"<v>{cached}</v>" if cached else ""
+    if item.formula is None:
+        return f'<c r="{reference}"{style}{kind}>{cached}</c>'
+    array = f' t="array" ref="{item.array}"' if item.array else ""
+    return f'<c r="{reference}"{style}{kind}><f{array}>{xml_text(item.formula)}</f>{cached}</c>'
 
 
 def _drawing(anchor: tuple[int, int]) -> bytes:
@@ -680,7 +700,7 @@ def _drawing(anchor: tuple[int, int]) -> bytes:
         f"<xdr:row>{row}</xdr:row><xdr:rowOff>0</xdr:rowOff></xdr:from>"
         f"<xdr:to><xdr:col>{column + 9}</xdr:col><xdr:colOff>0</xdr:colOff>"
         f"<xdr:row>{row + 18}</xdr:row><xdr:rowOff>0</xdr:rowOff></xdr:to>"
-        '<xdr:graphicFrame macro=""><xdr:nvGraphicFramePr><xdr:cNvPr id="2" name="Loss"/>'
+        '<xdr:graphicFrame macro=""><xdr:nvGraphicFramePr><xdr:cNvPr id="2" name="Chart"/>'
         "<xdr:cNvGraphicFramePr/></xdr:nvGraphicFramePr><xdr:xfrm>"
         '<a:off x="0" y="0"/><a:ext cx="0" cy="0"/></xdr:xfrm><a:graphic>'
         f'<a:graphicData uri="{chart}"><c:chart xmlns:c="{chart}" xmlns:r="{RELATIONSHIPS}" '

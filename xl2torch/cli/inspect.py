@@ -1,0 +1,114 @@
+"""xl2torch inspect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from xl2torch.cli.options import common, model_options
+from xl2torch.cli.printing import print_json, print_table
+
+
+@click.command()
+@common
+@model_options
+def inspect(
+    book: Path, sheet: str | None, as_json: bool, objective: str | None,
+    variables: tuple[str, ...], sense: str | None,
+) -> None:  # fmt: skip
+    """Show what xl2torch understands of BOOK.
+
+    Lists the sheets and the Solver models found; for each model the objective, the variables and
+    the program that the formulas become, line by line. --objective and --variables show the
+    program of a model that is not stored.
+
+    Example: xl2torch inspect titanic.xlsx --sheet nnet
+    """
+    from xl2torch.inspection import inspect as inspect_workbook
+    from xl2torch.problem import find_problem
+    from xl2torch.workbook.reader import load
+
+    workbook = load(book)
+    problem = None
+    if objective or variables or sense:
+        problem = find_problem(workbook, sheet, objective, variables or None, sense)
+    report = inspect_workbook(workbook, sheet, problem)
+    if as_json:
+        print_json(report)
+    else:
+        _print_inspection(report)
+
+
+def _print_inspection(report: dict[str, Any]) -> None:
+    from xl2torch.inspection import ODD_CELLS_LISTED
+
+    click.echo(report["workbook"])
+    table = [["sheet", "used", "formulas", "regions", "functions"]]
+    for sheet in report["sheets"]:
+        functions = ", ".join(sheet["functions"]) or "-"
+        used = f"{sheet['rows']}×{sheet['columns']}"
+        table.append(
+            [sheet["name"], used, str(sheet["formulas"]), str(sheet["regions"]), functions]
+        )
+    print_table(table)
+    for sheet in report["sheets"]:
+        for item in sheet["unsupported"]:
+            click.echo(
+                f"unsupported {sheet['name']}!{item['cells']}: {item['formula']} ({item['reason']})"
+            )
+        if len(sheet["odd_cells"]) >= ODD_CELLS_LISTED:
+            click.echo(f"the first {ODD_CELLS_LISTED} odd cells of sheet {sheet['name']}:")
+        for item in sheet["odd_cells"]:
+            click.echo(f"odd cell {sheet['name']}!{item['cell']} {item['note']}")
+        if sheet["data_tables"]:
+            click.echo(f"what-if data tables {sheet['name']}: {', '.join(sheet['data_tables'])} "
+                       "(taken as values)")  # fmt: skip
+        if sheet["volatile"]:
+            shown = ", ".join(sheet["volatile"][:8]) + (", …" if len(sheet["volatile"]) > 8 else "")
+            click.echo(f"volatile {sheet['name']}: {shown} (cached values are kept)")
+    if not report["models"]:
+        click.echo("no Solver model is stored: give --objective and --variables to train")
+    for model in report["models"]:
+        _print_model(model)
+
+
+def _print_model(model: dict[str, Any]) -> None:
+    click.echo()
+    click.echo(f"Model of sheet {model['sheet']}: {model['sense']} {model['objective']}")
+    click.echo(f"  by changing {model['variables']}")
+    for constraint in model["constraints"]:
+        click.echo(f"  subject to {constraint}")
+    if model["non_negative"]:
+        click.echo("  unconstrained variables are non-negative")
+    if model["error"]:
+        click.echo("  " + model["error"].replace("\n", "\n  "))
+        return
+    click.echo(f"  objective now {model['value']:.15g}; {model['nodes']} torch.fx nodes")
+    table = [["parameter", "cells", "shape", "label"]]
+    for item in model["parameters"]:
+        table.append([item["name"], item["cells"], _shape_text(item["shape"]), item["label"]])
+    print_table(table, indent=2)
+    table = [["constant", "cells", "shape"]]
+    for item in model["constants"]:
+        table.append([item["name"], item["cells"] or "-", _shape_text(item["shape"])])
+    print_table(table, indent=2)
+    table = [["name", "cells", "shape", "formula", "torch"]]
+    for item in model["program"]:
+        table.append(
+            [
+                item["name"],
+                item["cells"],
+                _shape_text(item["shape"]),
+                item["formula"],
+                item["torch"],
+            ]
+        )
+    print_table(table, indent=2)
+    for note in model["notes"]:
+        click.echo(f"  note {note}")
+
+
+def _shape_text(shape: list[int]) -> str:
+    return "×".join(map(str, shape)) if shape else "scalar"

@@ -1,0 +1,43 @@
+"""Results on standard output: tables for people, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import click
+
+
+def number_text(value: Any) -> str:
+    if value is None:
+        return "(blank)"
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def print_table(rows: list[list[str]], indent: int = 0) -> None:
+    """Columns aligned; numbers to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if _numeric(cell) else cell.ljust(width)
+            for cell, width in zip(row, widths, strict=True)
+        ]
+        click.echo((" " * indent + "  ".join(cells)).rstrip())
+
+
+def _numeric(text: str) -> bool:
+    return text.replace(",", "").replace(".", "").replace("-", "").isdigit()
+
+
+def print_json(report: dict[str, Any]) -> None:
+    click.echo(json.dumps(_finite(report), indent=2, ensure_ascii=False))
+
+
+def _finite(item: Any) -> Any:
+    """JSON has no NaN: null."""
+    if isinstance(item, dict):
+        return {key: _finite(value) for key, value in item.items()}
+    if isinstance(item, list | tuple):
+        return [_finite(value) for value in item]
+    return None if isinstance(item, float) and not math.isfinite(item) else item

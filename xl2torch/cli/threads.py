@@ -1,0 +1,20 @@
+"""How many threads a command uses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xl2torch.model import SheetModel
+
+_SMALL = 200_000
+
+
+def use_one_thread_for_small(model: SheetModel) -> None:
+    """Small tensors are slower on several threads, far slower on a busy machine."""
+    import torch
+
+    values = [node.meta.get("value") for node in model.graph.nodes]
+    sizes = [value.numel() for value in values if isinstance(value, torch.Tensor)]
+    if max(sizes, default=0) <= _SMALL:
+        torch.set_num_threads(1)

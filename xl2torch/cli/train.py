@@ -1,0 +1,204 @@
+"""xl2torch train."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xl2torch.cli.options import BOOK, common, model_options
+from xl2torch.cli.printing import number_text, print_json, print_table
+from xl2torch.cli.progress import progress, status
+from xl2torch.cli.threads import use_one_thread_for_small
+
+if TYPE_CHECKING:
+    from xl2torch.model import SheetModel
+    from xl2torch.training.fit import Result
+    from xl2torch.workbook.reader import Workbook
+
+_OPTIMIZERS = ("lbfgs", "sgd", "momentum", "adam")
+_SAME = 1e-6
+
+
+@click.command()
+@common
+@click.option("-o", "--output", "out", type=BOOK, help="Result file [default: BOOK-trained].")
+@model_options
+@click.option(
+    "--optimizer", type=click.Choice(_OPTIMIZERS),
+    help="[default: lbfgs, or adam where random cells are drawn anew at each step]",
+)  # fmt: skip
+@click.option("--lr", type=float, help="Learning rate [default: 1 for lbfgs, else 0.01].")
+@click.option(
+    "--epochs", type=click.IntRange(0), help="Most iterations [default: 2000 for lbfgs, else 1000]."
+)
+@click.option(
+    "--init", type=click.Choice(["file", "normal", "uniform", "zeros"]), default="file",
+    show_default=True, help="Start values of the variable cells.",
+)  # fmt: skip
+@click.option("--seed", type=int, help="Seed of drawn start values and of random cells.")
+@click.option("--watch", metavar="CELL", multiple=True, help="Show this cell too; repeatable.")
+@click.option("--in-place", is_flag=True, help="Write the result into BOOK itself.")
+@click.option("--force", is_flag=True, help="Overwrite an existing result file.")
+@click.option("--ignore-lock", is_flag=True, help="Read BOOK though another program has it open.")
+def train(
+    book: Path, sheet: str | None, as_json: bool, out: Path | None, objective: str | None,
+    variables: tuple[str, ...], sense: str | None, optimizer: str | None, lr: float | None,
+    epochs: int | None, init: str, seed: int | None, watch: tuple[str, ...], in_place: bool,
+    force: bool, ignore_lock: bool,
+) -> None:  # fmt: skip
+    """Train the model of BOOK and write the answer into a copy of it.
+
+    The Solver model stored in the sheet says what to minimise by changing which cells; the options
+    override it. Ctrl-C stops and keeps the best weights so far.
+
+    Example: xl2torch train titanic.xlsx --sheet nnet --watch AH1
+    """
+    from xl2torch.problem import find_problem
+    from xl2torch.reports.save import check_output, default_output
+    from xl2torch.workbook.package import lock_file
+    from xl2torch.workbook.reader import load
+    from xl2torch.workbook.selection import parse_cell
+
+    if in_place and out is not None:
+        raise click.UsageError("--in-place and --output exclude each other")
+    workbook = load(book)
+    lock = lock_file(book)
+    if lock is not None and not ignore_lock:
+        raise click.ClickException(
+            f"{book.name} is open in another program ({lock.name}): save and close it there, "
+            "or give --ignore-lock to read it as it was last saved"
+        )
+    problem = find_problem(workbook, sheet, objective, variables or None, sense)
+    watched = [parse_cell(workbook, text, problem.sheet) for text in watch]
+    target = book if in_place else out or default_output(book)
+    check_output(book, target, force, in_place)
+
+    from xl2torch.model import compile_problem
+    from xl2torch.reports.save import save
+    from xl2torch.training.fit import EPOCHS, fit
+
+    with status("compiling", quiet=as_json):
+        model = compile_problem(workbook, problem)
+    _warn_of_another_value(model)
+    use_one_thread_for_small(model)
+    optimizer = optimizer or ("adam" if model.drawn else "lbfgs")
+    with progress(problem, epochs or EPOCHS[optimizer], quiet=as_json) as on_iteration:
+        result = fit(
+            model, optimizer, lr=lr, epochs=epochs, seed=seed, init=init, watch_cells=watched,
+            on_iteration=on_iteration,
+        )  # fmt: skip
+    with status("writing", quiet=as_json):
+        saved = save(result, target, force=force, in_place=in_place)
+    report = _train_report(workbook, result, saved)
+    if as_json:
+        print_json(report)
+    else:
+        _print_training(report, saved)
+
+
+def _warn_of_another_value(model: SheetModel) -> None:
+    """Say so when the file's value of the objective is not what its formulas give."""
+    cell = model.problem.objective
+    stored = model.compiled.workbook.sheet(cell.sheet).cells.value(cell.row, cell.column)
+    computed = float(model().detach())
+    if isinstance(stored, float) and not math.isclose(
+        stored, computed, rel_tol=_SAME, abs_tol=_SAME
+    ):
+        click.echo(
+            f"warning: the file says {stored:.10g} for {cell}, its formulas give {computed:.10g}: "
+            "the file was not recalculated before it was saved, or a formula is misread "
+            "(xl2torch verify shows which cells differ)",
+            err=True,
+        )
+    for sheet in model.compiled.workbook.sheets:
+        if sheet.data_tables:
+            areas = ", ".join(area.a1 for area in sheet.data_tables)
+            click.echo(
+                f"warning: the what-if data tables {areas} of sheet {sheet.name} are taken as "
+                "values: they are new only when Excel recalculates the file",
+                err=True,
+            )
+
+
+def _train_report(workbook: Workbook, result: Result, saved: Any) -> dict[str, Any]:
+    from xl2torch.address import single_cell
+    from xl2torch.graph.naming import solver_name
+
+    problem = result.model.problem
+    rows = [
+        {
+            "cell": str(cell),
+            "label": solver_name(workbook, single_cell(cell)),
+            "before": _plain(before),
+            "after": _plain(after),
+        }
+        for cell, before, after in saved.before_after
+    ]
+    return {
+        "workbook": str(workbook.path),
+        "sheet": problem.sheet,
+        "objective": str(problem.objective),
+        "sense": problem.sense,
+        "start": result.start,
+        "final": result.final,
+        "epochs": result.epochs,
+        "seconds": round(result.seconds, 4),
+        "message": result.message,
+        "message_code": result.stop.code,
+        "output": str(saved.path),
+        "variables": [
+            {
+                "name": variable.name,
+                "label": variable.label,
+                "cells": str(variable.cells),
+                "values": result.weights[variable.name].tolist(),
+            }
+            for variable in result.model.variables
+        ],
+        "drawn": [str(area) for area in result.model.drawn],
+        "seed": result.settings.seed,
+        "objective_cell": rows[0],
+        "watched": rows[1:],
+        "changed_cells": saved.changed_cells,
+        "changed_parts": list(saved.changed_parts),
+        "added_parts": list(saved.added_parts),
+        "stale": [{"cell": str(cell), "reason": why} for cell, why in saved.stale.items()],
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, float | bool | str) or value is None else str(value)
+
+
+def _print_training(report: dict[str, Any], saved: Any) -> None:
+    rows = [report["objective_cell"], *report["watched"]]
+    table = [["", "before", "after"]]
+    for row in rows:
+        name = f"{row['cell']} {row['label']}".strip()
+        table.append([name, number_text(row["before"]), number_text(row["after"])])
+    print_table(table)
+    click.echo()
+    click.echo(f"{report['message']}")
+    click.echo(f"{report['epochs']} iterations in {report['seconds']:.2f} s")
+    count = sum(math.prod(_shape(item["values"])) for item in report["variables"])
+    cells = ", ".join(item["cells"] for item in report["variables"])
+    click.echo(f"{count} variable cells: {cells}")
+    if report["drawn"]:
+        areas = ", ".join(report["drawn"])
+        click.echo(f"drawn anew at each step: {areas} (--seed {report['seed']} repeats it)")
+    click.echo(f"wrote {report['output']}: {report['changed_cells']} cells changed")
+    if saved.stale:
+        shown = ", ".join(str(cell) for cell in list(saved.stale)[:5])
+        click.echo(
+            f"warning: {len(saved.stale)} cells that depend on the weights could not be "
+            f"recomputed and are left empty until Excel opens the file: {shown}"
+            f"{', …' if len(saved.stale) > 5 else ''}",
+            err=True,
+        )
+
+
+def _shape(values: Any) -> list[int]:
+    return [len(values), *_shape(values[0])] if isinstance(values, list) else []

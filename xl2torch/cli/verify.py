@@ -1,0 +1,61 @@
+"""xl2torch verify."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from xl2torch.cli.options import common
+from xl2torch.cli.printing import print_json, print_table
+
+
+@click.command()
+@common
+def verify(book: Path, sheet: str | None, as_json: bool) -> None:
+    """Recompute every formula of BOOK and compare with the values that Excel stored.
+
+    Exit status 1 when a cell differs.
+
+    Example: xl2torch verify titanic.xlsx
+    """
+    from xl2torch.verification import verify as verify_workbook
+    from xl2torch.workbook.reader import load
+
+    report = verify_workbook(load(book), sheet)
+    if as_json:
+        print_json(report)
+    else:
+        _print_verification(report)
+    if report["total"]["mismatched"]:
+        sys.exit(1)
+
+
+def _print_verification(report: dict[str, Any]) -> None:
+    head = ["sheet", "formulas", "matched", "mismatched", "volatile", "uncached", "unsupported"]
+    table = [head]
+    for name, counts in [*report["sheets"].items(), ("total", report["total"])]:
+        keys = ("cells", "matched", "mismatched", "volatile", "uncached", "unsupported")
+        table.append([name, *(f"{counts[key]:,}" for key in keys)])
+    print_table(table)
+    total = report["total"]
+    for case in total["cases"]:
+        place = f"{case['sheet']}!{case['cell']}"
+        if case["kind"] == "mismatch":
+            click.echo(
+                f"{place}: {case['formula']}\n"
+                f"  computed {case['computed']}, stored {case['cached']}"
+            )
+        else:
+            click.echo(f"{place}: {case['formula']}\n  {case['kind']}")
+    hidden = total["mismatched"] + total["unsupported"] - len(total["cases"])
+    if total["cases"] and hidden > 0:
+        click.echo(f"… and {hidden:,} more (--sheet narrows the list down)")
+    click.echo(f"{total['compared']:,} formula cells compared in {total['seconds']:.2f} s")
+    if total["uncached"]:
+        click.echo(
+            f"{total['uncached']:,} formula cells hold no stored value to compare with: open the "
+            "workbook in Excel or LibreOffice and save it there first"
+        )

@@ -1,0 +1,197 @@
+"""The Gradient Check sheet: both derivatives of every cell, their difference, and a chart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from xl2torch.address import CellAddress, column_letters, quote_sheet, single_cell
+from xl2torch.errors import OutputError
+from xl2torch.gradients.check import Comparison, GradientCheck
+from xl2torch.gradients.written import WrittenCell, WrittenCheck
+from xl2torch.graph.naming import solver_name
+from xl2torch.reports.live_formulas import Copies, NotLive, perturbed_copies
+from xl2torch.reports.save import check_output
+from xl2torch.workbook.charts import scatter_chart
+from xl2torch.workbook.package import save_package
+from xl2torch.workbook.reader import Workbook
+from xl2torch.workbook.writer import (
+    Changes,
+    NewSheet,
+    StyledValue,
+    add_sheets,
+    free_sheet_name,
+    recalculate_on_load,
+)  # fmt: skip
+
+Row = list[StyledValue | None]
+_NAME = "Gradient Check"
+_WIDTHS = (14, 24, 22, 22, 22, 14, 14, 12, 14, 60)
+_MOST_ROWS = 1_000_000
+
+
+@dataclass(frozen=True)
+class SavedCheck:
+    """What was written. ``not_live`` says why numeric derivatives are no formulas, where so."""
+
+    path: Path
+    sheet: str
+    not_live: str
+
+
+def save_gradient_check(
+    check: GradientCheck | WrittenCheck, path: str | Path, *, force: bool = False
+) -> SavedCheck:
+    """Write a copy of the workbook with a Gradient Check sheet; nothing else in it changes.
+
+    Where the model is small its numeric derivatives are formulas, with perturbed copies of the
+    model on a second sheet. Raises OutputError.
+    """
+    target = Path(path)
+    workbook = check.workbook
+    check_output(workbook.path, target, force)
+    if len(check.rows) > _MOST_ROWS:
+        raise OutputError(f"{len(check.rows):,} cells are more than a sheet has rows")
+    name = free_sheet_name(workbook, _NAME)
+    live = ""
+    if isinstance(check, WrittenCheck):
+        sheets = [_written_sheet(check, name)]
+    else:
+        sheets, live = _sheets(check, name)
+    changes = Changes()
+    add_sheets(workbook, sheets, changes)
+    recalculate_on_load(workbook.package, changes)
+    save_package(workbook.package, changes.parts, changes.removed, target)
+    return SavedCheck(target, name, live)
+
+
+# ---------------------------------------------------------------- variable cells
+
+
+def _sheets(check: GradientCheck, name: str) -> tuple[list[NewSheet], str]:
+    heading = _heading(check)
+    first = len(heading) + 2
+    quoted = quote_sheet(name)
+    steps = [f"{quoted}!$F${first + place}" for place in range(len(check.rows))]
+    copies_name = free_sheet_name(check.workbook, f"{_NAME} Copies")
+    try:
+        copies: Copies | None = perturbed_copies(check, copies_name, steps)
+        why = ""
+    except NotLive as reason:
+        copies, why = None, str(reason)
+    heads = ("Cell", "Name", "Value", "Analytic", "Numeric", "Step", "Difference", "Relative",
+             "Verdict", "Why")  # fmt: skip
+    rows: list[Row] = [*heading, [StyledValue(head, "header") for head in heads]]
+    for place, row in enumerate(check.rows):
+        rows.append(_line(check, row, first + place, copies, place, first))
+    chart = _chart(name, first, len(check.rows), "Analytic derivative", "Numeric derivative")
+    sheet = NewSheet(name, rows, _WIDTHS, chart, (0, len(heads) + 1))
+    return [sheet, *([copies.sheet] if copies else [])], why
+
+
+def _heading(check: GradientCheck) -> list[Row]:
+    objective, cost = check.model.problem.objective, check.cost
+    title = solver_name(check.workbook, single_cell(objective))
+    agree = sum(row.ok for row in check.rows)
+    lines: list[tuple[str, str | float]] = [
+        ("Objective", f"{objective} {title}".strip()),
+        ("Value", check.value),
+        ("Numeric", f"{check.method} differences, step {check.step:.6g}: {check.step_rule}"),
+        ("Agreement", f"{agree} of {len(check.rows)} cells"),
+        ("Largest relative difference", check.max_rel_diff),
+        ("One gradient in Solver", f"{cost.forward:,} recalculations with forward differences, "
+                                   f"{cost.central:,} with central ones"),
+        ("Here", "one backward pass: "
+                 f"{cost.backward_seconds * 1e3:.3g} ms, where these recalculations would take "
+                 f"{cost.forward_seconds * 1e3:.3g} and {cost.central_seconds * 1e3:.3g} ms"),
+    ]  # fmt: skip
+    rows: list[Row] = [[StyledValue("Gradient Check", "title")], []]
+    rows += [[StyledValue(key, "key"), None, StyledValue(value, "text")] for key, value in lines]
+    return [*rows, []]
+
+
+def _line(
+    check: GradientCheck, row: Comparison, number: int, copies: Copies | None, place: int,
+    first: int,
+) -> Row:  # fmt: skip
+    """One variable cell; the numbers that Excel can compute are formulas."""
+    numeric = difference = relative = None
+    if copies is not None:
+        width = f"2*F{number}" if check.method == "central" else f"F{number}"
+        numeric = f"({copies.above[place]}-{copies.below[place]})/({width})"
+        last = first + len(check.rows) - 1
+        difference = f"ABS(D{number}-E{number})"
+        largest = (
+            f"MAX(ABS(D{number}),ABS(E{number}),MAX(D${first}:D${last}),-MIN(D${first}:D${last}))"
+        )
+        relative = f"IF(G{number}=0,0,G{number}/{largest})"
+    return [
+        StyledValue(_address(row.cell, check.model.problem.sheet)),
+        StyledValue(row.label),
+        StyledValue(row.value, "number"),
+        StyledValue(row.analytic, "number"),
+        StyledValue(row.numeric, "number", numeric),
+        StyledValue(row.step, "scientific"),
+        StyledValue(row.abs_diff, "scientific", difference),
+        StyledValue(row.rel_diff, "scientific", relative),
+        *_verdict(row.ok, row.reason),
+    ]
+
+
+def _verdict(ok: bool, reason: str) -> list[StyledValue]:
+    return [StyledValue("ok") if ok else StyledValue("differs", "alert"), StyledValue(reason)]
+
+
+def _address(cell: CellAddress, sheet: str) -> str:
+    return cell.a1 if cell.sheet == sheet else str(cell)
+
+
+def _chart(name: str, first: int, count: int, x_title: str, y_title: str) -> bytes:
+    return scatter_chart(
+        "Equal derivatives lie on the diagonal", name, column_letters(4), column_letters(5), first,
+        first + count - 1, x_title, y_title,
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- columns of the author
+
+
+def _written_sheet(check: WrittenCheck, name: str) -> NewSheet:
+    rows: list[Row] = [
+        [StyledValue("Gradient Check", "title")],
+        [StyledValue("Derivatives in the sheet, beside exact ones", "note")],
+        [],
+        [StyledValue(head, "header") for head in
+         ("Cells", "Name", "Derivative of", "With respect to", "Agree", "Relative", "Verdict",
+          "Why")],
+    ]  # fmt: skip
+    for line in check.lines:
+        rows.append(
+            [
+                StyledValue(line.cells), StyledValue(line.label), StyledValue(line.of),
+                StyledValue(line.wrt), StyledValue(f"{line.agreeing} of {line.rows}"),
+                StyledValue(line.max_rel_diff, "scientific"), *_verdict(line.ok, line.reason),
+            ]
+        )  # fmt: skip
+    heads = ("Cell", "Name", "Derivative of", "Exact", "In the sheet", "By", "Difference",
+             "Relative", "Verdict", "Why")  # fmt: skip
+    rows += [[], [StyledValue(head, "header") for head in heads]]
+    first = len(rows) + 1
+    for number, row in enumerate(check.rows, first):
+        rows.append(_written_line(check.workbook, row, number))
+    chart = _chart(name, first, len(check.rows), "Exact derivative", "Derivative in the sheet")
+    return NewSheet(name, rows, _WIDTHS, chart, (0, len(heads) + 1))
+
+
+def _written_line(workbook: Workbook, row: WrittenCell, number: int) -> Row:
+    return [
+        StyledValue(str(row.cell)),
+        StyledValue(row.label),
+        StyledValue(row.of),
+        StyledValue(row.analytic, "number"),
+        StyledValue(row.numeric, "number", str(row.cell)),
+        StyledValue(row.wrt.a1),
+        StyledValue(row.abs_diff, "scientific", f"ABS(D{number}-E{number})"),
+        StyledValue(row.rel_diff, "scientific"),
+        *_verdict(row.ok, row.reason),
+    ]
