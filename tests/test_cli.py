@@ -225,7 +225,7 @@ def test_interrupt_writes_the_best_so_far(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_help_is_quick_and_has_examples() -> None:
     commands = main.commands
-    assert set(commands) == {"inspect", "verify", "train"}
+    assert set(commands) == {"inspect", "verify", "gradcheck", "train"}
     for command in [main, *commands.values()]:
         assert command.help is not None and "Example: xl2torch" in command.help
         for parameter in command.params:

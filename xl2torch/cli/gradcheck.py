@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 _PLACES = 6
+_NAME = 40
 _WORST = 5
 
 
@@ -143,7 +145,7 @@ def _print_variables(report: dict[str, Any]) -> None:
     rows = report["variables"]
     table = [["cell", "name", "analytic", "numeric", "difference", "relative", ""]]
     for row in rows[:_SHOWN]:
-        table.append([row["cell"], row["label"], *_numbers(row)])
+        table.append([row["cell"], shorten(row["label"], _NAME, placeholder="…"), *_numbers(row)])
     print_table(table)
     _print_rest(rows)
     _print_reasons([row for row in rows if row["reason"]][:_SHOWN])

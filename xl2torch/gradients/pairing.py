@@ -60,19 +60,28 @@ class Line:
         return len(set(self.wrt.tolist())) == len(set(self.of.tolist())) == len(self.wrt)
 
 
-def grid(areas: Sequence[CellRange], option: str) -> Grid:
-    """Join ranges to a table. Raises SelectionError when they do not fit or overlap."""
-    parts = []
-    offset = 0
-    for number, area in enumerate(areas):
-        if any(area.intersection(other) for other in areas[:number]):
+def grid(areas: Sequence[CellRange], option: str, repeats: bool = False) -> Grid:
+    """Join ranges to a table; with ``repeats`` a range may be given twice.
+
+    Raises SelectionError when they do not fit or overlap.
+    """
+    parts: list[Indices] = []
+    known: dict[CellRange, Indices] = {}
+    for area in areas:
+        whole = next((other for other in known if other.contains(area)), None)
+        if whole is not None and repeats:
+            top, left = area.top - whole.top, area.left - whole.left
+            parts.append(known[whole][top : top + area.rows, left : left + area.columns])
+            continue
+        if any(area.intersection(other) for other in known):
             raise SelectionError(f"--{option}: {area.a1} is given twice")
-        parts.append(offset + np.arange(area.size).reshape(area.rows, area.columns))
-        offset += area.size
+        offset = sum(other.size for other in known)
+        known[area] = offset + np.arange(area.size).reshape(area.rows, area.columns)
+        parts.append(known[area])
     if len({area.rows for area in areas}) == 1:
-        return Grid(tuple(areas), np.hstack(parts))
+        return Grid(tuple(known), np.hstack(parts))
     if len({area.columns for area in areas}) == 1:
-        return Grid(tuple(areas), np.vstack(parts))
+        return Grid(tuple(known), np.vstack(parts))
     raise SelectionError(f"--{option}: the ranges have neither the same rows nor the same columns")
 
 

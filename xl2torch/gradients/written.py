@@ -144,7 +144,7 @@ def check_written(
     number, nothing depends on the given cells) or UnsupportedError.
     """
     name = workbook.sheet(sheet).name if sheet else _sheet_of(workbook, against)
-    wrt_grid = grid(parse_ranges(workbook, wrt, name), "wrt")
+    wrt_grid = grid(parse_ranges(workbook, wrt, name), "wrt", repeats=True)
     against_grid = grid(parse_ranges(workbook, against, name), "against")
     book, area, function = _function_cells(workbook, of, name, against_grid)
     of_grid = grid([area], "of")

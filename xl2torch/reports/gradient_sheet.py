@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 
 from xl2torch.address import CellAddress, column_letters, quote_sheet, single_cell
 from xl2torch.errors import OutputError
@@ -26,7 +27,10 @@ from xl2torch.workbook.writer import (
 
 Row = list[StyledValue | None]
 _NAME = "Gradient Check"
-_WIDTHS = (14, 24, 22, 22, 22, 14, 14, 12, 14, 60)
+_WIDTHS = (16, 24, 22, 22, 22, 13, 13, 13, 12, 60)
+_CHART_PLACE = (0, 5)
+_CHART_ROWS = 19
+_REASON = 80
 _MOST_ROWS = 1_000_000
 
 
@@ -85,7 +89,7 @@ def _sheets(check: GradientCheck, name: str) -> tuple[list[NewSheet], str]:
     for place, row in enumerate(check.rows):
         rows.append(_line(check, row, first + place, copies, place, first))
     chart = _chart(name, first, len(check.rows), "Analytic derivative", "Numeric derivative")
-    sheet = NewSheet(name, rows, _WIDTHS, chart, (0, len(heads) + 1))
+    sheet = NewSheet(name, rows, _WIDTHS, chart, _CHART_PLACE)
     return [sheet, *([copies.sheet] if copies else [])], why
 
 
@@ -96,18 +100,26 @@ def _heading(check: GradientCheck) -> list[Row]:
     lines: list[tuple[str, str | float]] = [
         ("Objective", f"{objective} {title}".strip()),
         ("Value", check.value),
-        ("Numeric", f"{check.method} differences, step {check.step:.6g}: {check.step_rule}"),
+        ("Numeric", f"{check.method} differences, step {check.step:.6g}"),
+        ("Step", check.step_rule.partition(" (")[0]),
+        ("Source", check.step_rule.partition(" (")[2].rstrip(")") or "the step was given"),
         ("Agreement", f"{agree} of {len(check.rows)} cells"),
         ("Largest relative difference", check.max_rel_diff),
-        ("One gradient in Solver", f"{cost.forward:,} recalculations with forward differences, "
-                                   f"{cost.central:,} with central ones"),
-        ("Here", "one backward pass: "
-                 f"{cost.backward_seconds * 1e3:.3g} ms, where these recalculations would take "
-                 f"{cost.forward_seconds * 1e3:.3g} and {cost.central_seconds * 1e3:.3g} ms"),
+        ("Solver, forward", f"{cost.forward:,} recalculations for one gradient: "
+                            f"{cost.forward_seconds * 1e3:.3g} ms at the speed of this program"),
+        ("Solver, central", f"{cost.central:,} recalculations: "
+                            f"{cost.central_seconds * 1e3:.3g} ms at that speed"),
+        ("Autograd", "one forward and one backward pass: "
+                     f"{cost.backward_seconds * 1e3:.3g} ms"),
     ]  # fmt: skip
     rows: list[Row] = [[StyledValue("Gradient Check", "title")], []]
     rows += [[StyledValue(key, "key"), None, StyledValue(value, "text")] for key, value in lines]
-    return [*rows, []]
+    return _beside_chart(rows)
+
+
+def _beside_chart(rows: list[Row]) -> list[Row]:
+    """Rows to the left of the chart, filled up to its height."""
+    return [*rows, *([[]] * (_CHART_ROWS - len(rows)))]
 
 
 def _line(
@@ -139,7 +151,10 @@ def _line(
 
 
 def _verdict(ok: bool, reason: str) -> list[StyledValue]:
-    return [StyledValue("ok") if ok else StyledValue("differs", "alert"), StyledValue(reason)]
+    return [
+        StyledValue("ok", "verdict") if ok else StyledValue("differs", "alert"),
+        StyledValue(reason),
+    ]
 
 
 def _address(cell: CellAddress, sheet: str) -> str:
@@ -162,35 +177,31 @@ def _written_sheet(check: WrittenCheck, name: str) -> NewSheet:
         [StyledValue("Derivatives in the sheet, beside exact ones", "note")],
         [],
         [StyledValue(head, "header") for head in
-         ("Cells", "Name", "Derivative of", "With respect to", "Agree", "Relative", "Verdict",
-          "Why")],
+         ("Cells", "Name", "Derivative of", "With respect to", "Agree")],
     ]  # fmt: skip
     for line in check.lines:
-        rows.append(
-            [
-                StyledValue(line.cells), StyledValue(line.label), StyledValue(line.of),
-                StyledValue(line.wrt), StyledValue(f"{line.agreeing} of {line.rows}"),
-                StyledValue(line.max_rel_diff, "scientific"), *_verdict(line.ok, line.reason),
-            ]
-        )  # fmt: skip
+        agree = f"{line.agreeing} of {line.rows}"
+        texts = (line.cells, line.label, line.of, line.wrt, agree)
+        rows.append([StyledValue(text) for text in texts])
+        rows += [[None, StyledValue(text, "note")] for text in wrap(line.reason, _REASON)]
     heads = ("Cell", "Name", "Derivative of", "Exact", "In the sheet", "By", "Difference",
              "Relative", "Verdict", "Why")  # fmt: skip
-    rows += [[], [StyledValue(head, "header") for head in heads]]
+    rows = [*_beside_chart(rows), [StyledValue(head, "header") for head in heads]]
     first = len(rows) + 1
     for number, row in enumerate(check.rows, first):
         rows.append(_written_line(check.workbook, row, number))
     chart = _chart(name, first, len(check.rows), "Exact derivative", "Derivative in the sheet")
-    return NewSheet(name, rows, _WIDTHS, chart, (0, len(heads) + 1))
+    return NewSheet(name, rows, _WIDTHS, chart, _CHART_PLACE)
 
 
 def _written_line(workbook: Workbook, row: WrittenCell, number: int) -> Row:
     return [
-        StyledValue(str(row.cell)),
+        StyledValue(row.cell.a1),
         StyledValue(row.label),
-        StyledValue(row.of),
+        StyledValue(row.of if row.of.startswith("=") else row.of.rpartition("!")[2]),
         StyledValue(row.analytic, "number"),
         StyledValue(row.numeric, "number", str(row.cell)),
-        StyledValue(row.wrt.a1),
+        StyledValue(row.wrt.a1, "verdict"),
         StyledValue(row.abs_diff, "scientific", f"ABS(D{number}-E{number})"),
         StyledValue(row.rel_diff, "scientific"),
         *_verdict(row.ok, row.reason),

@@ -91,7 +91,7 @@ def _copy(
     down = top - plan.box.top
     values = _values(check, plan, moved, by)
     sign = "+" if by > 0 else "-"
-    heading: list[Row] = [[], [StyledValue(f"{moved.a1} {sign} step", "key")]]
+    heading: list[Row] = [[], [StyledValue(f"{moved.a1} {sign} step: {plan.box}", "key")]]
     table: list[Row] = [[None] * plan.box.right for _ in range(plan.box.rows)]
 
     def put(row: int, column: int, formula: str, array: str | None = None) -> None:

@@ -50,23 +50,34 @@ def scatter_chart(
     title: str, sheet: str, x_column: str, y_column: str, first_row: int, last_row: int,
     x_title: str, y_title: str,
 ) -> bytes:  # fmt: skip
-    """Points of two columns against each other: equal numbers lie on the diagonal."""
+    """Points of two columns against each other, and the diagonal, where equal numbers lie."""
     from openpyxl.chart import ScatterChart
     from openpyxl.chart.data_source import AxDataSource, NumDataSource
     from openpyxl.chart.marker import Marker
     from openpyxl.chart.series import SeriesLabel, XYSeries
     from openpyxl.chart.shapes import GraphicalProperties
+    from openpyxl.drawing.colors import ColorChoice, SchemeColor
     from openpyxl.drawing.line import LineProperties
 
+    accent = ColorChoice(schemeClr=SchemeColor(val="accent1"))  # type: ignore[arg-type]
+    grey = ColorChoice(schemeClr=SchemeColor(val="bg2"))  # type: ignore[arg-type]
     chart = ScatterChart()
     chart.style = None
     chart.scatterStyle = "lineMarker"
-    series = XYSeries(idx=0, order=0, tx=SeriesLabel(v=y_title))
-    series.xVal = AxDataSource(numRef=_cells(sheet, x_column, first_row, last_row))
-    series.yVal = NumDataSource(numRef=_cells(sheet, y_column, first_row, last_row))
-    series.marker = Marker(symbol="circle", size=_POINT)
-    series.spPr = GraphicalProperties(ln=LineProperties(noFill=True))
-    chart.series.append(series)
+    horizontal = _cells(sheet, x_column, first_row, last_row)
+    diagonal = XYSeries(idx=0, order=0, tx=SeriesLabel(v=x_title))
+    points = XYSeries(idx=1, order=1, tx=SeriesLabel(v=y_title))
+    for series, vertical in (
+        (diagonal, horizontal), (points, _cells(sheet, y_column, first_row, last_row)),
+    ):  # fmt: skip
+        series.xVal = AxDataSource(numRef=horizontal)
+        series.yVal = NumDataSource(numRef=vertical)
+        chart.series.append(series)
+    diagonal.marker = Marker(symbol="none")
+    diagonal.spPr = GraphicalProperties(ln=LineProperties(w=9525, solidFill=grey))
+    points.marker = Marker(symbol="circle", size=_POINT)
+    points.marker.spPr = GraphicalProperties(solidFill=accent)
+    points.spPr = GraphicalProperties(ln=LineProperties(noFill=True))
     return _finished(chart, title, x_title, y_title)
 
 
@@ -88,7 +99,7 @@ def _finished(chart: ChartBase, title: str, x_title: str, y_title: str) -> bytes
         assert item is not None
         item.overlay = False  # else recent versions of Excel draw it over the plot
     y_axis.delete = x_axis.delete = False
-    x_axis.tickLblPos = "low"
+    x_axis.tickLblPos = y_axis.tickLblPos = "low"
     body = tostring(chart._write())  # type: ignore[attr-defined]
     head = b'<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
     return head + (body.encode() if isinstance(body, str) else body)

@@ -53,9 +53,9 @@ class CellEdit:
 class StyledValue:
     """A cell of a new sheet.
 
-    Styles are title, header, key, text, number, scientific, note, alert. ``value`` is never taken
-    for a formula; ``formula`` is one (without its ``=``), with ``value`` as its cached value.
-    ``array`` is the range of an array formula, ``B9:E9``.
+    Styles are title, header, key, text, number, scientific, note, verdict, alert. ``value`` is
+    never taken for a formula; ``formula`` is one (without its ``=``), with ``value`` as its cached
+    value. ``array`` is the range of an array formula, ``B9:E9``.
     """
 
     value: CellValue
@@ -606,7 +606,8 @@ def _add_styles(package: Package, main: str, changes: Changes) -> dict[str, int]
         "number": xf(0, 0, b"right"),
         "scientific": xf(0, 0, b"right", _SCIENTIFIC),
         "note": xf(fonts + 2, 0),
-        "alert": xf(fonts + 3, 0, b"left"),
+        "verdict": xf(0, 0, b"center"),
+        "alert": xf(fonts + 3, 0, b"center"),
     }
     data, first = _append(data, b"cellXfs", list(formats.values()))
     changes.parts[part] = data
