@@ -21,6 +21,7 @@ from xl2torch.gradients.difference import (
     all_cells,
     default_differences,
     differences,
+    settled,
 )  # fmt: skip
 from xl2torch.gradients.reasons import Doubt, reason_of
 from xl2torch.graph.naming import solver_name, solver_names
@@ -186,6 +187,7 @@ def _check(
     analytic = whole[starts[cells.ranges] + cells.places]
     if step is None:
         numbers = default_differences(model, cells, method, done)
+        numbers = _confirmed(model, cells, numbers, analytic)
     else:
         steps = torch.full((len(cells),), step, dtype=torch.float64)
         numbers = differences(model, cells, method, steps, done)
@@ -206,13 +208,29 @@ def relative(analytic: torch.Tensor, other: torch.Tensor, largest: float) -> tor
     return found.nan_to_num(math.inf, math.inf, math.inf)
 
 
+def _confirmed(
+    model: SheetModel, cells: Cells, found: Differences, analytic: torch.Tensor
+) -> Differences:
+    """Before a cell is said to differ, its step is made shorter until the quotient settles."""
+    doubtful = ~_agrees(found, analytic, float(analytic.abs().max()))
+    if not bool(doubtful.any()):
+        return found
+    return found.replaced(doubtful, settled(model, cells[doubtful], found[doubtful]))
+
+
+def _agrees(found: Differences, analytic: torch.Tensor, largest: float) -> torch.Tensor:
+    """Within the tolerance, or within what rounding explains."""
+    near = relative(analytic, found.quotient, largest) <= TOLERANCE[found.method]
+    return near | ((analytic - found.quotient).abs() <= found.rounding)
+
+
 def _compare(
     model: SheetModel, cells: Cells, analytic: torch.Tensor, numbers: Differences, largest: float
 ) -> list[Comparison]:
     numeric = numbers.quotient
     distance = (analytic - numeric).abs()
     ratio = relative(analytic, numeric, largest)
-    agrees = (ratio <= TOLERANCE[numbers.method]) | (distance <= numbers.rounding)
+    agrees = _agrees(numbers, analytic, largest)
     places = [list(variable.cells.cells()) for variable in model.variables]
     labels = [solver_names(model.compiled.workbook, variable.cells) for variable in model.variables]
     columns = (
@@ -226,17 +244,10 @@ def _compare(
     ):
         at, a, n, gap, share, step, ok = found
         doubt = Doubt(model, cells[torch.tensor([index])], a)
-        reason = reason_of(doubt, _one(numbers, index), ok)
+        reason = reason_of(doubt, numbers[torch.tensor([index])], ok)
         cell, label = places[number][place], labels[number][place]
         rows.append(Comparison(cell, label, at, a, n, gap, share, step, ok, reason))
     return rows
-
-
-def _one(numbers: Differences, index: int) -> Differences:
-    names = ("at", "step", "above", "middle", "below")
-    return Differences(
-        numbers.method, *(getattr(numbers, name)[index : index + 1] for name in names)
-    )
 
 
 def _analytic(model: SheetModel) -> torch.Tensor:

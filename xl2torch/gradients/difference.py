@@ -34,6 +34,9 @@ _CURVATURE: dict[Method, float] = {"central": 1e-4, "forward": 1e-6}
 _ROUNDING: dict[Method, float] = {"central": 1e-8, "forward": 1e-6}
 """Shortest step: the rounding error that it brings beside the largest slope of the model."""
 _ROUNDS = 12
+_SHORTEST = 1e-11
+"""Of the textbooks' step: what is still curved with that is a kink."""
+_STILL = 1e-7
 _SHORTER = (1e-3, 0.1)
 _ELEMENTS = 2_000_000
 """Elements of the largest tensor of all copies together: bounds the memory."""
@@ -66,6 +69,29 @@ class Differences:
     above: torch.Tensor
     middle: torch.Tensor
     below: torch.Tensor
+
+    def __getitem__(self, chosen: torch.Tensor) -> Differences:
+        return self._map(lambda name: getattr(self, name)[chosen])
+
+    def replaced(self, where: torch.Tensor, fresh: Differences) -> Differences:
+        """These, with those of the chosen cells replaced."""
+
+        def merged(name: str) -> torch.Tensor:
+            values: torch.Tensor = getattr(self, name).clone()
+            values[where] = getattr(fresh, name)
+            return values
+
+        return self._map(merged)
+
+    def where(self, condition: torch.Tensor, others: Differences) -> Differences:
+        """These where the condition holds, elsewhere the others."""
+        return self._map(
+            lambda name: torch.where(condition, getattr(self, name), getattr(others, name))
+        )
+
+    def _map(self, change: Callable[[str], torch.Tensor]) -> Differences:
+        names = ("at", "step", "above", "middle", "below")
+        return Differences(self.method, *(change(name) for name in names))
 
     @property
     def right(self) -> torch.Tensor:
@@ -153,21 +179,47 @@ def default_differences(
     return _lengthened(model, cells, found) if method == "central" else found
 
 
-def _shortened(model: SheetModel, cells: Cells, found: Differences) -> Differences:
-    """Shorter steps where the objective is curved within a step, or an error at its ends."""
-    method = found.method
+def _shortened(model: SheetModel, cells: Cells, first: Differences) -> Differences:
+    """Shorter steps where the objective is curved within a step, or an error at its ends.
+
+    Where no step is short enough, at a kink or a jump, the first one stays.
+    """
+    method, found = first.method, first
+    shortest = _SHORTEST * first.step
     for _ in range(_ROUNDS):
         scale = _largest_slope(found)
         excess = found.curvature / (_CURVATURE[method] * scale)
         factor = (1 / excess).clamp(*_SHORTER).nan_to_num(_SHORTER[1])
         bearable = found.rounding / factor <= _ROUNDING[method] * scale
-        moves = found.at + found.step * factor != found.at
-        again = moves & (~found.finite | ((excess > 1) & bearable))
+        wanted = ~found.finite | ((excess > 1) & bearable)
+        again = wanted & (found.step * factor >= shortest)
         if not bool(again.any()):
             break
         steps = found.step[again] * factor[again]
-        found = _replaced(found, again, differences(model, cells[again], method, steps))
-    return found
+        found = found.replaced(again, differences(model, cells[again], method, steps))
+    return found.where(~wanted, first)
+
+
+def settled(model: SheetModel, cells: Cells, first: Differences) -> Differences:
+    """Shorter steps where the quotient still changes with them, until it does no more.
+
+    At an inflection the curvature does not show that a step is too long. Where the quotient does
+    not settle the first step stays.
+    """
+    found = first
+    open_ = torch.ones(len(cells), dtype=torch.bool)
+    calm = torch.zeros(len(cells), dtype=torch.bool)
+    for _ in range(_ROUNDS // 2):
+        steps = found.step[open_] / 10
+        fresh = found.replaced(open_, differences(model, cells[open_], first.method, steps))
+        change = (fresh.quotient - found.quotient).abs()
+        still = change <= torch.maximum(_STILL * found.quotient.abs(), fresh.rounding)
+        calm |= open_ & still
+        open_ = open_ & ~still & fresh.finite
+        found = fresh.where(open_, found)
+        if not bool(open_.any()):
+            break
+    return found.where(calm, first)
 
 
 def _lengthened(model: SheetModel, cells: Cells, found: Differences) -> Differences:
@@ -182,10 +234,10 @@ def _lengthened(model: SheetModel, cells: Cells, found: Differences) -> Differen
         if not bool(open_.any()):
             break
         steps = longer.step[open_] * 10
-        fresh = _replaced(longer, open_, differences(model, cells[open_], found.method, steps))
+        fresh = longer.replaced(open_, differences(model, cells[open_], found.method, steps))
         same = (fresh.quotient - longer.quotient).abs() <= 2 * longer.rounding
         open_ = open_ & fresh.finite & same
-        found = _chosen(open_, longer, found)
+        found = longer.where(open_, found)
         longer = fresh
     return found
 
@@ -194,25 +246,6 @@ def _largest_slope(found: Differences) -> float:
     slopes = found.quotient.abs()
     slopes = slopes[torch.isfinite(slopes)]
     return float(slopes.max()) if len(slopes) else 1.0
-
-
-def _chosen(where: torch.Tensor, first: Differences, second: Differences) -> Differences:
-    def merged(name: str) -> torch.Tensor:
-        return torch.where(where, getattr(first, name), getattr(second, name))
-
-    names = ("step", "above", "middle", "below")
-    return Differences(first.method, first.at, *(merged(name) for name in names))
-
-
-def _replaced(old: Differences, where: torch.Tensor, fresh: Differences) -> Differences:
-    def merged(name: str) -> torch.Tensor:
-        values: torch.Tensor = getattr(old, name).clone()
-        values[where] = getattr(fresh, name)
-        return values
-
-    return Differences(
-        old.method, old.at, merged("step"), merged("above"), merged("middle"), merged("below")
-    )
 
 
 def _by_range(model: SheetModel, cells: Cells) -> Iterator[tuple[torch.Tensor, Variable]]:

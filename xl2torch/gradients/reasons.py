@@ -44,8 +44,10 @@ def reason_of(doubt: Doubt, found: Differences, ok: bool) -> str:
         return "infinite slope: the analytic derivative has no value here, as that of SQRT at 0"
     at, step = found.at.item(), found.step.item()
     if not bool(found.finite):
-        ends = [at + step] if math.isfinite(found.below.item()) else [at - step]
-        return f"error value: the objective is an error at {ends[0]:.10g}, one step away"
+        one_side = math.isfinite(found.below.item()) or math.isfinite(found.above.item())
+        end = at + step if math.isfinite(found.below.item()) else at - step
+        edge = ", so the cell stands at the edge of what can be computed" if one_side else ""
+        return f"error value: the objective is an error at {end:.10g}, one step away{edge}"
     crossed = _crossed(doubt, found)
     if crossed:
         return _crossing_text(crossed, found)
