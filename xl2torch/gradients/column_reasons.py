@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from xl2torch.address import CellRange
+from xl2torch.address import CellRange, single_cell
 from xl2torch.formula.ast import Number, Reference, walk
 from xl2torch.gradients.columns import TOLERANCE, AuthorColumns
 from xl2torch.gradients.explanations import Mask, Suspect, explain
@@ -96,8 +96,10 @@ def _suspect(columns: AuthorColumns, number: int, step: float | None) -> Suspect
         if other != number and len(slopes) == len(true):
             kept = exchanged if columns.wrong[other].any() else others
             kept[columns.wrt_text(other)] = slopes
+    rows, width = columns.lines[number].shape
+    transposed = true.reshape(rows, width).T.reshape(-1) if rows == width > 1 else None
     return Suspect(
-        columns.written(number), true, exchanged, others, _beside(columns, number),
+        columns.written(number), true, exchanged, others, transposed, _beside(columns, number),
         _counts(columns, number), lambda: _differences(columns, number, step),
     )  # fmt: skip
 
@@ -182,7 +184,8 @@ def _unexplained(columns: AuthorColumns, number: int, place: int) -> str:
     if not true:
         return plateau(columns.cut, columns.of.areas[0])
     cell = columns.cells[int(columns.lines[number].against[place])]
-    if not columns.workbook.sheet(cell.sheet).has_formula(cell.row, cell.column):
+    units = columns.cut.overlapping_cell(cell)
+    if not any(unit.region and unit.area.contains(single_cell(cell)) for unit in units):
         return "typed: a number, not a formula"
     for unit in columns.cut.ancestors(columns.units(number)):
         if unit.volatile:

@@ -39,15 +39,16 @@ class Suspect:
     """A column of the author's beside the true one, and what may have gone wrong with it.
 
     ``exchanged`` and ``others``: true derivatives by other cells, by their address; of the first
-    the author's column is wrong too. ``beside``: numbers in the same rows of the sheet, by address.
-    ``counts``: sizes of the data, and what has that size. ``differences``: difference quotients,
-    each with its name.
+    the author's column is wrong too. ``transposed``: the true ones of a square block, the other way
+    round. ``beside``: numbers in the same rows of the sheet, by address. ``counts``: sizes of the
+    data, and what has that size. ``differences``: difference quotients, each with its name.
     """
 
     author: Floats
     true: Floats
     exchanged: Mapping[str, Floats]
     others: Mapping[str, Floats]
+    transposed: Floats | None
     beside: Mapping[str, Floats]
     counts: Mapping[int, str]
     differences: Callable[[], Iterator[tuple[str, Floats]]]
@@ -68,7 +69,7 @@ def explain(suspect: Suspect, wrong: Mask) -> list[Finding]:
         rows = rows & left
         if not rows.any():
             break
-        if rows.sum() >= min(best.least, int(wrong.sum())):
+        if rows.sum() >= best.least:
             findings.append(Finding(rows, best.text, best.fine))
             left &= ~rows
         candidates = [pair for pair in candidates if pair[1] is not best]
@@ -91,6 +92,9 @@ def _explanations(suspect: Suspect, wrong: Mask) -> Iterator[_Explanation]:
         text = _difference_text(name, predicted, true)
         yield _Explanation(predicted, text, 1, fine=True)
         yield _Explanation(-predicted, f"factor: the sign is wrong, of {name}", 1)
+    if suspect.transposed is not None:
+        text = "transpose: they are right, with rows for columns"
+        yield _Explanation(suspect.transposed, text, 2, fine=True)
     for factor, words in _named_factors(suspect.counts).items():
         yield _Explanation(factor * true, f"factor: {words}", 1)
     for shift in _SHIFTS if len(true) > 2 else ():

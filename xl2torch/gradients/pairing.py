@@ -1,7 +1,8 @@
 """Which cell an author's derivative belongs to: of which cell, with respect to which.
 
 --of F4:F32 --wrt C4:D32 --against K4:L32      row by row (or column by column)
---of E32    --wrt B24:C26 --against H24:I26    one cell, by each of several
+--of E32    --wrt B24:C26 --against H24:I26    one cell, by each of several; a block of 2×3
+                                               cells for 3×2 is their transpose
 --of B31:C31 --wrt B28:C28 --against B40:C40   cell by cell
 --of E4:E40 --wrt B1:B3 --against G4:I40       a Jacobian: every row by the same cells
 """
@@ -45,14 +46,15 @@ class Grid:
 
 @dataclass(frozen=True)
 class Line:
-    """A column (or row) of derivatives: numbers of the author's cells, and whose they are.
+    """A column, row or block of derivatives: numbers of the author's cells, and whose they are.
 
-    ``together``: the cells differentiated by are different ones, one per element.
+    ``shape`` is that of the author's cells where they are a block, by rows.
     """
 
     against: Indices
     of: Indices
     wrt: Indices
+    shape: tuple[int, int]
 
     @property
     def together(self) -> bool:
@@ -85,11 +87,16 @@ def grid(areas: Sequence[CellRange], option: str, repeats: bool = False) -> Grid
     raise SelectionError(f"--{option}: the ranges have neither the same rows nor the same columns")
 
 
-def pair(of: Grid, wrt: Grid, against: Grid) -> list[Line]:
-    """Lines of the author's cells with theirs. Raises SelectionError when the shapes differ."""
+def pair(of: Grid, wrt: Grid, against: Grid, name: str = "") -> list[Line]:
+    """Lines of the author's cells with theirs; ``name`` is what --of says, for messages.
+
+    Raises SelectionError when the shapes do not fit.
+    """
     rows, columns = against.shape
     if of.index.size == 1 and wrt.shape == against.shape:
-        return [_line(np.zeros_like(against.index), wrt.index, against.index)]
+        return [_line(np.zeros_like(against.index), wrt.index, against.index, against.shape)]
+    if of.index.size == 1 and wrt.shape == (columns, rows):
+        return [_line(np.zeros_like(against.index), wrt.index.T, against.index, against.shape)]
     if wrt.shape == against.shape and of.shape == (rows, 1):
         return _by_columns(np.repeat(of.index, columns, axis=1), wrt.index, against.index)
     if wrt.shape == against.shape and of.shape == (1, columns):
@@ -105,8 +112,8 @@ def pair(of: Grid, wrt: Grid, against: Grid) -> list[Line]:
         of_columns = np.repeat(of.index.T, rows, axis=1)
         return _by_columns(of_columns, np.tile(every, (columns, 1)), against.index.T)
     raise SelectionError(
-        f"--against {against.text} is {rows}×{columns} cells, which fits neither --of {of.text} "
-        f"({_size(of)}) with --wrt {wrt.text} ({_size(wrt)}) row by row, nor cell by cell: the "
+        f"--against {against.text} is {rows}×{columns} cells, which fits neither --of "
+        f"{name or of.text} ({_size(of)}) with --wrt {wrt.text} ({_size(wrt)}) row by row, nor cell by cell: the "
         "derivatives of R rows by k cells are R×k cells, those of one cell have the shape of --wrt"
     )
 
@@ -115,8 +122,11 @@ def _size(table: Grid) -> str:
     return "×".join(map(str, table.shape))
 
 
-def _line(of: Indices, wrt: Indices, against: Indices) -> Line:
-    return Line(against.reshape(-1), of.reshape(-1), wrt.reshape(-1))
+def _line(
+    of: Indices, wrt: Indices, against: Indices, shape: tuple[int, int] | None = None
+) -> Line:
+    size = (against.size, 1)
+    return Line(against.reshape(-1), of.reshape(-1), wrt.reshape(-1), shape or size)
 
 
 def _by_columns(of: Indices, wrt: Indices, against: Indices) -> list[Line]:

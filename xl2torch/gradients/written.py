@@ -135,10 +135,11 @@ def check_written(
 
     The cells ``wrt`` are taken as given, whatever formulas they hold, so a derivative is that of
     each row's own cell, not through earlier rows. ``of`` may also be a formula that the sheet does
-    not hold, ``=(E4-B4)^2``, written for the first row of ``against`` and copied down. All values
-    are recomputed from the formulas. The relative difference of a cell is |a−n| / max(|a|, |n|),
-    where numbers below a millionth of the column's largest count as that. ``step`` is tried
-    besides the numbers in the formulas where a column may be a finite difference.
+    not hold: ``=(E4-B4)^2`` is written for the first row of ``against`` and copied down; one with
+    absolute references only, ``=SUM($F$4:$F$9)``, is one for all. All values are recomputed from
+    the formulas. The relative difference of a cell is |a−n| / max(|a|, |n|), where numbers below a
+    millionth of the column's largest count as that. ``step`` is tried besides the numbers in the
+    formulas where a column may be a finite difference.
 
     Raises SelectionError (ranges that do not fit each other), ModelError (a given cell is no
     number, nothing depends on the given cells) or UnsupportedError.
@@ -150,7 +151,7 @@ def check_written(
     of_grid = grid([area], "of")
     _refuse_overlap(of_grid, wrt_grid)
     _refuse_overlap(against_grid, wrt_grid)
-    lines = pair(of_grid, wrt_grid, against_grid)
+    lines = pair(of_grid, wrt_grid, against_grid, of)
     columns = AuthorColumns(book, of_grid, wrt_grid, against_grid, lines, function)
     found = [_checked(columns, number, step) for number in range(len(lines))]
     rows = [row for _, cells in found for row in cells]

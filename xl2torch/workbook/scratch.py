@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from xl2torch.address import CellRange
+from xl2torch.address import CellRange, relative_form, single_cell
 from xl2torch.errors import SelectionError
 from xl2torch.workbook.formula_groups import FormulaCell
 from xl2torch.workbook.reader import Workbook
@@ -13,25 +13,31 @@ _LAST_ROW, _LAST_COLUMN = 2**20, 2**14
 
 
 def with_formula(workbook: Workbook, formula: str, beside: CellRange) -> tuple[Workbook, CellRange]:
-    """The workbook with a formula in each row of a range, in a free column, and where that is.
+    """The workbook with a formula in free cells, and where these are; the file stays as it is.
 
-    ``formula`` is written for the first row and copied down; for a range of one row it is written
-    for the first column and copied to the right, in a free row. Nothing is written to the file.
+    The formula is an array formula. It is written for the first row of the range ``beside`` and
+    copied down; for a range of one row it is written for the first column and copied to the right.
+    When all its references are absolute it stands in one cell.
     """
     sheet = workbook.sheet(beside.sheet)
     rows, columns = sheet.extent
-    if beside.rows > 1 or beside.columns == 1:
-        free = max(columns, beside.right) + 1
+    down = beside.rows > 1 or beside.columns == 1
+    free = max(columns, beside.right) + 1 if down else max(rows, beside.bottom) + 1
+    if down:
         area = CellRange(sheet.name, beside.top, free, beside.bottom, free)
     else:
-        free = max(rows, beside.bottom) + 1
         area = CellRange(sheet.name, free, beside.left, free, beside.right)
+    if relative_form(formula, 1, 1) == relative_form(formula, 2, 2):
+        area = single_cell(area.first)
     if area.right > _LAST_COLUMN or area.bottom > _LAST_ROW:
         raise SelectionError(f"sheet {sheet.name!r} has no free cells for ={formula}")
     added = tuple(
-        FormulaCell(cell.row, cell.column, formula, area.top, area.left, None)
+        FormulaCell(
+            cell.row, cell.column, formula, area.top, area.left,
+            (cell.row, cell.column, cell.row, cell.column),
+        )
         for cell in area.cells()
-    )
+    )  # fmt: skip
     grown = replace(sheet, formulas=(*sheet.formulas, *added))
     sheets = tuple(grown if item is sheet else item for item in workbook.sheets)
     return replace(workbook, sheets=sheets), area
