@@ -182,7 +182,8 @@ def _unexplained(columns: AuthorColumns, number: int, place: int) -> str:
     if kink:
         return kink
     if not true:
-        return plateau(columns.cut, columns.of.areas[0])
+        function = columns.functions[int(columns.lines[number].of[place])]
+        return plateau(columns.cut, columns.of.areas[0], function)
     cell = columns.cells[int(columns.lines[number].against[place])]
     units = columns.cut.overlapping_cell(cell)
     if not any(unit.region and unit.area.contains(single_cell(cell)) for unit in units):

@@ -113,8 +113,9 @@ def pair(of: Grid, wrt: Grid, against: Grid, name: str = "") -> list[Line]:
         return _by_columns(of_columns, np.tile(every, (columns, 1)), against.index.T)
     raise SelectionError(
         f"--against {against.text} is {rows}×{columns} cells, which fits neither --of "
-        f"{name or of.text} ({_size(of)}) with --wrt {wrt.text} ({_size(wrt)}) row by row, nor cell by cell: the "
-        "derivatives of R rows by k cells are R×k cells, those of one cell have the shape of --wrt"
+        f"{name or of.text} ({_size(of)}) with --wrt {wrt.text} ({_size(wrt)}) row by row, nor "
+        "cell by cell: the derivatives of R rows by k cells are R×k cells, those of one cell have "
+        "the shape of --wrt"
     )
 
 

@@ -39,7 +39,9 @@ def reason_of(doubt: Doubt, found: Differences, ok: bool) -> str:
     if ok:
         if doubt.analytic or found.quotient.item():
             return ""
-        return plateau(doubt.model.compiled.evaluation, single_cell(doubt.model.problem.objective))
+        objective = doubt.model.problem.objective
+        evaluation = doubt.model.compiled.evaluation
+        return plateau(evaluation, single_cell(objective), str(objective))
     if not math.isfinite(doubt.analytic):
         return "infinite slope: the analytic derivative has no value here, as that of SQRT at 0"
     at, step = found.at.item(), found.step.item()
@@ -110,8 +112,8 @@ def _step_text(doubt: Doubt, found: Differences) -> str:
     )
 
 
-def plateau(evaluation: Evaluation, area: CellRange) -> str:
-    """Why some cells do not move with the given ones: steps on the way, or a flat branch."""
+def plateau(evaluation: Evaluation, area: CellRange, name: str) -> str:
+    """Why some cells, called ``name``, do not move: steps on the way, or a flat branch."""
     for unit in sorted(evaluation.ancestors(evaluation.overlapping(area)), key=lambda u: u.area):
         if unit.region is None or not unit.trained:
             continue
@@ -119,4 +121,4 @@ def plateau(evaluation: Evaluation, area: CellRange) -> str:
         steps = sorted(n for n in names if n in FUNCTIONS and FUNCTIONS[n].gradient == "step")
         if steps:
             return f"plateau: the slope is 0; {', '.join(steps)} in {unit.area} moves in steps"
-    return f"plateau: the slope is 0; {area} does not move with this cell"
+    return f"plateau: the slope is 0; {name} does not move with this cell"
