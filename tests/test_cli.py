@@ -223,6 +223,82 @@ def test_interrupt_writes_the_best_so_far(tmp_path: Path, monkeypatch: pytest.Mo
     assert "user's request" in report["message"] and report["final"] < report["start"]
 
 
+GRADCHECK_KEYS = {
+    "objective", "value", "method", "step", "variables", "max_rel_diff", "solver", "ok",
+}  # fmt: skip
+
+
+def test_gradcheck_json(tmp_path: Path) -> None:
+    book = WORKBOOKS / "survival.xlsx"
+    code, text, _ = run("gradcheck", book, "--json", "-o", tmp_path / "out.xlsx")
+    report = json.loads(text)
+    assert code == 0 and report.keys() >= GRADCHECK_KEYS
+    assert report["objective"] == "Model!C6" and report["method"] == "central"
+    assert len(report["variables"]) == 16 and report["max_rel_diff"] < 1e-9
+    assert report["variables"][0].keys() >= {
+        "cell", "label", "analytic", "numeric", "abs_diff", "rel_diff", "ok", "reason",
+    }  # fmt: skip
+    worst = [row["rel_diff"] for row in report["variables"]]
+    assert worst == sorted(worst, reverse=True)
+    assert (report["solver"]["forward"], report["solver"]["central"]) == (16, 32)
+    assert report["output_sheet"] == "Gradient Check" and (tmp_path / "out.xlsx").exists()
+
+
+def test_gradcheck_for_people() -> None:
+    code, text, _ = run("gradcheck", WORKBOOKS / "line.xlsx")
+    assert code == 0
+    assert "objective Model!B8 Loss (MSE) = 2.5" in text
+    assert re.search(r"Model!B5 +m +-3 +-3 .* ok", text)
+    assert "2 of 2 cells agree; largest relative difference" in text
+    assert "Solver needs 2 recalculations for one gradient by forward differences, 4 by" in text
+
+
+def test_gradcheck_exit_status_tells_a_disagreement(tmp_path: Path) -> None:
+    book = write_grid(tmp_path / "b.xlsx", "0 5 =MAX(0,A1)+B1^2")
+    model = ("--objective", "C1", "--variables", "A1:B1")
+    code, text, _ = run("gradcheck", book, *model)
+    assert code == 1
+    assert "S!A1: kink: S!C1 =MAX(0,A1)+B1^2 bends within one step" in text
+    assert "1 of 2 cells agree" in text
+    code, text, _ = run("gradcheck", book, *model, "--sample", "1", "--seed", "1", "--json")
+    assert len(json.loads(text)["variables"]) == 1
+    code, text, _ = run("gradcheck", book, *model, "--method", "forward", "--step", "0.01")
+    assert code == 1 and "forward differences, step 0.01: as asked for" in text
+
+
+def test_gradcheck_of_the_author(tmp_path: Path) -> None:
+    book = write_grid(tmp_path / "b.xlsx", "3 =A1^2 =2*A1\n4 =A2^2 =-2*A2\n5 =A3^2 =2*A3")
+    columns = ("--of", "B1:B3", "--wrt", "A1:A3", "--against", "C1:C3")
+    code, text, _ = run("gradcheck", book, *columns)
+    assert code == 1 and "C1:C3: C2: factor: the sign is wrong" in text
+    assert re.search(r"C1:C3 +B1:B3 +A1:A3 +2 of 3 .*DIFFERS", text)
+    code, text, _ = run("gradcheck", book, *columns, "--json", "-o", tmp_path / "out.xlsx")
+    report = json.loads(text)
+    assert code == 1 and report["columns"][0]["agreeing"] == 2
+    assert report["variables"][0]["cell"] == "S!C2" and not report["variables"][0]["ok"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--of", "B1"], 2, "--of, --wrt and --against belong together"),
+        (
+            ["--of", "B1", "--wrt", "A1", "--against", "C1", "--objective", "B1"], 2,
+            "--of takes the place of --objective",
+        ),
+        (["--objective", "B1", "--variables", "A1", "--step", "0"], 2, "has to be above 0"),
+        (["--objective", "B1", "--variables", "A1", "--method", "best"], 2, "best"),
+        (["--objective", "B1", "--variables", "C1"], 1, "does not depend on the variable cells"),
+        (["--of", "=(A1-", "--wrt", "A1", "--against", "C1"], 1, "=(A1-"),
+        (["--of", "B1", "--wrt", "A1", "--against", "C1:D1"], 2, "which fits neither"),
+    ],
+)  # fmt: skip
+def test_gradcheck_mistakes(arguments: list[str], code: int, message: str, tmp_path: Path) -> None:
+    book = write_grid(tmp_path / "b.xlsx", "3 =A1^2 6")
+    found, text, errors = run("gradcheck", book, *arguments)
+    assert (found, message in errors, text) == (code, True, "")
+
+
 def test_help_is_quick_and_has_examples() -> None:
     commands = main.commands
     assert set(commands) == {"inspect", "verify", "gradcheck", "train"}
