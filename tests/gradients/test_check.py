@@ -16,6 +16,7 @@ from xl2torch.gradients.difference import (
     all_cells,
     default_differences,
     differences,
+    lengthened,
     over_copies,
 )  # fmt: skip
 from xl2torch.model import SheetModel
@@ -108,8 +109,11 @@ def test_an_inflection_does_not_hide_that_a_step_is_long() -> None:
 
 def test_a_step_is_lengthened_where_rounding_is_felt() -> None:
     model = compiled("0 | 0 | =1E9+1E-3*A1+1E-3*B1^2", "C1", "A1")
-    found = default_differences(model, all_cells(model), "central")
+    first = default_differences(model, all_cells(model), "central")
+    assert first.step.item() == RELATIVE_STEP["central"]
+    found = lengthened(model, all_cells(model), first)
     assert found.step.item() > 100 * RELATIVE_STEP["central"]
+    assert abs(found.quotient.item() - 1e-3) < 0.01 * abs(first.quotient.item() - 1e-3)
 
 
 def test_copies_are_computed_together_and_alike() -> None:

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,9 +22,10 @@ from xl2torch.gradients.difference import (
     all_cells,
     default_differences,
     differences,
+    lengthened,
     settled,
 )  # fmt: skip
-from xl2torch.gradients.reasons import Doubt, reason_of
+from xl2torch.gradients.reasons import Doubt, plateau, reason_of
 from xl2torch.graph.naming import solver_name, solver_names
 from xl2torch.model import SheetModel
 from xl2torch.workbook.reader import Workbook
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 TOLERANCE: dict[Method, float] = {"central": 1e-6, "forward": 1e-4}
 """Largest relative difference that counts as agreement."""
 _TIMING = 0.05
+_EXAMINED = 100
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class SolverCost:
     backward_seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GradientCheck:
     """The outcome. ``step`` is the one asked for, or the default relative step of the method."""
 
@@ -81,7 +84,11 @@ class GradientCheck:
     step: float
     step_rule: str
     rows: tuple[Comparison, ...]
-    cost: SolverCost
+
+    @cached_property
+    def cost(self) -> SolverCost:
+        """What one gradient costs; the times are measured when this is first asked for."""
+        return _cost(self.model)
 
     @property
     def workbook(self) -> Workbook:
@@ -185,18 +192,18 @@ def _check(
     whole = _analytic(model)
     starts = torch.tensor([0, *(v.cells.size for v in model.variables)]).cumsum(0)
     analytic = whole[starts[cells.ranges] + cells.places]
+    finite = whole[torch.isfinite(whole)].abs()
+    largest = float(finite.max()) if len(finite) else 0.0
     if step is None:
         numbers = default_differences(model, cells, method, done)
-        numbers = _confirmed(model, cells, numbers, analytic)
+        numbers = _looked_at_closely(model, cells, numbers, analytic, largest)
     else:
         steps = torch.full((len(cells),), step, dtype=torch.float64)
         numbers = differences(model, cells, method, steps, done)
-    finite = whole[torch.isfinite(whole)].abs()
-    largest = float(finite.max()) if len(finite) else 0.0
     return GradientCheck(
         model, value, method, RELATIVE_STEP[method] if step is None else step,
         STEP_RULE[method] if step is None else "as asked for",
-        tuple(_compare(model, cells, analytic, numbers, largest)), _cost(model),
+        tuple(_compare(model, cells, analytic, numbers, largest)),
     )  # fmt: skip
 
 
@@ -208,14 +215,21 @@ def relative(analytic: torch.Tensor, other: torch.Tensor, largest: float) -> tor
     return found.nan_to_num(math.inf, math.inf, math.inf)
 
 
-def _confirmed(
-    model: SheetModel, cells: Cells, found: Differences, analytic: torch.Tensor
+def _looked_at_closely(
+    model: SheetModel, cells: Cells, found: Differences, analytic: torch.Tensor, largest: float
 ) -> Differences:
-    """Before a cell is said to differ, its step is made shorter until the quotient settles."""
-    doubtful = ~_agrees(found, analytic, float(analytic.abs().max()))
-    if not bool(doubtful.any()):
-        return found
-    return found.replaced(doubtful, settled(model, cells[doubtful], found[doubtful]))
+    """Other steps for the cells whose quotient is not near.
+
+    Shorter ones, until the quotient settles, before a cell is said to differ; longer ones where
+    rounding would be the excuse.
+    """
+    far = relative(analytic, found.quotient, largest) > TOLERANCE[found.method]
+    excused = far & _agrees(found, analytic, largest)
+    for where, look in ((far & ~excused, settled), (excused, lengthened)):
+        if bool(where.any()):
+            closer = look(model, cells[where], found[where])
+            found = found.replaced(where, closer)
+    return found
 
 
 def _agrees(found: Differences, analytic: torch.Tensor, largest: float) -> torch.Tensor:
@@ -233,21 +247,40 @@ def _compare(
     agrees = _agrees(numbers, analytic, largest)
     places = [list(variable.cells.cells()) for variable in model.variables]
     labels = [solver_names(model.compiled.workbook, variable.cells) for variable in model.variables]
+    reasons = _reasons(model, cells, analytic, numbers, agrees, ratio)
     columns = (
-        numbers.at.tolist(), analytic.tolist(), numeric.tolist(), distance.tolist(),
-        ratio.tolist(), numbers.step.tolist(), agrees.tolist(),
+        cells.ranges.tolist(), cells.places.tolist(), numbers.at.tolist(), analytic.tolist(),
+        numeric.tolist(), distance.tolist(), ratio.tolist(), numbers.step.tolist(),
+        agrees.tolist(), reasons,
     )  # fmt: skip
-    where = zip(cells.ranges.tolist(), cells.places.tolist(), strict=True)
-    rows = []
-    for index, ((number, place), found) in enumerate(
-        zip(where, zip(*columns, strict=True), strict=True)
-    ):
-        at, a, n, gap, share, step, ok = found
-        doubt = Doubt(model, cells[torch.tensor([index])], a)
-        reason = reason_of(doubt, numbers[torch.tensor([index])], ok)
-        cell, label = places[number][place], labels[number][place]
-        rows.append(Comparison(cell, label, at, a, n, gap, share, step, ok, reason))
-    return rows
+    return [
+        Comparison(places[number][place], labels[number][place], *rest)
+        for number, place, *rest in zip(*columns, strict=True)
+    ]
+
+
+def _reasons(
+    model: SheetModel, cells: Cells, analytic: torch.Tensor, numbers: Differences,
+    agrees: torch.Tensor, ratio: torch.Tensor,
+) -> list[str]:  # fmt: skip
+    """A reason for each cell that differs, the worst examined one by one, or does not move."""
+    reasons = [""] * len(cells)
+    still = agrees & (analytic == 0) & (numbers.quotient == 0)
+    if bool(still.any()):
+        objective = model.problem.objective
+        flat = plateau(model.compiled.evaluation, single_cell(objective), str(objective))
+        for index in torch.nonzero(still).reshape(-1).tolist():
+            reasons[index] = flat
+    wrong = torch.nonzero(~agrees).reshape(-1)
+    wrong = wrong[torch.argsort(ratio[wrong], descending=True)]
+    for rank, index in enumerate(wrong.tolist()):
+        if rank >= _EXAMINED:
+            reasons[index] = f"not examined: only the {_EXAMINED} worst cells are"
+            continue
+        one = torch.tensor([index])
+        doubt = Doubt(model, cells[one], float(analytic[index]))
+        reasons[index] = reason_of(doubt, numbers[one])
+    return reasons
 
 
 def _analytic(model: SheetModel) -> torch.Tensor:
@@ -271,11 +304,8 @@ def _chosen(model: SheetModel, wanted: Iterable[CellAddress | str] | None) -> Ce
         return everything
     order = [cell for variable in model.variables for cell in variable.cells.cells()]
     place = {str(cell): index for index, cell in enumerate(order)}
-    place |= (
-        {cell.a1: index for index, cell in enumerate(order)}
-        if len({variable.cells.sheet for variable in model.variables}) == 1
-        else {}
-    )
+    if len({cell.sheet for cell in order}) == 1:
+        place |= {cell.a1: index for index, cell in enumerate(order)}
     names = [str(cell).replace("$", "") for cell in wanted]
     unknown = [name for name in names if name not in place]
     if unknown:

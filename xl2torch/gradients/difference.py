@@ -2,10 +2,10 @@
 
 The default steps follow Nocedal & Wright, Numerical Optimization, 2nd ed., section 8.1. Where the
 objective is so curved that such a step is too long, it is shortened, as long as rounding allows;
-where rounding is felt and the objective is not curved, it is lengthened. The balance of the two
-errors is that of Gill, Murray, Saunders & Wright, Computing
-forward-difference intervals for numerical optimization, SIAM J. Sci. Stat. Comput. 4 (1983). The
-analytic gradient has no part in the choice.
+the balance of the two errors is that of Gill, Murray, Saunders & Wright, Computing
+forward-difference intervals for numerical optimization, SIAM J. Sci. Stat. Comput. 4 (1983).
+``settled`` and ``lengthened`` look closer at cells about which there is doubt. How long a step
+becomes does not depend on the analytic gradient.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -37,6 +38,7 @@ _ROUNDS = 12
 _SHORTEST = 1e-11
 """Of the textbooks' step: what is still curved with that is a kink."""
 _STILL = 1e-7
+_LONGER = (10.0, 100.0, 1e3, 1e4)
 _SHORTER = (1e-3, 0.1)
 _ELEMENTS = 2_000_000
 """Elements of the largest tensor of all copies together: bounds the memory."""
@@ -175,8 +177,7 @@ def default_differences(
     """Differences with the default steps; see the module docstring."""
     at = present_values(model, cells)
     steps = RELATIVE_STEP[method] * at.abs().clamp_min(1.0)
-    found = _shortened(model, cells, differences(model, cells, method, steps, done))
-    return _lengthened(model, cells, found) if method == "central" else found
+    return _shortened(model, cells, differences(model, cells, method, steps, done))
 
 
 def _shortened(model: SheetModel, cells: Cells, first: Differences) -> Differences:
@@ -222,23 +223,22 @@ def settled(model: SheetModel, cells: Cells, first: Differences) -> Differences:
     return found.where(calm, first)
 
 
-def _lengthened(model: SheetModel, cells: Cells, found: Differences) -> Differences:
+def lengthened(model: SheetModel, cells: Cells, first: Differences) -> Differences:
     """Longer steps where rounding is felt and the quotient stays the same.
 
     A step is taken when one ten times as long gives the same within rounding: then its truncation
     error, a hundredth of the other's, is far below its rounding error.
     """
-    longer = found
-    open_ = found.finite & (found.rounding > _ROUNDING[found.method] * _largest_slope(found))
-    for _ in range(_ROUNDS // 3):
-        if not bool(open_.any()):
-            break
-        steps = longer.step[open_] * 10
-        fresh = longer.replaced(open_, differences(model, cells[open_], found.method, steps))
-        same = (fresh.quotient - longer.quotient).abs() <= 2 * longer.rounding
-        open_ = open_ & fresh.finite & same
-        found = longer.where(open_, found)
-        longer = fresh
+    count = len(_LONGER)
+    repeated = Cells(cells.ranges.repeat(count), cells.places.repeat(count))
+    steps = (torch.tensor(_LONGER, dtype=torch.float64)[:, None] * first.step).reshape(-1)
+    others = differences(model, repeated, first.method, steps)
+    ladder = [first, *(others[part] for part in torch.arange(len(steps)).split(len(cells)))]  # type: ignore[no-untyped-call]
+    found, open_ = first, torch.ones(len(cells), dtype=torch.bool)
+    for shorter, longer in pairwise(ladder):
+        same = (longer.quotient - shorter.quotient).abs() <= 2 * shorter.rounding
+        open_ = open_ & longer.finite & same
+        found = shorter.where(open_, found)
     return found
 
 

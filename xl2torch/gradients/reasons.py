@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from xl2torch.address import CellRange, single_cell
+from xl2torch.address import CellRange
 from xl2torch.formula.ast import functions_in
 from xl2torch.functions.registry import FUNCTIONS
 from xl2torch.gradients.crossings import Crossing, crossings
@@ -34,14 +34,8 @@ class Doubt:
     analytic: float
 
 
-def reason_of(doubt: Doubt, found: Differences, ok: bool) -> str:
-    """The reason in words; empty where the derivatives agree and the objective moves."""
-    if ok:
-        if doubt.analytic or found.quotient.item():
-            return ""
-        objective = doubt.model.problem.objective
-        evaluation = doubt.model.compiled.evaluation
-        return plateau(evaluation, single_cell(objective), str(objective))
+def reason_of(doubt: Doubt, found: Differences) -> str:
+    """Why the derivatives of a cell differ, in words."""
     if not math.isfinite(doubt.analytic):
         return "infinite slope: the analytic derivative has no value here, as that of SQRT at 0"
     at, step = found.at.item(), found.step.item()
