@@ -21,7 +21,7 @@ from xl2torch.graph.naming import identifier, label, unique
 from xl2torch.graph.passes import simplify
 from xl2torch.graph.schedule import Evaluation
 from xl2torch.problem import Problem, find_problem
-from xl2torch.values import FIRST_ERROR, TEXT, error_of_kind
+from xl2torch.values import BLANK, FIRST_ERROR, TEXT, error_of_kind
 from xl2torch.workbook.reader import Workbook
 
 _MOST_VARIABLES = 1_000_000
@@ -331,6 +331,12 @@ def compile_range(
     return _build_module(fx.GraphModule, simplify(trace), trace.tensors, starts)
 
 
+def largest_tensor(model: SheetModel) -> int:
+    """Elements of the largest tensor of the program."""
+    values = [node.meta.get("value") for node in model.graph.nodes]
+    return max((v.numel() for v in values if isinstance(v, torch.Tensor)), default=0)
+
+
 def first_error(evaluation: Evaluation, area: CellRange) -> str:
     """The cell, with its formula, in which an error value arises."""
     ancestors = evaluation.ancestors(evaluation.overlapping(area))
@@ -378,6 +384,8 @@ def _start_values(workbook: Workbook, area: CellRange) -> torch.Tensor:
             f"the variable range {area} has {area.size:,} cells: more than {_MOST_VARIABLES:,}"
         )
     array = stored(workbook, area)
+    if _has_uncomputed(workbook, area, array):
+        array = supported_value(Evaluation(workbook), area)
     kinds = array.full_kinds[0, 0]
     wrong = (kinds >= FIRST_ERROR) | (kinds == TEXT)
     if wrong.any():
@@ -387,6 +395,13 @@ def _start_values(workbook: Workbook, area: CellRange) -> torch.Tensor:
         raise ModelError(f"the variable cell {cell} holds {str(value)!r}, not a number")
     numbers = np.array(logical(array)[0, 0])
     return torch.from_numpy(numbers)
+
+
+def _has_uncomputed(workbook: Workbook, area: CellRange, array: Array) -> bool:
+    """Whether there are formulas without a stored value: some programs write none."""
+    formulas = workbook.sheet(area.sheet).formula_at
+    blank = np.argwhere(array.full_kinds[0, 0] == BLANK)
+    return any((area.top + int(r), area.left + int(c)) in formulas for r, c in blank)
 
 
 def _limits(problem: Problem, area: CellRange) -> tuple[torch.Tensor, torch.Tensor]:

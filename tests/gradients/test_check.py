@@ -31,7 +31,14 @@ REASONS = (
     ("2.5 | =ROUND(A1,0)+A1", "B1", "A1", None, "step function", "ROUND(A1,0)"),
     ("3 | =INT(A1)*A1", "B1", "A1", None, "step function", "INT(A1)"),
     ("1 | =IF(A1>=1,5,A1)", "B1", "A1", None, "step function", "IF(A1>=1,5,A1)"),
-    ("1 | 4 | 9 | =INDEX(A1:C1,1,1+(A1>=1))", "D1", "A1:C1", None, "step function", "A1>=1"),
+    (
+        "1 | 4 | 9 | =INDEX(A1:C1,1,1+(A1>=1))",
+        "D1",
+        "A1:C1",
+        None,
+        "lookup",
+        "INDEX(A1:C1,1,1+(A1>=1))",
+    ),
     ("0.5 | =EXP(4*A1)", "B1", "A1", 0.1, "truncation", "the step 0.1 is too large"),
     ("0.5 | =(EXP(4*A1)+3E8)-3E8", "B1", "A1", 1e-9, "cancellation", "the step 1e-09 is too small"),
     ("0 | =SQRT(A1)", "B1", "A1", None, "error value", "at the edge"),
@@ -110,10 +117,10 @@ def test_an_inflection_does_not_hide_that_a_step_is_long() -> None:
 def test_a_step_is_lengthened_where_rounding_is_felt() -> None:
     model = compiled("0 | 0 | =1E9+1E-3*A1+1E-3*B1^2", "C1", "A1")
     first = default_differences(model, all_cells(model), "central")
-    assert first.step.item() == RELATIVE_STEP["central"]
+    assert first.step.item() == 2.0**-17
     found = lengthened(model, all_cells(model), first)
     assert found.step.item() > 100 * RELATIVE_STEP["central"]
-    assert abs(found.quotient.item() - 1e-3) < 0.01 * abs(first.quotient.item() - 1e-3)
+    assert abs(found.quotient.item() - 1e-3) < 0.1 * abs(first.quotient.item() - 1e-3)
 
 
 def test_copies_are_computed_together_and_alike() -> None:

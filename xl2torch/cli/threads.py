@@ -14,7 +14,7 @@ def use_one_thread_for_small(model: SheetModel) -> None:
     """Small tensors are slower on several threads, far slower on a busy machine."""
     import torch
 
-    values = [node.meta.get("value") for node in model.graph.nodes]
-    sizes = [value.numel() for value in values if isinstance(value, torch.Tensor)]
-    if max(sizes, default=0) <= _SMALL:
+    from xl2torch.model import largest_tensor
+
+    if largest_tensor(model) <= _SMALL:
         torch.set_num_threads(1)

@@ -24,11 +24,13 @@ from xl2torch.gradients.difference import (
     differences,
     lengthened,
     settled,
+    with_noise,
 )  # fmt: skip
-from xl2torch.gradients.reasons import Doubt, plateau, reason_of
+from xl2torch.gradients.reasons import Doubt, plateau_of, reason_of
 from xl2torch.graph.naming import solver_name, solver_names
 from xl2torch.model import SheetModel
 from xl2torch.workbook.reader import Workbook
+from xl2torch.workbook.selection import parse_cell
 
 if TYPE_CHECKING:
     import pandas
@@ -37,6 +39,8 @@ TOLERANCE: dict[Method, float] = {"central": 1e-6, "forward": 1e-4}
 """Largest relative difference that counts as agreement."""
 _TIMING = 0.05
 _EXAMINED = 100
+_NEAR = 0.1
+"""Of the tolerance: nearer than that a cell is not looked at again."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,10 @@ class SolverCost:
 
 @dataclass(frozen=True, eq=False)
 class GradientCheck:
-    """The outcome. ``step`` is the one asked for, or the default relative step of the method."""
+    """The outcome. ``step`` is the one asked for, or the default relative step of the method.
+
+    ``largest`` is the largest |a| of the whole model, checked or not.
+    """
 
     model: SheetModel
     value: float
@@ -84,6 +91,7 @@ class GradientCheck:
     step: float
     step_rule: str
     rows: tuple[Comparison, ...]
+    largest: float
 
     @cached_property
     def cost(self) -> SolverCost:
@@ -162,7 +170,9 @@ def check(
     """Compare analytic with numeric derivatives; see ``gradcheck``.
 
     The relative difference is |a−n| / max(|a|, |n|, largest |a| of the model), and 0/0 is 0. A cell
-    agrees when it is within the method's TOLERANCE, or when rounding explains it: ε·|f|/step.
+    agrees when it is within the method's TOLERANCE, or when rounding explains it: ε·|f|/step, or
+    what rounding inside of the formulas is measured to be. With default steps it also agrees where
+    so small a slope beside so much curvature, as at an optimum, is within the truncation error.
     ``done`` is called with numbers of cells as they are computed. Cells of random numbers keep
     their draw. Raises SelectionError (not a variable cell, no step) or ModelError (the objective is
     an error value at the present point).
@@ -203,7 +213,7 @@ def _check(
     return GradientCheck(
         model, value, method, RELATIVE_STEP[method] if step is None else step,
         STEP_RULE[method] if step is None else "as asked for",
-        tuple(_compare(model, cells, analytic, numbers, largest)),
+        tuple(_compare(model, cells, analytic, numbers, largest, step is None)), largest,
     )  # fmt: skip
 
 
@@ -218,33 +228,32 @@ def relative(analytic: torch.Tensor, other: torch.Tensor, largest: float) -> tor
 def _looked_at_closely(
     model: SheetModel, cells: Cells, found: Differences, analytic: torch.Tensor, largest: float
 ) -> Differences:
-    """Other steps for the cells whose quotient is not near.
+    """Rounding measured, and other steps, for the cells whose quotient is not near.
 
-    Shorter ones, until the quotient settles, before a cell is said to differ; longer ones where
+    Shorter steps, until the quotient settles, before a cell is said to differ; longer ones where
     rounding would be the excuse.
     """
-    far = relative(analytic, found.quotient, largest) > TOLERANCE[found.method]
-    excused = far & _agrees(found, analytic, largest)
+    ratio = relative(analytic, found.quotient, largest)
+    far, near = ratio > TOLERANCE[found.method], ratio > _NEAR * TOLERANCE[found.method]
+    if bool(far.any()):
+        found = found.replaced(far, with_noise(model, cells[far], found[far]))
+    excused = near & ((analytic - found.quotient).abs() <= found.rounding)
     for where, look in ((far & ~excused, settled), (excused, lengthened)):
         if bool(where.any()):
-            closer = look(model, cells[where], found[where])
-            found = found.replaced(where, closer)
+            found = found.replaced(where, look(model, cells[where], found[where]))
     return found
 
 
-def _agrees(found: Differences, analytic: torch.Tensor, largest: float) -> torch.Tensor:
-    """Within the tolerance, or within what rounding explains."""
-    near = relative(analytic, found.quotient, largest) <= TOLERANCE[found.method]
-    return near | ((analytic - found.quotient).abs() <= found.rounding)
-
-
 def _compare(
-    model: SheetModel, cells: Cells, analytic: torch.Tensor, numbers: Differences, largest: float
-) -> list[Comparison]:
+    model: SheetModel, cells: Cells, analytic: torch.Tensor, numbers: Differences, largest: float,
+    default_steps: bool,
+) -> list[Comparison]:  # fmt: skip
     numeric = numbers.quotient
     distance = (analytic - numeric).abs()
     ratio = relative(analytic, numeric, largest)
-    agrees = _agrees(numbers, analytic, largest)
+    agrees = (ratio <= TOLERANCE[numbers.method]) | (distance <= numbers.rounding)
+    if default_steps:
+        agrees |= distance <= numbers.truncation
     places = [list(variable.cells.cells()) for variable in model.variables]
     labels = [solver_names(model.compiled.workbook, variable.cells) for variable in model.variables]
     reasons = _reasons(model, cells, analytic, numbers, agrees, ratio)
@@ -263,14 +272,25 @@ def _reasons(
     model: SheetModel, cells: Cells, analytic: torch.Tensor, numbers: Differences,
     agrees: torch.Tensor, ratio: torch.Tensor,
 ) -> list[str]:  # fmt: skip
-    """A reason for each cell that differs, the worst examined one by one, or does not move."""
+    """A reason for each cell that differs, or of which little is known though it agrees."""
     reasons = [""] * len(cells)
     still = agrees & (analytic == 0) & (numbers.quotient == 0)
-    if bool(still.any()):
-        objective = model.problem.objective
-        flat = plateau(model.compiled.evaluation, single_cell(objective), str(objective))
-        for index in torch.nonzero(still).reshape(-1).tolist():
-            reasons[index] = flat
+    flat = still & (numbers.above == numbers.middle) & (numbers.below == numbers.middle)
+    loud = agrees & (numbers.rounding >= torch.maximum(analytic.abs(), numbers.quotient.abs()))
+    plateaus = {}
+    for index in torch.nonzero(still | loud).reshape(-1).tolist():
+        if flat[index]:
+            number = int(cells.ranges[index])
+            if number not in plateaus:
+                plateaus[number] = plateau_of(model, model.variables[number])
+            reasons[index] = plateaus[number]
+        elif still[index]:
+            reasons[index] = "stationary: the slope is 0, though the objective is not flat here"
+        else:
+            reasons[index] = (
+                f"rounding: up to {float(numbers.rounding[index]):.2g} is explained by it, so the "
+                "numeric derivative says nothing here"
+            )
     wrong = torch.nonzero(~agrees).reshape(-1)
     wrong = wrong[torch.argsort(ratio[wrong], descending=True)]
     for rank, index in enumerate(wrong.tolist()):
@@ -302,17 +322,19 @@ def _chosen(model: SheetModel, wanted: Iterable[CellAddress | str] | None) -> Ce
     everything = all_cells(model)
     if wanted is None:
         return everything
+    workbook, sheet = model.compiled.workbook, model.problem.sheet
     order = [cell for variable in model.variables for cell in variable.cells.cells()]
-    place = {str(cell): index for index, cell in enumerate(order)}
-    if len({cell.sheet for cell in order}) == 1:
-        place |= {cell.a1: index for index, cell in enumerate(order)}
-    names = [str(cell).replace("$", "") for cell in wanted]
-    unknown = [name for name in names if name not in place]
+    places = {cell: index for index, cell in enumerate(order)}
+    cells = dict.fromkeys(
+        cell if isinstance(cell, CellAddress) else parse_cell(workbook, cell, sheet)
+        for cell in wanted
+    )
+    unknown = [str(cell) for cell in cells if cell not in places]
     if unknown:
         raise SelectionError(f"{', '.join(unknown[:5])}: no variable cell of the model")
-    if not names:
+    if not cells:
         raise SelectionError("no variable cell was chosen")
-    return everything[torch.tensor([place[name] for name in names])]
+    return everything[torch.tensor([places[cell] for cell in cells])]
 
 
 def _cost(model: SheetModel) -> SolverCost:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from xl2torch.address import CellRange, single_cell
-from xl2torch.formula.ast import Number, Reference, walk
+from xl2torch.errors import ModelError
+from xl2torch.formula.ast import Binary, Node, Number, Reference, walk
+from xl2torch.functions.array import Array, Unsupported
 from xl2torch.gradients.columns import TOLERANCE, AuthorColumns
 from xl2torch.gradients.explanations import Mask, Suspect, explain
 from xl2torch.gradients.own_derivatives import Quotient
 from xl2torch.gradients.reasons import plateau
 from xl2torch.graph.naming import label
+from xl2torch.graph.precedents import precedents
 from xl2torch.values import BLANK, FIRST_ERROR, LOGICAL, NUMBER, error_of_kind
 from xl2torch.workbook.cells import Floats
 
 _COLUMNS_BESIDE = 60
 _COUNTS = 12
 _STEPS = (1e-12, 1.0)
-_KINK_STEP = 1e-6
+_KINK_STEPS = (1e-6, 1e-8)
+"""A kink shows the same two slopes with a longer and a shorter step."""
 _KINDS: dict[Quotient, str] = {
     "forward": "a forward difference", "backward": "a backward difference",
     "central": "a central difference",
@@ -34,22 +37,34 @@ def reasons_of(
     wrong = columns.wrong[number]
     reasons = [""] * len(wrong)
     fine = np.zeros(len(wrong), dtype=bool)
-    unreadable = wrong & np.isnan(columns.written(number))
+
+    def note(rows: Mask, text: str) -> None:
+        for place in np.flatnonzero(rows):
+            reasons[place] = text
+
+    unknown = wrong & ~np.isfinite(columns.true[number])
+    note(unknown, "error value: the function has no derivative here, or is an error")
+    unreadable = wrong & ~unknown & np.isnan(columns.written(number))
     for place in np.flatnonzero(unreadable):
         reasons[place] = _unreadable(columns, number, int(place))
-    left = wrong & ~unreadable
+    left = wrong & ~unknown & ~unreadable
     if not left.any():
         return reasons, fine
     source = _inherited_from(columns, number, left)
     if source:
-        text = f"inherited: they are right as soon as {source}, which they read, is right"
-        return [text if left[k] else reasons[k] for k in range(len(wrong))], fine
+        note(left, f"inherited: they are right as soon as {source}, which they read, is right")
+        return reasons, fine
+    for row, text in _kinks(columns, number, left).items():
+        reasons[row] = text
+        left[row] = False
     for finding in explain(_suspect(columns, number, step), left):
-        for place in np.flatnonzero(finding.rows):
-            reasons[place] = finding.text
+        note(finding.rows, finding.text)
         fine |= finding.rows & finding.fine
         left = left & ~finding.rows
-    for place in np.flatnonzero(left):
+    flat = left & (columns.true[number] == 0)
+    if flat.any():
+        note(flat, _plateau(columns, number))
+    for place in np.flatnonzero(left & ~flat):
         reasons[place] = _unexplained(columns, number, int(place))
     return reasons, fine
 
@@ -78,7 +93,7 @@ def _inherited_from(columns: AuthorColumns, number: int, wrong: Mask) -> str:
             gap = np.abs(np.concatenate(own) - columns.true[number])
             near = gap <= TOLERANCE * np.abs(columns.true[number])
         if near[wrong].all():
-            return ", ".join(area.a1 for area in columns.areas(other))
+            return columns.against_text(other)
     return ""
 
 
@@ -114,18 +129,36 @@ def _differences(
 
 
 def _steps(columns: AuthorColumns, number: int, step: float | None) -> list[float]:
-    """Numbers that may be the step: in the line's formulas, and in those that these read."""
+    """Numbers that may be the step: by which is divided, and which is added to something.
+
+    In the line's formulas, and in those that these read.
+    """
     units = columns.units(number)
     near = dict.fromkeys([*units, *(read for unit in units for read in unit.reads)])
-    found = [] if step is None else [step]
+    divisors: set[float] = set()
+    added: set[float] = set()
     for unit in near:
         for node in walk(unit.region.tree) if unit.region else ():
-            if isinstance(node, Number):
-                found.append(node.value)
-            elif isinstance(node, Reference):
-                found += _fixed_number(columns, node)
+            if not isinstance(node, Binary):
+                continue
+            if node.operator == "/":
+                divisors |= _numbers_in(columns, node.right)
+            if node.operator in "+-":
+                added |= _numbers_in(columns, node.left) | _numbers_in(columns, node.right)
     low, high = _STEPS
-    return list(dict.fromkeys(abs(size) for size in found if low < abs(size) <= high))
+    found = [size for size in sorted(divisors & added) if low < size <= high]
+    return list(dict.fromkeys([*([] if step is None else [step]), *found]))
+
+
+def _numbers_in(columns: AuthorColumns, tree: Node) -> set[float]:
+    """The numbers of a tree, those in fixed cells too."""
+    found: set[float] = set()
+    for node in walk(tree):
+        if isinstance(node, Number):
+            found.add(abs(node.value))
+        elif isinstance(node, Reference):
+            found |= {abs(value) for value in _fixed_number(columns, node)}
+    return found
 
 
 def _fixed_number(columns: AuthorColumns, node: Reference) -> list[float]:
@@ -136,7 +169,9 @@ def _fixed_number(columns: AuthorColumns, node: Reference) -> list[float]:
     area = CellRange(node.sheet, *(bound.value for bound in bounds))
     if area.size != 1:
         return []
-    array = columns.cut.value(area)
+    array = _value(columns, area)
+    if array is None:
+        return []
     return [float(array.numpy().flat[0])] if int(array.full_kinds.flat[0]) == NUMBER else []
 
 
@@ -155,7 +190,9 @@ def _beside(columns: AuthorColumns, number: int) -> dict[str, Floats]:
             beside = CellRange(area.sheet, place, area.left, place, area.right)
         if beside == area:
             continue
-        array = columns.cut.value(beside)
+        array = _value(columns, beside)
+        if array is None:
+            continue
         numbers = np.where(array.full_kinds <= LOGICAL, array.numpy(), np.nan).reshape(-1)
         if np.isfinite(numbers).any():
             name = label(columns.workbook, beside)
@@ -163,46 +200,67 @@ def _beside(columns: AuthorColumns, number: int) -> dict[str, Floats]:
     return found
 
 
+def _value(columns: AuthorColumns, area: CellRange) -> Array | None:
+    """Values of cells that the check itself does not need; None where there are none."""
+    try:
+        return columns.cut.value(area)
+    except (ModelError, Unsupported):
+        return None
+
+
 def _counts(columns: AuthorColumns, number: int) -> dict[int, str]:
     """How many rows there are, here and on the way to the function."""
     line = columns.lines[number]
     counts = {len(line.of): f"these {len(line.of)} cells"} if line.together else {}
+    areas = [unit.area for unit in columns.function_units]
     for unit in columns.function_units:
-        for size in (unit.area.rows, unit.area.columns, unit.area.size):
+        if unit.region is not None:
+            areas += precedents(unit.region, columns.workbook)
+    for area in areas:
+        for size in (area.rows, area.columns, area.size):
             if size > 1 and len(counts) < _COUNTS:
-                counts.setdefault(size, f"the cells {unit.area.a1}")
+                counts.setdefault(size, f"the cells {columns.text(area)}")
     return counts
 
 
+def _plateau(columns: AuthorColumns, number: int) -> str:
+    area = columns.of.areas[0]
+    return plateau(columns.cut, columns.cut.given, area, columns.of_text(number))
+
+
 def _unexplained(columns: AuthorColumns, number: int, place: int) -> str:
-    true = columns.true[number][place]
-    if not math.isfinite(true):
-        return "error value: the function has no derivative here"
-    kink = _kink(columns, number, place)
-    if kink:
-        return kink
-    if not true:
-        function = columns.functions[int(columns.lines[number].of[place])]
-        return plateau(columns.cut, columns.of.areas[0], function)
     cell = columns.cells[int(columns.lines[number].against[place])]
+    for area, why in columns.doubts.items():
+        if area.contains(single_cell(cell)):
+            return f"volatile: taken as the file holds it, since {why}"
     units = columns.cut.overlapping_cell(cell)
     if not any(unit.region and unit.area.contains(single_cell(cell)) for unit in units):
         return "typed: a number, not a formula"
     for unit in columns.cut.ancestors(columns.units(number)):
         if unit.volatile:
-            return f"volatile: it depends on {unit.area.a1}, whose stored draw may be older"
+            where = columns.text(unit.area)
+            return f"volatile: it depends on {where}, whose stored draw may be older"
     return "unexplained: the formula is not that of the derivative"
 
 
-def _kink(columns: AuthorColumns, number: int, place: int) -> str:
-    """Where the slopes to both sides differ, and the author took another one than torch."""
-    line = columns.lines[number]
-    step = _KINK_STEP * max(1.0, abs(columns.own.point[int(line.wrt[place])].item()))
-    left = float(columns.own.quotients(line, "backward", step)[place])
-    right = float(columns.own.quotients(line, "forward", step)[place])
-    low, high = min(left, right), max(left, right)
-    slack = 1e-4 * max(abs(low), abs(high))
-    bends = high - low > 10 * slack
-    if not bends or not low - slack <= columns.written(number)[place] <= high + slack:
-        return ""
-    return f"kink: the slope is {left:.6g} to the left and {right:.6g} to the right"
+def _kinks(columns: AuthorColumns, number: int, wrong: Mask) -> dict[int, str]:
+    """Rows where the slopes to both sides differ, and the author took another one than torch."""
+    line, author = columns.lines[number], columns.written(number)
+    scale = columns.own.point.abs().clamp_min(1.0)
+    sides = []
+    for step in _KINK_STEPS:
+        left = columns.own.quotients(line, "backward", step * scale).numpy()
+        right = columns.own.quotients(line, "forward", step * scale).numpy()
+        sides.append((left, right))
+    (left, right), (near_left, near_right) = sides
+    with np.errstate(invalid="ignore"):
+        gap, near = np.abs(right - left), np.abs(near_right - near_left)
+        low, high = np.minimum(left, right), np.maximum(left, right)
+        slack = 1e-4 * np.maximum(np.abs(low), np.abs(high))
+        bends = (gap > 10 * slack) & (near > 0.9 * gap) & (near < 1.1 * gap)
+        chosen = (author >= low - slack) & (author <= high + slack)
+    return {
+        int(place): f"kink: the slope is {left[place]:.6g} to the left and {right[place]:.6g} to "
+        "the right"
+        for place in np.flatnonzero(wrong & bends & chosen)
+    }

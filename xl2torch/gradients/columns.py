@@ -11,12 +11,13 @@ import numpy as np
 import torch
 
 from xl2torch.address import CellAddress, CellRange, moved, single_cell
-from xl2torch.errors import CircularReferenceError, ModelError
+from xl2torch.errors import CircularReferenceError, ModelError, UnsupportedError
 from xl2torch.functions.array import Array, constant
 from xl2torch.gradients.explanations import Mask
 from xl2torch.gradients.own_derivatives import OwnDerivatives
 from xl2torch.gradients.pairing import Grid, Line
 from xl2torch.graph.blocks import Block, stored
+from xl2torch.graph.naming import solver_names
 from xl2torch.graph.schedule import Evaluation, Unit
 from xl2torch.model import compile_range, supported_value
 from xl2torch.values import BLANK, FIRST_ERROR, TEXT
@@ -33,7 +34,8 @@ class AuthorColumns:
     """Derivatives in cells, and what they are the derivatives of.
 
     ``function`` is the formula that ``of`` holds where the sheet itself does not hold it, written
-    for the first of the cells; else it is empty. Raises ModelError or UnsupportedError.
+    for the first of the cells; else it is empty. ``doubts``: author's cells that are taken as the
+    file holds them, and why. Raises ModelError or UnsupportedError.
     """
 
     workbook: Workbook
@@ -44,14 +46,22 @@ class AuthorColumns:
     function: str = ""
     author: Floats = field(init=False)
     kinds: np.ndarray = field(init=False)
+    doubts: dict[CellRange, str] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        values = [supported_value(self.cut, area) for area in self.against.areas]
-        kinds = np.concatenate([array.full_kinds.reshape(-1) for array in values])
-        numbers = np.concatenate([array.numpy().reshape(-1) for array in values])
-        readable = (kinds < FIRST_ERROR) & (kinds != TEXT) & (kinds != BLANK)
-        object.__setattr__(self, "author", np.where(readable, numbers, np.nan))
-        object.__setattr__(self, "kinds", kinds)
+        kinds, numbers = [], []
+        for area in self.against.areas:
+            try:
+                array = supported_value(self.cut, area)
+            except UnsupportedError as error:  # it draws random numbers, or has an unknown function
+                array = stored(self.workbook, area)
+                self.doubts[area] = error.cells[0].reason
+            kinds.append(array.full_kinds.reshape(-1))
+            numbers.append(array.numpy().reshape(-1))
+        object.__setattr__(self, "kinds", np.concatenate(kinds))
+        readable = (self.kinds < FIRST_ERROR) & (self.kinds != TEXT) & (self.kinds != BLANK)
+        author = np.where(readable, np.concatenate(numbers), np.nan)
+        object.__setattr__(self, "author", author)
 
     @cached_property
     def given(self) -> dict[CellRange, Floats]:
@@ -96,8 +106,12 @@ class AuthorColumns:
 
     @cached_property
     def true(self) -> list[Floats]:
-        """The derivatives of every line by autograd."""
-        return [slopes.numpy() for slopes in self.own.derivatives(self.lines)]
+        """The derivatives of every line by autograd; NaN where the function is an error."""
+        fails = ~torch.isfinite(self.own.values)
+        return [
+            slopes.masked_fill(fails[torch.from_numpy(line.of)], math.nan).numpy()
+            for line, slopes in zip(self.lines, self.own.derivatives(self.lines), strict=True)
+        ]
 
     def written(self, number: int) -> Floats:
         """The author's numbers of a line; NaN where the cell holds none."""
@@ -126,6 +140,11 @@ class AuthorColumns:
     def cells(self) -> list[CellAddress]:
         """The author's cells, by number."""
         return self.against.cells
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """Solver's names of the author's cells, by number."""
+        return [name for area in self.against.areas for name in solver_names(self.workbook, area)]
 
     def areas(self, number: int) -> list[CellRange]:
         """The author's cells of a line as ranges."""
@@ -161,27 +180,36 @@ class AuthorColumns:
             for cell in self.of.cells
         ]
 
+    def text(self, area: CellRange) -> str:
+        """The address, with its sheet where that is not the function's."""
+        return area.a1 if area.sheet == self.of.areas[0].sheet else str(area)
+
     def of_text(self, number: int) -> str:
         """The function of a line in short."""
         if self.function:
             return f"={self.function}"
-        return addresses(self.of.cells, self.lines[number].of)
+        return ", ".join(self.text(area) for area in ranges(self.of.cells, self.lines[number].of))
 
     def wrt_text(self, number: int) -> str:
         """The cells of a line by which is differentiated."""
-        return addresses(self.wrt.cells, self.lines[number].wrt)
+        areas = ranges(self.wrt.cells, self.lines[number].wrt)
+        return ", ".join(self.text(area) for area in areas)
+
+    def against_text(self, number: int) -> str:
+        """The author's cells of a line."""
+        return ", ".join(self.text(area) for area in self.areas(number))
 
 
 def _array(area: CellRange, numbers: Floats) -> Array:
     return constant(numbers.reshape(1, 1, area.rows, area.columns))
 
 
-def addresses(cells: Sequence[CellAddress], chosen: np.ndarray) -> str:
-    """Addresses of some cells, as ranges."""
+def ranges(cells: Sequence[CellAddress], chosen: np.ndarray) -> list[CellRange]:
+    """Some cells as ranges."""
     order = sorted({cells[index] for index in chosen.tolist()}, key=lambda c: (c.column, c.row))
     first, last = order[0], order[-1]
     if len(order) == (last.row - first.row + 1) * (last.column - first.column + 1):
-        return CellRange(first.sheet, first.row, first.column, last.row, last.column).a1
+        return [CellRange(first.sheet, first.row, first.column, last.row, last.column)]
     columns: list[list[CellAddress]] = []
     for cell in order:
         before = columns[-1][-1] if columns else None
@@ -189,6 +217,7 @@ def addresses(cells: Sequence[CellAddress], chosen: np.ndarray) -> str:
             columns[-1].append(cell)
         else:
             columns.append([cell])
-    return ", ".join(
-        part[0].a1 if len(part) == 1 else f"{part[0].a1}:{part[-1].a1}" for part in columns
-    )
+    return [
+        CellRange(part[0].sheet, part[0].row, part[0].column, part[-1].row, part[-1].column)
+        for part in columns
+    ]

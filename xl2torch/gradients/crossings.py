@@ -16,12 +16,15 @@ from torch.nn.functional import max_pool2d_with_indices
 from torch.overrides import TorchFunctionMode
 
 from xl2torch.address import CellAddress, CellRange, single_cell
+from xl2torch.formula.ast import functions_in
 from xl2torch.graph.naming import line_of
 from xl2torch.model import SheetModel
 
 Kind = Literal["kink", "step function", "lookup"]
 _MOST = 5
-_GAP = 1e-4
+_LOOKUPS = frozenset(
+    {"VLOOKUP", "HLOOKUP", "LOOKUP", "XLOOKUP", "MATCH", "XMATCH", "INDEX", "CHOOSE", "OFFSET"}
+)
 
 
 @dataclass(frozen=True)
@@ -44,38 +47,35 @@ def crossings(
     if len(before) != len(after):
         return []  # a loop of another length: nothing to compare
     found: dict[tuple[Kind, CellRange], Crossing] = {}
-    compared: dict[tuple[Kind, CellRange], Crossing] = {}
     for old, new in zip(before, after, strict=True):
         if old.value.shape != new.value.shape or bool((old.value == new.value).all()):
             continue
-        changed = old.value != new.value
-        kind = old.kind
-        if old.gap is not None and bool((old.gap.expand(changed.shape)[changed] < _GAP).all()):
-            kind = "kink"  # both branches are the same where it changes sides
         area = line_of(old.node) or single_cell(model.problem.objective)
-        cells = _changed_cells(area, changed)
-        crossing = Crossing(kind, cells, _formula(model, cells))
-        comparison = old.value.dtype == torch.bool and old.gap is None and kind != "kink"
-        (compared if comparison else found).setdefault((kind, cells), crossing)
-    # What a comparison chooses says more than the comparison itself.
-    return list((found or compared).values())[:_MOST]
+        cells = _changed_cells(area, old.value != new.value)
+        formula, functions = _formula(model, cells)
+        kind: Kind = "lookup" if functions & _LOOKUPS else old.kind
+        found.setdefault((kind, cells), Crossing(kind, cells, formula))
+    return list(found.values())[:_MOST]
 
 
-def _formula(model: SheetModel, cells: CellRange) -> str:
+def _formula(model: SheetModel, cells: CellRange) -> tuple[str, set[str]]:
+    """The formula of the first cell, and the functions that it calls."""
     units = model.compiled.evaluation.overlapping(single_cell(cells.first))
     for unit in units:
         if unit.region is not None:
             region = unit.region
             row = min((cells.top - unit.area.top) // region.row_step, region.rows - 1)
             column = min((cells.left - unit.area.left) // region.column_step, region.columns - 1)
-            return region.part(row, column, 1, 1).formula
-    return ""
+            return region.part(row, column, 1, 1).formula, functions_in(region.tree)
+    return "", set()
 
 
 def _changed_cells(area: CellRange, changed: torch.Tensor) -> CellRange:
     """The one cell whose state changed, where it can be told; else the whole line."""
     shape = [size for size in (area.rows, area.columns) if size > 1]
-    if list(changed.shape) == shape[::-1] and changed.dim() == 2:
+    if changed.dim() == 2 and list(changed.shape) == shape[::-1]:
+        if shape[0] == shape[1]:
+            return area  # which axis is which cannot be told
         changed = changed.t()
     if list(changed.shape) != shape or int(changed.sum()) != 1:
         return area
@@ -85,12 +85,11 @@ def _changed_cells(area: CellRange, changed: torch.Tensor) -> CellRange:
 
 @dataclass(frozen=True)
 class _State:
-    """What is discrete about one result; ``gap``: how far apart two branches are, relatively."""
+    """What is discrete about one result."""
 
     node: fx.Node
     kind: Kind
     value: torch.Tensor
-    gap: torch.Tensor | None = None
 
 
 def _states(model: SheetModel, parameters: Mapping[str, torch.Tensor]) -> list[_State]:
@@ -134,29 +133,30 @@ class _Recorder(TorchFunctionMode):
             self._note("kink", _KINKS[name](result, *args, **kwargs))
         elif name in _STEPS:
             self._note("step function", _STEPS[name](result, *args, **kwargs))
-        elif name == "where":
-            self._note("step function", args[0], _gap(*args[1:]))
         else:
             for part in result if isinstance(result, tuple) else (result,):
                 if isinstance(part, torch.Tensor) and not part.is_floating_point():
                     self._note("step function" if part.dtype == torch.bool else "lookup", part)
         return result
 
-    def _note(self, kind: Kind, value: torch.Tensor, gap: torch.Tensor | None = None) -> None:
-        self.states.append(_State(self.node, kind, value, gap))
+    def _note(self, kind: Kind, value: torch.Tensor) -> None:
+        self.states.append(_State(self.node, kind, value))
 
 
-def _gap(first: Any, second: Any) -> torch.Tensor:
-    one, other = (torch.as_tensor(item, dtype=torch.float64) for item in (first, second))
-    return (one - other).abs() / torch.maximum(one.abs(), other.abs()).clamp_min(1.0)
-
-
-def _extreme(result: torch.Tensor, data: torch.Tensor, dim: Any, **_: Any) -> torch.Tensor:
+def _extreme(
+    result: torch.Tensor, data: torch.Tensor, dim: Any = (), *_: Any, **__: Any
+) -> torch.Tensor:
     """Where the largest (smallest) elements are."""
-    kept = [place % data.dim() for place in (dim if isinstance(dim, tuple | list) else [dim])]
-    for place in sorted(kept):
+    dims = dim if isinstance(dim, tuple | list) else [dim]
+    for place in sorted(item % data.dim() for item in dims):
         result = result.unsqueeze(place) if result.dim() < data.dim() else result
     return data == result
+
+
+def _order(result: Any, *_: Any, **__: Any) -> torch.Tensor:
+    """Which element is where."""
+    indices: torch.Tensor = result if isinstance(result, torch.Tensor) else result.indices
+    return indices
 
 
 def _pool(_: torch.Tensor, *arguments: Any, **options: Any) -> torch.Tensor:
@@ -180,8 +180,15 @@ _KINKS: dict[str, Callable[..., torch.Tensor]] = {
     "clamp_max": _untouched,
     "amax": _extreme,
     "amin": _extreme,
-    "cummax": lambda result, *_, **__: result.indices,
-    "cummin": lambda result, *_, **__: result.indices,
+    "cummax": _order,
+    "cummin": _order,
+    "sort": _order,
+    "argsort": _order,
+    "topk": _order,
+    "kthvalue": _order,
+    "median": _order,
+    "argmax": _order,
+    "argmin": _order,
     "max_pool2d": _pool,
 }
 """Functions that bend: what of them is discrete."""

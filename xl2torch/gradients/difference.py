@@ -1,45 +1,60 @@
 """Difference quotients of an objective: many perturbed copies of the model at once.
 
-The default steps follow Nocedal & Wright, Numerical Optimization, 2nd ed., section 8.1. Where the
+The default steps are ε^(1/3) for central and ε^(1/2) for forward differences (Nocedal & Wright,
+Numerical Optimization, 2nd ed., section 8.1) times max(1, |x|), the usual guess of a variable's
+scale (Dennis & Schnabel, Numerical Methods for Unconstrained Optimization, section 5.4). Where the
 objective is so curved that such a step is too long, it is shortened, as long as rounding allows;
 the balance of the two errors is that of Gill, Murray, Saunders & Wright, Computing
 forward-difference intervals for numerical optimization, SIAM J. Sci. Stat. Comput. 4 (1983).
-``settled`` and ``lengthened`` look closer at cells about which there is doubt. How long a step
-becomes does not depend on the analytic gradient.
+``with_noise``, ``settled`` and ``lengthened`` look closer at cells about which there is doubt. How
+long a step becomes does not depend on the analytic gradient. Default steps are powers of two, so
+that x ± step is exact.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
 import torch
 from torch.func import functional_call, vmap
 
-from xl2torch.model import SheetModel, Variable
+from xl2torch.model import SheetModel, Variable, largest_tensor
 
 Method = Literal["central", "forward"]
 EPSILON = torch.finfo(torch.float64).eps
 RELATIVE_STEP: dict[Method, float] = {"central": EPSILON ** (1 / 3), "forward": EPSILON**0.5}
 STEP_RULE: dict[Method, str] = {
-    "central": "ε^(1/3)·max(1, |x|), shortened where the objective is strongly curved "
-    "(Nocedal & Wright, Numerical Optimization, section 8.1)",
-    "forward": "ε^(1/2)·max(1, |x|), shortened where the objective is strongly curved "
-    "(Nocedal & Wright, Numerical Optimization, section 8.1)",
+    "central": "ε^(1/3)·max(1, |x|), rounded to a power of 2, shorter where the objective is "
+    "strongly curved (Nocedal & Wright, Numerical Optimization, section 8.1)",
+    "forward": "ε^(1/2)·max(1, |x|), rounded to a power of 2, shorter where the objective is "
+    "strongly curved (Nocedal & Wright, Numerical Optimization, section 8.1)",
 }
 _CURVATURE: dict[Method, float] = {"central": 1e-4, "forward": 1e-6}
 """Longest step: half its second difference beside the largest slope of the model."""
 _ROUNDING: dict[Method, float] = {"central": 1e-8, "forward": 1e-6}
 """Shortest step: the rounding error that it brings beside the largest slope of the model."""
+_EXPLAINED: dict[Method, float] = {"central": 1e-4, "forward": 1.1}
+"""Truncation error beside the curvature: a forward difference is off by the curvature itself."""
 _ROUNDS = 12
-_SHORTEST = 1e-11
-"""Of the textbooks' step: what is still curved with that is a kink."""
-_STILL = 1e-7
-_LONGER = (10.0, 100.0, 1e3, 1e4)
+_SHORTEST = 2.0**-36
+"""Of the first step: what is still curved with that is a kink."""
+_SHORTEST_TO_ERROR = 2.0**-10
+"""Of the first step: what is still an error with that is the edge of the domain."""
+_RESOLUTION = 16 * EPSILON
+"""Of |x|: shorter steps would vanish beside it."""
 _SHORTER = (1e-3, 0.1)
+"""Least and most that a step becomes shorter in one round."""
+_STILL = 1e-7
+"""Relative change of a quotient that has settled."""
+_LONGER = (8.0, 64.0, 512.0, 4096.0)
+"""Steps that are tried where rounding is felt, beside the first."""
+_NOISE_POINTS = 9
+_NOISE_STEP = 2.0**-10
+"""Points of the table of differences for the noise, their distance beside the step."""
 _ELEMENTS = 2_000_000
 """Elements of the largest tensor of all copies together: bounds the memory."""
 
@@ -63,6 +78,7 @@ class Differences:
     """The objective around variable cells: one element per cell.
 
     ``above`` and ``below`` are the objective at ``at`` ± ``step``, ``middle`` that at ``at``.
+    ``noise`` is the rounding error of the objective, ε·|f| as long as nothing else is known.
     """
 
     method: Method
@@ -71,6 +87,7 @@ class Differences:
     above: torch.Tensor
     middle: torch.Tensor
     below: torch.Tensor
+    noise: torch.Tensor
 
     def __getitem__(self, chosen: torch.Tensor) -> Differences:
         return self._map(lambda name: getattr(self, name)[chosen])
@@ -92,7 +109,7 @@ class Differences:
         )
 
     def _map(self, change: Callable[[str], torch.Tensor]) -> Differences:
-        names = ("at", "step", "above", "middle", "below")
+        names = ("at", "step", "above", "middle", "below", "noise")
         return Differences(self.method, *(change(name) for name in names))
 
     @property
@@ -114,14 +131,18 @@ class Differences:
 
     @property
     def rounding(self) -> torch.Tensor:
-        """What rounding the objective explains: ε·|f|/step."""
-        size = torch.maximum(torch.maximum(self.above.abs(), self.below.abs()), self.middle.abs())
-        return EPSILON * size / self.step
+        """What rounding the objective explains: ε·|f|/step, or more where more is known."""
+        return self.noise / self.step
 
     @property
     def curvature(self) -> torch.Tensor:
         """Half the second difference over the step: how much the slope changes in a step."""
         return (self.above + self.below - 2 * self.middle).abs() / (2 * self.step)
+
+    @property
+    def truncation(self) -> torch.Tensor:
+        """What the curvature within a step explains."""
+        return _EXPLAINED[self.method] * self.curvature
 
     @property
     def finite(self) -> torch.Tensor:
@@ -168,7 +189,9 @@ def differences(
             above[chosen], below[chosen] = values[1:].chunk(2)
             if done:
                 done(len(chosen))
-    return Differences(method, present_values(model, cells), steps, above, middle, below)
+    size = torch.maximum(torch.maximum(above.abs(), below.abs()), middle.abs())
+    at = present_values(model, cells)
+    return Differences(method, at, steps, above, middle, below, EPSILON * size)
 
 
 def default_differences(
@@ -176,29 +199,59 @@ def default_differences(
 ) -> Differences:
     """Differences with the default steps; see the module docstring."""
     at = present_values(model, cells)
-    steps = RELATIVE_STEP[method] * at.abs().clamp_min(1.0)
+    steps = 2 * _power_of_two(RELATIVE_STEP[method] * at.abs().clamp_min(1.0))
     return _shortened(model, cells, differences(model, cells, method, steps, done))
+
+
+def _power_of_two(steps: torch.Tensor) -> torch.Tensor:
+    """The power of two at or below: x ± step then is exact, and so is the width."""
+    return torch.exp2(torch.floor(torch.log2(steps)))
 
 
 def _shortened(model: SheetModel, cells: Cells, first: Differences) -> Differences:
     """Shorter steps where the objective is curved within a step, or an error at its ends.
 
-    Where no step is short enough, at a kink or a jump, the first one stays.
+    Where no step is short enough, at a kink or a jump or the edge of the domain, the first one
+    stays.
     """
     method, found = first.method, first
-    shortest = _SHORTEST * first.step
+    resolution = _RESOLUTION * first.at.abs()
     for _ in range(_ROUNDS):
         scale = _largest_slope(found)
         excess = found.curvature / (_CURVATURE[method] * scale)
         factor = (1 / excess).clamp(*_SHORTER).nan_to_num(_SHORTER[1])
+        factor = torch.where(found.finite, factor, _SHORTER[1])
         bearable = found.rounding / factor <= _ROUNDING[method] * scale
         wanted = ~found.finite | ((excess > 1) & bearable)
-        again = wanted & (found.step * factor >= shortest)
+        least = torch.where(found.finite, _SHORTEST, _SHORTEST_TO_ERROR) * first.step
+        steps = _power_of_two(found.step * factor)
+        again = wanted & (steps >= torch.maximum(least, resolution))
         if not bool(again.any()):
             break
-        steps = found.step[again] * factor[again]
-        found = found.replaced(again, differences(model, cells[again], method, steps))
+        found = found.replaced(again, differences(model, cells[again], method, steps[again]))
     return found.where(~wanted, first)
+
+
+def with_noise(model: SheetModel, cells: Cells, found: Differences) -> Differences:
+    """The same with the rounding error of the objective measured, where it is more than ε·|f|.
+
+    From fourth differences of the objective at close points (Hamming, Introduction to Applied
+    Numerical Analysis, section 6.3; Moré & Wild, Estimating computational noise, SIAM J. Sci.
+    Comput. 33, 2011), the lesser of both sides, so that a jump at the point is no noise.
+    """
+    distance = torch.maximum(_NOISE_STEP * found.step, _RESOLUTION * found.at.abs())
+    repeated = Cells(cells.ranges.repeat(_NOISE_POINTS), cells.places.repeat(_NOISE_POINTS))
+    places = torch.arange(1, _NOISE_POINTS + 1, dtype=torch.float64)
+    steps = (places[:, None] * distance).reshape(-1)
+    near = differences(model, repeated, found.method, steps)
+    sides = []
+    for values in (near.above, near.below):
+        table = values.reshape(_NOISE_POINTS, len(cells))
+        for _ in range(4):
+            table = table.diff(dim=0)
+        sides.append((table**2).mean(0).div(70).sqrt())  # (4!)²/8! = 1/70
+    measured = torch.minimum(*sides).nan_to_num(0.0, 0.0, 0.0)
+    return replace(found, noise=torch.maximum(found.noise, 2 * measured))
 
 
 def settled(model: SheetModel, cells: Cells, first: Differences) -> Differences:
@@ -211,8 +264,9 @@ def settled(model: SheetModel, cells: Cells, first: Differences) -> Differences:
     open_ = torch.ones(len(cells), dtype=torch.bool)
     calm = torch.zeros(len(cells), dtype=torch.bool)
     for _ in range(_ROUNDS // 2):
-        steps = found.step[open_] / 10
+        steps = _power_of_two(found.step[open_] / 8)
         fresh = found.replaced(open_, differences(model, cells[open_], first.method, steps))
+        fresh = replace(fresh, noise=first.noise)
         change = (fresh.quotient - found.quotient).abs()
         still = change <= torch.maximum(_STILL * found.quotient.abs(), fresh.rounding)
         calm |= open_ & still
@@ -226,14 +280,16 @@ def settled(model: SheetModel, cells: Cells, first: Differences) -> Differences:
 def lengthened(model: SheetModel, cells: Cells, first: Differences) -> Differences:
     """Longer steps where rounding is felt and the quotient stays the same.
 
-    A step is taken when one ten times as long gives the same within rounding: then its truncation
-    error, a hundredth of the other's, is far below its rounding error.
+    A step is taken when one eight times as long gives the same within rounding: then its truncation
+    error, a sixty-fourth of the other's, is far below its rounding error.
     """
     count = len(_LONGER)
     repeated = Cells(cells.ranges.repeat(count), cells.places.repeat(count))
     steps = (torch.tensor(_LONGER, dtype=torch.float64)[:, None] * first.step).reshape(-1)
     others = differences(model, repeated, first.method, steps)
-    ladder = [first, *(others[part] for part in torch.arange(len(steps)).split(len(cells)))]  # type: ignore[no-untyped-call]
+    parts = torch.arange(len(steps)).reshape(count, len(cells)).unbind(0)
+    noise = first.noise
+    ladder = [first, *(replace(others[part], noise=noise) for part in parts)]
     found, open_ = first, torch.ones(len(cells), dtype=torch.bool)
     for shorter, longer in pairwise(ladder):
         same = (longer.quotient - shorter.quotient).abs() <= 2 * shorter.rounding
@@ -243,9 +299,12 @@ def lengthened(model: SheetModel, cells: Cells, first: Differences) -> Differenc
 
 
 def _largest_slope(found: Differences) -> float:
+    """Largest slope of the cells whose slope is known: a jump gives none."""
     slopes = found.quotient.abs()
-    slopes = slopes[torch.isfinite(slopes)]
-    return float(slopes.max()) if len(slopes) else 1.0
+    finite = torch.isfinite(slopes)
+    smooth = finite & (found.curvature <= slopes)
+    known = slopes[smooth if bool(smooth.any()) else finite]
+    return float(known.max()) if len(known) else 1.0
 
 
 def _by_range(model: SheetModel, cells: Cells) -> Iterator[tuple[torch.Tensor, Variable]]:
@@ -257,9 +316,7 @@ def _by_range(model: SheetModel, cells: Cells) -> Iterator[tuple[torch.Tensor, V
 
 
 def _copies_at_once(model: SheetModel) -> int:
-    values = [node.meta.get("value") for node in model.graph.nodes]
-    largest = max((v.numel() for v in values if isinstance(v, torch.Tensor)), default=1)
-    return max(1, _ELEMENTS // max(largest, 1))
+    return max(1, _ELEMENTS // max(largest_tensor(model), 1))
 
 
 def _objectives(model: SheetModel, variable: Variable, copies: torch.Tensor) -> torch.Tensor:

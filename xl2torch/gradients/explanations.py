@@ -14,12 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from xl2torch.address import CellAddress
 from xl2torch.workbook.cells import Floats
 
 Mask = NDArray[np.bool_]
 _SAME = 1e-6
 _LEAST_ROWS = 3
 _SHIFTS = (-1, 1, -2, 2)
+_RUNS = 8
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,8 @@ def _explanations(suspect: Suspect, wrong: Mask) -> Iterator[_Explanation]:
         yield _Explanation(predicted, text, 1, fine=True)
         yield _Explanation(-predicted, f"factor: the sign is wrong, of {name}", 1)
     if suspect.transposed is not None:
-        text = "transpose: they are right, with rows for columns"
-        yield _Explanation(suspect.transposed, text, 2, fine=True)
+        text = "transpose: they are the derivatives with rows for columns"
+        yield _Explanation(suspect.transposed, text, 2)
     for factor, words in _named_factors(suspect.counts).items():
         yield _Explanation(factor * true, f"factor: {words}", 1)
     for shift in _SHIFTS if len(true) > 2 else ():
@@ -209,16 +211,17 @@ def _factor_columns(suspect: Suspect, wrong: Mask) -> Iterator[_Explanation]:
         yield _Explanation(surplus, text, _LEAST_ROWS)
 
 
-def runs(rows: Sequence[str], chosen: Mask) -> str:
-    """Addresses of the chosen rows, neighbours as a range."""
-    parts: list[str] = []
-    start: int | None = None
-    for place in range(len(rows) + 1):
-        inside = place < len(rows) and bool(chosen[place])
-        if inside and start is None:
-            start = place
-        elif not inside and start is not None:
-            last = place - 1
-            parts.append(rows[start] if start == last else f"{rows[start]}:{rows[last]}")
-            start = None
-    return ", ".join(parts)
+def runs(cells: Sequence[CellAddress], chosen: Mask) -> str:
+    """Addresses of the chosen cells, neighbours in a column or row as a range."""
+    parts: list[list[CellAddress]] = []
+    for cell in (cell for cell, is_in in zip(cells, chosen, strict=True) if is_in):
+        if parts:
+            first, last = parts[-1][0], parts[-1][-1]
+            down = cell.column == last.column == first.column and cell.row == last.row + 1
+            across = cell.row == last.row == first.row and cell.column == last.column + 1
+            if down or across:
+                parts[-1].append(cell)
+                continue
+        parts.append([cell])
+    texts = [p[0].a1 if len(p) == 1 else f"{p[0].a1}:{p[-1].a1}" for p in parts[:_RUNS]]
+    return ", ".join(texts) + (f" and {len(parts) - _RUNS:,} more" if len(parts) > _RUNS else "")

@@ -56,30 +56,35 @@ class OwnDerivatives:
             return [slopes[torch.from_numpy(line.wrt)] for line in lines]
         return self._entries(point, vector, lines)
 
-    def quotients(self, line: Line, kind: Quotient, step: float) -> torch.Tensor:
-        """Difference quotients with one step; rows that do not meet are moved at once."""
+    def quotients(self, line: Line, kind: Quotient, step: float | torch.Tensor) -> torch.Tensor:
+        """Difference quotients with one step, or with one for each given cell.
+
+        Rows that do not meet are moved at once.
+        """
+        steps = torch.as_tensor(step, dtype=torch.float64).expand(len(self.point))
         index, element = torch.from_numpy(line.wrt), torch.from_numpy(line.of)
         owner = self._owners([line]) if line.together else None
-        if owner is not None and self._meets_nothing(line, owner):
-            moves = torch.zeros(1, len(self.point), dtype=torch.float64)
-            moves[0, index] = step
+        if owner is not None and self._meets_nothing(owner):
+            moved = index[None, :]
             group = torch.zeros_like(index)
         else:
-            moved, group = torch.unique(index, return_inverse=True)
-            moves = torch.zeros(len(moved), len(self.point), dtype=torch.float64)
-            moves[torch.arange(len(moved)), moved] = step
-        above = self._at(moves) if kind != "backward" else self.values.expand(len(moves), -1)
-        below = self._at(-moves) if kind != "forward" else self.values.expand(len(moves), -1)
-        width = 2 * step if kind == "central" else step
-        found: torch.Tensor = (above - below)[group, element] / width
-        return found
+            single, group = torch.unique(index, return_inverse=True)
+            moved = single[:, None]
+        found = torch.empty(len(index), dtype=torch.float64)
+        size = max(1, _AT_ONCE // max(len(self.values), len(self.point)))
+        for part in torch.split(torch.arange(len(moved)), size):
+            moves = torch.zeros(len(part), len(self.point), dtype=torch.float64)
+            moves.scatter_(1, moved[part], steps[moved[part]])
+            above = self._at(moves) if kind != "backward" else self.values.expand(len(part), -1)
+            below = self._at(-moves) if kind != "forward" else self.values.expand(len(part), -1)
+            here = (group >= part[0]) & (group <= part[-1])
+            found[here] = (above - below)[group[here] - part[0], element[here]]
+        return found / (steps[index] * (2 if kind == "central" else 1))
 
     def _at(self, moves: torch.Tensor) -> torch.Tensor:
-        size = max(1, _AT_ONCE // max(len(self.values), len(self.point)))
-        parts = [over_copies(self.vector, self.point + part) for part in torch.split(moves, size)]
-        return torch.cat(parts)
+        return over_copies(self.vector, self.point + moves)
 
-    def _meets_nothing(self, line: Line, owner: torch.Tensor) -> bool:
+    def _meets_nothing(self, owner: torch.Tensor) -> bool:
         point = self.point.clone().requires_grad_()
         vector = self.vector(point)
         return vector.requires_grad and self._independent(point, vector, owner)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ class Grid:
     areas: tuple[CellRange, ...]
     index: Indices
 
-    @property
+    @cached_property
     def cells(self) -> list[CellAddress]:
         """Every cell, in the order of the numbers."""
         return [cell for area in self.areas for cell in area.cells()]
@@ -56,7 +57,7 @@ class Line:
     wrt: Indices
     shape: tuple[int, int]
 
-    @property
+    @cached_property
     def together(self) -> bool:
         """Whether every element has a variable and a function of its own."""
         return len(set(self.wrt.tolist())) == len(set(self.of.tolist())) == len(self.wrt)

@@ -7,18 +7,19 @@ value, infinite slope, or unexplained.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
+from torch.func import functional_call
 
-from xl2torch.address import CellRange
+from xl2torch.address import CellRange, single_cell
 from xl2torch.formula.ast import functions_in
 from xl2torch.functions.registry import FUNCTIONS
 from xl2torch.gradients.crossings import Crossing, crossings
 from xl2torch.gradients.difference import Cells, Differences, differences
-from xl2torch.graph.schedule import Evaluation
-from xl2torch.model import SheetModel
+from xl2torch.graph.schedule import Evaluation, Unit
+from xl2torch.model import SheetModel, Variable
 
 _LADDER = (1e-1, 1e-2, 1e-3, 1e-4, 1e1, 1e2, 1e3, 1e4, 1e6)
 _MUCH_NEARER = 0.1
@@ -39,6 +40,8 @@ def reason_of(doubt: Doubt, found: Differences) -> str:
     if not math.isfinite(doubt.analytic):
         return "infinite slope: the analytic derivative has no value here, as that of SQRT at 0"
     at, step = found.at.item(), found.step.item()
+    if at + step == at or at - step == at:
+        return f"cancellation: the step {step:.3g} vanishes beside the value {at:.10g}"
     if not bool(found.finite):
         one_side = math.isfinite(found.below.item()) or math.isfinite(found.above.item())
         end = at + step if math.isfinite(found.below.item()) else at - step
@@ -46,14 +49,18 @@ def reason_of(doubt: Doubt, found: Differences) -> str:
         return f"error value: the objective is an error at {end:.10g}, one step away{edge}"
     crossed = _crossed(doubt, found)
     if crossed:
-        return _crossing_text(crossed, found)
+        return _crossing_text(doubt, crossed, found)
     return _step_text(doubt, found)
 
 
 def _crossed(doubt: Doubt, found: Differences) -> list[Crossing]:
+    """What changes on the way from one end of the step over the point to the other."""
     step = found.step.item()
-    below = 0.0 if found.method == "forward" else -step
-    return crossings(doubt.model, _moved(doubt, below), _moved(doubt, step))
+    found_above = crossings(doubt.model, _moved(doubt, 0.0), _moved(doubt, step))
+    if found.method == "forward":
+        return found_above
+    below = crossings(doubt.model, _moved(doubt, -step), _moved(doubt, 0.0))
+    return list(dict.fromkeys([*below, *found_above]))
 
 
 def _moved(doubt: Doubt, by: float) -> Mapping[str, torch.Tensor]:
@@ -64,18 +71,43 @@ def _moved(doubt: Doubt, by: float) -> Mapping[str, torch.Tensor]:
     return {variable.name: values}
 
 
-def _crossing_text(crossed: list[Crossing], found: Differences) -> str:
-    kinds = [crossing.kind for crossing in crossed]
-    kind = next((kind for kind in ("step function", "lookup") if kind in kinds), "kink")
-    shown = [str(crossing) for crossing in crossed if crossing.kind == kind]
-    where = "; ".join(shown[:_SHOWN]) + (" and more" if len(shown) > _SHOWN else "")
+def _crossing_text(doubt: Doubt, crossed: list[Crossing], found: Differences) -> str:
     step = f"within one step of {found.step.item():.3g}"
-    if kind == "kink":
+    kinds = {crossing.kind for crossing in crossed}
+    if _is_continuous(doubt, found):
+        kind = "kink"
         sides = f"{found.left.item():.6g} to the left, {found.right.item():.6g} to the right"
-        return f"kink: {where} bends {step}; the slope is {sides}"
-    if kind == "lookup":
-        return f"lookup: {where} finds another value {step}"
-    return f"step function: {where} jumps {step}; its slope is 0 elsewhere"
+        said = f"bends {step}; the slope is {sides}"
+    elif "lookup" in kinds:
+        kind, said = "lookup", f"finds another value {step}"
+    else:
+        kind, said = "step function", f"jumps {step}"
+    shown = [str(item) for item in crossed if item.kind == kind] or [str(item) for item in crossed]
+    where = "; ".join(shown[:_SHOWN]) + (" and more" if len(shown) > _SHOWN else "")
+    return f"{kind}: {where} {said}"
+
+
+def _is_continuous(doubt: Doubt, found: Differences) -> bool:
+    """Whether the objective bends in the step but does not jump.
+
+    Then it rises by no more than the steeper of the slopes at both ends allows.
+    """
+    step = found.step.item()
+    low = 0.0 if found.method == "forward" else -step
+    slopes = sorted(_slope(doubt, by) for by in (low, step))
+    slack = 1e-3 * max(abs(slopes[0]), abs(slopes[1]), 1e-12) + found.rounding.item()
+    return slopes[0] - slack <= found.quotient.item() <= slopes[1] + slack
+
+
+def _slope(doubt: Doubt, by: float) -> float:
+    """Derivative of the objective by the cell, with the cell moved."""
+    ((name, values),) = _moved(doubt, by).items()
+    values = values.requires_grad_()
+    objective = functional_call(doubt.model, {name: values}, ())
+    if not objective.requires_grad:
+        return 0.0
+    (slope,) = torch.autograd.grad(objective, values, allow_unused=True)
+    return 0.0 if slope is None else float(slope.reshape(-1)[int(doubt.cells.places)])
 
 
 def _step_text(doubt: Doubt, found: Differences) -> str:
@@ -91,6 +123,8 @@ def _step_text(doubt: Doubt, found: Differences) -> str:
         if factors[nearest] < 1:
             return f"truncation: the step {step:.3g} is too large; {better}"
         return f"cancellation: the step {step:.3g} is too small; {better}"
+    if found.rounding.item() >= gap:
+        return f"cancellation: rounding explains {found.rounding.item():.3g} at this step"
     if not bool((found.above != found.middle) | (found.below != found.middle)):
         return "plateau: the objective does not move within a step"
     central = replace(others, method="central").quotient
@@ -106,10 +140,19 @@ def _step_text(doubt: Doubt, found: Differences) -> str:
     )
 
 
-def plateau(evaluation: Evaluation, area: CellRange, name: str) -> str:
-    """Why some cells, called ``name``, do not move: steps on the way, or a flat branch."""
-    for unit in sorted(evaluation.ancestors(evaluation.overlapping(area)), key=lambda u: u.area):
-        if unit.region is None or not unit.trained:
+def plateau_of(model: SheetModel, variable: Variable) -> str:
+    """Why the objective does not move with cells of a variable range."""
+    evaluation, objective = model.compiled.evaluation, model.problem.objective
+    given = [unit for unit in evaluation.given if unit.area == variable.cells]
+    return plateau(evaluation, given, single_cell(objective), str(objective))
+
+
+def plateau(evaluation: Evaluation, given: Iterable[Unit], area: CellRange, name: str) -> str:
+    """Why some cells, called ``name``, do not move with given ones: steps, or a flat branch."""
+    between = evaluation.descendants(given)
+    between &= evaluation.ancestors(evaluation.overlapping(area))
+    for unit in sorted(between, key=lambda unit: unit.area):
+        if unit.region is None:
             continue
         names = functions_in(unit.region.tree)
         steps = sorted(n for n in names if n in FUNCTIONS and FUNCTIONS[n].gradient == "step")

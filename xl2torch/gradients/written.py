@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xl2torch.address import CellAddress, CellRange, single_cell
-from xl2torch.errors import SelectionError
+from xl2torch.errors import FormulaError, SelectionError
 from xl2torch.formula.parser import parse
 from xl2torch.gradients.column_reasons import reasons_of
 from xl2torch.gradients.columns import AuthorColumns
@@ -22,6 +23,10 @@ from xl2torch.workbook.selection import parse_ranges
 
 if TYPE_CHECKING:
     import pandas
+
+
+_REASONS = 8
+"""Reasons that the summary of a line tells."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +149,8 @@ def check_written(
     Raises SelectionError (ranges that do not fit each other), ModelError (a given cell is no
     number, nothing depends on the given cells) or UnsupportedError.
     """
+    if step is not None and not (math.isfinite(step) and step > 0):
+        raise SelectionError(f"the step {step:g} has to be above 0")
     name = workbook.sheet(sheet).name if sheet else _sheet_of(workbook, against)
     wrt_grid = grid(parse_ranges(workbook, wrt, name), "wrt", repeats=True)
     against_grid = grid(parse_ranges(workbook, against, name), "against")
@@ -162,19 +169,45 @@ def _function_cells(
     workbook: Workbook, of: str, sheet: str, against: Grid
 ) -> tuple[Workbook, CellRange, str]:
     """The cells that are differentiated: those of the sheet, or of a formula beside the rows."""
-    try:
-        areas = parse_ranges(workbook, of, sheet)
-    except SelectionError:
-        if not of.startswith("="):
-            raise
-        first = against.areas[0]
-        bottom, right = first.top + against.shape[0] - 1, first.left + against.shape[1] - 1
-        rows = CellRange(first.sheet, first.top, first.left, bottom, right)
-        parse(of[1:], rows.first, workbook)  # a FormulaError now, not later
-        return *with_formula(workbook, of[1:], rows), of[1:]
+    areas = _ranges(workbook, of, sheet)
+    if areas is None or (of.startswith("=") and areas[0].size == 1):
+        return _formula_cells(workbook, of.removeprefix("="), against)
     if len(areas) != 1:
         raise SelectionError("--of has to be one range, or a formula")
     return workbook, areas[0], ""
+
+
+def _ranges(workbook: Workbook, of: str, sheet: str) -> list[CellRange] | None:
+    """Ranges, or None where it is a formula."""
+    try:
+        return parse_ranges(workbook, of, sheet)
+    except SelectionError:
+        if not of.startswith("="):
+            raise
+    return None
+
+
+def _formula_cells(
+    workbook: Workbook, formula: str, against: Grid
+) -> tuple[Workbook, CellRange, str]:
+    first = against.areas[0]
+    rows, columns = against.shape
+    together = all(area.top == first.top for area in against.areas) or len(against.areas) == 1
+    if not together and columns > 1 == rows:
+        together = all(area.left == first.left for area in against.areas)
+    if not together:
+        raise SelectionError(
+            "--against: with a formula in --of the ranges have to stand in the same rows; check "
+            "the others on their own"
+        )
+    bottom, right = first.top + rows - 1, first.left + columns - 1
+    area = CellRange(first.sheet, first.top, first.left, bottom, right)
+    try:
+        parse(formula, area.first, workbook)
+    except FormulaError as error:
+        raise SelectionError(f"--of: {error}") from None
+    book, cells = with_formula(workbook, formula, area)
+    return book, cells, formula
 
 
 def _sheet_of(workbook: Workbook, text: str) -> str:
@@ -205,18 +238,19 @@ def _checked(
         ok.tolist(), reasons, strict=True,
     )  # fmt: skip
     rows = []
+    names = dict(zip(columns.cells, columns.labels, strict=True))
     for place, (true, written, share, fits, reason) in enumerate(numbers):
         cell = columns.cells[int(line.against[place])]
         rows.append(
             WrittenCell(
-                cell, solver_name(columns.workbook, single_cell(cell)),
+                cell, names[cell],
                 columns.functions[int(line.of[place])], columns.wrt.cells[int(line.wrt[place])],
                 true, written, abs(true - written), share, fits, reason,
             )
         )  # fmt: skip
     areas = columns.areas(number)
     summary = WrittenLine(
-        ", ".join(area.a1 for area in areas),
+        columns.against_text(number),
         ", ".join(filter(None, (_label(columns.workbook, area) for area in areas))),
         columns.of_text(number), columns.wrt_text(number), len(ok), int((~wrong).sum()),
         float(relative.max(initial=0.0)), bool(ok.all()), _summary(rows),
@@ -236,8 +270,9 @@ def _summary(rows: Sequence[WrittenCell]) -> str:
     kept = list(dict.fromkeys(filter(None, reasons)))
     if len(kept) == 1 and all(row.reason or not row.analytic for row in rows):
         return kept[0]  # where the derivative is 0, a factor does not show
-    addresses = [row.cell.a1 for row in rows]
-    return "; ".join(
-        f"{runs(addresses, np.array([reason == text for reason in reasons]))}: {text}"
-        for text in kept
-    )
+    cells = [row.cell for row in rows]
+    places = {text: np.array([reason == text for reason in reasons]) for text in kept[:_REASONS]}
+    told = [f"{runs(cells, chosen)}: {text}" for text, chosen in places.items()]
+    if len(kept) > _REASONS:
+        told.append(f"and {len(kept) - _REASONS:,} more")
+    return "; ".join(told)
