@@ -46,6 +46,12 @@ def quote_sheet(sheet: str) -> str:
     return "'" + sheet.replace("'", "''") + "'"
 
 
+def unquote_sheet(text: str) -> str:
+    """A sheet name without the quotes that formulas put around it."""
+    quoted = len(text) > 1 and text.startswith("'") and text.endswith("'")
+    return text[1:-1].replace("''", "'") if quoted else text
+
+
 @dataclass(frozen=True, order=True)
 class CellAddress:
     """One cell of one sheet."""

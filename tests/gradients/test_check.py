@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import cells
 import pytest
 import torch
+from corpus import WORKBOOKS
 
 import xl2torch
 from xl2torch.errors import ModelError, SelectionError
@@ -223,3 +225,90 @@ def test_random_cells_keep_their_draw() -> None:
     book = cells.workbook("2 | 3 | =A1*B1*2", {"D1": "=RAND()"})
     model = xl2torch.compile(book, objective="C1", variables="A1")
     assert check(model).ok
+
+
+def test_an_optimum_is_no_disagreement() -> None:
+    """Both are next to nothing there; what curvature and rounding explain is fine."""
+    for grid in ("0 | =(EXP(A1)-1)^2", "3 | =(A1-3)^2", "0.1 | =(A1*3-0.3)^2"):
+        for method in ("central", "forward"):
+            found = check(compiled(grid, "B1", "A1"), method=method)
+            assert found.ok, (grid, method, found.rows)
+
+
+def test_trained_samples_agree(tmp_path: Path) -> None:
+    for name in ("line", "quadratic"):
+        model = xl2torch.compile(xl2torch.load(WORKBOOKS / f"{name}.xlsx"))
+        xl2torch.fit(model)
+        for method in ("central", "forward"):
+            assert check(model, method=method).ok, (name, method)
+
+
+def test_rounding_inside_the_formulas_is_measured() -> None:
+    """The digits are lost on the way, not in the objective."""
+    found = check(compiled("1.3 | =(A1*A1+1E8)-1E8", "B1", "A1"))
+    assert found.ok and found.rows[0].numeric == pytest.approx(2.6, rel=1e-3)
+    assert check(compiled("1000 | =SIN(3000*A1)", "B1", "A1")).ok
+
+
+def test_a_number_that_says_nothing_is_said_to() -> None:
+    found = check(compiled("1 | =1E17+A1^2", "B1", "A1"))
+    assert found.ok and found.rows[0].reason.startswith("rounding: up to")
+    found = check(compiled("1 | =1+A1^2", "B1", "A1"), step=1e-17)
+    assert not found.ok
+    assert found.rows[0].reason == "cancellation: the step 1e-17 vanishes beside the value 1"
+
+
+@pytest.mark.parametrize(
+    ("grid", "kind"),
+    [
+        ("0 | =(A1>0)*A1", "kink"),
+        ("0 | =IF(A1>0,A1+1,A1)", "step function"),
+        ("2 | 3 | =MEDIAN(A1,B1,2)+MAX(A1,2)", "kink"),
+        ("0 | =IFERROR(1/A1,0)", "step function"),
+        ("1 | =IF(A1>1,1/0,A1)", "error value"),
+        ("0 | =ASIN(A1+1)", "error value"),
+    ],
+)
+def test_a_jump_is_told_from_a_bend(grid: str, kind: str) -> None:
+    objective = "C1" if grid.count("|") == 2 else "B1"
+    found = check(compiled(grid, objective, "A1"))
+    assert not found.ok
+    assert found.rows[0].reason.startswith(kind + ":"), found.rows[0].reason
+
+
+def test_a_plateau_is_that_of_its_own_cell() -> None:
+    model = compiled("1.2 | 2 | 0 | =D2+B1*C1\n | | | =ROUND(A1,0)", "D1", "A1,B1")
+    first, second = check(model).rows
+    assert "ROUND" in first.reason
+    assert second.reason == "plateau: the slope is 0; Sheet1!D1 does not move with this cell"
+
+
+def test_a_square_region_names_no_wrong_cell() -> None:
+    cells_ = {"D1": "=MAX(0,A1)", "E1": "=MAX(0,B1)", "D2": "=MAX(0,A2)", "E2": "=MAX(0,B2)",
+              "F1": "=SUM(D1:E2)"}  # fmt: skip
+    book = cells.workbook("1 | 2\n0 | 3", cells_)
+    model = xl2torch.compile(book, objective="F1", variables="A1:B2")
+    (wrong,) = [row for row in check(model).rows if not row.ok]
+    assert wrong.cell.a1 == "A2" and "D1:E2" in wrong.reason
+
+
+def test_a_branch_of_a_larger_range() -> None:
+    """One condition for several columns: the reason is given all the same."""
+    cells_ = {f"{c}{r}": f"=IF($A{r}>0,$A{r}*{c}$10+1,{c}$10)" for c in "CDEF" for r in (1, 2, 3)}
+    cells_ |= {f"{c}10": "2" for c in "CDEF"} | {"H1": "=SUM(C1:F3)"}
+    model = xl2torch.compile(cells.workbook("1\n0\n2", cells_), objective="H1", variables="A1:A3")
+    (wrong,) = [row for row in check(model).rows if not row.ok]
+    assert wrong.cell.a1 == "A2" and wrong.reason.startswith("step function")
+
+
+def test_a_sheet_with_a_dollar_sign() -> None:
+    book = cells.book(cells.sheet("US$", {"A1": "3", "B1": "=A1^2"}))
+    model = xl2torch.compile(book, objective="B1", variables="A1")
+    assert len(xl2torch.gradcheck(model, cells=["'US$'!A1"])) == 1
+    assert len(xl2torch.gradcheck(model, cells=model.cell_values())) == 1
+
+
+def test_a_variable_cell_with_a_formula_that_was_never_computed() -> None:
+    model = compiled("2 | =A1+1 | =A1*B1", "C1", "A1:B1")
+    assert float(model().detach()) == 6.0
+    assert [row.analytic for row in check(model).rows] == [3.0, 2.0]

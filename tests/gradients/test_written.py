@@ -143,6 +143,46 @@ def test_a_formula_that_the_sheet_does_not_hold() -> None:
         found(sgd(), of="=(E3-B3")
 
 
+@pytest.mark.parametrize("formula", ["=2*A{r}+1", "=2*A{r}-1", "=1", "=2*A{r}-0.5"])
+def test_a_number_is_no_step_where_nothing_is_divided_by_it(formula: str) -> None:
+    lines = [f"{x} | =A{r}^2 | {formula.format(r=r)}" for r, x in enumerate((3, 4, 5, 6), 1)]
+    (line,) = check_written(cells.workbook("\n".join(lines)), "B1:B4", "A1:A4", "C1:C4").lines
+    assert not line.ok and line.agreeing == 0
+
+
+def test_a_function_that_is_an_error() -> None:
+    book = cells.workbook("1 | =A1/0 | 0\n2 | =A2^2 | 4\n3 | =A3^2 | 6")
+    (line,) = check_written(book, "B1:B3", "A1:A3", "C1:C3").lines
+    assert line.reason.startswith("C1: error value: the function has no derivative here")
+
+
+def test_the_mean_that_the_author_forgot() -> None:
+    lines = [f"{x} | =A{r}^2 | =2*A{r}" for r, x in enumerate((3, 4, 5, 6), 1)]
+    book = cells.workbook("\n".join([*lines, "=AVERAGE(B1:B4)"]))
+    (line,) = check_written(book, "A5", "A1:A4", "C1:C4").lines
+    assert line.reason.startswith("factor: n = 4 times the derivative: the mean over the cells")
+
+
+def test_random_numbers_in_the_authors_formulas() -> None:
+    book = cells.workbook("1 | =A1^2 | =2*A1*(1+0*RAND())\n2 | =A2^2 | =4")
+    (line,) = check_written(book, "B1:B2", "A1:A2", "C1:C2").lines
+    assert not line.ok and "C2" not in line.reason
+
+
+def test_curvature_is_no_kink() -> None:
+    lines = [f"{x} | =1E9*A{r}^2 | =2E9*A{r}" for r, x in enumerate((1, 2, 3), 1)]
+    book = cells.workbook("\n".join([*lines, "1E-7 | =1E9*A4^2 | 0"]))
+    (line,) = check_written(book, "B1:B4", "A1:A4", "C1:C4").lines
+    assert line.reason.startswith("C4: typed")
+
+
+def test_columns_beside_that_do_not_matter() -> None:
+    """A circle elsewhere on the sheet is nobody's business here."""
+    lines = [f"{x} | =A{r}^2 | =-3*A{r} | =E{r} | =D{r}" for r, x in enumerate((3, 4, 5), 1)]
+    (line,) = check_written(cells.workbook("\n".join(lines)), "B1:B3", "A1:A3", "C1:C3").lines
+    assert line.reason.startswith("factor: every row is -1.5 times")
+
+
 def test_base_ten() -> None:
     """The loss takes LOG, base 10; its derivative was derived for LN."""
     book = cells.workbook("0.2\n0.3\n0.4\n=-LOG(A1)-LOG(A2)-LOG(A3)", {

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import openpyxl
 import pytest
+import torch
 from corpus import CORPUS, WORKBOOKS, requires_corpus
 from grids import write_grid
 from judges import (
@@ -122,6 +123,9 @@ def _same_numbers(found: GradientCheck, path: Path, folder: Path) -> None:
         ("1 =A1*ROW()", "B1", "A1", "ROW in S!B1 depends on where it stands"),
         ("1 =SUM(OFFSET(A1,0,0,1,1))", "B1", "A1", "OFFSET in S!B1"),
         ("1 2 =SUM(A1:INDEX(A1:B1,2))", "C1", "A1", "a computed range in"),
+        ("1 2 =AGGREGATE(9,5,A1:B1)", "C1", "A1", "AGGREGATE in S!C1"),
+        ("1 2\n=ABS(A1:B1)", "A2", "A1", "takes one cell of a range by its row"),
+        ('1 0\nx y\n=SUMIF(A2:B2,"x",A1)', "A3", "A1", "the sum range in S!A3 is shorter"),
     ],
 )
 def test_where_a_copy_would_mean_something_else(
@@ -132,6 +136,58 @@ def test_where_a_copy_would_mean_something_else(
     cells = cached_values(tmp_path / "o.xlsx")
     assert not [place for place in cells if place[0].endswith("Copies")]
     assert cells["Gradient Check", f"E{FIRST}"] == pytest.approx(1.0)
+
+
+@requires_libreoffice
+def test_cells_without_a_stored_value_are_copied_too(tmp_path: Path) -> None:
+    book = write_grid(tmp_path / "book.xlsx", "2 3 =2+3 =SUM(A1:C1)^2")  # nothing is computed yet
+    found = check(xl2torch.compile(xl2torch.load(book), None, "D1", ["A1:B1"]))
+    assert not save_gradient_check(found, tmp_path / "out.xlsx").not_live
+    _same_numbers(found, tmp_path / "out.xlsx", tmp_path / "recalculated")
+
+
+@requires_libreoffice
+def test_a_forward_difference_has_a_copy_in_which_nothing_moves(tmp_path: Path) -> None:
+    made = openpyxl.Workbook()
+    made.worksheets[0]["A1"], made.worksheets[0]["C1"] = 2, "=AVERAGE(A1:B1)*A1"
+    made.save(tmp_path / "book.xlsx")  # B1 is blank: in the copies it is a number
+    model = xl2torch.compile(xl2torch.load(tmp_path / "book.xlsx"), None, "C1", ["A1:B1"])
+    found = check(model, method="forward")
+    save_gradient_check(found, tmp_path / "out.xlsx")
+    _same_numbers(found, tmp_path / "out.xlsx", tmp_path / "recalculated")
+
+
+@requires_libreoffice
+def test_the_copies_stand_where_the_model_stands(tmp_path: Path) -> None:
+    """After training the file's numbers are others than the model's."""
+    book = write_grid(tmp_path / "book.xlsx", "1 2 =A1^2+B1^3")
+    model = xl2torch.compile(xl2torch.load(book), None, "C1", ["A1:B1"])
+    with torch.no_grad():
+        next(iter(model.parameters())).add_(1.0)
+    found = check(model)
+    assert [row.analytic for row in found.rows] == [4.0, 27.0]
+    save_gradient_check(found, tmp_path / "out.xlsx")
+    _same_numbers(found, tmp_path / "out.xlsx", tmp_path / "recalculated")
+
+
+def test_far_cells_are_not_copied(tmp_path: Path) -> None:
+    made = openpyxl.Workbook()
+    made.worksheets[0]["A1"], made.worksheets[0]["CV20000"] = 2, "=A1^2"
+    made.save(tmp_path / "book.xlsx")
+    model = xl2torch.compile(xl2torch.load(tmp_path / "book.xlsx"), None, "CV20000", ["A1"])
+    saved = save_gradient_check(check(model), tmp_path / "out.xlsx")
+    assert "too far apart" in saved.not_live
+    with zipfile.ZipFile(tmp_path / "out.xlsx") as archive:
+        texts = [archive.read(name) for name in archive.namelist() if "worksheets/" in name]
+    assert not any(b"<cols></cols>" in text or b"<cols/>" in text for text in texts)
+
+
+def test_sheets_without_widths_have_no_columns(tmp_path: Path) -> None:
+    save_gradient_check(checked(WORKBOOKS / "line.xlsx"), tmp_path / "out.xlsx")
+    with zipfile.ZipFile(tmp_path / "out.xlsx") as archive:
+        texts = [archive.read(name) for name in archive.namelist() if "worksheets/" in name]
+    assert any(b"nothing" in text or b"one variable cell moved" in text for text in texts)
+    assert not any(b"<cols></cols>" in text for text in texts)
 
 
 def test_large_models_hold_numbers(tmp_path: Path) -> None:

@@ -4,13 +4,12 @@ Results go to standard output, progress and messages to standard error. Exit sta
 1 the work failed, 2 wrong usage. torch is imported only by the commands that need it.
 """
 
-from xl2torch.cli.gradcheck import gradcheck
+from xl2torch.cli import gradcheck, inspect, train, verify
 from xl2torch.cli.group import main
-from xl2torch.cli.inspect import inspect
-from xl2torch.cli.train import train
-from xl2torch.cli.verify import verify
 
-for command in (inspect, verify, gradcheck, train):
-    main.add_command(command)
+main.add_command(inspect.inspect)
+main.add_command(verify.verify)
+main.add_command(gradcheck.gradcheck)
+main.add_command(train.train)
 
 __all__ = ["main"]

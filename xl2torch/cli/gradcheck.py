@@ -31,14 +31,14 @@ _WORST = 5
 @common
 @model_options
 @click.option(
-    "--method", type=click.Choice(["central", "forward"]), default="central", show_default=True,
-    help="Numeric derivative.",
+    "--method", type=click.Choice(["central", "forward"]),
+    help="Numeric derivative  [default: central].",
 )  # fmt: skip
 @click.option("--step", type=float, help="Its step, the same for all cells [default: per cell].")
 @click.option(
     "--sample", type=click.IntRange(1), metavar="N", help="Check N variable cells drawn at random."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of --sample.")
+@click.option("--seed", type=int, help="Seed of --sample  [default: 0].")
 @click.option(
     "--of", "of", metavar="RANGE",
     help="Check derivatives in the sheet: of these cells, or of a formula such as =(E4-B4)^2,",
@@ -49,9 +49,9 @@ _WORST = 5
 @click.option("--force", is_flag=True, help="Overwrite an existing result file.")
 def gradcheck(
     book: Path, sheet: str | None, as_json: bool, objective: str | None,
-    variables: tuple[str, ...], sense: str | None, method: Method, step: float | None,
-    sample: int | None, seed: int, of: str | None, wrt: tuple[str, ...], against: tuple[str, ...],
-    out: Path | None, force: bool,
+    variables: tuple[str, ...], sense: str | None, method: Method | None, step: float | None,
+    sample: int | None, seed: int | None, of: str | None, wrt: tuple[str, ...],
+    against: tuple[str, ...], out: Path | None, force: bool,
 ) -> None:  # fmt: skip
     """Compare the exact gradient of BOOK's model with a numeric one, cell by cell.
 
@@ -70,19 +70,21 @@ def gradcheck(
 
     if any((of, wrt, against)) and not all((of, wrt, against)):
         raise click.UsageError("--of, --wrt and --against belong together")
-    if of and (objective or variables or sense or sample):
+    others = (objective, variables, sense, sample, method, seed)
+    if of and any(other not in (None, ()) for other in others):
         raise click.UsageError(
-            "--of takes the place of --objective, --variables, --sense and --sample"
+            "--of takes the place of --objective, --variables, --sense, --method and --sample"
         )
     workbook = load(book)
     if out is not None:
-        check_output(book, out, force)
+        check_output(book, out, force, advice="give another -o")
     check: GradientCheck | WrittenCheck
     if of:
         check = _check_columns(workbook, sheet, of, wrt, against, step, as_json)
     else:
         problem = find_problem(workbook, sheet, objective, variables or None, sense)
-        check = _check_variables(workbook, problem, method, step, (sample, seed), as_json)
+        sampled = (sample, seed or 0)
+        check = _check_variables(workbook, problem, method or "central", step, sampled, as_json)
     report = check.report
     if out is not None:
         report |= _written_to(check, out, force, as_json)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from xl2torch.address import MAX_COLUMN, MAX_ROW, CellAddress, column_number
+from xl2torch.address import MAX_COLUMN, MAX_ROW, CellAddress, column_number, unquote_sheet
 from xl2torch.errors import FormulaError
 from xl2torch.formula.ast import (
     ArrayConstant,
@@ -264,9 +264,7 @@ class _Parser:
                 raise self.fail("expected '}'")
 
     def sheet_reference(self, token: Token) -> Node:
-        sheet = token.text[:-1]
-        if sheet.startswith("'"):
-            sheet = sheet[1:-1].replace("''", "'")
+        sheet = unquote_sheet(token.text[:-1])
         following = self.next()
         whole = token.text + following.text
         if following.kind == "error":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from xl2torch.address import CellRange, parse_a1
+from xl2torch.address import CellRange, parse_a1, unquote_sheet
 from xl2torch.formula.lexer import Token, tokenize
 from xl2torch.workbook.reader import Workbook
 
@@ -49,10 +49,9 @@ def _reference(
     """The reference that begins at a token, and the position behind it."""
     if tokens[position].kind == "sheet":
         prefix = tokens[position].text[:-1]
-        quoted = prefix.startswith("'")
-        sheet = prefix[1:-1].replace("''", "'") if quoted else prefix
+        sheet = unquote_sheet(prefix)
         position += 1
-        if ":" in prefix and not quoted:
+        if ":" in prefix:  # no sheet's own name holds a colon
             raise NotRelocatable(f"a range over sheets in ={formula}")
     count = 1
     if [t.text if t.kind == "operator" else t.kind for t in tokens[position : position + 3]] == [
@@ -70,8 +69,7 @@ def _named(formula: str, name: str, sheet: str, workbook: Workbook) -> CellRange
     defined = workbook.defined_name(name, sheet)
     if defined is not None:
         prefix, _, address = defined.text.strip().removeprefix("=").rpartition("!")
-        plain = prefix[1:-1].replace("''", "'") if prefix.startswith("'") else prefix
-        area = parse_a1(address, plain or sheet)
-        if area is not None:
+        area = parse_a1(address, unquote_sheet(prefix) or sheet)
+        if area is not None and address.count("$") == 2 * len(address.split(":")):
             return area
     raise NotRelocatable(f"the name {name} in ={formula}")

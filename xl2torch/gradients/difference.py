@@ -13,6 +13,7 @@ that x ± step is exact.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -53,8 +54,11 @@ _STILL = 1e-7
 _LONGER = (8.0, 64.0, 512.0, 4096.0)
 """Steps that are tried where rounding is felt, beside the first."""
 _NOISE_POINTS = 9
+_NOISE_ORDERS = (4, 7)
 _NOISE_STEP = 2.0**-10
-"""Points of the table of differences for the noise, their distance beside the step."""
+_LOUDEST = 1e-3
+"""For the noise: points and orders of the table of differences, distance of the points beside the
+step, most of the objective that can be rounding."""
 _ELEMENTS = 2_000_000
 """Elements of the largest tensor of all copies together: bounds the memory."""
 
@@ -235,23 +239,34 @@ def _shortened(model: SheetModel, cells: Cells, first: Differences) -> Differenc
 def with_noise(model: SheetModel, cells: Cells, found: Differences) -> Differences:
     """The same with the rounding error of the objective measured, where it is more than ε·|f|.
 
-    From fourth differences of the objective at close points (Hamming, Introduction to Applied
-    Numerical Analysis, section 6.3; Moré & Wild, Estimating computational noise, SIAM J. Sci.
-    Comput. 33, 2011), the lesser of both sides, so that a jump at the point is no noise.
+    From high differences of the objective at close points, in which what is smooth cancels and
+    rounding stays (Hamming, Introduction to Applied Numerical Analysis, section 6.3; Moré & Wild,
+    Estimating computational noise, SIAM J. Sci. Comput. 33, 2011). The least of both sides and two
+    orders, so that neither a jump at the point nor curvature counts; what is large beside the
+    objective is no rounding either.
     """
-    distance = torch.maximum(_NOISE_STEP * found.step, _RESOLUTION * found.at.abs())
+    textbook = RELATIVE_STEP["central"] * found.at.abs().clamp_min(1.0)
+    size = torch.maximum(torch.maximum(found.above.abs(), found.below.abs()), found.middle.abs())
+    noise = found.noise
+    for step in (found.step, textbook):
+        distance = torch.maximum(_NOISE_STEP * step, _RESOLUTION * found.at.abs())
+        measured = 2 * _noise(model, cells, distance)
+        noise = torch.where(measured <= _LOUDEST * size, torch.maximum(noise, measured), noise)
+    return replace(found, noise=noise)
+
+
+def _noise(model: SheetModel, cells: Cells, distance: torch.Tensor) -> torch.Tensor:
+    """Standard deviation of the rounding error, from points at a distance."""
     repeated = Cells(cells.ranges.repeat(_NOISE_POINTS), cells.places.repeat(_NOISE_POINTS))
     places = torch.arange(1, _NOISE_POINTS + 1, dtype=torch.float64)
-    steps = (places[:, None] * distance).reshape(-1)
-    near = differences(model, repeated, found.method, steps)
-    sides = []
+    near = differences(model, repeated, "central", (places[:, None] * distance).reshape(-1))
+    found = torch.full((len(cells),), math.inf, dtype=torch.float64)
     for values in (near.above, near.below):
-        table = values.reshape(_NOISE_POINTS, len(cells))
-        for _ in range(4):
-            table = table.diff(dim=0)
-        sides.append((table**2).mean(0).div(70).sqrt())  # (4!)²/8! = 1/70
-    measured = torch.minimum(*sides).nan_to_num(0.0, 0.0, 0.0)
-    return replace(found, noise=torch.maximum(found.noise, 2 * measured))
+        for order in _NOISE_ORDERS:
+            table = values.reshape(_NOISE_POINTS, len(cells)).diff(n=order, dim=0)
+            deviation = ((table**2).mean(0) / math.comb(2 * order, order)).sqrt()
+            found = torch.minimum(found, deviation.nan_to_num(math.inf))
+    return found.nan_to_num(0.0, 0.0, 0.0)
 
 
 def settled(model: SheetModel, cells: Cells, first: Differences) -> Differences:

@@ -20,6 +20,7 @@ from xl2torch.workbook.cells import Floats
 Mask = NDArray[np.bool_]
 _SAME = 1e-6
 _LEAST_ROWS = 3
+_LEAST_HALVED = 5
 _SHIFTS = (-1, 1, -2, 2)
 _RUNS = 8
 
@@ -142,12 +143,14 @@ def _named_factors(counts: Mapping[int, str]) -> dict[float, str]:
     for count, what in counts.items():
         if count < 2:
             continue
-        for factor, words in (
+        times = [
             (float(count), f"n = {count} times the derivative: the mean over {what} is missing"),
             (1 / count, f"1/n times the derivative, n = {count}: {what}; it is a sum, not a mean"),
-            (2 / count, f"2/n times the derivative, n = {count}: {what}"),
-            (count / 2, f"n/2 times the derivative, n = {count}: {what}"),
-        ):
+        ]
+        if count >= _LEAST_HALVED:  # 3/2 has many reasons
+            times.append((2 / count, f"2/n times the derivative, n = {count}: {what}"))
+            times.append((count / 2, f"n/2 times the derivative, n = {count}: {what}"))
+        for factor, words in times:
             named.setdefault(factor, words)
     for factor, words in (
         (100.0, "100 times the derivative: per cent"),

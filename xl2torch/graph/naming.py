@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from torch import fx
 
-from xl2torch.address import CellRange, parse_a1, single_cell
+from xl2torch.address import CellRange, parse_a1, single_cell, unquote_sheet
 from xl2torch.workbook.reader import Workbook
 
 _REACH = 30
@@ -26,7 +26,7 @@ def label(workbook: Workbook, area: CellRange) -> str:
         if name.name.lower().startswith(("solver_", "_xlnm")):
             continue
         sheet, _, address = name.text.lstrip("=").rpartition("!")
-        if sheet.strip("'").replace("''", "'").lower() != area.sheet.lower():
+        if unquote_sheet(sheet).lower() != area.sheet.lower():
             continue
         if parse_a1(address, area.sheet) == area:
             return name.name
@@ -49,11 +49,11 @@ def solver_name(workbook: Workbook, area: CellRange) -> str:
 
 
 def _nearest_left(workbook: Workbook, area: CellRange) -> str:
-    return _first_text(workbook, area, ((area.top, c) for c in range(area.left - 1, 0, -1)))
+    return workbook.sheet(area.sheet).cells.text_left_of(area.top, area.left)
 
 
 def _nearest_above(workbook: Workbook, area: CellRange) -> str:
-    return _first_text(workbook, area, ((r, area.left) for r in range(area.top - 1, 0, -1)))
+    return workbook.sheet(area.sheet).cells.text_above(area.top, area.left)
 
 
 def _first_text(workbook: Workbook, area: CellRange, places: Iterable[tuple[int, int]]) -> str:

@@ -15,7 +15,6 @@ from xl2torch.reports.live_formulas import Copies, NotLive, perturbed_copies
 from xl2torch.reports.save import check_output
 from xl2torch.workbook.charts import scatter_chart
 from xl2torch.workbook.package import save_package
-from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.writer import (
     Changes,
     NewSheet,
@@ -31,6 +30,8 @@ _WIDTHS = (16, 24, 22, 22, 22, 13, 13, 13, 12, 60)
 _CHART_PLACE = (0, 5)
 _CHART_ROWS = 19
 _REASON = 80
+_LARGEST = "$C$10"
+"""Where the heading holds the largest derivative of the model."""
 _MOST_ROWS = 1_000_000
 
 
@@ -52,8 +53,10 @@ def save_gradient_check(
     model on a second sheet. Raises OutputError.
     """
     target = Path(path)
+    if target.is_symlink():
+        target = target.resolve()
     workbook = check.workbook
-    check_output(workbook.path, target, force)
+    check_output(workbook.path, target, force, advice="give another -o")
     if len(check.rows) > _MOST_ROWS:
         raise OutputError(f"{len(check.rows):,} cells are more than a sheet has rows")
     name = free_sheet_name(workbook, _NAME)
@@ -87,7 +90,7 @@ def _sheets(check: GradientCheck, name: str) -> tuple[list[NewSheet], str]:
              "Verdict", "Why")  # fmt: skip
     rows: list[Row] = [*heading, [StyledValue(head, "header") for head in heads]]
     for place, row in enumerate(check.rows):
-        rows.append(_line(check, row, first + place, copies, place, first))
+        rows.append(_line(check, row, first + place, copies, place))
     chart = _chart(name, first, len(check.rows), "Analytic derivative", "Numeric derivative")
     sheet = NewSheet(name, rows, _WIDTHS, chart, _CHART_PLACE)
     return [sheet, *([copies.sheet] if copies else [])], why
@@ -105,6 +108,7 @@ def _heading(check: GradientCheck) -> list[Row]:
         ("Source", check.step_rule.partition(" (")[2].rstrip(")") or "the step was given"),
         ("Agreement", f"{agree} of {len(check.rows)} cells"),
         ("Largest relative difference", check.max_rel_diff),
+        ("Largest derivative", check.largest),
         ("Solver, forward", f"{cost.forward:,} recalculations for one gradient: "
                             f"{cost.forward_seconds * 1e3:.3g} ms at the speed of this program"),
         ("Solver, central", f"{cost.central:,} recalculations: "
@@ -114,6 +118,7 @@ def _heading(check: GradientCheck) -> list[Row]:
     ]  # fmt: skip
     rows: list[Row] = [[StyledValue("Gradient Check", "title")], []]
     rows += [[StyledValue(key, "key"), None, StyledValue(value, "text")] for key, value in lines]
+    assert lines[int(_LARGEST.split("$")[2]) - 3][0] == "Largest derivative"
     return _beside_chart(rows)
 
 
@@ -124,18 +129,14 @@ def _beside_chart(rows: list[Row]) -> list[Row]:
 
 def _line(
     check: GradientCheck, row: Comparison, number: int, copies: Copies | None, place: int,
-    first: int,
 ) -> Row:  # fmt: skip
     """One variable cell; the numbers that Excel can compute are formulas."""
     numeric = difference = relative = None
     if copies is not None:
         width = f"2*F{number}" if check.method == "central" else f"F{number}"
         numeric = f"({copies.above[place]}-{copies.below[place]})/({width})"
-        last = first + len(check.rows) - 1
         difference = f"ABS(D{number}-E{number})"
-        largest = (
-            f"MAX(ABS(D{number}),ABS(E{number}),MAX(D${first}:D${last}),-MIN(D${first}:D${last}))"
-        )
+        largest = f"MAX(ABS(D{number}),ABS(E{number}),{_LARGEST})"
         relative = f"IF(G{number}=0,0,G{number}/{largest})"
     return [
         StyledValue(_address(row.cell, check.model.problem.sheet)),
@@ -189,19 +190,20 @@ def _written_sheet(check: WrittenCheck, name: str) -> NewSheet:
     rows = [*_beside_chart(rows), [StyledValue(head, "header") for head in heads]]
     first = len(rows) + 1
     for number, row in enumerate(check.rows, first):
-        rows.append(_written_line(check.workbook, row, number))
+        rows.append(_written_line(row, number))
     chart = _chart(name, first, len(check.rows), "Exact derivative", "Derivative in the sheet")
     return NewSheet(name, rows, _WIDTHS, chart, _CHART_PLACE)
 
 
-def _written_line(workbook: Workbook, row: WrittenCell, number: int) -> Row:
+def _written_line(row: WrittenCell, number: int) -> Row:
+    sheet = row.cell.sheet
     return [
-        StyledValue(row.cell.a1),
+        StyledValue(_address(row.cell, sheet)),
         StyledValue(row.label),
         StyledValue(row.of if row.of.startswith("=") else row.of.rpartition("!")[2]),
         StyledValue(row.analytic, "number"),
         StyledValue(row.numeric, "number", str(row.cell)),
-        StyledValue(row.wrt.a1, "verdict"),
+        StyledValue(_address(row.wrt, sheet), "verdict"),
         StyledValue(row.abs_diff, "scientific", f"ABS(D{number}-E{number})"),
         StyledValue(row.rel_diff, "scientific"),
         *_verdict(row.ok, row.reason),

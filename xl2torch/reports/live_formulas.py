@@ -6,26 +6,32 @@ the objective; what else these read, they read from the user's sheet.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from xl2torch.address import CellAddress, CellRange, single_cell
-from xl2torch.formula.ast import Call, Node, Reference, children, functions_in
+from xl2torch.formula.ast import Call, Node, Reference, children, functions_in, walk
 from xl2torch.formula.relocation import NotRelocatable, relocated
 from xl2torch.functions.array import constant
-from xl2torch.functions.registry import VOLATILE
+from xl2torch.functions.registry import FUNCTIONS, VOLATILE
 from xl2torch.gradients.check import GradientCheck
 from xl2torch.graph.blocks import Block
 from xl2torch.graph.regions import Region
 from xl2torch.graph.schedule import Evaluation, Unit
 from xl2torch.values import CellValue
 from xl2torch.workbook.cells import cell_value
-from xl2torch.workbook.writer import NewSheet, StyledValue
+from xl2torch.workbook.writer import NewSheet, StyledValue, number_text
 
 MOST_CELLS = 20_000
-_WHERE_IT_STANDS = frozenset({"ROW", "COLUMN", "OFFSET", "INDIRECT", "CELL", "SUBTOTAL", "SHEET"})
+_MOST_SPACE = 2_000_000
+"""Cells of the rectangles around all copies, blank ones included."""
+_LAST_ROW = 2**20
+_WHERE_IT_STANDS = frozenset(
+    {"ROW", "COLUMN", "OFFSET", "INDIRECT", "CELL", "SUBTOTAL", "AGGREGATE", "SHEET", "SHEETS",
+     "ISFORMULA", "FORMULATEXT", "GETPIVOTDATA", "INFO"}
+)  # fmt: skip
 _HEADING = 2
 Row = list[StyledValue | None]
 
@@ -39,7 +45,7 @@ class Copies:
     """A sheet of perturbed copies, and where the objective of each stands.
 
     ``above`` and ``below`` are references for each checked cell; ``below`` of a forward difference
-    is the user's own objective.
+    is a copy in which nothing is moved.
     """
 
     sheet: NewSheet
@@ -49,12 +55,16 @@ class Copies:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a copy holds: formulas by cell with the array range, and cells taken over."""
+    """What a copy holds: formulas, and cells taken over from the user's sheet.
+
+    ``present``: variable cells that do not stand where the file has them, with their numbers.
+    """
 
     sheet: str
     variables: tuple[CellRange, ...]
     regions: tuple[Region, ...]
     mirrored: frozenset[tuple[int, int]]
+    present: Mapping[CellAddress, float]
     box: CellRange
 
 
@@ -65,33 +75,45 @@ def perturbed_copies(check: GradientCheck, name: str, steps: Sequence[str]) -> C
     """
     plan = _plan(check)
     signs = (1, -1) if check.method == "central" else (1,)
+    copies = len(signs) * len(check.rows) + (check.method == "forward")
     cells = len(plan.mirrored) + sum(area.size for area in plan.variables)
     cells += sum(region.range.size for region in plan.regions)
-    if cells * len(signs) * len(check.rows) > MOST_CELLS:
+    if cells * copies > MOST_CELLS:
         raise NotLive(f"the copies would take more than {MOST_CELLS:,} cells")
+    rows_needed = (plan.box.rows + _HEADING) * copies + 2
+    if plan.box.rows * plan.box.right * copies > _MOST_SPACE or rows_needed > _LAST_ROW:
+        raise NotLive("the cells of the model stand too far apart for copies on one sheet")
     objective = check.model.problem.objective
     title = f"{name}: the model again, with one variable cell moved in each copy"
     note = "The numeric derivatives of the sheet before are computed from these formulas."
     rows: list[Row] = [[StyledValue(title, "title")], [StyledValue(note, "note")]]
-    found: dict[int, list[str]] = {1: [], -1: []}
+    found: dict[int, list[str]] = {1: [], -1: [], 0: []}
+
+    def add(moved: CellAddress | None, step: str, by: float, sign: int) -> None:
+        nonlocal rows
+        top = len(rows) + _HEADING + 1
+        rows += _copy(check, plan, moved, step, by, top)
+        cell = CellAddress(name, objective.row + top - plan.box.top, objective.column)
+        found[sign].append(str(cell))
+
+    if check.method == "forward":
+        add(None, "", 0.0, 0)
     for row, step in zip(check.rows, steps, strict=True):
         for sign in signs:
-            top = len(rows) + _HEADING + 1
-            rows += _copy(check, plan, row.cell, step, sign * row.step, top)
-            cell = CellAddress(name, objective.row + top - plan.box.top, objective.column)
-            found[sign].append(str(cell))
-    below = found[-1] or [str(objective)] * len(check.rows)
+            add(row.cell, step, sign * row.step, sign)
+    below = found[-1] or found[0] * len(check.rows)
     return Copies(NewSheet(name, rows, []), tuple(found[1]), tuple(below))
 
 
 def _copy(
-    check: GradientCheck, plan: _Plan, moved: CellAddress, step: str, by: float, top: int
+    check: GradientCheck, plan: _Plan, moved: CellAddress | None, step: str, by: float, top: int
 ) -> list[Row]:
     """Rows of one copy: a heading, then the box, whose first row is ``top``."""
     down = top - plan.box.top
     values = _values(check, plan, moved, by)
     sign = "+" if by > 0 else "-"
-    heading: list[Row] = [[], [StyledValue(f"{moved.a1} {sign} step: {plan.box}", "key")]]
+    what = f"{moved.a1} {sign} step" if moved else "nothing moved"
+    heading: list[Row] = [[], [StyledValue(f"{what}: {plan.box}", "key")]]
     table: list[Row] = [[None] * plan.box.right for _ in range(plan.box.rows)]
 
     def put(row: int, column: int, formula: str, array: str | None = None) -> None:
@@ -103,7 +125,9 @@ def _copy(
     for area in plan.variables:
         for cell in area.cells():
             suffix = f"{sign}{step}" if cell == moved else ""
-            put(cell.row, cell.column, str(cell) + suffix)
+            present = plan.present.get(cell)
+            start = str(cell) if present is None else number_text(present)
+            put(cell.row, cell.column, start + suffix)
     changed = _changed(plan)
 
     def place(area: CellRange) -> str:
@@ -134,7 +158,7 @@ def _copy(
 
 
 def _values(
-    check: GradientCheck, plan: _Plan, moved: CellAddress, by: float
+    check: GradientCheck, plan: _Plan, moved: CellAddress | None, by: float
 ) -> list[list[CellValue]]:
     """What the cells of the box show with one cell moved."""
     blocks = []
@@ -142,7 +166,7 @@ def _values(
         area = variable.cells
         numbers = check.model.parameter(variable).detach().numpy().reshape(area.rows, area.columns)
         numbers = np.array(numbers)
-        if area.contains(single_cell(moved)):
+        if moved is not None and area.contains(single_cell(moved)):
             numbers[moved.row - area.top, moved.column - area.left] += by
         blocks.append(Block(area, constant(numbers[None, None])))
     array = Evaluation(check.model.compiled.workbook, blocks).value(plan.box)
@@ -198,14 +222,29 @@ def _plan(check: GradientCheck) -> _Plan:
         max(a.bottom for a in areas), max(a.right for a in areas),
     )  # fmt: skip
     own = {(cell.row, cell.column) for area in changed for cell in area.cells()}
-    cells = workbook.sheet(sheet).cells
+    book = workbook.sheet(sheet)
+    spilled = {
+        (cell.row, cell.column)
+        for formula in book.array_formulas
+        if formula.array
+        for cell in CellRange(sheet, *formula.array).cells()
+    }
+    filled = spilled | book.formula_at.keys()
     mirrored = frozenset(
         (cell.row, cell.column)
         for area in dict.fromkeys(read)
         for cell in area.cells()
-        if (cell.row, cell.column) not in own and cells.value(cell.row, cell.column) is not None
-    )
-    return _Plan(sheet, variables, regions, mirrored, box)
+        if (cell.row, cell.column) not in own
+        and ((cell.row, cell.column) in filled
+             or book.cells.value(cell.row, cell.column) is not None)
+    )  # fmt: skip
+    present = {
+        cell: number
+        for cell, number in model.cell_values().items()
+        if (cell.row, cell.column) not in filled
+        and (book.cells.value(cell.row, cell.column) or 0.0) != number
+    }
+    return _Plan(sheet, variables, regions, mirrored, present, box)
 
 
 def _changed(plan: _Plan) -> list[CellRange]:
@@ -221,19 +260,40 @@ def _refused(unit: Unit) -> Region:
         raise NotLive(f"{sorted(fixed)[0]} in {unit.area} depends on where it stands")
     if not region.array and _intersects(region.tree):
         raise NotLive(f"the formula in {unit.area} takes one cell of a range by its row")
+    if any(_extends(node) for node in walk(region.tree)):
+        raise NotLive(f"the sum range in {unit.area} is shorter than the cells that are summed")
     return region
+
+
+def _extends(node: Node) -> bool:
+    """Whether SUMIF or AVERAGEIF takes a sum range of another size than its range."""
+    if not isinstance(node, Call) or node.function not in ("SUMIF", "AVERAGEIF"):
+        return False
+    ranges = [item for item in node.arguments[::2] if isinstance(item, Reference)]
+    sizes = {
+        (item.bottom.value - item.top.value, item.right.value - item.left.value) for item in ranges
+    }
+    return len(sizes) > 1
 
 
 def _intersects(node: Node) -> bool:
     """Whether a range stands where a single value is wanted: implicit intersection."""
-    for child in children(node):
+    for place, child in enumerate(children(node)):
         if isinstance(child, Reference):
             many = (child.top, child.left) != (child.bottom, child.right)
-            if many and not isinstance(node, Call):
+            if many and _wants_single(node, place):
                 return True
         elif _intersects(child):
             return True
     return False
+
+
+def _wants_single(node: Node, place: int) -> bool:
+    """Whether an operator, or an argument of a function, is a single value."""
+    if not isinstance(node, Call):
+        return True
+    function = FUNCTIONS.get(node.function)
+    return function is None or function.letter(place) == "v"
 
 
 def _single(region: Region) -> Iterator[Region]:

@@ -46,8 +46,13 @@ def default_output(path: Path) -> Path:
     return path.with_name(f"{path.stem}-trained{path.suffix}")
 
 
-def check_output(source: Path, target: Path, force: bool = False, in_place: bool = False) -> None:
-    """Find out before training whether the result can be written.
+def check_output(
+    source: Path, target: Path, force: bool = False, in_place: bool = False,
+    advice: str = "give --in-place to overwrite it",
+) -> None:  # fmt: skip
+    """Find out before the work whether the result can be written.
+
+    ``advice`` is given where the target is the source itself.
 
     Raises OutputError (exists, folder missing or read-only, open elsewhere) or SelectionError
     (another file type).
@@ -63,7 +68,7 @@ def check_output(source: Path, target: Path, force: bool = False, in_place: bool
     if target.is_dir():
         raise OutputError(f"the output {target} is a folder")
     if target.exists() and source.exists() and target.samefile(source) and not in_place:
-        raise OutputError(f"{target} is the input itself: give --in-place to overwrite it")
+        raise OutputError(f"{target} is the input itself: {advice}")
     if target.exists() and not force and not in_place:
         raise OutputError(f"{target} exists already: give --force to overwrite it, or another -o")
     lock = lock_file(target)

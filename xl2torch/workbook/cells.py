@@ -115,6 +115,25 @@ class SparseCells:
         block = self.block(row, column, row, column)
         return cell_value(block.numbers[0, 0], block.kinds[0, 0], block.texts[0, 0])
 
+    def text_left_of(self, row: int, column: int) -> str:
+        """The nearest text to the left of a cell that says anything, its spaces tidied; else ''."""
+        origin = row * (MAX_COLUMN + 1)
+        return self._last_text(origin, origin + column)
+
+    def text_above(self, row: int, column: int) -> str:
+        """The nearest text above a cell that says anything, its spaces tidied; else ''."""
+        origin = column * (MAX_ROW + 1)
+        return self.down._last_text(origin, origin + row)
+
+    def _last_text(self, first: int, end: int) -> str:
+        """The last text of the cells with keys from ``first`` to before ``end``."""
+        start, stop = np.searchsorted(self.keys, (first, end))
+        for place in np.flatnonzero(self.kinds[start:stop] == TEXT)[::-1]:
+            words = str(self.texts[start + place]).split()
+            if words:
+                return " ".join(words)
+        return ""
+
     def extent(self) -> tuple[int, int]:
         """Last used row and column (0, 0 when empty)."""
         if not len(self.keys):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from xl2torch.address import CellAddress, CellRange, parse_a1
+from xl2torch.address import CellAddress, CellRange, parse_a1, unquote_sheet
 from xl2torch.errors import SelectionError
 from xl2torch.workbook.reader import Workbook
 
@@ -43,8 +43,7 @@ def parse_cell(workbook: Workbook, text: str, sheet: str) -> CellAddress:
 
 def _piece(workbook: Workbook, prefix: str | None, area: str, sheet: str) -> list[CellRange]:
     if prefix:
-        plain = prefix[1:-1].replace("''", "'") if prefix.startswith("'") else prefix
-        sheet = workbook.sheet(plain.strip()).name
+        sheet = workbook.sheet(unquote_sheet(prefix.strip())).name
     found = parse_a1(area, sheet)
     if found is not None:
         return [found]

@@ -653,6 +653,7 @@ def _sheet_xml(sheet: NewSheet, styles: Mapping[str, int], drawing_id: str) -> b
         f'<col min="{index}" max="{index}" width="{width}" customWidth="1"/>'
         for index, width in enumerate(sheet.widths, 1)
     )
+    columns = f"<cols>{columns}</cols>" if columns else ""
     rows = []
     for number, row in enumerate(sheet.rows, 1):
         cells = "".join(
@@ -667,7 +668,7 @@ def _sheet_xml(sheet: NewSheet, styles: Mapping[str, int], drawing_id: str) -> b
         f'<worksheet xmlns="{MAIN}" xmlns:r="{RELATIONSHIPS}">'
         '<sheetPr><pageSetUpPr fitToPage="1"/></sheetPr>'
         '<sheetViews><sheetView showGridLines="0" workbookViewId="0"/></sheetViews>'
-        f'<sheetFormatPr defaultRowHeight="15"/><cols>{columns}</cols>'
+        f'<sheetFormatPr defaultRowHeight="15"/>{columns}'
         f"<sheetData>{''.join(rows)}</sheetData>"
         '<pageMargins left="0.7" right="0.7" top="0.75" bottom="0.75" header="0.3" footer="0.3"/>'
         f'<pageSetup orientation="landscape" fitToHeight="0"/>{drawing}</worksheet>'
@@ -686,7 +687,9 @@ def _new_cell(reference: str, item: StyledValue, styles: Mapping[str, int]) -> s
     if item.formula is None:
         return f'<c r="{reference}"{style}{kind}>{cached}</c>'
     array = f' t="array" ref="{item.array}"' if item.array else ""
-    return f'<c r="{reference}"{style}{kind}><f{array}>{xml_text(item.formula)}</f>{cached}</c>'
+    # A formula's text is not escaped as a cell's is: _x0041_ in it means what it says.
+    formula = escape(_FORBIDDEN.sub("", item.formula))
+    return f'<c r="{reference}"{style}{kind}><f{array}>{formula}</f>{cached}</c>'
 
 
 def _drawing(anchor: tuple[int, int]) -> bytes:
