@@ -289,7 +289,7 @@ def test_gradcheck_of_the_author(tmp_path: Path) -> None:
         (["--objective", "B1", "--variables", "A1", "--step", "0"], 2, "has to be above 0"),
         (["--objective", "B1", "--variables", "A1", "--method", "best"], 2, "best"),
         (["--objective", "B1", "--variables", "C1"], 1, "does not depend on the variable cells"),
-        (["--of", "=(A1-", "--wrt", "A1", "--against", "C1"], 1, "=(A1-"),
+        (["--of", "=(A1-", "--wrt", "A1", "--against", "C1"], 2, "=(A1-"),
         (["--of", "B1", "--wrt", "A1", "--against", "C1:D1"], 2, "which fits neither"),
     ],
 )  # fmt: skip
