@@ -243,9 +243,12 @@ def test_where_it_cannot_be_written(tmp_path: Path) -> None:
 
 
 @requires_validator
-def test_the_file_is_valid(tmp_path: Path) -> None:
-    paths = []
-    for name in ("line", "survival"):
-        save_gradient_check(checked(WORKBOOKS / f"{name}.xlsx"), tmp_path / f"{name}.xlsx")
-        paths.append(tmp_path / f"{name}.xlsx")
-    assert validation_errors(paths) == {path: [] for path in paths}
+def test_the_file_has_no_new_fault(tmp_path: Path) -> None:
+    """Nothing that the validator did not say of the source (openpyxl's order in fonts)."""
+    sources = [WORKBOOKS / f"{name}.xlsx" for name in ("line", "survival")]
+    results = [tmp_path / source.name for source in sources]
+    for source, result in zip(sources, results, strict=True):
+        save_gradient_check(checked(source), result)
+    errors = validation_errors([*sources, *results])
+    for source, result in zip(sources, results, strict=True):
+        assert set(errors[result]) <= set(errors[source])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xl2torch.cli.options import BOOK, common, model_options
+from xl2torch.cli.options import BOOK, common, model_options, protection_option
 from xl2torch.cli.printing import number_text, print_json, print_table
 from xl2torch.cli.progress import counter, status
 
@@ -46,12 +46,13 @@ _WORST = 5
 @click.option("--wrt", metavar="RANGE", multiple=True, help="with respect to these,")
 @click.option("--against", metavar="RANGE", multiple=True, help="as the author wrote them here.")
 @click.option("-o", "--output", "out", type=BOOK, help="Copy of BOOK with a Gradient Check sheet.")
+@protection_option
 @click.option("--force", is_flag=True, help="Overwrite an existing result file.")
 def gradcheck(
     book: Path, sheet: str | None, as_json: bool, objective: str | None,
     variables: tuple[str, ...], sense: str | None, method: Method | None, step: float | None,
     sample: int | None, seed: int | None, of: str | None, wrt: tuple[str, ...],
-    against: tuple[str, ...], out: Path | None, force: bool,
+    against: tuple[str, ...], out: Path | None, force: bool, ignore_protection: bool,
 ) -> None:  # fmt: skip
     """Compare the exact gradient of BOOK's model with a numeric one, cell by cell.
 
@@ -65,7 +66,7 @@ def gradcheck(
                  --of F4:F32 --wrt C4:D32 --against K4:L32
     """
     from xl2torch.problem import find_problem
-    from xl2torch.reports.save import check_output
+    from xl2torch.reports.save import check_output, check_protection
     from xl2torch.workbook.reader import load
 
     if any((of, wrt, against)) and not all((of, wrt, against)):
@@ -78,6 +79,7 @@ def gradcheck(
     workbook = load(book)
     if out is not None:
         check_output(book, out, force, advice="give another -o")
+        check_protection(workbook, ignore=ignore_protection)
     check: GradientCheck | WrittenCheck
     if of:
         check = _check_columns(workbook, sheet, of, wrt, against, step, as_json)
@@ -87,7 +89,7 @@ def gradcheck(
         check = _check_variables(workbook, problem, method or "central", step, sampled, as_json)
     report = check.report
     if out is not None:
-        report |= _written_to(check, out, force, as_json)
+        report |= _written_to(check, out, force, ignore_protection, as_json)
     if as_json:
         print_json(report)
     elif of:
@@ -128,12 +130,12 @@ def _check_variables(
 
 
 def _written_to(
-    check: GradientCheck | WrittenCheck, out: Path, force: bool, quiet: bool
+    check: GradientCheck | WrittenCheck, out: Path, force: bool, ignore: bool, quiet: bool
 ) -> dict[str, Any]:
     from xl2torch.reports.gradient_sheet import save_gradient_check
 
     with status("writing", quiet):
-        saved = save_gradient_check(check, out, force=force)
+        saved = save_gradient_check(check, out, force=force, ignore_protection=ignore)
     return {"output": str(saved.path), "output_sheet": saved.sheet, "not_live": saved.not_live}
 
 

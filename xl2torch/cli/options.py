@@ -37,3 +37,11 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):  # fmt: skip
         command = option(command)
     return command
+
+
+def protection_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option to write where protection forbids it."""
+    return click.option(
+        "--ignore-protection", is_flag=True,
+        help="Change locked cells, and add sheets to a protected workbook.",
+    )(command)  # fmt: skip

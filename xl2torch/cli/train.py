@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xl2torch.cli.options import BOOK, common, model_options
+from xl2torch.cli.options import BOOK, common, model_options, protection_option
 from xl2torch.cli.printing import number_text, print_json, print_table
 from xl2torch.cli.progress import progress, status
 from xl2torch.cli.threads import use_one_thread_for_small
@@ -42,12 +42,13 @@ _SAME = 1e-6
 @click.option("--watch", metavar="CELL", multiple=True, help="Show this cell too; repeatable.")
 @click.option("--in-place", is_flag=True, help="Write the result into BOOK itself.")
 @click.option("--force", is_flag=True, help="Overwrite an existing result file.")
+@protection_option
 @click.option("--ignore-lock", is_flag=True, help="Read BOOK though another program has it open.")
 def train(
     book: Path, sheet: str | None, as_json: bool, out: Path | None, objective: str | None,
     variables: tuple[str, ...], sense: str | None, optimizer: str | None, lr: float | None,
     epochs: int | None, init: str, seed: int | None, watch: tuple[str, ...], in_place: bool,
-    force: bool, ignore_lock: bool,
+    force: bool, ignore_lock: bool, ignore_protection: bool,
 ) -> None:  # fmt: skip
     """Train the model of BOOK and write the answer into a copy of it.
 
@@ -57,7 +58,7 @@ def train(
     Example: xl2torch train titanic.xlsx --sheet nnet --watch AH1
     """
     from xl2torch.problem import find_problem
-    from xl2torch.reports.save import check_output, default_output
+    from xl2torch.reports.save import check_output, check_protection, default_output
     from xl2torch.workbook.package import lock_file
     from xl2torch.workbook.reader import load
     from xl2torch.workbook.selection import parse_cell
@@ -75,6 +76,7 @@ def train(
     watched = [parse_cell(workbook, text, problem.sheet) for text in watch]
     target = book if in_place else out or default_output(book)
     check_output(book, target, force, in_place)
+    check_protection(workbook, problem.variables, ignore_protection)
 
     from xl2torch.model import compile_problem
     from xl2torch.reports.save import save
@@ -91,7 +93,9 @@ def train(
             on_iteration=on_iteration,
         )  # fmt: skip
     with status("writing", quiet=as_json):
-        saved = save(result, target, force=force, in_place=in_place)
+        saved = save(
+            result, target, force=force, in_place=in_place, ignore_protection=ignore_protection
+        )
     report = _train_report(workbook, result, saved)
     if as_json:
         print_json(report)

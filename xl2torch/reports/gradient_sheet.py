@@ -12,7 +12,7 @@ from xl2torch.gradients.check import Comparison, GradientCheck
 from xl2torch.gradients.written import WrittenCell, WrittenCheck
 from xl2torch.graph.naming import solver_name
 from xl2torch.reports.live_formulas import Copies, NotLive, perturbed_copies
-from xl2torch.reports.save import check_output
+from xl2torch.reports.save import check_output, check_protection
 from xl2torch.workbook.charts import scatter_chart
 from xl2torch.workbook.package import save_package
 from xl2torch.workbook.writer import (
@@ -45,8 +45,9 @@ class SavedCheck:
 
 
 def save_gradient_check(
-    check: GradientCheck | WrittenCheck, path: str | Path, *, force: bool = False
-) -> SavedCheck:
+    check: GradientCheck | WrittenCheck, path: str | Path, *, force: bool = False,
+    ignore_protection: bool = False,
+) -> SavedCheck:  # fmt: skip
     """Write a copy of the workbook with a Gradient Check sheet; nothing else in it changes.
 
     Where the model is small its numeric derivatives are formulas, with perturbed copies of the
@@ -57,6 +58,7 @@ def save_gradient_check(
         target = target.resolve()
     workbook = check.workbook
     check_output(workbook.path, target, force, advice="give another -o")
+    check_protection(workbook, ignore=ignore_protection)
     if len(check.rows) > _MOST_ROWS:
         raise OutputError(f"{len(check.rows):,} cells are more than a sheet has rows")
     name = free_sheet_name(workbook, _NAME)

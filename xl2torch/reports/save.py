@@ -15,6 +15,7 @@ from xl2torch.training.fit import Result
 from xl2torch.values import CellValue
 from xl2torch.workbook.cells import Floats
 from xl2torch.workbook.package import lock_file, save_package
+from xl2torch.workbook.protection import has_locked_structure, locked_ranges
 from xl2torch.workbook.reader import Workbook, load
 from xl2torch.workbook.selection import parse_cell
 from xl2torch.workbook.writer import (
@@ -79,6 +80,29 @@ def check_output(
         raise OutputError(f"cannot write {target}: {blocked} is read-only")
 
 
+def check_protection(
+    workbook: Workbook, areas: Sequence[CellRange] = (), ignore: bool = False
+) -> None:
+    """Find out whether protection allows to change some ranges and to add a sheet.
+
+    Raises OutputError.
+    """
+    if ignore:
+        return
+    locked = locked_ranges(workbook, areas)
+    if locked:
+        names = ", ".join(str(area) for area in locked)
+        raise OutputError(
+            f"the cells {names} are locked, and their sheet is protected: unprotect the sheet in "
+            "Excel (Review, Unprotect Sheet), or give --ignore-protection"
+        )
+    if has_locked_structure(workbook):
+        raise OutputError(
+            f"the structure of {workbook.path.name} is protected, so that no sheet may be added: "
+            "unprotect it in Excel (Review, Protect Workbook), or give --ignore-protection"
+        )
+
+
 def _writable(folder: Path) -> bool:
     probe = folder / f".xl2torch-{os.getpid()}"
     try:
@@ -106,18 +130,21 @@ def save(
     force: bool = False,
     in_place: bool = False,
     cells: Sequence[CellAddress | str] = (),
+    ignore_protection: bool = False,
 ) -> Saved:
     """Write the trained workbook: weights, recalculated values, and a Training sheet.
 
     ``cells`` are shown before and after, besides the objective and the watched ones. Everything
     that did not have to change is byte for byte the input's. ``force`` overwrites another file,
-    ``in_place`` the input itself. Raises OutputError.
+    ``in_place`` the input itself; ``ignore_protection`` changes locked cells too. Raises
+    OutputError.
     """
     target = Path(path)
     if target.is_symlink():
         target = target.resolve()
     workbook = result.model.compiled.workbook
     check_output(workbook.path, target, force, in_place)
+    check_protection(workbook, result.model.problem.variables, ignore_protection)
     recalculation = recalculate(workbook, trained_values(result))
     _check_agreement(result, recalculation)
     problem = result.model.problem

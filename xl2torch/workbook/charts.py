@@ -78,6 +78,7 @@ def scatter_chart(
     points.marker = Marker(symbol="circle", size=_POINT)
     points.marker.spPr = GraphicalProperties(solidFill=accent)
     points.spPr = GraphicalProperties(ln=LineProperties(noFill=True))
+    chart.x_axis.axPos = "b"
     return _finished(chart, title, x_title, y_title)
 
 
