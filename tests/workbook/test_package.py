@@ -1,13 +1,17 @@
 """The package: parts, relationships, limits, lock files."""
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from judges import cached_values
 from packages import CONTENT_TYPES, SHEET1, WORKBOOK, edited, parts, read, relationships, write
 
+import xl2torch
 from xl2torch.errors import OutputError, WorkbookError
 from xl2torch.workbook.package import (
+    STRICT,
     Package,
     lock_file,
     parse_xml,
@@ -150,3 +154,35 @@ def test_lock_files(tmp_path: Path, name: str) -> None:
 def test_xml_that_is_refused(data: bytes, words: str) -> None:
     with pytest.raises(WorkbookError, match=words):
         parse_xml(data, where="here")
+
+
+def strict(contents: Mapping[str, bytes]) -> dict[str, bytes]:
+    """A package as Excel's "Strict Open XML Spreadsheet" has it."""
+    for usual, other in STRICT.items():
+        contents = {n: d.replace(usual.encode(), other.encode()) for n, d in contents.items()}
+    return dict(contents)
+
+
+def test_strict_open_xml_stays_strict(tmp_path: Path) -> None:
+    path = write(tmp_path / "b.xlsx", strict(parts()))
+    result = xl2torch.fit(xl2torch.compile(xl2torch.load(path)))
+    xl2torch.save(result, tmp_path / "out.xlsx")
+    after = read(tmp_path / "out.xlsx")
+    assert len(after) > len(parts())
+    for name, data in after.items():
+        for usual in STRICT:
+            assert usual.encode() not in data, name
+    assert cached_values(tmp_path / "out.xlsx")["Model", "B3"] == pytest.approx(3.0)
+    assert xl2torch.load(tmp_path / "out.xlsx").sheet("Training").name == "Training"
+
+
+def test_zip64_is_read_and_written(tmp_path: Path) -> None:
+    """The form of zip for large files, which some programs write for small ones too."""
+    path = tmp_path / "b.xlsx"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in parts().items():
+            with archive.open(name, "w", force_zip64=True) as file:
+                file.write(data)
+    result = xl2torch.fit(xl2torch.compile(xl2torch.load(path)))
+    xl2torch.save(result, tmp_path / "out.xlsx")
+    assert cached_values(tmp_path / "out.xlsx")["Model", "B3"] == pytest.approx(3.0)

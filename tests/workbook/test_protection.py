@@ -108,3 +108,11 @@ def test_the_library_asks_too(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="are locked"):
         xl2torch.save(result, tmp_path / "out.xlsx")
     xl2torch.save(result, tmp_path / "out.xlsx", ignore_protection=True)
+
+
+def test_a_signed_workbook_is_not_changed(tmp_path: Path) -> None:
+    contents = {**parts(), "_xmlsignatures/origin.sigs": b""}
+    path = write(tmp_path / "b.xlsx", contents)
+    assert run("gradcheck", path)[0] == 0
+    code, errors = run("train", path, "--ignore-protection")
+    assert code == 1 and "b.xlsx is digitally signed" in errors

@@ -85,8 +85,13 @@ def check_protection(
 ) -> None:
     """Find out whether protection allows to change some ranges and to add a sheet.
 
-    Raises OutputError.
+    A digital signature cannot be ignored: it would be wrong afterwards. Raises OutputError.
     """
+    if workbook.package.is_signed:
+        raise OutputError(
+            f"{workbook.path.name} is digitally signed, and any change breaks the signature: "
+            "remove it in Excel (File, Info, View Signatures), or work on an unsigned copy"
+        )
     if ignore:
         return
     locked = locked_ranges(workbook, areas)

@@ -13,6 +13,7 @@ import tempfile
 import zipfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -28,6 +29,18 @@ _OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 RELATIONSHIPS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 PACKAGE_RELATIONSHIPS = "http://schemas.openxmlformats.org/package/2006/relationships"
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+STRICT = {
+    MAIN: "http://purl.oclc.org/ooxml/spreadsheetml/main",
+    RELATIONSHIPS: "http://purl.oclc.org/ooxml/officeDocument/relationships",
+    "http://schemas.openxmlformats.org/drawingml/2006/main":
+        "http://purl.oclc.org/ooxml/drawingml/main",
+    "http://schemas.openxmlformats.org/drawingml/2006/chart":
+        "http://purl.oclc.org/ooxml/drawingml/chart",
+    "http://schemas.openxmlformats.org/drawingml/2006/spreadsheetDrawing":
+        "http://purl.oclc.org/ooxml/drawingml/spreadsheetDrawing",
+}  # fmt: skip
+"""Namespaces of Strict Open XML (ISO/IEC 29500 part 1) for those of the usual Transitional form."""
+_SIGNATURES = "_xmlsignatures/"
 
 
 @dataclass(frozen=True)
@@ -79,6 +92,17 @@ class Package:
 
         parse_xml(self.parts[rels], start=start, where=f"{self.path.name}: {rels}")
         return found
+
+    @cached_property
+    def is_strict(self) -> bool:
+        """Whether it is Strict Open XML, an option of Excel's Save As."""
+        return any(relationship.type.startswith(STRICT[RELATIONSHIPS])
+                   for relationship in self.relationships(""))  # fmt: skip
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether a digital signature vouches for the content."""
+        return any(name.lower().startswith(_SIGNATURES) for name in self.parts)
 
     def related(self, part: str, kind: str) -> str | None:
         """Target of the first relationship whose type ends in ``/kind``."""

@@ -21,6 +21,7 @@ from xl2torch.workbook.package import (
     MAIN,
     PACKAGE_RELATIONSHIPS,
     RELATIONSHIPS,
+    STRICT,
     Package,
     local,
     parse_xml,
@@ -458,10 +459,22 @@ def add_sheets(workbook: Workbook, sheets: Sequence[NewSheet], changes: Changes)
     """Add sheets behind the last one, with their charts. Returns the names of the new parts."""
     main = workbook.package.related("", "officeDocument") or ""
     styles = _add_styles(workbook.package, main, changes)
-    return [
+    added = [
         part for sheet in sheets
         for part in _add_sheet(workbook.package, main, sheet, styles, changes)
     ]  # fmt: skip
+    if workbook.package.is_strict:
+        for part in added:
+            changes.parts[part] = _strict(changes.parts[part])
+    return added
+
+
+def _strict(data: bytes) -> bytes:
+    """XML of ours in the namespaces of Strict Open XML."""
+    for usual, strict in STRICT.items():
+        for end in (b'"', b"/"):
+            data = data.replace(b'"' + usual.encode() + end, b'"' + strict.encode() + end)
+    return data
 
 
 def _add_sheet(
@@ -514,6 +527,7 @@ def _xml(body: str) -> bytes:
 
 
 def _add_to_workbook(package: Package, main: str, part: str, name: str, changes: Changes) -> None:
+    office = STRICT[RELATIONSHIPS] if package.is_strict else RELATIONSHIPS
     rels = relationships_part(main)
     data = changes.parts.get(rels, package.part(rels))
     ids = set(re.findall(rb"""\sId\s*=\s*["']([^"']*)["']""", data))
@@ -525,7 +539,7 @@ def _add_to_workbook(package: Package, main: str, part: str, name: str, changes:
     if closing is None:
         raise OutputError(f"the part {rels} is damaged")
     entry = b'<%sRelationship Id="rId%d" Type="%s/worksheet" Target="%s"/>' % (
-        closing[1], number, RELATIONSHIPS.encode(), target.encode(),
+        closing[1], number, office.encode(), target.encode(),
     )  # fmt: skip
     changes.parts[rels] = data[: closing.start()] + entry + data[closing.start() :]
 
@@ -535,16 +549,16 @@ def _add_to_workbook(package: Package, main: str, part: str, name: str, changes:
     if closing is None:
         raise OutputError("the workbook part has no list of sheets")
     element = (
-        f'<{closing[1].decode()}sheet xmlns:r="{RELATIONSHIPS}" name={quoteattr(name)} '
+        f'<{closing[1].decode()}sheet xmlns:r="{office}" name={quoteattr(name)} '
         f'sheetId="{sheet_id}" r:id="rId{number}"/>'
     )
     bound = re.search(
-        rb"""xmlns:(\w+)\s*=\s*["']""" + re.escape(RELATIONSHIPS.encode()) + rb"""["']""",
+        rb"""xmlns:(\w+)\s*=\s*["']""" + re.escape(office.encode()) + rb"""["']""",
         data[: data.find(b">", data.find(b"workbook"))],
     )
     if bound:
         short = f' {bound[1].decode()}:id="rId{number}"'
-        element = element.replace(f' xmlns:r="{RELATIONSHIPS}"', "")
+        element = element.replace(f' xmlns:r="{office}"', "")
         element = element.replace(f' r:id="rId{number}"', short)
     changes.parts[main] = data[: closing.start()] + element.encode() + data[closing.start() :]
 
