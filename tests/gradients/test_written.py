@@ -143,7 +143,9 @@ def test_a_formula_that_the_sheet_does_not_hold() -> None:
         found(sgd(), of="=(E3-B3")
 
 
-@pytest.mark.parametrize("formula", ["=2*A{r}+1", "=2*A{r}-1", "=1", "=2*A{r}-0.5"])
+@pytest.mark.parametrize(
+    "formula", ["=2*A{r}+1", "=2*A{r}-1", "=1", "=2*A{r}-0.5", "=(2*A{r}+1)/1"]
+)
 def test_a_number_is_no_step_where_nothing_is_divided_by_it(formula: str) -> None:
     lines = [f"{x} | =A{r}^2 | {formula.format(r=r)}" for r, x in enumerate((3, 4, 5, 6), 1)]
     (line,) = check_written(cells.workbook("\n".join(lines)), "B1:B4", "A1:A4", "C1:C4").lines
@@ -167,6 +169,21 @@ def test_random_numbers_in_the_authors_formulas() -> None:
     book = cells.workbook("1 | =A1^2 | =2*A1*(1+0*RAND())\n2 | =A2^2 | =4")
     (line,) = check_written(book, "B1:B2", "A1:A2", "C1:C2").lines
     assert not line.ok and "C2" not in line.reason
+
+
+def test_steps_further_away() -> None:
+    """The moved point, the function there, and the quotient, each in a column."""
+    lines = [f"{x} | =A{r}^2 | =A{r}+0.01 | =C{r}^2 | =(D{r}-B{r})/0.01"
+             for r, x in enumerate((3, 4, 5), 1)]  # fmt: skip
+    (line,) = check_written(cells.workbook("\n".join(lines)), "B1:B3", "A1:A3", "E1:E3").lines
+    assert line.ok and "a forward difference with the step 0.01" in line.reason
+
+
+def test_a_kink_of_another_row_is_not_this_rows() -> None:
+    """ABS bends with the next row's cell, where its slope happens to be 0 at the point."""
+    lines = [f"0 | =A{r}+ABS(A{r + 1}) | =1.5" for r in range(1, 6)]
+    (line,) = check_written(cells.workbook("\n".join(lines)), "B1:B5", "A1:A5", "C1:C5").lines
+    assert line.reason == "factor: every row is 1.5 times the derivative"
 
 
 def test_curvature_is_no_kink() -> None:

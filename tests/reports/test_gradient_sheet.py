@@ -72,6 +72,8 @@ LIVE = (
     ("0.5 0.25 0.125\n=MAX(0,A1) =MAX(0,B1) =MAX(0,C1)\n=SUMPRODUCT(A1:C1,A2:C2)", "A3", "A1:C1"),
     ("1 2 3\n4 5 6\n=SUM(A1:C2)^2/$B$2", "A3", "A1:B1"),
     ('2 3 big\n=IF(A1>B1,A1^3,A1*B1) =IF(C1="big",A2^2,0)', "B2", "A1:B1"),
+    ("1 2 =ROWS(A1:A9)*A1+SUMPRODUCT(A1:B1,A1:B1)", "C1", "A1:B1"),
+    ("1 2 =COUNT(A1:B6)*A1+INDEX(A1:B4,1,2)^2", "C1", "A1:B1"),
     ("1 2\n=A1+B1\n=A2+B1\n=A3*A2+B1", "A4", "A1,B1"),
 )
 

@@ -14,6 +14,7 @@ import torch
 from xl2torch.address import CellAddress, single_cell
 from xl2torch.errors import ModelError, SelectionError
 from xl2torch.gradients.difference import (
+    EPSILON,
     RELATIVE_STEP,
     STEP_RULE,
     Cells,
@@ -24,6 +25,7 @@ from xl2torch.gradients.difference import (
     differences,
     lengthened,
     settled,
+    vanishing,
     with_noise,
 )  # fmt: skip
 from xl2torch.gradients.reasons import Doubt, plateau_of, reason_of
@@ -172,7 +174,7 @@ def check(
     The relative difference is |a−n| / max(|a|, |n|, largest |a| of the model), and 0/0 is 0. A cell
     agrees when it is within the method's TOLERANCE, or when rounding explains it: ε·|f|/step, or
     what rounding inside of the formulas is measured to be. With default steps it also agrees where
-    so small a slope beside so much curvature, as at an optimum, is within the truncation error.
+    the difference goes away with the step, as at an optimum, where both are next to nothing.
     ``done`` is called with numbers of cells as they are computed. Cells of random numbers keep
     their draw. Raises SelectionError (not a variable cell, no step) or ModelError (the objective is
     an error value at the present point).
@@ -206,14 +208,15 @@ def _check(
     largest = float(finite.max()) if len(finite) else 0.0
     if step is None:
         numbers = default_differences(model, cells, method, done)
-        numbers = _looked_at_closely(model, cells, numbers, analytic, largest)
+        numbers, excused = _looked_at_closely(model, cells, numbers, analytic, largest)
     else:
         steps = torch.full((len(cells),), step, dtype=torch.float64)
         numbers = differences(model, cells, method, steps, done)
+        excused = torch.zeros(len(cells), dtype=torch.bool)
     return GradientCheck(
         model, value, method, RELATIVE_STEP[method] if step is None else step,
         STEP_RULE[method] if step is None else "as asked for",
-        tuple(_compare(model, cells, analytic, numbers, largest, step is None)), largest,
+        tuple(_compare(model, cells, analytic, numbers, largest, excused)), largest,
     )  # fmt: skip
 
 
@@ -227,33 +230,44 @@ def relative(analytic: torch.Tensor, other: torch.Tensor, largest: float) -> tor
 
 def _looked_at_closely(
     model: SheetModel, cells: Cells, found: Differences, analytic: torch.Tensor, largest: float
-) -> Differences:
+) -> tuple[Differences, torch.Tensor]:
     """Rounding measured, and other steps, for the cells whose quotient is not near.
 
     Shorter steps, until the quotient settles, before a cell is said to differ; longer ones where
-    rounding would be the excuse.
+    rounding would be the excuse. Also the cells that agree in the limit of short steps, or whose
+    slope no number of 64 bits can show.
     """
     ratio = relative(analytic, found.quotient, largest)
     far, near = ratio > TOLERANCE[found.method], ratio > _NEAR * TOLERANCE[found.method]
+    flat = (found.above == found.middle) & (found.below == found.middle)
+    unseen = analytic.abs() * found.step <= EPSILON * found.middle.abs().clamp_min(1.0)
+    excused = far & flat & unseen
     if bool(far.any()):
         found = found.replaced(far, with_noise(model, cells[far], found[far]))
-    excused = near & ((analytic - found.quotient).abs() <= found.rounding)
-    for where, look in ((far & ~excused, settled), (excused, lengthened)):
-        if bool(where.any()):
-            found = found.replaced(where, look(model, cells[where], found[where]))
-    return found
+    rounded = near & ((analytic - found.quotient).abs() <= found.rounding)
+    if bool(rounded.any()):
+        longer = lengthened(model, cells[rounded], found[rounded])
+        found = found.replaced(rounded, longer)
+    wrong = far & ~rounded & ~excused
+    if bool(wrong.any()):
+        first = found
+        found = found.replaced(wrong, settled(model, cells[wrong], found[wrong]))
+        still = relative(analytic, found.quotient, largest) > TOLERANCE[found.method]
+        doubtful = wrong & still & first.finite & torch.isfinite(analytic)
+        goes = vanishing(model, cells[doubtful], first[doubtful], analytic[doubtful])
+        excused[doubtful] = goes
+        found = first.where(excused & doubtful, found)
+    return found, excused
 
 
 def _compare(
     model: SheetModel, cells: Cells, analytic: torch.Tensor, numbers: Differences, largest: float,
-    default_steps: bool,
+    excused: torch.Tensor,
 ) -> list[Comparison]:  # fmt: skip
     numeric = numbers.quotient
     distance = (analytic - numeric).abs()
     ratio = relative(analytic, numeric, largest)
-    agrees = (ratio <= TOLERANCE[numbers.method]) | (distance <= numbers.rounding)
-    if default_steps:
-        agrees |= distance <= numbers.truncation
+    agrees = (ratio <= TOLERANCE[numbers.method]) | (distance <= numbers.rounding) | excused
     places = [list(variable.cells.cells()) for variable in model.variables]
     labels = [solver_names(model.compiled.workbook, variable.cells) for variable in model.variables]
     reasons = _reasons(model, cells, analytic, numbers, agrees, ratio)
@@ -275,21 +289,29 @@ def _reasons(
     """A reason for each cell that differs, or of which little is known though it agrees."""
     reasons = [""] * len(cells)
     still = agrees & (analytic == 0) & (numbers.quotient == 0)
-    flat = still & (numbers.above == numbers.middle) & (numbers.below == numbers.middle)
-    loud = agrees & (numbers.rounding >= torch.maximum(analytic.abs(), numbers.quotient.abs()))
+    moveless = (numbers.above == numbers.middle) & (numbers.below == numbers.middle)
+    flat = still & moveless
+    far = agrees & (ratio > TOLERANCE[numbers.method])
     plateaus = {}
-    for index in torch.nonzero(still | loud).reshape(-1).tolist():
+    for index in torch.nonzero(still | far).reshape(-1).tolist():
         if flat[index]:
             number = int(cells.ranges[index])
             if number not in plateaus:
                 plateaus[number] = plateau_of(model, model.variables[number])
             reasons[index] = plateaus[number]
         elif still[index]:
-            reasons[index] = "stationary: the slope is 0, though the objective is not flat here"
+            reasons[index] = (
+                "stationary: the slope is 0, though the objective is not flat here: a minimum, a "
+                "maximum, or a kink with opposite slopes"
+            )
+        elif moveless[index]:
+            reasons[index] = "rounding: so small a slope does not show in the objective"
+        elif numbers.rounding[index] < numbers.curvature[index]:
+            reasons[index] = "truncation: the difference goes away with the step"
         else:
             reasons[index] = (
                 f"rounding: up to {float(numbers.rounding[index]):.2g} is explained by it, so the "
-                "numeric derivative says nothing here"
+                "numeric derivative says little here"
             )
     wrong = torch.nonzero(~agrees).reshape(-1)
     wrong = wrong[torch.argsort(ratio[wrong], descending=True)]

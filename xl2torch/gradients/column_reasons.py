@@ -21,7 +21,9 @@ from xl2torch.workbook.cells import Floats
 
 _COLUMNS_BESIDE = 60
 _COUNTS = 12
-_STEPS = (1e-12, 1.0)
+_STEPS = (1e-15, 0.5)
+_DEPTH = 3
+"""How many formulas away from the line a step may stand."""
 _KINK_STEPS = (1e-6, 1e-8)
 """A kink shows the same two slopes with a longer and a shorter step."""
 _KINDS: dict[Quotient, str] = {
@@ -64,8 +66,9 @@ def reasons_of(
     flat = left & (columns.true[number] == 0)
     if flat.any():
         note(flat, _plateau(columns, number))
-    for place in np.flatnonzero(left & ~flat):
-        reasons[place] = _unexplained(columns, number, int(place))
+    rest = left & ~flat
+    if rest.any():
+        _note_unexplained(columns, number, rest, reasons)
     return reasons, fine
 
 
@@ -73,6 +76,9 @@ def _unreadable(columns: AuthorColumns, number: int, place: int) -> str:
     kind = int(columns.kinds[columns.lines[number].against[place]])
     if kind >= FIRST_ERROR:
         return f"error value: the cell is {error_of_kind(kind)}"
+    cell = columns.cells[int(columns.lines[number].against[place])]
+    if kind == BLANK and columns.workbook.sheet(cell.sheet).has_formula(cell.row, cell.column):
+        return "volatile: the file holds no value of this formula: recalculate and save it in Excel"
     return "no number: the cell is blank" if kind == BLANK else "no number: the cell is a text"
 
 
@@ -134,7 +140,9 @@ def _steps(columns: AuthorColumns, number: int, step: float | None) -> list[floa
     In the line's formulas, and in those that these read.
     """
     units = columns.units(number)
-    near = dict.fromkeys([*units, *(read for unit in units for read in unit.reads)])
+    near = dict.fromkeys(units)
+    for _ in range(_DEPTH):
+        near |= dict.fromkeys(read for unit in list(near) for read in unit.reads)
     divisors: set[float] = set()
     added: set[float] = set()
     for unit in near:
@@ -225,22 +233,26 @@ def _counts(columns: AuthorColumns, number: int) -> dict[int, str]:
 
 def _plateau(columns: AuthorColumns, number: int) -> str:
     area = columns.of.areas[0]
-    return plateau(columns.cut, columns.cut.given, area, columns.of_text(number))
+    return plateau(columns.cut, columns.cut.given, area, f"{columns.of_text(number)} is flat here")
 
 
-def _unexplained(columns: AuthorColumns, number: int, place: int) -> str:
-    cell = columns.cells[int(columns.lines[number].against[place])]
-    for area, why in columns.doubts.items():
-        if area.contains(single_cell(cell)):
-            return f"volatile: taken as the file holds it, since {why}"
-    units = columns.cut.overlapping_cell(cell)
-    if not any(unit.region and unit.area.contains(single_cell(cell)) for unit in units):
-        return "typed: a number, not a formula"
-    for unit in columns.cut.ancestors(columns.units(number)):
+def _note_unexplained(columns: AuthorColumns, number: int, rows: Mask, reasons: list[str]) -> None:
+    """Reasons for rows that no explanation fits: typed, random, or simply another formula."""
+    units = columns.units(number)
+    text = "unexplained: the formula is not that of the derivative"
+    for unit in columns.cut.ancestors(units):
         if unit.volatile:
             where = columns.text(unit.area)
-            return f"volatile: it depends on {where}, whose stored draw may be older"
-    return "unexplained: the formula is not that of the derivative"
+            text = f"volatile: it depends on {where}, whose stored draw may be older"
+    for place in np.flatnonzero(rows):
+        cell = single_cell(columns.cells[int(columns.lines[number].against[place])])
+        doubt = next((why for area, why in columns.doubts.items() if area.contains(cell)), "")
+        if doubt:
+            reasons[place] = f"volatile: taken as the file holds it, since {doubt}"
+        elif not any(unit.region and unit.area.contains(cell) for unit in units):
+            reasons[place] = "typed: a number, not a formula"
+        else:
+            reasons[place] = text
 
 
 def _kinks(columns: AuthorColumns, number: int, wrong: Mask) -> dict[int, str]:

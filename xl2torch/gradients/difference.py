@@ -51,6 +51,8 @@ _SHORTER = (1e-3, 0.1)
 """Least and most that a step becomes shorter in one round."""
 _STILL = 1e-7
 """Relative change of a quotient that has settled."""
+_SHRINKS = 0.3
+"""What an eighth of the step has to leave of an error that is due to it."""
 _LONGER = (8.0, 64.0, 512.0, 4096.0)
 """Steps that are tried where rounding is felt, beside the first."""
 _NOISE_POINTS = 9
@@ -219,13 +221,13 @@ def _shortened(model: SheetModel, cells: Cells, first: Differences) -> Differenc
     stays.
     """
     method, found = first.method, first
-    resolution = _RESOLUTION * first.at.abs()
+    resolution = _RESOLUTION * torch.where(first.at == 0, 1.0, first.at.abs())
     for _ in range(_ROUNDS):
         scale = _largest_slope(found)
         excess = found.curvature / (_CURVATURE[method] * scale)
         factor = (1 / excess).clamp(*_SHORTER).nan_to_num(_SHORTER[1])
         factor = torch.where(found.finite, factor, _SHORTER[1])
-        bearable = found.rounding / factor <= _ROUNDING[method] * scale
+        bearable = found.rounding / factor <= _ROUNDING[method] * found.curvature.clamp_min(scale)
         wanted = ~found.finite | ((excess > 1) & bearable)
         least = torch.where(found.finite, _SHORTEST, _SHORTEST_TO_ERROR) * first.step
         steps = _power_of_two(found.step * factor)
@@ -290,6 +292,23 @@ def settled(model: SheetModel, cells: Cells, first: Differences) -> Differences:
         if not bool(open_.any()):
             break
     return found.where(calm, first)
+
+
+def vanishing(
+    model: SheetModel, cells: Cells, found: Differences, analytic: torch.Tensor
+) -> torch.Tensor:
+    """Where the difference from the analytic derivative goes away with the step.
+
+    So it does at the point itself, whatever the relative difference says: at an optimum both
+    derivatives are next to nothing. Either the difference shrinks twice as it should, or it is far
+    below the curvature, which shrinks: at a kink or a jump neither does.
+    """
+    shorter, shortest = (differences(model, cells, found.method, found.step / n) for n in (8, 64))
+    gaps = [(analytic - each.quotient).abs() for each in (found, shorter, shortest)]
+    shrinks = (gaps[1] <= _SHRINKS * gaps[0]) & (gaps[2] <= _SHRINKS * gaps[1])
+    smooth = shorter.curvature <= _SHRINKS * found.curvature + shorter.rounding
+    explained = gaps[0] <= found.truncation + found.rounding
+    return shrinks | (smooth & explained & (found.curvature > 0))
 
 
 def lengthened(model: SheetModel, cells: Cells, first: Differences) -> Differences:

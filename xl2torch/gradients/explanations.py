@@ -195,7 +195,8 @@ def _plain_factor(suspect: Suspect, wrong: Mask) -> Iterator[_Explanation]:
     middle = float(np.nanmedian(ratio))
     if middle:
         text = f"factor: every row is {middle:.10g} times the derivative"
-        yield _Explanation(middle * suspect.true, text, _LEAST_ROWS)
+        least = max(_LEAST_ROWS, int(wrong.sum()) // 2)
+        yield _Explanation(middle * suspect.true, text, least)
     elif not suspect.author[wrong].any():
         zeros = np.zeros(len(wrong))
         yield _Explanation(zeros, "plateau: the cells are 0, the derivatives are not", 1)

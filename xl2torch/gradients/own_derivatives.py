@@ -64,7 +64,10 @@ class OwnDerivatives:
         steps = torch.as_tensor(step, dtype=torch.float64).expand(len(self.point))
         index, element = torch.from_numpy(line.wrt), torch.from_numpy(line.of)
         owner = self._owners([line]) if line.together else None
-        if owner is not None and self._meets_nothing(owner):
+        moves = torch.zeros(len(self.point), dtype=torch.float64)
+        moves[index] = steps[index]
+        places = (self.point, self.point + moves, self.point - moves)
+        if owner is not None and all(self._meets_nothing(owner, place) for place in places):
             moved = index[None, :]
             group = torch.zeros_like(index)
         else:
@@ -84,8 +87,8 @@ class OwnDerivatives:
     def _at(self, moves: torch.Tensor) -> torch.Tensor:
         return over_copies(self.vector, self.point + moves)
 
-    def _meets_nothing(self, owner: torch.Tensor) -> bool:
-        point = self.point.clone().requires_grad_()
+    def _meets_nothing(self, owner: torch.Tensor, place: torch.Tensor) -> bool:
+        point = place.clone().requires_grad_()
         vector = self.vector(point)
         return vector.requires_grad and self._independent(point, vector, owner)
 

@@ -90,13 +90,19 @@ def _crossing_text(doubt: Doubt, crossed: list[Crossing], found: Differences) ->
 def _is_continuous(doubt: Doubt, found: Differences) -> bool:
     """Whether the objective bends in the step but does not jump.
 
-    Then it rises by no more than the steeper of the slopes at both ends allows.
+    Then it rises on both sides as the slopes at the point and at the end allow.
     """
     step = found.step.item()
-    low = 0.0 if found.method == "forward" else -step
-    slopes = sorted(_slope(doubt, by) for by in (low, step))
-    slack = 1e-3 * max(abs(slopes[0]), abs(slopes[1]), 1e-12) + found.rounding.item()
-    return slopes[0] - slack <= found.quotient.item() <= slopes[1] + slack
+    sides = [(found.right.item(), step)]
+    if found.method == "central":
+        sides.append((found.left.item(), -step))
+    here = _slope(doubt, 0.0)
+    for quotient, by in sides:
+        low, high = sorted((here, _slope(doubt, by)))
+        slack = 1e-3 * max(abs(low), abs(high), 1e-12) + 2 * found.rounding.item()
+        if not low - slack <= quotient <= high + slack:
+            return False
+    return True
 
 
 def _slope(doubt: Doubt, by: float) -> float:
@@ -144,11 +150,12 @@ def plateau_of(model: SheetModel, variable: Variable) -> str:
     """Why the objective does not move with cells of a variable range."""
     evaluation, objective = model.compiled.evaluation, model.problem.objective
     given = [unit for unit in evaluation.given if unit.area == variable.cells]
-    return plateau(evaluation, given, single_cell(objective), str(objective))
+    flat = f"{objective} does not move with this cell"
+    return plateau(evaluation, given, single_cell(objective), flat)
 
 
-def plateau(evaluation: Evaluation, given: Iterable[Unit], area: CellRange, name: str) -> str:
-    """Why some cells, called ``name``, do not move with given ones: steps, or a flat branch."""
+def plateau(evaluation: Evaluation, given: Iterable[Unit], area: CellRange, flat: str) -> str:
+    """Why some cells do not move with given ones: steps on the way, or else ``flat``."""
     between = evaluation.descendants(given)
     between &= evaluation.ancestors(evaluation.overlapping(area))
     for unit in sorted(between, key=lambda unit: unit.area):
@@ -158,4 +165,4 @@ def plateau(evaluation: Evaluation, given: Iterable[Unit], area: CellRange, name
         steps = sorted(n for n in names if n in FUNCTIONS and FUNCTIONS[n].gradient == "step")
         if steps:
             return f"plateau: the slope is 0; {', '.join(steps)} in {unit.area} moves in steps"
-    return f"plateau: the slope is 0; {name} does not move with this cell"
+    return f"plateau: the slope is 0; {flat}"

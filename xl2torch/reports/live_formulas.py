@@ -132,10 +132,8 @@ def _copy(
 
     def place(area: CellRange) -> str:
         if area.sheet == plan.sheet and any(area.intersection(other) for other in changed):
-            inside = area.intersection(plan.box)
-            assert inside is not None
             return CellRange(
-                area.sheet, inside.top + down, inside.left, inside.bottom + down, inside.right
+                area.sheet, area.top + down, area.left, area.bottom + down, area.right
             ).a1
         return str(area)
 
@@ -206,8 +204,7 @@ def _plan(check: GradientCheck) -> _Plan:
 
     def note(area: CellRange) -> str:
         if area.sheet == sheet and any(area.intersection(other) for other in changed):
-            inside = area.intersection(used)
-            read.append(inside if inside else area)
+            read.append(area)
         return ""
 
     for region in regions:
@@ -233,7 +230,7 @@ def _plan(check: GradientCheck) -> _Plan:
     mirrored = frozenset(
         (cell.row, cell.column)
         for area in dict.fromkeys(read)
-        for cell in area.cells()
+        for cell in (area.intersection(used) or single_cell(area.first)).cells()
         if (cell.row, cell.column) not in own
         and ((cell.row, cell.column) in filled
              or book.cells.value(cell.row, cell.column) is not None)
