@@ -21,7 +21,7 @@ from xl2torch.gradients.difference import Cells, Differences, differences
 from xl2torch.graph.schedule import Evaluation, Unit
 from xl2torch.model import SheetModel, Variable
 
-_LADDER = (1e-1, 1e-2, 1e-3, 1e-4, 1e1, 1e2, 1e3, 1e4, 1e6)
+_LADDER = (1e-1, 1e-2, 1e-3, 1e-4, 1e-6, 1e-8, 1e-10, 1e1, 1e2, 1e3, 1e4, 1e6)
 _MUCH_NEARER = 0.1
 _SHOWN = 2
 
