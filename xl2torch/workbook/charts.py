@@ -60,7 +60,7 @@ def scatter_chart(
     from openpyxl.drawing.line import LineProperties
 
     accent = ColorChoice(schemeClr=SchemeColor(val="accent1"))  # type: ignore[arg-type]
-    grey = ColorChoice(schemeClr=SchemeColor(val="bg2"))  # type: ignore[arg-type]
+    grey = ColorChoice(srgbClr="7F7F7F")  # type: ignore[arg-type]
     chart = ScatterChart()
     chart.style = None
     chart.scatterStyle = "lineMarker"
