@@ -25,6 +25,7 @@ _SHOWN = 20
 _PLACES = 6
 _NAME = 40
 _WORST = 5
+_MANY = 20_000
 
 
 @click.command()
@@ -125,6 +126,10 @@ def _check_variables(
     count, seed = sample
     if count is not None and count < len(cells):
         cells = random.Random(seed).sample(cells, count)
+    elif len(cells) > _MANY:
+        click.echo(
+            f"{len(cells):,} cells take a while: --sample 1000 checks some of them", err=True
+        )
     with counter("comparing", len(cells), quiet) as done:
         return check(model, method=method, step=step, cells=cells, done=done)
 
