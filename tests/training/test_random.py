@@ -152,3 +152,10 @@ def test_a_draw_beside_a_trained_value_is_refused(tmp_path: Path) -> None:
     workbook = grid(tmp_path, "0.5 =IF(RAND()>0.5,A1,0) =B1^2+A1")
     with pytest.raises(UnsupportedError, match="give RAND a cell of its own"):
         xl2torch.compile(workbook, objective="C1", variables="A1")
+
+
+def test_random_numbers_that_were_never_drawn_are_refused(tmp_path: Path) -> None:
+    """A program that writes formulas alone leaves no draw; a blank would count as 0."""
+    book = write_grid(tmp_path / "b.xlsx", "2 =RAND() =B1*A1^2")
+    with pytest.raises(UnsupportedError, match="the file holds no value of it"):
+        xl2torch.compile(xl2torch.load(book), objective="C1", variables="A1")

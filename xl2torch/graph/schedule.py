@@ -341,8 +341,15 @@ class Evaluation:
                     unit,
                     "it draws random numbers beside a trained value: give RAND a cell of its own",
                 )
-            else:
-                unit.block = self._drawn(unit) or Block(unit.area, stored(self.workbook, unit.area))
+                return
+            cached = stored(self.workbook, unit.area)
+            if self.trace is not None and (cached.full_kinds == BLANK).all():
+                # A blank would count as 0: a number that nobody drew.
+                self._block(
+                    unit, "the file holds no value of it: recalculate and save it in Excel first"
+                )
+                return
+            unit.block = self._drawn(unit) or Block(unit.area, cached)
             return
         lowering = Lowering(self.workbook, region, lambda area: self._read(area, unit), self.trace)
         try:
