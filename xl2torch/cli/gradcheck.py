@@ -122,7 +122,7 @@ def _check_variables(
     with status("compiling", quiet):
         model = compile_problem(workbook, problem)
     use_one_thread_for_small(model)
-    cells = [cell for variable in model.variables for cell in variable.cells.cells()]
+    cells = list(model.cell_values())
     count, seed = sample
     if count is not None and count < len(cells):
         cells = random.Random(seed).sample(cells, count)

@@ -239,9 +239,8 @@ def _looked_at_closely(
     """
     ratio = relative(analytic, found.quotient, largest)
     far, near = ratio > TOLERANCE[found.method], ratio > _NEAR * TOLERANCE[found.method]
-    flat = (found.above == found.middle) & (found.below == found.middle)
     unseen = analytic.abs() * found.step <= EPSILON * found.middle.abs().clamp_min(1.0)
-    excused = far & flat & unseen
+    excused = far & found.flat & unseen
     if bool(far.any()):
         found = found.replaced(far, with_noise(model, cells[far], found[far]))
     rounded = near & ((analytic - found.quotient).abs() <= found.rounding)
@@ -289,7 +288,7 @@ def _reasons(
     """A reason for each cell that differs, or of which little is known though it agrees."""
     reasons = [""] * len(cells)
     still = agrees & (analytic == 0) & (numbers.quotient == 0)
-    moveless = (numbers.above == numbers.middle) & (numbers.below == numbers.middle)
+    moveless = numbers.flat
     flat = still & moveless
     far = agrees & (ratio > TOLERANCE[numbers.method])
     plateaus = {}
@@ -345,8 +344,7 @@ def _chosen(model: SheetModel, wanted: Iterable[CellAddress | str] | None) -> Ce
     if wanted is None:
         return everything
     workbook, sheet = model.compiled.workbook, model.problem.sheet
-    order = [cell for variable in model.variables for cell in variable.cells.cells()]
-    places = {cell: index for index, cell in enumerate(order)}
+    places = {cell: index for index, cell in enumerate(model.cell_values())}
     cells = dict.fromkeys(
         cell if isinstance(cell, CellAddress) else parse_cell(workbook, cell, sheet)
         for cell in wanted

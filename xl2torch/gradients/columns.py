@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -34,8 +34,7 @@ class AuthorColumns:
     """Derivatives in cells, and what they are the derivatives of.
 
     ``function`` is the formula that ``of`` holds where the sheet itself does not hold it, written
-    for the first of the cells; else it is empty. ``doubts``: author's cells that are taken as the
-    file holds them, and why. Raises ModelError or UnsupportedError.
+    for the first of the cells; else it is empty. Its members raise ModelError or UnsupportedError.
     """
 
     workbook: Workbook
@@ -44,24 +43,35 @@ class AuthorColumns:
     against: Grid
     lines: Sequence[Line]
     function: str = ""
-    author: Floats = field(init=False)
-    kinds: np.ndarray = field(init=False)
-    doubts: dict[CellRange, str] = field(default_factory=dict, init=False)
 
-    def __post_init__(self) -> None:
-        kinds, numbers = [], []
+    @cached_property
+    def _held(self) -> list[tuple[Array, str]]:
+        """For each of the author's ranges its values, and why they are the file's, if they are."""
+        found = []
         for area in self.against.areas:
             try:
-                array = supported_value(self.cut, area)
+                found.append((supported_value(self.cut, area), ""))
             except UnsupportedError as error:  # it draws random numbers, or has an unknown function
-                array = stored(self.workbook, area)
-                self.doubts[area] = error.cells[0].reason
-            kinds.append(array.full_kinds.reshape(-1))
-            numbers.append(array.numpy().reshape(-1))
-        object.__setattr__(self, "kinds", np.concatenate(kinds))
+                found.append((stored(self.workbook, area), error.cells[0].reason))
+        return found
+
+    @cached_property
+    def kinds(self) -> np.ndarray:
+        """What the author's cells hold, by number."""
+        return np.concatenate([array.full_kinds.reshape(-1) for array, _ in self._held])
+
+    @cached_property
+    def author(self) -> Floats:
+        """The author's numbers, by number; NaN where the cell holds none."""
         readable = (self.kinds < FIRST_ERROR) & (self.kinds != TEXT) & (self.kinds != BLANK)
-        author = np.where(readable, np.concatenate(numbers), np.nan)
-        object.__setattr__(self, "author", author)
+        numbers = np.concatenate([array.numpy().reshape(-1) for array, _ in self._held])
+        return np.where(readable, numbers, np.nan)
+
+    @property
+    def doubts(self) -> dict[CellRange, str]:
+        """The author's ranges that are taken as the file holds them, and why."""
+        whys = (why for _, why in self._held)
+        return {area: why for area, why in zip(self.against.areas, whys, strict=True) if why}
 
     @cached_property
     def given(self) -> dict[CellRange, Floats]:
@@ -148,7 +158,14 @@ class AuthorColumns:
 
     def areas(self, number: int) -> list[CellRange]:
         """The author's cells of a line as ranges."""
-        cells = [self.cells[cell] for cell in self.lines[number].against.tolist()]
+        return self._areas[number]
+
+    @cached_property
+    def _areas(self) -> list[list[CellRange]]:
+        return [self._areas_of(line) for line in self.lines]
+
+    def _areas_of(self, line: Line) -> list[CellRange]:
+        cells = [self.cells[cell] for cell in line.against.tolist()]
         found = []
         for area in self.against.areas:
             inside = [cell for cell in cells if area.contains(single_cell(cell))]

@@ -151,6 +151,16 @@ class Differences:
         return _EXPLAINED[self.method] * self.curvature
 
     @property
+    def size(self) -> torch.Tensor:
+        """Largest |f| of the three points."""
+        return torch.maximum(torch.maximum(self.above.abs(), self.below.abs()), self.middle.abs())
+
+    @property
+    def flat(self) -> torch.Tensor:
+        """Where the objective does not move within a step."""
+        return (self.above == self.middle) & (self.below == self.middle)
+
+    @property
     def finite(self) -> torch.Tensor:
         """Where no perturbed objective is an error."""
         return torch.isfinite(self.above) & torch.isfinite(self.below)
@@ -195,9 +205,9 @@ def differences(
             above[chosen], below[chosen] = values[1:].chunk(2)
             if done:
                 done(len(chosen))
-    size = torch.maximum(torch.maximum(above.abs(), below.abs()), middle.abs())
     at = present_values(model, cells)
-    return Differences(method, at, steps, above, middle, below, EPSILON * size)
+    found = Differences(method, at, steps, above, middle, below, torch.zeros_like(above))
+    return replace(found, noise=EPSILON * found.size)
 
 
 def default_differences(
@@ -248,12 +258,12 @@ def with_noise(model: SheetModel, cells: Cells, found: Differences) -> Differenc
     objective is no rounding either.
     """
     textbook = RELATIVE_STEP["central"] * found.at.abs().clamp_min(1.0)
-    size = torch.maximum(torch.maximum(found.above.abs(), found.below.abs()), found.middle.abs())
     noise = found.noise
     for step in (found.step, textbook):
         distance = torch.maximum(_NOISE_STEP * step, _RESOLUTION * found.at.abs())
         measured = 2 * _noise(model, cells, distance)
-        noise = torch.where(measured <= _LOUDEST * size, torch.maximum(noise, measured), noise)
+        credible = measured <= _LOUDEST * found.size
+        noise = torch.where(credible, torch.maximum(noise, measured), noise)
     return replace(found, noise=noise)
 
 

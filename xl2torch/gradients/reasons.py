@@ -131,7 +131,7 @@ def _step_text(doubt: Doubt, found: Differences) -> str:
         return f"cancellation: the step {step:.3g} is too small; {better}"
     if found.rounding.item() >= gap:
         return f"cancellation: rounding explains {found.rounding.item():.3g} at this step"
-    if not bool((found.above != found.middle) | (found.below != found.middle)):
+    if bool(found.flat):
         return "plateau: the objective does not move within a step"
     central = replace(others, method="central").quotient
     best = (central - doubt.analytic).abs().nan_to_num(math.inf).min().item()

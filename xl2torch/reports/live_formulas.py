@@ -7,7 +7,7 @@ the objective; what else these read, they read from the user's sheet.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -131,11 +131,7 @@ def _copy(
     changed = _changed(plan)
 
     def place(area: CellRange) -> str:
-        if area.sheet == plan.sheet and any(area.intersection(other) for other in changed):
-            return CellRange(
-                area.sheet, area.top + down, area.left, area.bottom + down, area.right
-            ).a1
-        return str(area)
+        return _lowered(area, down).a1 if _meets(area, changed) else str(area)
 
     workbook = check.model.compiled.workbook
     for region in plan.regions:
@@ -144,9 +140,7 @@ def _copy(
             area = part.range
             array = None
             if region.array:
-                array = CellRange(
-                    area.sheet, area.top + down, area.left, area.bottom + down, area.right
-                ).a1
+                array = _lowered(area, down).a1
                 for cell in area.cells()[1:]:
                     value = values[cell.row - plan.box.top][cell.column - plan.box.left]
                     spilled = StyledValue(value, "number")
@@ -203,7 +197,7 @@ def _plan(check: GradientCheck) -> _Plan:
     read: list[CellRange] = []
 
     def note(area: CellRange) -> str:
-        if area.sheet == sheet and any(area.intersection(other) for other in changed):
+        if _meets(area, changed):
             read.append(area)
         return ""
 
@@ -242,6 +236,16 @@ def _plan(check: GradientCheck) -> _Plan:
         and (book.cells.value(cell.row, cell.column) or 0.0) != number
     }
     return _Plan(sheet, variables, regions, mirrored, present, box)
+
+
+def _meets(area: CellRange, others: Sequence[CellRange]) -> bool:
+    """Whether a range shares a cell with one of others."""
+    return any(area.intersection(other) for other in others)
+
+
+def _lowered(area: CellRange, rows: int) -> CellRange:
+    """A range some rows further down."""
+    return replace(area, top=area.top + rows, bottom=area.bottom + rows)
 
 
 def _changed(plan: _Plan) -> list[CellRange]:
