@@ -200,6 +200,15 @@ def test_columns_beside_that_do_not_matter() -> None:
     assert line.reason.startswith("factor: every row is -1.5 times")
 
 
+@pytest.mark.parametrize("against", ["C1:C2,C4:C5", "A8:B8,D8:E8", "A8:B8,A9:B9"])
+def test_a_formula_is_not_laid_beside_other_rows(against: str) -> None:
+    """It would be that of other rows (columns) than the author's."""
+    book = cells.workbook("1 | 2 | 3 | 4 | 5\n6 | 7 | 8 | 9 | 10\n1\n1\n1\n1\n1\n1 | 1 | | 1 | 1")
+    wrt = "A1:A2,A4:A5" if against.startswith("C") else "A1:B1,D1:E1"
+    with pytest.raises(SelectionError, match="have to stand in the same rows"):
+        check_written(book, "=A1^2", wrt, against)
+
+
 def test_base_ten() -> None:
     """The loss takes LOG, base 10; its derivative was derived for LN."""
     book = cells.workbook("0.2\n0.3\n0.4\n=-LOG(A1)-LOG(A2)-LOG(A3)", {

@@ -192,10 +192,8 @@ def _formula_cells(
 ) -> tuple[Workbook, CellRange, str]:
     first = against.areas[0]
     rows, columns = against.shape
-    together = all(area.top == first.top for area in against.areas) or len(against.areas) == 1
-    if not together and columns > 1 == rows:
-        together = all(area.left == first.left for area in against.areas)
-    if not together:
+    same_rows = rows > 1 and all(area.top == first.top for area in against.areas)
+    if not same_rows and len(against.areas) > 1:
         raise SelectionError(
             "--against: with a formula in --of the ranges have to stand in the same rows; check "
             "the others on their own"
