@@ -21,7 +21,8 @@ from xml.sax.saxutils import escape
 
 import xl2torch
 from xl2torch.address import column_letters, moved
-from xl2torch.workbook.reader import Sheet, Table, Workbook
+from xl2torch.workbook.reader import Workbook
+from xl2torch.workbook.sheet_reader import Sheet, Table
 
 FIRST, LAST = 4, 715
 SHEET = "nnet"

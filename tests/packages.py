@@ -10,7 +10,7 @@ A sheet is a table of one cell per line:
 
 import re
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
@@ -102,14 +102,22 @@ def sheet(data: str, before: str = "", after: str = "") -> str:
 
 def solver(
     objective: str = "$B$3", variables: str = "$B$1:$B$2", index: int = 0, sense: int = 2,
-    title: str = "Model",
+    title: str = "Model", constraints: Sequence[tuple[str, str, str]] = (),
 ) -> str:  # fmt: skip
-    """Defined names of a stored Solver model; an empty text leaves a name out."""
+    """Defined names of a stored Solver model; an empty text leaves a name out.
+
+    ``constraints`` are (left, code of the relation, right), as stored but without the sheet of the
+    left side.
+    """
     area = ",".join(f"{title}!{piece}" for piece in variables.split(",")) if variables else ""
     names = {
-        "adj": area, "neg": "2", "num": "0", "opt": f"{title}!{objective}" if objective else "",
-        "typ": str(sense),
+        "adj": area, "neg": "2", "num": str(len(constraints)),
+        "opt": f"{title}!{objective}" if objective else "", "typ": str(sense),
     }  # fmt: skip
+    for number, (left, relation, right) in enumerate(constraints, 1):
+        names |= {
+            f"lhs{number}": f"{title}!{left}", f"rel{number}": relation, f"rhs{number}": right,
+        }  # fmt: skip
     return "".join(
         f'<definedName name="solver_{key}" localSheetId="{index}" hidden="1">{escape(text)}'
         "</definedName>"

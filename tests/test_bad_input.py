@@ -521,19 +521,21 @@ def test_stored_models(tmp_path: Path, names: str, options: str, status: int, wo
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
-        ("solver_lhs1 solver_rel1=2 solver_rhs1", "constraint|Model!$B$1 = 4"),
-        ("solver_lhs1 solver_rel1=4 solver_rhs1", "constraint|Model!$B$1 int 4"),
+        ("$B$3 1", "constraints|Model!B3 <= 4"),
+        ("$A$3 2", "constraints|Model!A3 = 4"),
+        ("$B$1 4", "constraints|Model!B1 integer"),
+        ("$B$1:$B$2 6", "constraints|Model!B1:B2 AllDifferent"),
     ],
 )
 def test_constraints_that_are_not_kept(tmp_path: Path, extra: str, words: str) -> None:
-    relation = extra.split()[1].partition("=")[2]
-    more = {"lhs1": "Model!$B$1", "rel1": relation, "rhs1": "4"}
+    left, relation = extra.split()
+    more = {"lhs1": f"Model!{left}", "rel1": relation, "rhs1": "4"}
     names = solver().replace(">0<", ">1<", 1) + "".join(
         f'<definedName name="solver_{key}" localSheetId="0" hidden="1">{text}</definedName>'
         for key, text in more.items()
     )
     path = write(tmp_path / "book.xlsx", parts(names=names))
-    refused(tmp_path, FAILED, words + "|--objective", "train", path)
+    refused(tmp_path, FAILED, words + "|--objective", "train", path, lines=3)
 
 
 # ---------------------------------------------------------------- as a process

@@ -77,7 +77,7 @@ def test_in_place(tmp_path: Path) -> None:
     book.write_bytes((WORKBOOKS / "line.xlsx").read_bytes())
     assert run("train", book, "--in-place")[0] == 0
     assert [path.name for path in tmp_path.iterdir()] == ["line.xlsx"]
-    assert xl2torch.load(book).sheet_order[-1] == "Training"
+    assert xl2torch.load(book).sheet_order[-1] == "Answer Report 1"
 
 
 @pytest.mark.parametrize(("sense", "expected"), [("min", 0.0), ("max", 3.0), ("value=2", 2.0)])
@@ -241,7 +241,7 @@ def test_gradcheck_json(tmp_path: Path) -> None:
     worst = [row["rel_diff"] for row in report["variables"]]
     assert worst == sorted(worst, reverse=True)
     assert (report["solver"]["forward"], report["solver"]["central"]) == (16, 32)
-    assert report["output_sheet"] == "Gradient Check" and (tmp_path / "out.xlsx").exists()
+    assert report["output_sheet"] == "Gradient Check 1" and (tmp_path / "out.xlsx").exists()
 
 
 def test_gradcheck_for_people() -> None:
@@ -301,7 +301,7 @@ def test_gradcheck_mistakes(arguments: list[str], code: int, message: str, tmp_p
 
 def test_help_is_quick_and_has_examples() -> None:
     commands = main.commands
-    assert set(commands) == {"inspect", "verify", "gradcheck", "train"}
+    assert set(commands) == {"inspect", "verify", "gradcheck", "train", "restore"}
     for command in [main, *commands.values()]:
         assert command.help is not None and "Example: xl2torch" in command.help
         for parameter in command.params:

@@ -269,7 +269,7 @@ def test_written_values_are_consistent(
     output = outputs[f"{Path(book).parent.name}/{Path(book).stem}-{sheet}"]
     written = xl2torch.load(output)
     assert xl2torch.verify(written)["total"]["mismatched"] == 0
-    assert written.sheet_order[-1] == "Training"
+    assert written.sheet_order[-1] == "Answer Report 1"
     values = cached_values(output)
     assert values[sheet, cell] == pytest.approx(trained(book, sheet).final, rel=1e-9, abs=1e-15)
     for address, value in trained(book, sheet).model.cell_values().items():

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from xl2torch.inspection import inspect
     from xl2torch.model import SheetModel, compile
     from xl2torch.recalculation import recalculate
+    from xl2torch.reports.frames import report
+    from xl2torch.reports.restore import restore
     from xl2torch.reports.save import save
     from xl2torch.training.fit import Result, fit
     from xl2torch.verification import verify
@@ -39,6 +41,8 @@ _HOMES = {
     "inspect": "inspection",
     "load": "workbook.reader",
     "recalculate": "recalculation",
+    "report": "reports.frames",
+    "restore": "reports.restore",
     "save": "reports.save",
     "verify": "verification",
 }
@@ -54,6 +58,8 @@ __all__ = [
     "inspect",
     "load",
     "recalculate",
+    "report",
+    "restore",
     "save",
     "verify",
 ]

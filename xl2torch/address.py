@@ -65,6 +65,10 @@ class CellAddress:
         """Address without the sheet: ``B5``."""
         return f"{column_letters(self.column)}{self.row}"
 
+    def absolute(self, sheet: str) -> str:
+        """``$B$5`` as seen from its own sheet, ``Data!$B$5`` from another."""
+        return _seen_from(sheet, self.sheet, f"${column_letters(self.column)}${self.row}")
+
     def __str__(self) -> str:
         return f"{quote_sheet(self.sheet)}!{self.a1}"
 
@@ -110,6 +114,12 @@ class CellRange:
     def __str__(self) -> str:
         return f"{quote_sheet(self.sheet)}!{self.a1}"
 
+    def absolute(self, sheet: str) -> str:
+        """``$B$5:$E$7`` as seen from its own sheet, ``Data!$B$5:$E$7`` from another."""
+        start = f"${column_letters(self.left)}${self.top}"
+        end = f":${column_letters(self.right)}${self.bottom}" if self.size > 1 else ""
+        return _seen_from(sheet, self.sheet, start + end)
+
     def cells(self) -> list[CellAddress]:
         """All cells, row by row."""
         return [
@@ -137,6 +147,10 @@ class CellRange:
         if top > bottom or left > right:
             return None
         return CellRange(self.sheet, top, left, bottom, right)
+
+
+def _seen_from(sheet: str, own: str, text: str) -> str:
+    return text if sheet == own else f"{quote_sheet(own)}!{text}"
 
 
 def single_cell(address: CellAddress) -> CellRange:

@@ -111,13 +111,18 @@ def compile(
     variables: str | Sequence[str] | None = None,
     *,
     sense: str | None = None,
+    constraints: Sequence[str] | None = None,
+    non_negative: bool | None = None,
 ) -> SheetModel:
     """Compile the model of a sheet, by default the Solver model stored in it.
 
+    ``sense``, ``constraints`` (texts such as ``B5:B9 <= 100``) and ``non_negative`` take the place
+    of what is stored.
     Raises SelectionError, ModelError, UnsupportedError (all cells listed) or
     CircularReferenceError.
     """
-    return compile_problem(workbook, find_problem(workbook, sheet, objective, variables, sense))
+    problem = find_problem(workbook, sheet, objective, variables, sense, constraints, non_negative)
+    return compile_problem(workbook, problem)
 
 
 def compile_problem(workbook: Workbook, problem: Problem) -> SheetModel:

@@ -1,4 +1,4 @@
-"""What is to be optimised: objective cell, variable cells, sense and bounds.
+"""What is to be optimised: objective cell, variable cells, sense and constraints.
 
 Taken from the Solver model stored in the workbook; what the caller gives overrides it.
 """
@@ -6,10 +6,11 @@ Taken from the Solver model stored in the workbook; what the caller gives overri
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from xl2torch.address import CellAddress, CellRange
+from xl2torch.address import CellAddress, CellRange, single_cell
 from xl2torch.errors import ModelError, SelectionError
 from xl2torch.values import ErrorValue, display
 from xl2torch.workbook.reader import Workbook
@@ -33,8 +34,33 @@ class Bound:
 
 
 @dataclass(frozen=True)
+class Constraint:
+    """Cells in a relation to a limit: ``<=``, ``=``, ``>=``, or ``int``, ``bin``, ``dif``.
+
+    ``right`` is a number, or cells (one, or as many as on the left), or the text of a formula
+    without its ``=``; for int, bin and dif it means nothing. ``bounds`` is what a constraint means
+    that limits variable cells by numbers; others have none.
+    """
+
+    left: CellRange
+    relation: str
+    right: float | CellRange | str
+    bounds: tuple[Bound, ...] = ()
+
+    def __str__(self) -> str:
+        if self.relation in WORDS:
+            return f"{self.left} {WORDS[self.relation]}"
+        right = f"{self.right:g}" if isinstance(self.right, float) else str(self.right)
+        return f"{self.left} {self.relation} {right}"
+
+
+WORDS = {"int": "integer", "bin": "binary", "dif": "AllDifferent"}
+"""Solver's words for the relations without a right side."""
+
+
+@dataclass(frozen=True)
 class Problem:
-    """An optimisation problem over cells."""
+    """An optimisation problem over cells. ``options`` are those of the stored Solver model."""
 
     sheet: str
     objective: CellAddress
@@ -42,8 +68,19 @@ class Problem:
     sense: Sense
     target: float
     non_negative: bool
-    bounds: tuple[Bound, ...]
+    constraints: tuple[Constraint, ...]
     stored: bool
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def bounds(self) -> tuple[Bound, ...]:
+        """Limits of variable cells by numbers."""
+        return tuple(bound for item in self.constraints for bound in item.bounds)
+
+    @property
+    def general_constraints(self) -> tuple[Constraint, ...]:
+        """Constraints that are more than limits of variable cells."""
+        return tuple(item for item in self.constraints if not item.bounds)
 
 
 class SeveralModels(SelectionError):
@@ -72,8 +109,14 @@ def find_problem(
     objective: str | None = None,
     variables: str | Sequence[str] | None = None,
     sense: str | None = None,
+    constraints: Sequence[str] | None = None,
+    non_negative: bool | None = None,
 ) -> Problem:
     """The problem to solve. ``sense`` is ``min``, ``max`` or ``value=NUMBER``.
+
+    ``constraints`` are texts such as ``B5:B9 <= 100``, ``B14 >= 2*D14`` or ``B5:B9 int``; they and
+    ``non_negative`` take the place of the stored ones. Other variable cells than the stored ones
+    drop the stored constraints.
 
     Raises SeveralModels, SelectionError (not in the workbook) or ModelError (cannot be trained).
     """
@@ -116,9 +159,14 @@ def find_problem(
         raise SelectionError(_missing(workbook, name, "variables"))
     areas = _disjoint(areas)
     chosen, target = _sense(sense, model)
-    bounds = () if overridden or model is None else tuple(
-        bound for item in model.constraints for bound in _bounds(workbook, model, item, areas)
-    )  # fmt: skip
+    if constraints is not None:
+        limits = [_parsed(workbook, text, name, areas) for text in constraints]
+    elif model is None or overridden:
+        limits = []
+    else:
+        limits = [_stored(workbook, model, item, areas) for item in model.constraints]
+    if non_negative is None:
+        non_negative = model.non_negative if model and not overridden else False
     _check_objective(workbook, cell, areas)
     return Problem(
         name,
@@ -126,9 +174,10 @@ def find_problem(
         tuple(areas),
         chosen,
         target,
-        model.non_negative if model and not overridden else False,
-        bounds,
+        non_negative,
+        tuple(limits),
         model is not None and not (objective and variables),
+        model.options if model else {},
     )
 
 
@@ -207,34 +256,103 @@ def _check_objective(workbook: Workbook, cell: CellAddress, areas: list[CellRang
             raise SelectionError(f"the objective {cell} is itself a variable cell")
 
 
-def _bounds(
-    workbook: Workbook, model: SolverModel, constraint: StoredConstraint, areas: list[CellRange]
-) -> list[Bound]:
-    """A stored constraint as bounds of variable cells. Raises ModelError when it is none."""
-    text = f"{constraint.left} {constraint.relation} {constraint.right}"
-    refused = ModelError(
-        f"the Solver model of sheet {model.sheet!r} has the constraint {text}. Only bounds of "
-        "variable cells by a number are kept so far: give --objective and --variables to train "
-        "without the stored constraints"
-    )
-    if constraint.relation not in ("<=", ">="):
-        raise refused
-    cells = stored_ranges(workbook, model, constraint.left, "constraint")
-    if not all(any(area.contains(cell) for area in areas) for cell in cells):
-        raise refused
+_RELATION = re.compile(
+    r"(?P<left>(?:'(?:[^']|'')*'|[^'<>=])+?)\s*"
+    r"(?:(?P<relation><=|>=|=<|=>|=)(?P<right>.+)|\s(?P<word>int|integer|bin|binary|dif|alldifferent))",
+    re.IGNORECASE,
+)
+
+
+def _parsed(workbook: Workbook, text: str, sheet: str, areas: Sequence[CellRange]) -> Constraint:
+    """A constraint as a user writes it. Raises SelectionError."""
+    match = _RELATION.fullmatch(text.strip())
+    if match is None:
+        raise SelectionError(
+            f"--constraint {text!r}: it is CELLS <= LIMIT (or >=, =), CELLS int or CELLS bin"
+        )
+    left = parse_ranges(workbook, match["left"], sheet)
+    if len(left) != 1:
+        raise SelectionError(f"--constraint {text!r}: one range on the left, please")
+    relation = (match["relation"] or match["word"][:3].lower().replace("all", "dif")).replace(
+        "=<", "<="
+    ).replace("=>", ">=")  # fmt: skip
+    return _constraint(workbook, left[0], relation, (match["right"] or "").strip(), sheet, areas)
+
+
+def _stored(
+    workbook: Workbook, model: SolverModel, item: StoredConstraint, areas: Sequence[CellRange]
+) -> Constraint:
+    """A stored constraint. Raises ModelError when a part of it is lost."""
+    left = stored_ranges(workbook, model, item.left, "constraint")
+    if len(left) != 1 or item.relation == "?" or "#REF!" in item.right:
+        raise ModelError(
+            f"the Solver model of sheet {model.sheet!r} has a constraint that is lost: "
+            f"{item.left} {item.relation} {item.right}"
+        )
     try:
-        limit = float(constraint.right.removeprefix("="))
+        return _constraint(workbook, left[0], item.relation, item.right, model.sheet, areas)
+    except SelectionError as error:
+        raise ModelError(f"the Solver model of sheet {model.sheet!r}: {error}") from None
+
+
+def _constraint(
+    workbook: Workbook, left: CellRange, relation: str, right: str, sheet: str,
+    areas: Sequence[CellRange],
+) -> Constraint:  # fmt: skip
+    if relation in WORDS:
+        return Constraint(left, relation, "")
+    limit = _right_side(workbook, right.removeprefix("="), sheet)
+    if isinstance(limit, CellRange) and limit.size not in (1, left.size):
+        raise SelectionError(
+            f"the constraint {left} {relation} {limit}: the right side is one cell, or as many "
+            "cells as the left"
+        )
+    if any(area.contains(left) for area in areas):
+        return Constraint(left, relation, limit, _bounds(workbook, left, relation, limit, areas))
+    return Constraint(left, relation, limit)
+
+
+def _right_side(workbook: Workbook, text: str, sheet: str) -> float | CellRange | str:
+    """A number, a range, or else the text of a formula."""
+    try:
+        number = float(text)
     except ValueError:
-        try:
-            limit_cell = parse_cell(workbook, constraint.right, model.sheet)
-        except SelectionError:
-            raise refused from None
-        sheet = workbook.sheet(limit_cell.sheet)
-        value = sheet.cells.value(limit_cell.row, limit_cell.column)
-        if not isinstance(value, float) or sheet.has_formula(limit_cell.row, limit_cell.column):
-            raise refused from None
-        limit = value
-    upper = constraint.relation == "<="
-    return [
-        Bound(cell, -math.inf if upper else limit, limit if upper else math.inf) for cell in cells
-    ]
+        pass
+    else:
+        if math.isfinite(number):
+            return number
+    try:
+        ranges = parse_ranges(workbook, text, sheet)
+    except SelectionError:
+        return text
+    return ranges[0] if len(ranges) == 1 else text
+
+
+def _bounds(
+    workbook: Workbook, left: CellRange, relation: str, right: float | CellRange | str,
+    areas: Sequence[CellRange],
+) -> tuple[Bound, ...]:  # fmt: skip
+    """A constraint as limits of variable cells by numbers; () when it is none."""
+    if isinstance(right, str):
+        return ()
+    if isinstance(right, float):
+        return (_bound(left, relation, right),)
+    sheet = workbook.sheet(right.sheet)
+    numbers = [sheet.cells.value(cell.row, cell.column) for cell in right.cells()]
+    fixed = not any(area.intersection(right) for area in areas) and not any(
+        sheet.has_formula(cell.row, cell.column) for cell in right.cells()
+    )
+    if not fixed or not all(isinstance(number, float) for number in numbers):
+        return ()
+    if right.size == 1:
+        return (_bound(left, relation, float(numbers[0])),)  # type: ignore[arg-type]
+    return tuple(
+        _bound(single_cell(cell), relation, float(number))  # type: ignore[arg-type]
+        for cell, number in zip(left.cells(), numbers, strict=True)
+    )
+
+
+def _bound(cells: CellRange, relation: str, limit: float) -> Bound:
+    lower = -math.inf if relation == "<=" else limit
+    upper = math.inf if relation == ">=" else limit
+    return Bound(cells, lower, upper)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from xl2torch.address import CellAddress, CellRange, single_cell
-from xl2torch.functions.array import constant
-from xl2torch.graph.blocks import Block
+from xl2torch.functions.array import Array, constant
+from xl2torch.graph.blocks import Block, from_cells
 from xl2torch.graph.schedule import Evaluation, Unit
 from xl2torch.values import CellValue
-from xl2torch.workbook.cells import Floats, cell_value
+from xl2torch.workbook.cells import CellBlock, Floats, cell_value
 from xl2torch.workbook.reader import Workbook
 
 
@@ -39,19 +39,14 @@ class Recalculation:
 
 
 def recalculate(
-    workbook: Workbook, given: Mapping[CellRange, Floats], everything: bool = False
+    workbook: Workbook, given: Mapping[CellRange, Floats | CellBlock], everything: bool = False
 ) -> Recalculation:
-    """Recalculate with numbers put into some ranges (arrays of their shape).
+    """Recalculate with numbers, or values of any kind, put into some ranges.
 
     Cells that call RAND or its kin keep their cached value, as do cells that nothing given reaches,
     unless ``everything`` is asked for.
     """
-    blocks = [
-        Block(
-            area, constant(np.asarray(numbers, dtype=float).reshape(1, 1, area.rows, area.columns))
-        )
-        for area, numbers in given.items()
-    ]
+    blocks = [Block(area, _array(area, values)) for area, values in given.items()]
     evaluation = Evaluation(workbook, blocks)
     evaluation.compute_all()
     changed: dict[CellAddress, CellValue] = {}
@@ -69,6 +64,12 @@ def recalculate(
         else:
             changed.update(_differences(workbook, unit))
     return Recalculation(changed, stale, evaluation)
+
+
+def _array(area: CellRange, values: Floats | CellBlock) -> Array:
+    if isinstance(values, CellBlock):
+        return from_cells(values)
+    return constant(np.asarray(values, dtype=float).reshape(1, 1, area.rows, area.columns))
 
 
 def _differences(workbook: Workbook, unit: Unit) -> Iterator[tuple[CellAddress, CellValue]]:

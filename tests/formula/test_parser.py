@@ -29,7 +29,8 @@ from xl2torch.formula.ast import (
 from xl2torch.formula.parser import parse
 from xl2torch.workbook.cells import SparseCells
 from xl2torch.workbook.package import Package
-from xl2torch.workbook.reader import DefinedName, Sheet, Table, Workbook
+from xl2torch.workbook.reader import DefinedName, Workbook
+from xl2torch.workbook.sheet_reader import Sheet, Table
 
 # name | range | header rows | totals rows | columns; sheet in front of the range
 TABLES = """

@@ -23,7 +23,8 @@ from xl2torch.values import ERRORS, CellValue, ErrorValue
 from xl2torch.workbook.cells import SparseCells, cell_value
 from xl2torch.workbook.formula_groups import FormulaCell
 from xl2torch.workbook.package import Package
-from xl2torch.workbook.reader import DefinedName, Sheet, Table, Workbook
+from xl2torch.workbook.reader import DefinedName, Workbook
+from xl2torch.workbook.sheet_reader import Sheet, Table
 
 Value = float | bool | str | None
 """What a cell shows; an error is its text."""

@@ -15,8 +15,8 @@ from packages import parts, read, rows, sheet, solver, write
 import xl2torch
 from xl2torch.gradients.check import check
 from xl2torch.reports.gradient_sheet import save_gradient_check
+from xl2torch.workbook.ooxml import xml_text
 from xl2torch.workbook.reader import load
-from xl2torch.workbook.writer import xml_text
 
 HOSTILE = strategies.sampled_from(
     ["=1+1", "=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "=HYPERLINK(\"http://x\",\"y\")", "'=1",
@@ -47,15 +47,17 @@ def book(folder: Path, label: str, title: str) -> Path:
 )
 @hypothesis.settings(max_examples=40)
 def test_texts_stay_texts(label: str, title: str) -> None:
-    hypothesis.assume(title.lower() not in ("training", "gradient check", "history"))
+    hypothesis.assume(
+        title.lower() not in ("training report 1", "answer report 1", "gradient check 1")
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = xl2torch.compile(xl2torch.load(book(folder, label, title)))
         found = check(model)
         xl2torch.save(xl2torch.fit(model, epochs=2), folder / "trained.xlsx")
         save_gradient_check(found, folder / "checked.xlsx")
-        assert not _formula_columns(folder / "trained.xlsx", "Training")
-        assert _formula_columns(folder / "checked.xlsx", "Gradient Check") == {"E", "G", "H"}
+        assert not _formula_columns(folder / "trained.xlsx", "Training Report 1")
+        assert _formula_columns(folder / "checked.xlsx", "Gradient Check 1") == {"E", "G", "H"}
         shown = {v for v in cached_values(folder / "checked.xlsx").values() if isinstance(v, str)}
         if label.split():
             assert " ".join(label.split()) in shown

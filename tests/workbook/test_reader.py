@@ -27,8 +27,9 @@ from xl2torch.errors import SelectionError, WorkbookError
 from xl2torch.recalculation import recalculate
 from xl2torch.values import DIV0, ERRORS, NA, CellValue
 from xl2torch.verification import verify
-from xl2torch.workbook.reader import DefinedName, Sheet, Table, Workbook, load
+from xl2torch.workbook.reader import DefinedName, Workbook, load
 from xl2torch.workbook.selection import parse_ranges
+from xl2torch.workbook.sheet_reader import Sheet, Table
 
 
 def opened(tmp_path: Path, contents: Parts) -> Workbook:

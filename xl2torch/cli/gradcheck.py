@@ -67,7 +67,7 @@ def gradcheck(
                  --of F4:F32 --wrt C4:D32 --against K4:L32
     """
     from xl2torch.problem import find_problem
-    from xl2torch.reports.save import check_output, check_protection
+    from xl2torch.reports.output import check_output, check_protection
     from xl2torch.workbook.reader import load
 
     if any((of, wrt, against)) and not all((of, wrt, against)):

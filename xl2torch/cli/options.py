@@ -45,3 +45,19 @@ def protection_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--ignore-protection", is_flag=True,
         help="Change locked cells, and add sheets to a protected workbook.",
     )(command)  # fmt: skip
+
+
+def constraint_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that take the place of the constraints of the stored Solver model."""
+    for option in (
+        click.option(
+            "--non-negative/--any-sign", default=None,
+            help="Keep variable cells without a lower bound at 0 or above, or not.",
+        ),
+        click.option(
+            "--constraint", "constraints", metavar="TEXT", multiple=True,
+            help='Such as "B5:B9 <= 100"; repeatable. Takes the place of the stored ones.',
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command

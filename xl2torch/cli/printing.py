@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import click
+
+_SHOWN = 5
 
 
 def number_text(value: Any) -> str:
@@ -41,3 +44,16 @@ def _finite(item: Any) -> Any:
     if isinstance(item, list | tuple):
         return [_finite(value) for value in item]
     return None if isinstance(item, float) and not math.isfinite(item) else item
+
+
+def print_stale(stale: Mapping[Any, str]) -> None:
+    """Say which cells lost their value, on standard error."""
+    if not stale:
+        return
+    shown = ", ".join(str(cell) for cell in list(stale)[:_SHOWN])
+    click.echo(
+        f"warning: {len(stale)} cells that depend on the variable cells could not be recomputed "
+        f"and are left empty until Excel opens the file: {shown}"
+        f"{', …' if len(stale) > _SHOWN else ''}",
+        err=True,
+    )

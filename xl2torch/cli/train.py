@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xl2torch.cli.options import BOOK, common, model_options, protection_option
-from xl2torch.cli.printing import number_text, print_json, print_table
+from xl2torch.cli.options import (
+    BOOK,
+    common,
+    constraint_options,
+    model_options,
+    protection_option,
+)
+from xl2torch.cli.printing import number_text, print_json, print_stale, print_table
 from xl2torch.cli.progress import progress, status
 from xl2torch.cli.threads import use_one_thread_for_small
 
@@ -26,6 +32,7 @@ _SAME = 1e-6
 @common
 @click.option("-o", "--output", "out", type=BOOK, help="Result file [default: BOOK-trained].")
 @model_options
+@constraint_options
 @click.option(
     "--optimizer", type=click.Choice(_OPTIMIZERS),
     help="[default: lbfgs, or adam where random cells are drawn anew at each step]",
@@ -40,15 +47,29 @@ _SAME = 1e-6
 )  # fmt: skip
 @click.option("--seed", type=int, help="Seed of drawn start values and of random cells.")
 @click.option("--watch", metavar="CELL", multiple=True, help="Show this cell too; repeatable.")
+@click.option(
+    "--report", "report_list", metavar="LIST", default="training,answer", show_default=True,
+    help="Sheets to add: training, answer, sensitivity, limits, statistics, gradients, "
+    "several by comma; all or none.",
+)  # fmt: skip
+@click.option(
+    "--history-every", type=click.IntRange(1), default=1, metavar="N",
+    help="Write every N-th iteration only.",
+)  # fmt: skip
+@click.option(
+    "--store-model", is_flag=True,
+    help="Store the model for Excel's Solver: its dialog opens with it.",
+)  # fmt: skip
 @click.option("--in-place", is_flag=True, help="Write the result into BOOK itself.")
 @click.option("--force", is_flag=True, help="Overwrite an existing result file.")
 @protection_option
 @click.option("--ignore-lock", is_flag=True, help="Read BOOK though another program has it open.")
 def train(
     book: Path, sheet: str | None, as_json: bool, out: Path | None, objective: str | None,
-    variables: tuple[str, ...], sense: str | None, optimizer: str | None, lr: float | None,
-    epochs: int | None, init: str, seed: int | None, watch: tuple[str, ...], in_place: bool,
-    force: bool, ignore_lock: bool, ignore_protection: bool,
+    variables: tuple[str, ...], sense: str | None, constraints: tuple[str, ...],
+    non_negative: bool | None, optimizer: str | None, lr: float | None, epochs: int | None,
+    init: str, seed: int | None, watch: tuple[str, ...], report_list: str, history_every: int,
+    store_model: bool, in_place: bool, force: bool, ignore_lock: bool, ignore_protection: bool,
 ) -> None:  # fmt: skip
     """Train the model of BOOK and write the answer into a copy of it.
 
@@ -58,7 +79,9 @@ def train(
     Example: xl2torch train titanic.xlsx --sheet nnet --watch AH1
     """
     from xl2torch.problem import find_problem
-    from xl2torch.reports.save import check_output, check_protection, default_output
+    from xl2torch.reports.kinds import chosen_reports
+    from xl2torch.reports.output import check_output, check_protection, default_output
+    from xl2torch.reports.store_model import solver_model_names
     from xl2torch.workbook.package import lock_file
     from xl2torch.workbook.reader import load
     from xl2torch.workbook.selection import parse_cell
@@ -72,18 +95,25 @@ def train(
             f"{book.name} is open in another program ({lock.name}): save and close it there, "
             "or give --ignore-lock to read it as it was last saved"
         )
-    problem = find_problem(workbook, sheet, objective, variables or None, sense)
+    kinds = chosen_reports(report_list)
+    problem = find_problem(
+        workbook, sheet, objective, variables or None, sense, constraints or None, non_negative
+    )
     watched = [parse_cell(workbook, text, problem.sheet) for text in watch]
     target = book if in_place else out or default_output(book)
     check_output(book, target, force, in_place)
-    check_protection(workbook, problem.variables, ignore_protection)
+    check_protection(workbook, problem.variables, ignore_protection, bool(kinds))
+    if store_model:
+        solver_model_names(workbook, problem)
 
     from xl2torch.model import compile_problem
-    from xl2torch.reports.save import save
+    from xl2torch.reports.save import check_reports, save
     from xl2torch.training.fit import EPOCHS, fit
 
     with status("compiling", quiet=as_json):
         model = compile_problem(workbook, problem)
+    if report_list != "all":
+        check_reports(model, kinds)
     _warn_of_another_value(model)
     use_one_thread_for_small(model)
     optimizer = optimizer or ("adam" if model.drawn else "lbfgs")
@@ -94,8 +124,9 @@ def train(
         )  # fmt: skip
     with status("writing", quiet=as_json):
         saved = save(
-            result, target, force=force, in_place=in_place, ignore_protection=ignore_protection
-        )
+            result, target, force=force, in_place=in_place, ignore_protection=ignore_protection,
+            reports=report_list, history_every=history_every, store_model=store_model,
+        )  # fmt: skip
     report = _train_report(workbook, result, saved)
     if as_json:
         print_json(report)
@@ -166,6 +197,8 @@ def _train_report(workbook: Workbook, result: Result, saved: Any) -> dict[str, A
         "seed": result.settings.seed,
         "objective_cell": rows[0],
         "watched": rows[1:],
+        "reports": dict(saved.reports),
+        "skipped_reports": dict(saved.skipped),
         "changed_cells": saved.changed_cells,
         "changed_parts": list(saved.changed_parts),
         "added_parts": list(saved.added_parts),
@@ -194,14 +227,11 @@ def _print_training(report: dict[str, Any], saved: Any) -> None:
         areas = ", ".join(report["drawn"])
         click.echo(f"drawn anew at each step: {areas} (--seed {report['seed']} repeats it)")
     click.echo(f"wrote {report['output']}: {report['changed_cells']} cells changed")
-    if saved.stale:
-        shown = ", ".join(str(cell) for cell in list(saved.stale)[:5])
-        click.echo(
-            f"warning: {len(saved.stale)} cells that depend on the weights could not be "
-            f"recomputed and are left empty until Excel opens the file: {shown}"
-            f"{', …' if len(saved.stale) > 5 else ''}",
-            err=True,
-        )
+    if saved.reports:
+        click.echo(f"added {', '.join(saved.reports.values())}")
+    for kind, why in saved.skipped.items():
+        click.echo(f"no {kind} report: {why}", err=True)
+    print_stale(saved.stale)
 
 
 def _shape(values: Any) -> list[int]:

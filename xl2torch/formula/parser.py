@@ -30,7 +30,8 @@ from xl2torch.formula.ast import (
 )
 from xl2torch.formula.lexer import Token, tokenize
 from xl2torch.values import ERRORS, NAME, REF, VALUE
-from xl2torch.workbook.reader import Table, Workbook
+from xl2torch.workbook.reader import Workbook
+from xl2torch.workbook.sheet_reader import Table
 
 _BINDING = {
     "=": 1, "<>": 1, "<": 1, ">": 1, "<=": 1, ">=": 1,

@@ -7,10 +7,10 @@ from typing import Literal
 
 import torch
 from torch import fx
-from torch.func import functional_call
 
 from xl2torch.gradients.difference import over_copies
 from xl2torch.gradients.pairing import Line
+from xl2torch.jacobian import VectorFunction, batched_gradients
 
 Quotient = Literal["forward", "backward", "central"]
 _AT_ONCE = 1_000_000
@@ -25,21 +25,11 @@ class OwnDerivatives:
     """
 
     def __init__(self, module: fx.GraphModule, starts: Sequence[torch.Tensor]) -> None:
-        self.module = module
-        self.shapes = [module.get_parameter(f"given_{n + 1}").shape for n in range(len(starts))]
+        names = [f"given_{number}" for number in range(1, len(starts) + 1)]
+        self.vector = VectorFunction(module, {n: module.get_parameter(n).shape for n in names})
         self.point = torch.cat([start.reshape(-1) for start in starts])
         with torch.no_grad():
             self.values = self.vector(self.point)
-
-    def vector(self, point: torch.Tensor) -> torch.Tensor:
-        """The vector at a point: all given cells in one flat tensor."""
-        pieces = torch.split(point, [shape.numel() for shape in self.shapes])
-        named = {
-            f"given_{number}": piece.reshape(shape)
-            for number, (piece, shape) in enumerate(zip(pieces, self.shapes, strict=True), 1)
-        }
-        found: torch.Tensor = functional_call(self.module, named, ())
-        return found
 
     def derivatives(self, lines: Sequence[Line]) -> list[torch.Tensor]:
         """The derivatives that each line asks for, by autograd."""
@@ -132,24 +122,9 @@ class OwnDerivatives:
         for rows in torch.split(torch.arange(count), size):
             chosen = torch.zeros(len(rows), count, dtype=torch.float64)
             chosen[torch.arange(len(rows)), rows] = 1.0
-            slopes = _batched_gradients(vector, point, chosen)
+            slopes = batched_gradients(vector, point, chosen)
             for line, result in zip(lines, found, strict=True):
                 index, element = torch.from_numpy(line.wrt), torch.from_numpy(line.of)
                 here = (element >= rows[0]) & (element <= rows[-1])
                 result[here] = slopes[element[here] - rows[0], index[here]]
         return found
-
-
-def _batched_gradients(
-    vector: torch.Tensor, point: torch.Tensor, weights: torch.Tensor
-) -> torch.Tensor:
-    """Gradients of several weighted sums."""
-    try:
-        (slopes,) = torch.autograd.grad(
-            vector, point, weights, retain_graph=True, is_grads_batched=True
-        )
-    except RuntimeError:  # a function without a batching rule
-        slopes = torch.stack(
-            [torch.autograd.grad(vector, point, row, retain_graph=True)[0] for row in weights]
-        )
-    return slopes

@@ -24,7 +24,8 @@ from xl2torch.formula.parser import parse
 from xl2torch.functions.registry import VOLATILE
 from xl2torch.values import BLANK
 from xl2torch.workbook.formula_groups import FormulaGroup, rectangles
-from xl2torch.workbook.reader import Sheet, Workbook
+from xl2torch.workbook.reader import Workbook
+from xl2torch.workbook.sheet_reader import Sheet
 
 Places = NDArray[np.int64]
 _FEW = 4

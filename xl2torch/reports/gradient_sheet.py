@@ -11,21 +11,14 @@ from xl2torch.errors import OutputError
 from xl2torch.gradients.check import Comparison, GradientCheck
 from xl2torch.gradients.written import WrittenCell, WrittenCheck
 from xl2torch.graph.naming import solver_name
+from xl2torch.reports.kinds import GRADIENTS
 from xl2torch.reports.live_formulas import Copies, NotLive, perturbed_copies
-from xl2torch.reports.save import check_output, check_protection
+from xl2torch.reports.output import check_output, check_protection
 from xl2torch.workbook.charts import scatter_chart
-from xl2torch.workbook.package import save_package
-from xl2torch.workbook.writer import (
-    Changes,
-    NewSheet,
-    StyledValue,
-    add_sheets,
-    free_sheet_name,
-    recalculate_on_load,
-)  # fmt: skip
+from xl2torch.workbook.new_sheet import NewSheet, PlacedChart, Row, StyledValue, add_sheets
+from xl2torch.workbook.package import Changes
+from xl2torch.workbook.workbook_part import numbered_name, recalculate_on_load
 
-Row = list[StyledValue | None]
-_NAME = "Gradient Check"
 _WIDTHS = (16, 24, 22, 22, 22, 13, 13, 13, 12, 60)
 _CHART_PLACE = (0, 5)
 _CHART_ROWS = 19
@@ -61,30 +54,36 @@ def save_gradient_check(
     check_protection(workbook, ignore=ignore_protection)
     if len(check.rows) > _MOST_ROWS:
         raise OutputError(f"{len(check.rows):,} cells are more than a sheet has rows")
-    name = free_sheet_name(workbook, _NAME)
+    name = numbered_name(workbook, GRADIENTS)
     live = ""
     if isinstance(check, WrittenCheck):
         sheets = [_written_sheet(check, name)]
     else:
-        sheets, live = _sheets(check, name)
-    changes = Changes()
-    add_sheets(workbook, sheets, changes)
-    recalculate_on_load(workbook.package, changes)
-    save_package(workbook.package, changes.parts, changes.removed, target)
+        sheets, live = gradient_sheets(check, name)
+    changes = Changes(workbook.package)
+    add_sheets(sheets, changes)
+    recalculate_on_load(changes)
+    changes.save(target)
     return SavedCheck(target, name, live)
 
 
 # ---------------------------------------------------------------- variable cells
 
 
-def _sheets(check: GradientCheck, name: str) -> tuple[list[NewSheet], str]:
+def gradient_sheets(
+    check: GradientCheck, name: str, written: bool = False
+) -> tuple[list[NewSheet], str]:
+    """The sheet, and one with perturbed copies of the model where that is possible, else why not.
+
+    ``written``: the variable cells of the file will hold the numbers of the model.
+    """
     heading = _heading(check)
     first = len(heading) + 2
     quoted = quote_sheet(name)
     steps = [f"{quoted}!$F${first + place}" for place in range(len(check.rows))]
-    copies_name = free_sheet_name(check.workbook, f"{_NAME} Copies")
+    copies_name = numbered_name(check.workbook, f"{GRADIENTS} Copies")
     try:
-        copies: Copies | None = perturbed_copies(check, copies_name, steps)
+        copies: Copies | None = perturbed_copies(check, copies_name, steps, written)
         why = ""
     except NotLive as reason:
         copies, why = None, str(reason)
@@ -94,7 +93,7 @@ def _sheets(check: GradientCheck, name: str) -> tuple[list[NewSheet], str]:
     for place, row in enumerate(check.rows):
         rows.append(_line(check, row, first + place, copies, place))
     chart = _chart(name, first, len(check.rows), "Analytic derivative", "Numeric derivative")
-    sheet = NewSheet(name, rows, _WIDTHS, chart, _CHART_PLACE)
+    sheet = NewSheet(name, rows, _WIDTHS, [chart])
     return [sheet, *([copies.sheet] if copies else [])], why
 
 
@@ -164,11 +163,12 @@ def _address(cell: CellAddress, sheet: str) -> str:
     return cell.a1 if cell.sheet == sheet else str(cell)
 
 
-def _chart(name: str, first: int, count: int, x_title: str, y_title: str) -> bytes:
-    return scatter_chart(
+def _chart(name: str, first: int, count: int, x_title: str, y_title: str) -> PlacedChart:
+    chart = scatter_chart(
         "Equal derivatives lie on the diagonal", name, column_letters(4), column_letters(5), first,
         first + count - 1, x_title, y_title,
     )  # fmt: skip
+    return PlacedChart(chart, *_CHART_PLACE)
 
 
 # ---------------------------------------------------------------- columns of the author
@@ -194,7 +194,7 @@ def _written_sheet(check: WrittenCheck, name: str) -> NewSheet:
     for number, row in enumerate(check.rows, first):
         rows.append(_written_line(row, number))
     chart = _chart(name, first, len(check.rows), "Exact derivative", "Derivative in the sheet")
-    return NewSheet(name, rows, _WIDTHS, chart, _CHART_PLACE)
+    return NewSheet(name, rows, _WIDTHS, [chart])
 
 
 def _written_line(row: WrittenCell, number: int) -> Row:

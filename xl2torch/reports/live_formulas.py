@@ -22,7 +22,8 @@ from xl2torch.graph.regions import Region
 from xl2torch.graph.schedule import Evaluation, Unit
 from xl2torch.values import CellValue
 from xl2torch.workbook.cells import cell_value
-from xl2torch.workbook.writer import NewSheet, StyledValue, number_text
+from xl2torch.workbook.new_sheet import NewSheet, StyledValue
+from xl2torch.workbook.ooxml import number_text
 
 MOST_CELLS = 20_000
 _MOST_SPACE = 2_000_000
@@ -68,12 +69,15 @@ class _Plan:
     box: CellRange
 
 
-def perturbed_copies(check: GradientCheck, name: str, steps: Sequence[str]) -> Copies:
+def perturbed_copies(
+    check: GradientCheck, name: str, steps: Sequence[str], written: bool = False
+) -> Copies:
     """Copies of the model for every checked cell, moved by the number that its step cell holds.
 
-    ``name`` is the sheet's, ``steps`` are references to the cells with the steps. Raises NotLive.
+    ``name`` is the sheet's, ``steps`` are references to the cells with the steps. ``written``: the
+    variable cells of the file will hold the numbers of the model. Raises NotLive.
     """
-    plan = _plan(check)
+    plan = _plan(check, written)
     signs = (1, -1) if check.method == "central" else (1,)
     copies = len(signs) * len(check.rows) + (check.method == "forward")
     cells = len(plan.mirrored) + sum(area.size for area in plan.variables)
@@ -175,7 +179,7 @@ def _values(
 # ---------------------------------------------------------------- what has to be copied
 
 
-def _plan(check: GradientCheck) -> _Plan:
+def _plan(check: GradientCheck, written: bool) -> _Plan:
     model = check.model
     workbook, evaluation = model.compiled.workbook, model.compiled.evaluation
     units = [
@@ -232,7 +236,8 @@ def _plan(check: GradientCheck) -> _Plan:
     present = {
         cell: number
         for cell, number in model.cell_values().items()
-        if (cell.row, cell.column) not in filled
+        if not written
+        and (cell.row, cell.column) not in filled
         and (book.cells.value(cell.row, cell.column) or 0.0) != number
     }
     return _Plan(sheet, variables, regions, mirrored, present, box)

@@ -1,131 +1,58 @@
-"""Saving a result: the user's own workbook, patched."""
+"""Saving a result: the user's own workbook, patched, with reports behind its last sheet."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xl2torch.address import CellAddress, CellRange
-from xl2torch.errors import OutputError, SelectionError, TrainingError
+from xl2torch.address import CellAddress
+from xl2torch.errors import ModelError, SelectionError, TrainingError
+from xl2torch.gradients.check import check
+from xl2torch.model import SheetModel
 from xl2torch.recalculation import Recalculation, recalculate
-from xl2torch.reports.training_sheet import training_sheet
+from xl2torch.reports.answer import answer_sheet
+from xl2torch.reports.gradient_sheet import gradient_sheets
+from xl2torch.reports.kinds import DEFAULT_REPORTS, REPORTS, chosen_reports
+from xl2torch.reports.limits import limits_sheet
+from xl2torch.reports.outcome import Outcome, trained_values
+from xl2torch.reports.output import check_output, check_protection
+from xl2torch.reports.sensitivity import sensitivity_sheet
+from xl2torch.reports.statistics import check_residuals, statistics_sheet
+from xl2torch.reports.store_model import store_solver_model
+from xl2torch.reports.training_sheet import Watched, training_sheet
 from xl2torch.training.fit import Result
-from xl2torch.values import CellValue
-from xl2torch.workbook.cells import Floats
-from xl2torch.workbook.package import lock_file, save_package
-from xl2torch.workbook.protection import has_locked_structure, locked_ranges
-from xl2torch.workbook.reader import Workbook, load
+from xl2torch.workbook.new_sheet import NewSheet, add_sheets
+from xl2torch.workbook.package import Changes
+from xl2torch.workbook.patcher import CellEdit, patch_cells
+from xl2torch.workbook.reader import load
 from xl2torch.workbook.selection import parse_cell
-from xl2torch.workbook.writer import (
-    CellEdit,
-    Changes,
-    add_sheets,
-    free_sheet_name,
-    patch_cells,
-    recalculate_on_load,
-)  # fmt: skip
+from xl2torch.workbook.workbook_part import numbered_name, recalculate_on_load
 
 _AGREEMENT = 1e-9
 
 
 @dataclass(frozen=True)
 class Saved:
-    """What was written, and where."""
+    """What was written, and where.
+
+    ``reports`` are names of sheets by kind; ``skipped`` says of kinds why they were left out.
+    """
 
     path: Path
     changed_cells: int
     changed_parts: tuple[str, ...]
     added_parts: tuple[str, ...]
-    before_after: tuple[tuple[CellAddress, CellValue, CellValue], ...]
+    before_after: tuple[Watched, ...]
     stale: Mapping[CellAddress, str]
+    reports: Mapping[str, str]
+    skipped: Mapping[str, str]
 
 
-def default_output(path: Path) -> Path:
-    """``BOOK-trained`` with the input's suffix, beside the input."""
-    return path.with_name(f"{path.stem}-trained{path.suffix}")
-
-
-def check_output(
-    source: Path, target: Path, force: bool = False, in_place: bool = False,
-    advice: str = "give --in-place to overwrite it",
-) -> None:  # fmt: skip
-    """Find out before the work whether the result can be written.
-
-    ``advice`` is given where the target is the source itself.
-
-    Raises OutputError (exists, folder missing or read-only, open elsewhere) or SelectionError
-    (another file type).
-    """
-    if target.suffix.lower() != source.suffix.lower():
-        raise SelectionError(
-            f"the output {target.name} has to end in {source.suffix}, as the input does: "
-            "the file type does not change"
-        )
-    folder = target.parent
-    if not folder.is_dir():
-        raise OutputError(f"the output folder {folder} does not exist")
-    if target.is_dir():
-        raise OutputError(f"the output {target} is a folder")
-    if target.exists() and source.exists() and target.samefile(source) and not in_place:
-        raise OutputError(f"{target} is the input itself: {advice}")
-    if target.exists() and not force and not in_place:
-        raise OutputError(f"{target} exists already: give --force to overwrite it, or another -o")
-    lock = lock_file(target)
-    if lock is not None:
-        raise OutputError(f"{target.name} is open in another program ({lock.name}): close it there")
-    blocked = target if target.exists() and not os.access(target, os.W_OK) else folder
-    if not os.access(blocked, os.W_OK) or not _writable(folder):
-        raise OutputError(f"cannot write {target}: {blocked} is read-only")
-
-
-def check_protection(
-    workbook: Workbook, areas: Sequence[CellRange] = (), ignore: bool = False
-) -> None:
-    """Find out whether protection allows to change some ranges and to add a sheet.
-
-    A digital signature cannot be ignored: it would be wrong afterwards. Raises OutputError.
-    """
-    if workbook.package.is_signed:
-        raise OutputError(
-            f"{workbook.path.name} is digitally signed, and any change breaks the signature: "
-            "remove it in Excel (File, Info, View Signatures), or work on an unsigned copy"
-        )
-    if ignore:
-        return
-    locked = locked_ranges(workbook, areas)
-    if locked:
-        names = ", ".join(str(area) for area in locked)
-        raise OutputError(
-            f"the cells {names} are locked, and their sheet is protected: unprotect the sheet in "
-            "Excel (Review, Unprotect Sheet), or give --ignore-protection"
-        )
-    if has_locked_structure(workbook):
-        raise OutputError(
-            f"the structure of {workbook.path.name} is protected, so that no sheet may be added: "
-            "unprotect it in Excel (Review, Protect Workbook), or give --ignore-protection"
-        )
-
-
-def _writable(folder: Path) -> bool:
-    probe = folder / f".xl2torch-{os.getpid()}"
-    try:
-        probe.touch()
-        probe.unlink()
-    except OSError:
-        return False
-    return True
-
-
-def trained_values(result: Result) -> dict[CellRange, Floats]:
-    """Numbers of every variable range, in the range's shape."""
-    return {
-        variable.cells: result.weights[variable.name].numpy().reshape(
-            variable.cells.rows, variable.cells.columns
-        )
-        for variable in result.model.variables
-    }  # fmt: skip
+def check_reports(model: SheetModel, reports: Sequence[str]) -> None:
+    """Find out before training whether a report makes sense. Raises ModelError."""
+    if "statistics" in reports:
+        check_residuals(model)
 
 
 def save(
@@ -136,41 +63,69 @@ def save(
     in_place: bool = False,
     cells: Sequence[CellAddress | str] = (),
     ignore_protection: bool = False,
+    reports: str | Sequence[str] = DEFAULT_REPORTS,
+    history_every: int = 1,
+    store_model: bool = False,
 ) -> Saved:
-    """Write the trained workbook: weights, recalculated values, and a Training sheet.
+    """Write the trained workbook: weights, recalculated values, and reports.
 
     ``cells`` are shown before and after, besides the objective and the watched ones. Everything
     that did not have to change is byte for byte the input's. ``force`` overwrites another file,
-    ``in_place`` the input itself; ``ignore_protection`` changes locked cells too. Raises
-    OutputError.
+    ``in_place`` the input itself; ``ignore_protection`` changes locked cells too. ``reports`` are
+    of REPORTS, or ``all`` (those that make sense) or ``none``; ``history_every`` thins the
+    history; ``store_model`` keeps objective, variable cells, sense and constraints for Excel's
+    Solver. Raises OutputError, or ModelError: a report that was asked for cannot be made.
     """
+    if history_every < 1:
+        raise SelectionError(f"the history cannot be kept every {history_every} iterations")
+    kinds, strict = chosen_reports(reports), reports != "all"
     target = Path(path)
     if target.is_symlink():
         target = target.resolve()
     workbook = result.model.compiled.workbook
-    check_output(workbook.path, target, force, in_place)
-    check_protection(workbook, result.model.problem.variables, ignore_protection)
-    recalculation = recalculate(workbook, trained_values(result))
-    _check_agreement(result, recalculation)
     problem = result.model.problem
+    check_output(workbook.path, target, force, in_place)
+    check_protection(workbook, problem.variables, ignore_protection, bool(kinds))
+    outcome = Outcome.of(result)
+    _check_agreement(result, outcome.recalculation)
     more = [
         parse_cell(workbook, cell, problem.sheet) if isinstance(cell, str) else cell
         for cell in cells
     ]
-    shown = dict.fromkeys([problem.objective, *result.watched, *more])
-    before = _stored_values(workbook, list(shown))
-    before_after = tuple((cell, before[cell], recalculation.value(cell)) for cell in shown)
-    changes = Changes()
-    edits = _edits(workbook, result, recalculation)
+    shown = list(dict.fromkeys([problem.objective, *result.watched, *more]))
+    before = outcome.before(shown)
+    before_after = tuple((cell, before[cell], outcome.after(cell)) for cell in shown)
+    names = {kind: numbered_name(workbook, REPORTS[kind]) for kind in kinds}
+    builders: Mapping[str, Callable[[str], list[NewSheet]]] = {
+        "training": lambda name: [training_sheet(outcome, name, before_after, history_every)],
+        "answer": lambda name: [answer_sheet(outcome, name)],
+        "sensitivity": lambda name: [sensitivity_sheet(outcome, name)],
+        "limits": lambda name: [limits_sheet(outcome, name)],
+        "statistics": lambda name: [statistics_sheet(outcome, name)],
+        "gradients": lambda name: gradient_sheets(check(result.model), name, written=True)[0],
+    }
+    sheets: list[NewSheet] = []
+    skipped: dict[str, str] = {}
+    for kind, name in names.items():
+        try:
+            sheets += builders[kind](name)
+        except ModelError as error:
+            if strict:
+                raise
+            skipped[kind] = str(error)
+    changes = Changes(workbook.package)
+    edits = _edits(outcome)
     patch_cells(workbook, edits, changes)
-    name = free_sheet_name(workbook, "Training")
-    added = add_sheets(workbook, [training_sheet(result, name, before_after)], changes)
-    recalculate_on_load(workbook.package, changes)
-    save_package(workbook.package, changes.parts, changes.removed, target)
-    changed = tuple(sorted((set(changes.parts) - set(added)) | changes.removed))
+    add_sheets(sheets, changes)
+    if store_model:
+        store_solver_model(workbook, problem, changes)
+    recalculate_on_load(changes)
+    changes.save(target)
     return Saved(
-        target, len(edits), changed, tuple(sorted(added)), before_after, recalculation.stale
-    )
+        target, len(edits), changes.changed, changes.added, before_after,
+        outcome.recalculation.stale,
+        {kind: name for kind, name in names.items() if kind not in skipped}, skipped,
+    )  # fmt: skip
 
 
 def fill_cached_values(path: str | Path) -> int:
@@ -180,32 +135,18 @@ def fill_cached_values(path: str | Path) -> int:
     """
     workbook = load(path)
     recalculation = recalculate(workbook, {}, everything=True)
-    changes = Changes()
+    changes = Changes(workbook.package)
     edits = {cell: CellEdit(value) for cell, value in recalculation.changed.items()}
     patch_cells(workbook, edits, changes)
-    save_package(workbook.package, changes.parts, changes.removed, workbook.path)
+    changes.save(workbook.path)
     return len(edits)
 
 
-def _stored_values(
-    workbook: Workbook, cells: Sequence[CellAddress]
-) -> dict[CellAddress, CellValue]:
-    """Values before training: the file's, recomputed where the file has none."""
-    values = {cell: workbook.sheet(cell.sheet).cells.value(cell.row, cell.column) for cell in cells}
-    if any(value is None for value in values.values()):
-        untouched = recalculate(workbook, {})
-        values = {
-            cell: untouched.value(cell) if value is None else value
-            for cell, value in values.items()
-        }
-    return values
-
-
-def _edits(
-    workbook: Workbook, result: Result, recalculation: Recalculation
-) -> dict[CellAddress, CellEdit]:
+def _edits(outcome: Outcome) -> dict[CellAddress, CellEdit]:
+    """The variable cells that training moved, and every cell that depends on them."""
+    workbook, recalculation = outcome.workbook, outcome.recalculation
     edits: dict[CellAddress, CellEdit] = {}
-    for area, numbers in trained_values(result).items():
+    for area, numbers in trained_values(outcome.result).items():
         sheet = workbook.sheet(area.sheet)
         for cell, number in zip(area.cells(), numbers.reshape(-1).tolist(), strict=True):
             has_formula = (cell.row, cell.column) in sheet.formula_at

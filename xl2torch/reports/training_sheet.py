@@ -1,90 +1,234 @@
-"""The Training sheet: settings, before and after, history, and a chart of the loss."""
+"""The Training Report: the history, the settings of the run, before and after, and charts."""
 
 from __future__ import annotations
 
 import math
 import platform
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import torch
 
 import xl2torch
-from xl2torch.address import CellAddress, column_letters, single_cell
-from xl2torch.graph.naming import solver_name
-from xl2torch.training.fit import Result
+from xl2torch.address import MAX_ROW, CellAddress, column_letters
+from xl2torch.reports.outcome import Outcome
+from xl2torch.training.fit import Iteration
 from xl2torch.values import CellValue, display
 from xl2torch.workbook.charts import line_chart
-from xl2torch.workbook.writer import NewSheet, StyledValue
+from xl2torch.workbook.new_sheet import NewSheet, PlacedChart, Row, StyledValue
 
-_GRADIENT_NORM = 2
-Row = list[StyledValue | None]
+_HEADING = 3
+"""Rows that stay in view: title, a blank row, the headings of the tables."""
+_DECADES = 100.0
+_CHART_ROWS, _CHART_COLUMNS = 16, 4
+Watched = tuple[CellAddress, CellValue, CellValue]
+_WIDTHS = {"iteration": 10.0, "number": 15.0, "gap": 3.0, "key": 16.0, "name": 30.0}
+
+
+@dataclass(frozen=True)
+class History:
+    """Iterations that are written: every n-th, and always the last."""
+
+    kept: tuple[Iteration, ...]
+    every: int
+    asked: int
+    total: int
+
+    @property
+    def remark(self) -> str:
+        """What is not there, in words; '' when everything is."""
+        if self.every == 1:
+            return ""
+        text = f"every {_ordinal(self.every)} of {self.total:,} iterations"
+        if self.every > self.asked:
+            text += ": a sheet holds no more rows"
+        return text
+
+
+def thinned(iterations: Sequence[Iteration], every: int = 1) -> History:
+    """Every n-th iteration, or fewer where a sheet has not so many rows."""
+    most = MAX_ROW - _HEADING - 1
+    step = max(every, -(-len(iterations) // most))
+    kept = list(iterations[::step])
+    if kept and kept[-1] is not iterations[-1]:
+        kept.append(iterations[-1])
+    return History(tuple(kept), step, every, len(iterations))
 
 
 def training_sheet(
-    result: Result, name: str, before_after: Sequence[tuple[CellAddress, CellValue, CellValue]]
+    outcome: Outcome, name: str, before_after: Sequence[Watched], every: int = 1
 ) -> NewSheet:
-    """Content of the sheet; ``before_after`` holds the objective and the watched cells."""
-    workbook = result.model.compiled.workbook
-    problem = result.model.problem
+    """Content of the sheet; ``before_after`` holds the objective and the watched cells.
+
+    The history stands to the left, its headings frozen; beside it settings, cells before and after,
+    and charts; then the way of the first variable cells.
+    """
+    result = outcome.result
+    history = thinned(result.iterations, every)
+    table = _history(outcome, history)
+    side = [*_settings(outcome, history), [], *_before_after(outcome, before_after)]
+    ways = _trajectories(outcome, history)
+    height = max(len(table), len(side), len(ways))
+    left, middle = len(table[0]), max(len(row) for row in side)
+    rows: list[Row] = [[StyledValue("Training", "title")], []]
+    for place in range(height):
+        rows.append([
+            *_padded(table, place, left), None, *_padded(side, place, middle), None,
+            *(ways[place] if place < len(ways) else []),
+        ])  # fmt: skip
+    body = range(_HEADING + 1, _HEADING + 1 + len(history.kept))
+    charts = _charts(outcome, name, history, body, left + middle + 2)
+    placed = [
+        PlacedChart(chart, len(side) + _HEADING + number * (_CHART_ROWS + 1), left + 1,
+                    _CHART_ROWS, _CHART_COLUMNS)
+        for number, chart in enumerate(charts)
+    ]  # fmt: skip
+    widths = [_WIDTHS["iteration"], *[_WIDTHS["number"]] * (left - 1), _WIDTHS["gap"]]
+    widths += [_WIDTHS["key"], _WIDTHS["name"], *[_WIDTHS["number"]] * (middle - 2)]
+    widths += [_WIDTHS["gap"], _WIDTHS["iteration"], *[_WIDTHS["number"]] * (len(ways[0]) - 1)]
+    return NewSheet(name, rows, widths, placed, _HEADING)
+
+
+def _padded(rows: Sequence[Row], place: int, width: int) -> Row:
+    row = list(rows[place]) if place < len(rows) else []
+    return [*row, *[None] * (width - len(row))]
+
+
+def _headings(texts: Sequence[str]) -> Row:
+    return [StyledValue(text, "header") for text in texts]
+
+
+def _history(outcome: Outcome, history: History) -> list[Row]:
+    result = outcome.result
+    formats = outcome.formats(result.watched)
+    styles = ["count", "number", "scientific", "number", "seconds"]
+    heads = ["Iteration", "Objective", "Gradient norm", "Learning rate", "Seconds"]
+    rows = [_headings([*heads, *(outcome.name(cell) or str(cell) for cell in result.watched)])]
+    for item in history.kept:
+        numbers = (
+            float(item.iteration), item.objective, item.gradient_norm, item.learning_rate,
+            round(item.seconds, 6),
+        )  # fmt: skip
+        row = [_number(number, style) for number, style in zip(numbers, styles, strict=False)]
+        for cell, number in zip(result.watched, item.watched, strict=True):
+            row.append(_number(number, "number", formats[cell]))
+        rows.append(row)
+    return rows
+
+
+def _number(
+    number: float, style: str = "number", number_format: int | None = None
+) -> StyledValue | None:
+    if not math.isfinite(number):
+        return None
+    return StyledValue(number, style, number_format=number_format)
+
+
+def _settings(outcome: Outcome, history: History) -> list[Row]:
+    result, problem = outcome.result, outcome.problem
+    settings = result.settings
     goal = {"min": "minimise", "max": "maximise", "value": f"reach {problem.target:g}"}
-    settings: list[tuple[str, str | float]] = [
-        ("Workbook", workbook.path.name),
+    lines: list[tuple[str, str | float]] = [
+        ("Workbook", outcome.workbook.path.name),
         ("Goal", f"{goal[problem.sense]} {problem.objective}"),
         ("By changing", ", ".join(area.a1 for area in problem.variables)),
         ("Result", result.message),
-        ("Optimizer", result.settings.optimizer),
-        ("Learning rate", result.settings.learning_rate),
-        ("Start values", result.settings.init),
-        ("Seed", "none" if result.settings.seed is None else float(result.settings.seed)),
+        ("Engine", settings.engine),
+        ("Learning rate", settings.learning_rate),
+        ("Start values", settings.init),
+        ("Seed", "none" if settings.seed is None else float(settings.seed)),
         ("Iterations", float(result.epochs)),
         ("Seconds", round(result.seconds, 3)),
         ("Made with", f"xl2torch {xl2torch.__version__}, torch {torch.__version__}, "
                       f"Python {platform.python_version()}"),
-        ("On", datetime.now().strftime("%Y-%m-%d %H:%M")),
+        ("On", f"{datetime.now():%Y-%m-%d %H:%M}"),
     ]  # fmt: skip
-    rows: list[Row] = [[StyledValue("Training", "title")], []]
-    rows += [[StyledValue(key, "key"), StyledValue(value, "text")] for key, value in settings]
-    rows += [[], [StyledValue(text, "header") for text in ("Cell", "Name", "Before", "After")]]
+    if history.remark:
+        lines.insert(9, ("History", history.remark))
+    rows = [_headings(["Setting", "Value", "", ""])]
+    return rows + [[StyledValue(key, "key"), StyledValue(value)] for key, value in lines]
+
+
+def _before_after(outcome: Outcome, before_after: Sequence[Watched]) -> list[Row]:
+    formats = outcome.formats(cell for cell, _, _ in before_after)
+    formats[outcome.problem.objective] = 0  # General: its digits are what training is about
+    rows = [_headings(["Cell", "Name", "Before", "After"])]
     for cell, before, after in before_after:
-        rows.append(
-            [
-                StyledValue(cell.a1 if cell.sheet == problem.sheet else str(cell)),
-                StyledValue(solver_name(workbook, single_cell(cell))),
-                _shown(before),
-                _shown(after),
-            ]
-        )
-    while len(rows) < 20:
-        rows.append([])
-    heads = ["Iteration", "Objective", "Gradient norm", "Learning rate", "Seconds"]
-    heads += [solver_name(workbook, single_cell(cell)) or str(cell) for cell in result.watched]
-    rows.append([StyledValue(head, "header") for head in heads])
-    first = len(rows) + 1
-    for item in result.iterations:
-        numbers = (
-            item.iteration, item.objective, item.gradient_norm, item.learning_rate,
-            round(item.seconds, 6), *item.watched,
-        )  # fmt: skip
-        rows.append(
-            [
-                StyledValue(number, "scientific" if column == _GRADIENT_NORM else "number")
-                if math.isfinite(number)
-                else None
-                for column, number in enumerate(numbers)
-            ]
-        )
-    losses = [item.objective for item in result.iterations]
-    title = solver_name(workbook, single_cell(problem.objective)) or str(problem.objective)
-    chart = line_chart(
-        f"{title} per iteration", name, losses, column_letters(2), column_letters(1), first,
-        title, "Iteration",
-    )  # fmt: skip
-    widths = [15, 26, 22, 22, 14] + [22] * len(result.watched)
-    return NewSheet(name, rows, widths, chart, (0, len(widths) + 1))
+        rows.append([
+            StyledValue(cell.a1 if cell.sheet == outcome.problem.sheet else str(cell)),
+            StyledValue(outcome.name(cell)),
+            _shown(before, formats[cell]),
+            _shown(after, formats[cell]),
+        ])  # fmt: skip
+    return rows
 
 
-def _shown(value: CellValue) -> StyledValue:
+def _shown(value: CellValue, number_format: int) -> StyledValue:
     if isinstance(value, bool) or not isinstance(value, float):
         return StyledValue(display(value), "number")
-    return StyledValue(value, "number")
+    return StyledValue(value, "number", number_format=number_format)
+
+
+def _trajectories(outcome: Outcome, history: History) -> list[Row]:
+    names = _names(outcome)
+    rows = [_headings(["Iteration", *names])]
+    for item in history.kept:
+        ways = [_number(number) for number in item.variables]
+        rows.append([_number(float(item.iteration), "count"), *ways])
+    return rows
+
+
+def _names(outcome: Outcome) -> list[str]:
+    """Cell and name of the followed variable cells."""
+    followed = outcome.result.followed
+    return [
+        f"{cell.a1} {name}".strip()
+        for cell, name in zip(followed, outcome.names, strict=False)
+    ]  # fmt: skip
+
+
+def _charts(outcome: Outcome, name: str, history: History, rows: range, ways: int) -> list[bytes]:
+    losses = [item.objective for item in history.kept]
+    rates = [item.learning_rate for item in history.kept]
+    loss = outcome.name(outcome.problem.objective) or str(outcome.problem.objective)
+    found = [
+        line_chart(
+            f"{loss} per iteration", name, [(loss, column_letters(2))], column_letters(1), rows,
+            loss, "Iteration", _spans_decades(losses),
+        ),
+        line_chart(
+            "Learning rate per iteration", name, [("Learning rate", column_letters(4))],
+            column_letters(1), rows, "Learning rate", "Iteration", _spans_decades(rates),
+        ),
+    ]  # fmt: skip
+    names = _names(outcome)
+    total = len(outcome.cells)
+    what = (
+        f"first {len(names)} of {total:,} variable cells"
+        if total > len(names)
+        else ("variable cells")
+    )
+    series = [(text, column_letters(ways + 2 + place)) for place, text in enumerate(names)]
+    found.append(
+        line_chart(
+            f"The {what}",
+            name,
+            series,
+            column_letters(ways + 1),
+            rows,
+            "Value",
+            "Iteration",
+        )
+    )
+    return found
+
+
+def _spans_decades(numbers: Sequence[float]) -> bool:
+    """Whether a logarithmic axis shows more."""
+    return min(numbers) > 0 and max(numbers) >= _DECADES * min(numbers)
+
+
+def _ordinal(number: int) -> str:
+    last = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10)
+    return f"{number}{last or 'th'}"

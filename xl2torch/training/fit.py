@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +14,7 @@ import torch
 from xl2torch.address import CellAddress
 from xl2torch.errors import ModelError, SelectionError, TrainingError
 from xl2torch.model import SheetModel, watch
+from xl2torch.problem import Problem
 from xl2torch.training.initialization import initialize
 from xl2torch.training.optimizers import Bounded, make_stepper
 from xl2torch.training.stopping import Stop, converged
@@ -23,12 +25,15 @@ if TYPE_CHECKING:
 
 _STEEP = 1.0
 _NOTHING = 1e-24
+_ENGINES = {"lbfgs": "L-BFGS", "sgd": "SGD", "momentum": "SGD with momentum", "adam": "Adam"}
+TRAJECTORIES = 12
+"""How many variable cells are followed through a run."""
 EPOCHS = {"lbfgs": 2000, "sgd": 1000, "momentum": 1000, "adam": 1000}
 
 
 @dataclass(frozen=True)
 class Iteration:
-    """One line of the history."""
+    """One line of the history; ``variables`` are the first cells, up to TRAJECTORIES of them."""
 
     iteration: int
     objective: float
@@ -36,6 +41,7 @@ class Iteration:
     learning_rate: float
     seconds: float
     watched: tuple[float, ...]
+    variables: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,11 @@ class Settings:
     epochs: int
     seed: int | None
     init: str
+
+    @property
+    def engine(self) -> str:
+        """The optimizer by its full name, and what it is from."""
+        return f"{_ENGINES[self.optimizer]} (torch {torch.__version__})"
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,20 @@ class Result:
             for row in self.iterations
         ]  # fmt: skip
         return pandas.DataFrame(rows, columns=[*columns, *(str(cell) for cell in self.watched)])
+
+    @property
+    def followed(self) -> tuple[CellAddress, ...]:
+        """The variable cells whose way is kept: the first TRAJECTORIES."""
+        cells = (cell for variable in self.model.variables for cell in variable.cells.cells())
+        return tuple(islice(cells, TRAJECTORIES))
+
+    @property
+    def trajectories(self) -> pandas.DataFrame:
+        """Values of the followed variable cells, one row per iteration, columns by address."""
+        import pandas
+
+        rows = [row.variables for row in self.iterations]
+        return pandas.DataFrame(rows, columns=[str(cell) for cell in self.followed])
 
 
 def fit(
@@ -138,6 +163,8 @@ def _fit(
     parameters = [model.parameter(variable) for variable in model.variables]
     stepper = make_stepper(optimizer, lr, parameters, bounded)
     limit = EPOCHS[optimizer] if epochs is None else epochs
+    if limit:
+        _refuse_constraints(problem)
     if limit < 0:
         raise SelectionError(f"the number of epochs cannot be {limit}")
     workbook = model.compiled.workbook
@@ -194,6 +221,11 @@ def _fit(
     best, best_objective = math.inf, objective
     weights: dict[str, torch.Tensor] = {}
 
+    heads = _first_cells(parameters)
+
+    def followed() -> tuple[float, ...]:
+        return tuple(x for head in heads for x in head.tolist())
+
     def note(iteration: int) -> None:
         nonlocal best, best_objective, weights
         norm = math.sqrt(sum(float((p.grad**2).sum()) for p in parameters if p.grad is not None))
@@ -204,6 +236,7 @@ def _fit(
             stepper.learning_rate,
             time.perf_counter() - began,
             watched(),
+            followed(),
         )
         iterations.append(row)
         losses.append(loss)
@@ -245,6 +278,30 @@ def _fit(
         model, settings, start, best_objective, stop or Stop(3), tuple(iterations),
         cells, weights, time.perf_counter() - began,
     )  # fmt: skip
+
+
+def _first_cells(parameters: Sequence[torch.nn.Parameter]) -> list[torch.Tensor]:
+    """Views of the first variable cells, up to TRAJECTORIES."""
+    heads: list[torch.Tensor] = []
+    left = TRAJECTORIES
+    for parameter in parameters:
+        heads.append(parameter.detach().reshape(-1)[:left])
+        left -= len(heads[-1])
+    return heads
+
+
+def _refuse_constraints(problem: Problem) -> None:
+    """Raise ModelError where constraints cannot be kept."""
+    refused = problem.general_constraints
+    if not refused:
+        return
+    lines = "\n".join(f"  {item}" for item in refused)
+    raise ModelError(
+        f"the model of sheet {problem.sheet!r} has constraints that are more than bounds of "
+        f"variable cells by a number; these are not kept so far:\n{lines}\n"
+        "Give --objective and --variables to train without the stored constraints, or --epochs 0 "
+        "for reports of the present point"
+    )
 
 
 def _still_steep(gradient: float) -> str:

@@ -10,40 +10,45 @@ from xl2torch.address import quote_sheet
 if TYPE_CHECKING:
     from openpyxl.chart._chart import ChartBase
     from openpyxl.chart.data_source import NumRef
+    from openpyxl.chart.legend import Legend
 
 _POINT = 6
+_WIDTH = 22225  # of a line, in English metric units: 1.75 points
 
 
 def line_chart(
-    title: str, sheet: str, values: Sequence[float], column: str, labels: str, first_row: int,
-    y_title: str, x_title: str,
+    title: str, sheet: str, series: Sequence[tuple[str, str]], labels: str, rows: range,
+    y_title: str, x_title: str, logarithmic: bool = False,
 ) -> bytes:  # fmt: skip
-    """Line chart of one column of numbers; a logarithmic axis where they span two decades.
+    """Lines over the rows of a sheet; a legend where there are several.
 
-    ``values`` stand in ``column`` from ``first_row`` on, their labels in the column ``labels``.
+    ``series`` are (name, column), the texts under the axis stand in the column ``labels``.
     """
     from openpyxl.chart import LineChart
     from openpyxl.chart.data_source import AxDataSource, NumDataSource
+    from openpyxl.chart.legend import Legend
     from openpyxl.chart.marker import Marker
     from openpyxl.chart.series import Series, SeriesLabel
     from openpyxl.chart.shapes import GraphicalProperties
     from openpyxl.drawing.line import LineProperties
 
-    last_row = first_row + len(values) - 1
     chart = LineChart()
-    series = Series(idx=0, order=0, tx=SeriesLabel(v=y_title))
-    series.val = NumDataSource(numRef=_cells(sheet, column, first_row, last_row))
-    series.cat = AxDataSource(numRef=_cells(sheet, labels, first_row, last_row))
-    series.smooth = False
-    series.marker = Marker(symbol="none")
-    series.spPr = GraphicalProperties(ln=LineProperties(w=22225))
-    chart.series.append(series)
-    every = max(1, len(values) // 10)
+    for number, (name, column) in enumerate(series):
+        line = Series(idx=number, order=number, tx=SeriesLabel(v=name))
+        line.val = NumDataSource(numRef=_cells(sheet, column, rows[0], rows[-1]))
+        line.cat = AxDataSource(numRef=_cells(sheet, labels, rows[0], rows[-1]))
+        line.smooth = False
+        line.marker = Marker(symbol="none")
+        line.spPr = GraphicalProperties(ln=LineProperties(w=_WIDTH))
+        chart.series.append(line)
+    every = max(1, len(rows) // 10)
     chart.x_axis.tickLblSkip = chart.x_axis.tickMarkSkip = every  # type: ignore[attr-defined]
-    if min(values) > 0 and max(values) >= 100 * min(values):
+    if logarithmic:
         chart.y_axis.scaling.logBase = 10
         chart.y_axis.number_format = "0E+00"
-    return _finished(chart, title, x_title, y_title)
+    return _finished(
+        chart, title, x_title, y_title, Legend(legendPos="r") if len(series) > 1 else None
+    )
 
 
 def scatter_chart(
@@ -88,13 +93,15 @@ def _cells(sheet: str, column: str, first_row: int, last_row: int) -> NumRef:
     return NumRef(f=f"{quote_sheet(sheet)}!${column}${first_row}:${column}${last_row}")
 
 
-def _finished(chart: ChartBase, title: str, x_title: str, y_title: str) -> bytes:
+def _finished(
+    chart: ChartBase, title: str, x_title: str, y_title: str, legend: Legend | None = None
+) -> bytes:
     """The chart's XML, with its titles."""
     from openpyxl.xml.functions import tostring
 
     x_axis, y_axis = chart.x_axis, chart.y_axis  # type: ignore[attr-defined]
     chart.title = title
-    chart.legend = None
+    chart.legend = legend
     y_axis.title, x_axis.title = y_title, x_title
     for item in (chart.title, x_axis.title, y_axis.title):
         assert item is not None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from xl2torch.address import column_number
 from xl2torch.values import ERRORS, VALUE, CellValue
-from xl2torch.workbook.package import Package, local, parse_xml, unescape
+from xl2torch.workbook.ooxml import local, parse_xml, unescape
+from xl2torch.workbook.package import Package
 
 
 def read_external_link(

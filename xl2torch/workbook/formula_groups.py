@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xl2torch.address import MAX_ROW, relative_form
+from xl2torch.address import MAX_ROW, moved, relative_form
 
 Rectangle = tuple[int, int, int, int]
 """top, left, bottom, right."""
@@ -31,6 +31,11 @@ class FormulaCell(NamedTuple):
     base_column: int
     array: Rectangle | None
     dynamic: bool = False
+
+    @property
+    def own_text(self) -> str:
+        """The formula as written for its own cell."""
+        return moved(self.text, self.row - self.base_row, self.column - self.base_column)
 
 
 @dataclass(frozen=True, eq=False)

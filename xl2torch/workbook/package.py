@@ -8,38 +8,21 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
 import tempfile
 import zipfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
-from xml.parsers import expat
 
 from xl2torch.errors import OutputError, WorkbookError
+from xl2torch.workbook.ooxml import CONTENT_TYPES, RELATIONSHIPS, STRICT, parse_xml
 
 MAX_UNPACKED = 2**30
 MAX_RATIO = 200
 _HARMLESS = 2**25
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-
-RELATIONSHIPS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-PACKAGE_RELATIONSHIPS = "http://schemas.openxmlformats.org/package/2006/relationships"
-MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-STRICT = {
-    MAIN: "http://purl.oclc.org/ooxml/spreadsheetml/main",
-    RELATIONSHIPS: "http://purl.oclc.org/ooxml/officeDocument/relationships",
-    "http://schemas.openxmlformats.org/drawingml/2006/main":
-        "http://purl.oclc.org/ooxml/drawingml/main",
-    "http://schemas.openxmlformats.org/drawingml/2006/chart":
-        "http://purl.oclc.org/ooxml/drawingml/chart",
-    "http://schemas.openxmlformats.org/drawingml/2006/spreadsheetDrawing":
-        "http://purl.oclc.org/ooxml/drawingml/spreadsheetDrawing",
-}  # fmt: skip
-"""Namespaces of Strict Open XML (ISO/IEC 29500 part 1) for those of the usual Transitional form."""
 _SIGNATURES = "_xmlsignatures/"
 
 
@@ -94,6 +77,11 @@ class Package:
         return found
 
     @cached_property
+    def main(self) -> str:
+        """Name of the workbook part; '' when there is none."""
+        return self.related("", "officeDocument") or ""
+
+    @cached_property
     def is_strict(self) -> bool:
         """Whether it is Strict Open XML, an option of Excel's Save As."""
         return any(relationship.type.startswith(STRICT[RELATIONSHIPS])
@@ -116,46 +104,6 @@ def relationships_part(part: str) -> str:
     """Name of the .rels part of ``part``."""
     folder, name = posixpath.split(part)
     return posixpath.join(folder, "_rels", name + ".rels")
-
-
-def parse_xml(
-    data: bytes,
-    *,
-    start: Any = None,
-    end: Any = None,
-    text: Any = None,
-    where: str,
-    parser_out: list[Any] | None = None,
-) -> None:
-    """Feed XML to handlers ``start(tag, attributes)``, ``end(tag)``, ``text(data)``.
-
-    Tags keep their prefix off. ``parser_out`` receives the parser before it starts, for its
-    ``CurrentByteIndex``. Raises WorkbookError on malformed XML and on any DOCTYPE.
-    """
-    parser = expat.ParserCreate(namespace_separator=" ")
-    parser.buffer_text = True
-    parser.ordered_attributes = False
-    if parser_out is not None:
-        parser_out.append(parser)
-
-    def doctype(*_: Any) -> None:
-        raise WorkbookError(f"{where} holds a DOCTYPE, which no workbook needs: refused")
-
-    parser.StartDoctypeDeclHandler = doctype
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.CharacterDataHandler = text
-    try:
-        parser.Parse(data, True)
-    except KeyError as error:
-        raise WorkbookError(f"{where} is damaged: {error} is missing") from None
-    except (expat.ExpatError, ValueError, TypeError, StopIteration, LookupError) as error:
-        raise WorkbookError(f"{where} is damaged: {error}") from None
-
-
-def local(tag: str) -> str:
-    """Tag or attribute name without its namespace."""
-    return tag.rpartition(" ")[2]
 
 
 def read_package(path: Path) -> Package:
@@ -222,9 +170,44 @@ def _unpack(path: Path, archive: zipfile.ZipFile) -> Package:
                 raise WorkbookError(
                     f"{path.name} is damaged: part {info.filename}: {error}"
                 ) from None
-    if "[Content_Types].xml" not in parts:
+    if CONTENT_TYPES not in parts:
         raise WorkbookError(f"{path.name} is a zip file, but not an .xlsx or .xlsm workbook")
     return Package(path, parts, infos)
+
+
+@dataclass
+class Changes:
+    """What will differ from a package: parts replaced or added, and parts left out."""
+
+    package: Package
+    parts: dict[str, bytes] = field(default_factory=dict)
+    removed: set[str] = field(default_factory=set)
+
+    def part(self, name: str) -> bytes:
+        """Content of a part as it will be."""
+        return self.parts[name] if name in self.parts else self.package.part(name)
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """Names of the parts that the package does not have."""
+        return tuple(sorted(set(self.parts) - set(self.package.parts)))
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """Names of the package's parts that are replaced or left out."""
+        return tuple(sorted(set(self.parts) & set(self.package.parts) | self.removed))
+
+    def free_name(self, pattern: str) -> str:
+        """The first part name of a pattern, ``xl/charts/chart{}.xml``, that is not taken."""
+        taken = {name.lower() for name in (*self.package.parts, *self.parts)}
+        number = 1
+        while pattern.format(number).lower() in taken:
+            number += 1
+        return pattern.format(number)
+
+    def save(self, target: Path) -> None:
+        """Write the package with the changes, atomically. Raises OutputError."""
+        save_package(self.package, self.parts, self.removed, target)
 
 
 def save_package(
@@ -290,11 +273,3 @@ def lock_file(path: Path) -> Path | None:
         if candidate.exists():
             return candidate
     return None
-
-
-_ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
-
-
-def unescape(text: str) -> str:
-    """Undo OOXML's ``_x000D_`` escapes (ECMA-376 part 1, 22.9.2.19)."""
-    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text) if "_x" in text else text

@@ -8,30 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from xl2torch.address import CellRange, column_number
-from xl2torch.workbook.package import Package, local, parse_xml
+from xl2torch.address import CellRange
+from xl2torch.workbook.formats import Place, format_indices, unlocked_formats
+from xl2torch.workbook.ooxml import local, parse_xml
 from xl2torch.workbook.reader import Workbook
 
 
 def locked_ranges(workbook: Workbook, areas: Iterable[CellRange]) -> list[CellRange]:
     """Ranges that hold a locked cell of a protected sheet."""
-    found = []
-    unlocked: set[int] | None = None
-    for area in areas:
-        sheet = workbook.sheet(area.sheet)
-        if not sheet.protected:
-            continue
-        if unlocked is None:
-            unlocked = _unlocked_formats(workbook.package)
-        formats = _formats(workbook.package.part(sheet.part), area)
-        if any(formats.get((cell.row, cell.column), 0) not in unlocked for cell in area.cells()):
-            found.append(area)
-    return found
+    guarded = [area for area in areas if workbook.sheet(area.sheet).protected]
+    if not guarded:
+        return []
+    unlocked = unlocked_formats(workbook.package)
+    locked: dict[str, set[Place]] = {}
+    for name in {area.sheet for area in guarded}:
+        places = {
+            (cell.row, cell.column)
+            for area in guarded if area.sheet == name for cell in area.cells()
+        }  # fmt: skip
+        part = workbook.sheet(name).part
+        indices = format_indices(workbook.package.part(part), places, part)
+        locked[name] = {place for place, index in indices.items() if index not in unlocked}
+    return [
+        area for area in guarded
+        if any((cell.row, cell.column) in locked[area.sheet] for cell in area.cells())
+    ]  # fmt: skip
 
 
 def has_locked_structure(workbook: Workbook) -> bool:
     """Whether sheets may not be added, moved or deleted."""
-    main = workbook.package.related("", "officeDocument") or ""
+    main = workbook.package.main
     found = False
 
     def start(tag: str, attributes: dict[str, str]) -> None:
@@ -40,74 +46,4 @@ def has_locked_structure(workbook: Workbook) -> bool:
             found = attributes.get("lockStructure") in ("1", "true")
 
     parse_xml(workbook.package.part(main), start=start, where=main)
-    return found
-
-
-def _formats(data: bytes, area: CellRange) -> dict[tuple[int, int], int]:
-    """Index of the format of each cell of a range: its own, its row's or its column's."""
-    columns: dict[int, int] = {}
-    rows: dict[int, int] = {}
-    cells: dict[tuple[int, int], int] = {}
-    row = column = 0
-    inside = False
-
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal row, column, inside
-        kind = local(tag)
-        if kind == "sheetData":
-            inside = True
-        elif kind == "col" and not inside and "style" in attributes:
-            first, last = int(attributes["min"]), int(attributes["max"])
-            for place in range(max(first, area.left), min(last, area.right) + 1):
-                columns[place] = int(attributes["style"])
-        elif not inside:
-            return
-        elif kind == "c":
-            reference = attributes.get("r")
-            column = column_number(reference.rstrip("0123456789")) if reference else column + 1
-            if area.contains(CellRange(area.sheet, row, column, row, column)):
-                cells[row, column] = int(attributes.get("s", 0))
-        elif kind == "row":
-            row, column = int(attributes.get("r", row + 1)), 0
-            if attributes.get("customFormat") in ("1", "true"):
-                rows[row] = int(attributes.get("s", 0))
-
-    def end(tag: str) -> None:
-        nonlocal inside
-        inside = inside and local(tag) != "sheetData"
-
-    parse_xml(data, start=start, end=end, where=f"sheet {area.sheet!r}")
-    return {
-        (cell.row, cell.column): cells.get(
-            (cell.row, cell.column), rows.get(cell.row, columns.get(cell.column, 0))
-        )
-        for cell in area.cells()
-    }
-
-
-def _unlocked_formats(package: Package) -> set[int]:
-    """Indices of the cell formats that are not locked."""
-    main = package.related("", "officeDocument") or ""
-    part = package.related(main, "styles")
-    if part is None:
-        return set()
-    found: set[int] = set()
-    index = -1
-    inside = False
-
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal index, inside
-        kind = local(tag)
-        if kind == "cellXfs":
-            inside = True
-        elif inside and kind == "xf":
-            index += 1
-        elif inside and kind == "protection" and attributes.get("locked") in ("0", "false"):
-            found.add(index)
-
-    def end(tag: str) -> None:
-        nonlocal inside
-        inside = inside and local(tag) != "cellXfs"
-
-    parse_xml(package.part(part), start=start, end=end, where=part)
     return found

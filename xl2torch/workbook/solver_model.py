@@ -15,8 +15,17 @@ from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.selection import parse_ranges
 
 Sense = Literal["min", "max", "value"]
-_SENSES: dict[str, Sense] = {"1": "max", "2": "min", "3": "value"}
+SENSES: dict[str, Sense] = {"1": "max", "2": "min", "3": "value"}
 RELATIONS = {"1": "<=", "2": "=", "3": ">=", "4": "int", "5": "bin", "6": "dif"}
+_UNLIMITED = "2147483647"
+DEFAULTS: Mapping[str, str] = {
+    "adj": "", "cvg": "0.0001", "drv": "1", "eng": "1", "est": "1", "itr": _UNLIMITED,
+    "mip": _UNLIMITED, "mni": "30", "mrt": "0.075", "msl": "2", "neg": "1", "nod": _UNLIMITED,
+    "num": "0", "nwt": "1", "opt": "", "pre": "0.000001", "rbv": "1", "rlx": "2", "rsd": "0",
+    "scl": "1", "sho": "2", "ssz": "100", "tim": _UNLIMITED, "tol": "0.01", "typ": "1",
+    "val": "0", "ver": "3",
+}  # fmt: skip
+"""The names that Excel writes for every model, without ``solver_``, with their defaults."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ def _model(sheet: str, names: dict[str, str]) -> SolverModel:
         sheet,
         names.get("opt", ""),
         names.get("adj", ""),
-        _SENSES.get(names.get("typ", "1"), "max"),
+        SENSES.get(names.get("typ", "1"), "max"),
         _number(names.get("val", "0"), sheet, "val"),
         names.get("neg", "1") == "1",
         constraints,
@@ -86,6 +95,14 @@ def _number(text: str, sheet: str, name: str) -> float:
             f"the Solver model of sheet {sheet!r} is damaged: solver_{name} is {text!r}, "
             "not a number"
         ) from None
+
+
+def number_option(options: Mapping[str, str], name: str, default: float) -> float:
+    """A number among the options of a stored model; the default where it is none."""
+    try:
+        return float(options.get(name, default))
+    except ValueError:
+        return default
 
 
 def stored_ranges(workbook: Workbook, model: SolverModel, text: str, what: str) -> list[CellRange]:

@@ -42,9 +42,9 @@ import xl2torch
 from xl2torch.address import CellAddress, parse_a1
 from xl2torch.errors import OutputError
 from xl2torch.values import DIV0, CellValue
-from xl2torch.workbook.package import save_package
+from xl2torch.workbook.package import Changes, save_package
+from xl2torch.workbook.patcher import CellEdit, patch_cells
 from xl2torch.workbook.reader import load
-from xl2torch.workbook.writer import CellEdit, Changes, patch_cells
 
 SHEET2 = "xl/worksheets/sheet2.xml"
 CHART1, DRAWING1 = "xl/charts/chart1.xml", "xl/drawings/drawing1.xml"
@@ -62,7 +62,7 @@ def patched(tmp_path: Path, contents: Parts, edits: Mapping[str, CellEdit | floa
     """The parts after some cells of sheet Model are rewritten and the package is saved."""
     source, target = tmp_path / "book.xlsx", tmp_path / "new.xlsx"
     workbook = load(write(source, contents))
-    changes = Changes()
+    changes = Changes(workbook.package)
     patch_cells(
         workbook,
         {
@@ -78,7 +78,8 @@ def patched(tmp_path: Path, contents: Parts, edits: Mapping[str, CellEdit | floa
 def trained(source: Path, target: Path, force: bool = False, in_place: bool = False) -> Parts:
     """The parts of the result of training the stored model."""
     model = xl2torch.compile(load(source))
-    xl2torch.save(xl2torch.fit(model), target, force=force, in_place=in_place)
+    result = xl2torch.fit(model)
+    xl2torch.save(result, target, force=force, in_place=in_place, reports="training")
     return read(target)
 
 
@@ -529,7 +530,8 @@ def test_all_other_parts_are_the_same(book: Path) -> None:
     assert {name for name in before if before[name] != after[name]} == EXPECTED_CHANGES
     assert set(after) - set(before) == {
         "xl/worksheets/sheet3.xml", "xl/worksheets/_rels/sheet3.xml.rels", DRAWING1,
-        "xl/drawings/_rels/drawing1.xml.rels", CHART1,
+        "xl/drawings/_rels/drawing1.xml.rels",
+        *(f"xl/charts/chart{number}.xml" for number in (1, 2, 3)),
     }  # fmt: skip
     assert list(after)[: len(before)] == list(before)
 
@@ -559,9 +561,9 @@ def test_a_result_can_be_trained_again(book: Path) -> None:
     trained(book, first)
     once = read(first)
     twice = trained(first, second)
-    assert load(second).sheet_order == ("Model", "Other", "Training", "Training 2")
+    assert load(second).sheet_order == ("Model", "Other", "Training Report 1", "Training Report 2")
     added = set(twice) - set(once)
-    assert {"xl/charts/chart2.xml", "xl/drawings/drawing2.xml", "xl/worksheets/sheet4.xml"} <= added
+    assert {"xl/charts/chart4.xml", "xl/drawings/drawing2.xml", "xl/worksheets/sheet4.xml"} <= added
     assert all(twice[name] == once[name] for name in once if "sheet3" in name or "chart" in name)
     openpyxl.load_workbook(second).close()
 
@@ -569,11 +571,11 @@ def test_a_result_can_be_trained_again(book: Path) -> None:
 @pytest.mark.parametrize(
     ("titles", "expected"),
     [
-        (["Model"], "Training"),
-        (["Model", "Training"], "Training 2"),
-        (["Model", "training"], "Training 2"),
-        (["Model", "Training", "TRAINING 2"], "Training 3"),
-        (["Model", "Training 2"], "Training"),
+        (["Model"], "Training Report 1"),
+        (["Model", "Training Report 1"], "Training Report 2"),
+        (["Model", "training report 1"], "Training Report 2"),
+        (["Model", "Training Report 1", "TRAINING REPORT 2"], "Training Report 3"),
+        (["Model", "Training Report 2"], "Training Report 1"),
     ],
 )
 def test_the_name_of_the_report(tmp_path: Path, titles: list[str], expected: str) -> None:
@@ -584,15 +586,16 @@ def test_the_name_of_the_report(tmp_path: Path, titles: list[str], expected: str
 
 def test_the_name_of_a_hidden_report(tmp_path: Path) -> None:
     """A chart sheet or a hidden sheet takes its name too."""
-    contents = parts({"Model": QUADRATIC, "Training": "A1 1", "Training 2": "A1 1"})
+    contents = parts({"Model": QUADRATIC, "Training Report 1": "A1 1", "Training Report 2": "A1 1"})
     contents = edited(
         contents, WORKBOOK_RELS,
         (f'{OFFICE}/worksheet" Target="worksheets/sheet2.xml"',
          f'{OFFICE}/chartsheet" Target="worksheets/sheet2.xml"'),
     )  # fmt: skip
-    contents = edited(contents, WORKBOOK, ('name="Training 2"', 'state="hidden" name="Training 2"'))
+    title = 'name="Training Report 2"'
+    contents = edited(contents, WORKBOOK, (title, f'state="hidden" {title}'))
     trained(write(tmp_path / "book.xlsx", contents), tmp_path / "new.xlsx")
-    assert load(tmp_path / "new.xlsx").sheet_order[-1] == "Training 3"
+    assert load(tmp_path / "new.xlsx").sheet_order[-1] == "Training Report 3"
 
 
 CALC: dict[str, tuple[str, str]] = {
@@ -621,7 +624,7 @@ def test_full_calculation_on_load(tmp_path: Path, case: str, prefix: str) -> Non
     got = trained(write(tmp_path / "book.xlsx", contents), tmp_path / "new.xlsx")
     text = got[WORKBOOK].decode()
     assert text.endswith(f"</{prefix}definedNames>{after}</{prefix}workbook>")
-    entry = re.search(rf'<{prefix}sheet name="Training" sheetId="2" r:id="(\w+)"/>', text)
+    entry = re.search(rf'<{prefix}sheet name="Training Report 1" sheetId="2" r:id="(\w+)"/>', text)
     assert entry and f'Id="{entry[1]}"' in got[WORKBOOK_RELS].decode()
 
 
@@ -703,13 +706,15 @@ def test_texts_are_never_formulas(tmp_path: Path) -> None:
     assert b"<f>" not in got[SHEET2] and b"<f " not in got[SHEET2]
     assert b'<c r="C3" t="str"><f>A3&amp;B1</f><v>=1+11</v></c>' in got[SHEET1]
     book = openpyxl.load_workbook(tmp_path / "new.xlsx")
-    report = book["Training"]
+    report = book["Training Report 1"]
     assert all(cell.data_type != "f" for row in report.iter_rows() for cell in row)
     texts = [cell.value for row in report.iter_rows() for cell in row]
     assert any(isinstance(text, str) and "=1+1" in text for text in texts)
     chart = got[CHART1].decode()
     assert re.findall(r"<(?:\w+:)?f>([^<]*)<", chart) == [
-        item for item in re.findall(r"<(?:\w+:)?f>([^<]*)<", chart) if item.startswith("Training!")
+        item
+        for item in re.findall(r"<(?:\w+:)?f>([^<]*)<", chart)
+        if item.startswith("'Training Report 1'!")
     ]
 
 
@@ -810,7 +815,7 @@ def test_in_place_through_a_link(book: Path) -> None:
         pytest.skip("symbolic links are not allowed here")
     trained(link, link, in_place=True)
     assert link.is_symlink()
-    assert load(book).sheet_order[-1] == "Training"
+    assert load(book).sheet_order[-1] == "Training Report 1"
 
 
 def test_zip_properties_are_kept(book: Path) -> None:
@@ -857,7 +862,7 @@ def test_openpyxl_opens_the_result(rich_book: Path) -> None:
     target = rich_book.with_name("new.xlsx")
     trained(rich_book, target)
     book = openpyxl.load_workbook(target)
-    assert book.sheetnames == ["Model", "Training"]
+    assert book.sheetnames == ["Model", "Training Report 1"]
     assert book["Model"]["B1"].data_type == "n"
     assert [book["Model"][f"B{n}"].value for n in (2, 3, 4)] == ["=A2*2", "=A3*2", "=A4*2"]
     assert book.calculation.fullCalcOnLoad

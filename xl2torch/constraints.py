@@ -1,0 +1,148 @@
+"""The constraints of a model: both sides of each, as functions of all variable cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from xl2torch.address import CellAddress, CellRange
+from xl2torch.errors import ModelError
+from xl2torch.functions.array import constant
+from xl2torch.graph.blocks import Block
+from xl2torch.graph.schedule import Evaluation
+from xl2torch.jacobian import VectorFunction, jacobian
+from xl2torch.model import SheetModel, compile_range, supported_value
+from xl2torch.problem import WORDS, Constraint
+from xl2torch.values import FIRST_ERROR, TEXT
+from xl2torch.workbook.reader import Workbook
+from xl2torch.workbook.scratch import with_formula
+from xl2torch.workbook.solver_model import number_option
+
+PRECISION = 1e-6
+"""Solver's default: how far, relative to its limit, a cell may be from it and still keep it."""
+
+Side = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One cell of a constraint, in relation to its right side, which is shown as ``right``."""
+
+    cell: CellAddress
+    relation: str
+    right: str
+    constraint: Constraint
+
+    def formula(self, sheet: str) -> str:
+        """As Solver's reports write it: ``$B$14>=$D$14``."""
+        return f"{self.cell.absolute(sheet)}{self.relation}{self.right}"
+
+
+class Constraints:
+    """The constraints of a model that limit a number, cell by cell; bounds last, as in Solver."""
+
+    def __init__(self, model: SheetModel) -> None:
+        problem = model.problem
+        numeric = [item for item in problem.constraints if item.relation not in WORDS]
+        ordered = sorted(numeric, key=lambda item: bool(item.bounds))
+        self.model = model
+        self.limits = tuple(limit for item in ordered for limit in _limits(item, problem.sheet))
+        self.precision = number_option(problem.options, "pre", PRECISION)
+        self._sides = [(_left(model, item), _right(model, item)) for item in ordered]
+
+    @cached_property
+    def general(self) -> tuple[int, ...]:
+        """Places of the limits that are no mere bounds of variable cells."""
+        return tuple(n for n, limit in enumerate(self.limits) if not limit.constraint.bounds)
+
+    def left(self, point: torch.Tensor) -> torch.Tensor:
+        """Values of the constrained cells."""
+        return self._joined([left(point) for left, _ in self._sides])
+
+    def right(self, point: torch.Tensor) -> torch.Tensor:
+        """Values of what they are held against."""
+        return self._joined([
+            right(point).expand(item.numel()) if right(point).numel() == 1 else right(point)
+            for right, item in ((right, left(point)) for left, right in self._sides)
+        ])  # fmt: skip
+
+    def excess(self, point: torch.Tensor) -> torch.Tensor:
+        """Left minus right side."""
+        return self.left(point) - self.right(point)
+
+    def slopes(self, point: torch.Tensor) -> torch.Tensor:
+        """Derivatives of left minus right by all variable cells, (limits, cells)."""
+        return jacobian(self.excess, point)
+
+    def allowance(self, point: torch.Tensor) -> torch.Tensor:
+        """How far from its limit a cell may be and still keep it."""
+        return self.precision * self.right(point).abs().clamp_min(1.0)
+
+    def violation(self, point: torch.Tensor) -> torch.Tensor:
+        """By how much each limit is overstepped; 0 where it is kept."""
+        excess = self.excess(point)
+        signs = torch.tensor([_SIGNS[limit.relation] for limit in self.limits])
+        return torch.where(signs == 0, excess.abs(), (excess * signs).clamp_min(0.0))
+
+    def binding(self, point: torch.Tensor) -> torch.Tensor:
+        """Which limits are reached, within the precision."""
+        return self.excess(point).abs() <= self.allowance(point)
+
+    def _joined(self, pieces: list[torch.Tensor]) -> torch.Tensor:
+        return torch.cat(pieces) if pieces else torch.zeros(0, dtype=torch.float64)
+
+
+_SIGNS = {"<=": 1.0, ">=": -1.0, "=": 0.0}
+
+
+def _limits(constraint: Constraint, sheet: str) -> list[Limit]:
+    right = constraint.right
+    cells = constraint.left.cells()
+    if isinstance(right, CellRange):
+        texts = [cell.absolute(sheet) for cell in right.cells()]
+        texts = texts * len(cells) if len(texts) == 1 else texts
+    else:
+        texts = [f"{right:.15g}" if isinstance(right, float) else right] * len(cells)
+    return [
+        Limit(cell, constraint.relation, text, constraint)
+        for cell, text in zip(cells, texts, strict=True)
+    ]
+
+
+def _left(model: SheetModel, constraint: Constraint) -> Side:
+    return _side(model, model.compiled.workbook, constraint.left)
+
+
+def _right(model: SheetModel, constraint: Constraint) -> Side:
+    right = constraint.right
+    workbook = model.compiled.workbook
+    if isinstance(right, float):
+        number = torch.tensor([right], dtype=torch.float64)
+        return lambda point: number
+    if isinstance(right, CellRange):
+        return _side(model, workbook, right)
+    extended, area = with_formula(workbook, right, constraint.left)
+    return _side(model, extended, area)
+
+
+def _side(model: SheetModel, workbook: Workbook, area: CellRange) -> Side:
+    """A range as a function of the variable cells. Raises ModelError where it is no number."""
+    given = {v.cells: model.parameter(v).detach() for v in model.variables}
+    module = compile_range(workbook, area, given)
+    if module is not None:
+        names = [f"given_{number}" for number in range(1, len(given) + 1)]
+        return VectorFunction(module, {n: module.get_parameter(n).shape for n in names})
+    blocks = [
+        Block(cells, constant(np.asarray(numbers).reshape(1, 1, cells.rows, cells.columns)))
+        for cells, numbers in given.items()
+    ]
+    array = supported_value(Evaluation(workbook, blocks), area)
+    kinds = array.full_kinds[0, 0]
+    if ((kinds >= FIRST_ERROR) | (kinds == TEXT)).any():
+        raise ModelError(f"the constraint cells {area} hold a text or an error, not numbers")
+    numbers = torch.from_numpy(np.array(array.numpy()[0, 0], dtype=float).reshape(-1))
+    return lambda point: numbers

@@ -1,0 +1,83 @@
+"""Vectors of numbers as functions of cells, and their Jacobian."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import nn
+from torch.func import functional_call, jvp, vmap
+
+from xl2torch.model import SheetModel
+
+_AT_ONCE = 1_000_000
+"""Elements of a batch of derivatives."""
+
+
+class VectorFunction:
+    """What a module returns, flat, as a function of its parameters in one flat float64 tensor.
+
+    ``shapes`` names the parameters in the order of the flat tensor, with their shapes.
+    """
+
+    def __init__(self, module: nn.Module, shapes: Mapping[str, torch.Size]) -> None:
+        self.module = module
+        self.shapes = dict(shapes)
+
+    def __call__(self, point: torch.Tensor) -> torch.Tensor:
+        """The vector at a point."""
+        pieces = torch.split(point, [shape.numel() for shape in self.shapes.values()])
+        named = {
+            name: piece.reshape(shape)
+            for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
+        }
+        found: torch.Tensor = functional_call(self.module, named, ())
+        return found.reshape(-1)
+
+
+def variable_shapes(model: SheetModel) -> dict[str, torch.Size]:
+    """Shapes of the parameters of a model, in the order of its variables."""
+    return {variable.name: variable.start.shape for variable in model.variables}
+
+
+def present_point(model: SheetModel) -> torch.Tensor:
+    """All variable cells in one flat tensor, ranges in their order, each by rows."""
+    return torch.cat([model.parameter(v).detach().reshape(-1) for v in model.variables])
+
+
+def jacobian(function: Callable[[torch.Tensor], torch.Tensor], point: torch.Tensor) -> torch.Tensor:
+    """Derivatives of a vector of m numbers by the n numbers of a point, (m, n).
+
+    Forward mode where there are more rows than columns and every function allows it, else one
+    backward pass for each row, many at once.
+    """
+    start = point.clone().requires_grad_()
+    vector = function(start)
+    if not vector.requires_grad:
+        return torch.zeros(len(vector), len(point), dtype=point.dtype)
+    if len(vector) > len(point):
+        size = max(1, _AT_ONCE // len(vector))
+        try:
+            forward = vmap(lambda way: jvp(function, (point,), (way,))[1], chunk_size=size)
+            columns: torch.Tensor = forward(torch.eye(len(point), dtype=point.dtype))
+            return columns.T.detach()
+        except (RuntimeError, NotImplementedError):  # a function without a forward rule
+            pass
+    size = max(1, _AT_ONCE // max(len(vector), len(point)))
+    rows = torch.split(torch.eye(len(vector), dtype=point.dtype), size)
+    return torch.cat([batched_gradients(vector, start, weights) for weights in rows])
+
+
+def batched_gradients(
+    vector: torch.Tensor, point: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    """Gradients of several weighted sums of a vector, one for each row of ``weights``."""
+    try:
+        (slopes,) = torch.autograd.grad(
+            vector, point, weights, retain_graph=True, is_grads_batched=True
+        )
+    except RuntimeError:  # a function without a batching rule
+        slopes = torch.stack(
+            [torch.autograd.grad(vector, point, row, retain_graph=True)[0] for row in weights]
+        )
+    return slopes

@@ -1,0 +1,67 @@
+"""Reports as pandas frames: what the sheets hold, for notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from xl2torch.errors import SelectionError
+from xl2torch.reports.answer import answer
+from xl2torch.reports.limits import limits
+from xl2torch.reports.outcome import Outcome
+from xl2torch.reports.sensitivity import sensitivity
+from xl2torch.reports.statistics import Statistics, statistics
+from xl2torch.training.fit import Result
+
+if TYPE_CHECKING:
+    import pandas
+
+FRAMES = ("answer", "sensitivity", "limits", "statistics")
+
+
+def report(result: Result, kind: str) -> dict[str, pandas.DataFrame]:
+    """The tables of a report (answer, sensitivity, limits, statistics) by name.
+
+    Cells are addresses, ``Model!B5``. The history of a run is ``result.history``, a gradient check
+    ``xl2torch.gradcheck``. Raises SelectionError (no such report) or ModelError (it makes no sense
+    for this model).
+    """
+    outcome = Outcome.of(result)
+    if kind == "answer":
+        found = answer(outcome)
+        return {
+            "objective": _frame([found.objective]),
+            "variables": _frame(found.variables),
+            "constraints": _frame(found.constraints),
+        }
+    if kind == "sensitivity":
+        slopes = sensitivity(outcome)
+        return {"variables": _frame(slopes.variables), "constraints": _frame(slopes.constraints)}
+    if kind == "limits":
+        return {"variables": _frame(limits(outcome).variables)}
+    if kind == "statistics":
+        return _statistics(statistics(outcome))
+    raise SelectionError(f"no report {kind!r}: there are {', '.join(FRAMES)}")
+
+
+def _statistics(found: Statistics) -> dict[str, pandas.DataFrame]:
+    import pandas
+
+    cells = [str(item.cell) for item in found.estimates]
+    facts = ("form", "observations", "freedom", "squares", "deviation", "r_square")
+    return {
+        "fit": pandas.DataFrame([{name: getattr(found, name) for name in facts}]),
+        "variables": _frame(found.estimates),
+        "covariance": pandas.DataFrame(found.covariance, cells, cells),
+        "correlation": pandas.DataFrame(found.correlation, cells, cells),
+    }
+
+
+def _frame(lines: Iterable[Any]) -> pandas.DataFrame:
+    import pandas
+
+    return pandas.DataFrame([_plain(vars(line)) for line in lines])
+
+
+def _plain(line: Mapping[str, Any]) -> dict[str, Any]:
+    return {**line, "cell": str(line["cell"])}

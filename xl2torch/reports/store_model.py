@@ -1,0 +1,80 @@
+"""The Solver model written into the workbook as Solver's own hidden names.
+
+Excel's Solver dialog then opens with it. Names, codes and defaults are those that Excel 2010 and
+later write; options that the sheet stores already are kept.
+"""
+
+from __future__ import annotations
+
+from xl2torch.address import CellRange, quote_sheet, single_cell
+from xl2torch.errors import SelectionError
+from xl2torch.formula.relocation import NotRelocatable, relocated
+from xl2torch.problem import WORDS, Constraint, Problem
+from xl2torch.workbook.ooxml import number_text
+from xl2torch.workbook.package import Changes
+from xl2torch.workbook.reader import Workbook
+from xl2torch.workbook.solver_model import DEFAULTS, RELATIONS, SENSES
+from xl2torch.workbook.workbook_part import replace_names
+
+MOST_VARIABLES = 200
+"""Variable cells that Excel's Solver takes."""
+_CODES = {relation: code for code, relation in RELATIONS.items()}
+
+
+def store_solver_model(workbook: Workbook, problem: Problem, changes: Changes) -> None:
+    """Replace the Solver model of the problem's sheet. Raises SelectionError."""
+    names = solver_model_names(workbook, problem)
+    index = workbook.sheet_order.index(problem.sheet)
+    replace_names(index, "solver_", {f"solver_{key}": names[key] for key in sorted(names)}, changes)
+
+
+def solver_model_names(workbook: Workbook, problem: Problem) -> dict[str, str]:
+    """Texts of the names, without ``solver_``.
+
+    Raises SelectionError where Solver cannot hold the model: cells on several sheets, a formula
+    whose references are not absolute cells.
+    """
+    sheets = {area.sheet for area in problem.variables} | {problem.objective.sheet}
+    sheets |= {item.left.sheet for item in problem.constraints}
+    if sheets != {problem.sheet}:
+        raise SelectionError(
+            "Excel's Solver wants objective, variable cells and constraints on one sheet, these "
+            f"are on {', '.join(sorted(sheets | {problem.sheet}))}: leave out --store-model"
+        )
+    own = {name for name in DEFAULTS if name not in ("opt", "adj", "typ", "val", "num", "neg")}
+    names = dict(DEFAULTS) | {key: text for key, text in problem.options.items() if key in own}
+    codes = {sense: code for code, sense in SENSES.items()}
+    names |= {
+        "opt": _absolute(single_cell(problem.objective)),
+        "adj": ",".join(_absolute(area) for area in problem.variables),
+        "typ": codes[problem.sense],
+        "val": number_text(problem.target),
+        "neg": "1" if problem.non_negative else "2",
+        "num": str(len(problem.constraints)),
+    }
+    for number, item in enumerate(problem.constraints, 1):
+        names |= {
+            f"lhs{number}": _absolute(item.left),
+            f"rel{number}": _CODES[item.relation],
+            f"rhs{number}": _right(workbook, problem.sheet, item),
+        }
+    return names
+
+
+def _absolute(area: CellRange) -> str:
+    return f"{quote_sheet(area.sheet)}!{area.absolute(area.sheet)}"
+
+
+def _right(workbook: Workbook, sheet: str, item: Constraint) -> str:
+    if item.relation in WORDS:
+        return f'"{WORDS[item.relation]}"'
+    if isinstance(item.right, float):
+        return number_text(item.right)
+    if isinstance(item.right, CellRange):
+        return _absolute(item.right)
+    try:
+        return relocated(item.right, sheet, workbook, _absolute)
+    except NotRelocatable as reason:
+        raise SelectionError(
+            f"the right side ={item.right} cannot be stored in a Solver model: {reason}"
+        ) from None

@@ -1,0 +1,269 @@
+"""Objectives that are a sum, mean or root mean of squared residuals, found in the program.
+
+The residuals are the nodes that are squared; sums, means, constant factors, weights and masks
+around them are looked through.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import fx
+
+from xl2torch.jacobian import VectorFunction, variable_shapes
+from xl2torch.model import SheetModel
+
+_ROOT = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Residuals:
+    """Residuals r of an objective f·Σr², or √(f·Σr²) where it has a ``root``; f is ``factor``.
+
+    ``function`` gives them as a function of all variable cells. ``observed`` are the constants that
+    a residual is the distance to, where every one is such a distance and none has a weight.
+    """
+
+    function: Callable[[torch.Tensor], torch.Tensor]
+    factor: float
+    root: bool
+    observed: torch.Tensor | None
+
+    def form(self, count: int) -> str:
+        """What the objective is, in words; ``count`` is the number of residuals."""
+        if math.isclose(self.factor * count, 1.0, rel_tol=1e-9) and count > 1:
+            what = "mean"
+        else:
+            what = "sum" if self.factor == 1 else f"{self.factor:.6g} times the sum"
+        return f"{'root of the ' if self.root else ''}{what} of squares"
+
+
+@dataclass(frozen=True, eq=False)
+class _Term:
+    """Squares of a node's elements, each ``weight`` times; those that ``mask`` leaves out not."""
+
+    node: fx.Node
+    weight: float
+    weights: torch.Tensor | None
+    mask: torch.Tensor | None
+
+
+class _NoSquares(Exception):
+    pass
+
+
+def find_residuals(model: SheetModel) -> Residuals | None:
+    """Residuals of the objective; None when it is no sum of squares."""
+    search = _Search(model)
+    output = next(node for node in model.graph.nodes if node.op == "output").args[0]
+    assert isinstance(output, fx.Node)
+    try:
+        node, factor = search.unwrapped(output), 1.0
+        root = _name(node) == "sqrt" or (_name(node) == "pow" and bool(node.args[1] == _ROOT))
+        if root:
+            node = search.unwrapped(node.args[0])
+        search.visit(node, factor, None, None)
+    except _NoSquares:
+        return None
+    weights = {term.weight for term in search.terms}
+    if not weights or min(weights) * max(weights) <= 0 or (root and search.offset):
+        return None
+    return _assembled(model, search.terms, root)
+
+
+class _Search:
+    """Walks from the objective to what is squared. Raises _NoSquares."""
+
+    def __init__(self, model: SheetModel) -> None:
+        names = {variable.name for variable in model.variables}
+        self.terms: list[_Term] = []
+        self.offset = False
+        self.traced: set[fx.Node] = set()
+        for node in model.graph.nodes:
+            if (node.op == "get_attr" and node.target in names) or any(
+                source in self.traced for source in node.all_input_nodes
+            ):
+                self.traced.add(node)
+
+    def unwrapped(self, node: object) -> fx.Node:
+        """A node without what only guards it: a domain, a slope at the edge of one."""
+        while _name(node) == "where":
+            assert isinstance(node, fx.Node)
+            condition, inner, other = node.args
+            detached = _name(other) == "detach" and other.args[0] is inner  # type: ignore[union-attr]
+            outside = isinstance(other, float) and math.isnan(other)
+            domain = _name(condition) in ("ge", "gt") and condition.args[0] is inner  # type: ignore[union-attr]
+            if not (detached or outside or domain or self._is_nan(other)):
+                break
+            node = inner
+        if not isinstance(node, fx.Node):
+            raise _NoSquares
+        return node
+
+    def _is_nan(self, item: object) -> bool:
+        if item in self.traced or not isinstance(item, fx.Node):
+            return False
+        return bool(torch.isnan(_value(item)).all())
+
+    def visit(
+        self, item: object, weight: float, weights: torch.Tensor | None, mask: torch.Tensor | None
+    ) -> None:
+        """Note the squares that the sum of a node's elements consists of."""
+        if item not in self.traced:
+            self.offset = True
+            return
+        node = self.unwrapped(item)
+        name, size = _name(node), _value(node).numel()
+        first = node.args[0] if node.args else None
+        second = node.args[1] if len(node.args) > 1 else None
+        plain = weights is None and mask is None
+        if name in ("pow", "square") and (name == "square" or second == 2):
+            self._note(first, weight, weights, mask)
+        elif name in ("mul", "dot", "matmul") and first is second:
+            if name == "matmul" and _value(node).dim():
+                raise _NoSquares
+            self._note(first, weight, weights, mask)
+        elif name in ("matmul", "dot") and plain and self._weigh(first, second, weight):
+            pass
+        elif name in ("sum", "mean") and plain and first in self.traced:
+            count = _value(first).numel() / size
+            self.visit(first, weight / (count if name == "mean" else 1), None, None)
+        elif name == "neg":
+            self.visit(first, -weight, weights, mask)
+        elif name in ("add", "sub"):
+            for part, sign in ((first, 1), (second, 1 if name == "add" else -1)):
+                if part in self.traced and _value(part).shape != _value(node).shape:
+                    raise _NoSquares
+                self.visit(part, sign * weight, weights, mask)
+        elif name in ("mul", "truediv", "div"):
+            self._scaled(name, first, second, weight, weights, mask)
+        elif name == "where" and second in self.traced and node.args[2] == 0:
+            if first in self.traced or mask is not None:
+                raise _NoSquares
+            self.visit(second, weight, weights, _value(first))
+        else:
+            raise _NoSquares
+
+    def _weigh(self, first: object, second: object, weight: float) -> bool:
+        """Whether it is a scalar product of squares with constant weights; then note them."""
+        if first in self.traced and second in self.traced:
+            return False
+        inner, other = (first, second) if first in self.traced else (second, first)
+        factors = _value(other)
+        if factors.dim() != 1 or _value(inner).dim() != 1 or bool((factors < 0).any()):
+            return False
+        self.visit(inner, weight, factors, None)
+        return True
+
+    def _scaled(
+        self, name: str, first: object, second: object, weight: float,
+        weights: torch.Tensor | None, mask: torch.Tensor | None,
+    ) -> None:  # fmt: skip
+        if first in self.traced and second in self.traced:
+            raise _NoSquares
+        inner, other = (first, second) if first in self.traced else (second, first)
+        factor = (
+            _value(other)
+            if isinstance(other, fx.Node)
+            else torch.tensor(other, dtype=torch.float64)
+        )
+        if name != "mul":
+            if inner is not first:
+                raise _NoSquares
+            factor = 1 / factor
+        if factor.numel() == 1:
+            self.visit(inner, weight * float(factor), weights, mask)
+        elif weights is None and bool((factor >= 0).all()):
+            self.visit(inner, weight, factor, mask)
+        else:
+            raise _NoSquares
+
+    def _note(
+        self, node: object, weight: float, weights: torch.Tensor | None, mask: torch.Tensor | None
+    ) -> None:
+        if not isinstance(node, fx.Node) or not weight:
+            raise _NoSquares
+        shape = _value(node).shape
+        for item in (weights, mask):
+            if item is not None and np.broadcast_shapes(item.shape, shape) != tuple(shape):
+                raise _NoSquares
+        self.terms.append(_Term(node, weight, weights, mask))
+
+
+def _assembled(model: SheetModel, terms: list[_Term], root: bool) -> Residuals:
+    """One vector of all residuals, those that a mask leaves out left out."""
+    weights = {term.weight for term in terms}
+    factor = weights.pop() if len(weights) == 1 else math.copysign(1.0, terms[0].weight)
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    graph.graph_copy(model.graph, copies)
+    flat = [graph.call_function(torch.reshape, (copies[term.node], (-1,))) for term in terms]
+    graph.output(graph.call_function(torch.cat, (flat,)))
+    graph.eliminate_dead_code()
+    module = fx.GraphModule(model, graph)
+    kept = torch.cat([_spread(term.mask, term.node) for term in terms]).to(torch.bool)
+    scale = torch.cat(
+        [
+            (_spread(term.weights, term.node) * (term.weight / factor)).sqrt().to(torch.float64)
+            for term in terms
+        ]
+    )[kept]
+    shapes = {n: s for n, s in variable_shapes(model).items()}
+    vector = VectorFunction(module, shapes)
+    whole, weighted = bool(kept.all()), bool((scale != 1).any())
+    index = torch.nonzero(kept).reshape(-1)
+
+    def function(point: torch.Tensor) -> torch.Tensor:
+        found = vector(point)
+        found = found if whole else found[index]
+        return found * scale if weighted else found
+
+    observed = [_observed(term.node) for term in terms]
+    known = None
+    if not weighted and all(item is not None for item in observed):
+        known = torch.cat([item for item in observed if item is not None])[kept]
+    return Residuals(function, factor, root, known)
+
+
+def _spread(item: torch.Tensor | None, node: fx.Node) -> torch.Tensor:
+    """A constant in the flat shape of a node; 1 where there is none."""
+    shape = _value(node).shape
+    if item is None:
+        return torch.ones(shape.numel(), dtype=torch.float64)
+    return item.expand(shape).reshape(-1)
+
+
+def _observed(node: fx.Node) -> torch.Tensor | None:
+    """The constant in a difference of a constant and what the model says."""
+    if _name(node) != "sub":
+        return None
+    shape = _value(node).shape
+    for item in node.args:
+        if isinstance(item, fx.Node) and item.op == "get_attr" and not _is_parameter(item):
+            return _value(item).to(torch.float64).expand(shape).reshape(-1)
+        if isinstance(item, int | float):
+            return torch.full((shape.numel(),), float(item), dtype=torch.float64)
+    return None
+
+
+def _is_parameter(node: fx.Node) -> bool:
+    module = node.graph.owning_module
+    return module is not None and node.target in dict(module.named_parameters())
+
+
+def _name(node: object) -> str:
+    if not isinstance(node, fx.Node) or node.op not in ("call_function", "call_method"):
+        return ""
+    return node.target if isinstance(node.target, str) else node.target.__name__
+
+
+def _value(node: object) -> torch.Tensor:
+    """What a node was when the model was compiled: its shape, and its value where constant."""
+    assert isinstance(node, fx.Node)
+    value = node.meta["value"]
+    assert isinstance(value, torch.Tensor)
+    return value

@@ -1,0 +1,267 @@
+"""One pass over a sheet's XML: formulas, cached values, shared formulas and array ranges together.
+
+openpyxl is not used here: its full mode refuses some real workbooks, its read-only mode knows
+neither tables nor spill ranges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from xl2torch.address import CellRange, column_number, parse_a1
+from xl2torch.errors import WorkbookError
+from xl2torch.values import ERRORS, VALUE, CellValue
+from xl2torch.workbook.cells import SparseCells
+from xl2torch.workbook.formula_groups import FormulaCell, FormulaGroup, Rectangle, grouped
+from xl2torch.workbook.ooxml import local, parse_xml, unescape
+from xl2torch.workbook.package import Package
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table (list object): its whole range and its column names."""
+
+    name: str
+    range: CellRange
+    columns: tuple[str, ...]
+    header_rows: int
+    totals_rows: int
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """One worksheet."""
+
+    name: str
+    part: str
+    cells: SparseCells
+    formulas: tuple[FormulaCell, ...]
+    tables: tuple[Table, ...]
+    protected: bool
+    hidden_rows: frozenset[int] = frozenset()
+    filters: tuple[Rectangle, ...] = ()
+    data_tables: tuple[CellRange, ...] = ()
+
+    def is_filtered(self, row: int) -> bool:
+        """Whether a hidden row is hidden by a filter."""
+        return any(top < row <= bottom for top, _, bottom, _ in self.filters)
+
+    def __repr__(self) -> str:
+        return f"<Sheet {self.name}: {len(self.formulas)} formulas>"
+
+    @cached_property
+    def extent(self) -> tuple[int, int]:
+        """Last row and column that hold anything; blank and merely formatted cells do not count."""
+        row, column = self.cells.extent()
+        for group in self.groups:
+            row = max(row, int(group.rows.max()) + group.height - 1)
+            column = max(column, int(group.columns.max()) + group.width - 1)
+        return row, column
+
+    @cached_property
+    def groups(self) -> tuple[FormulaGroup, ...]:
+        """Formulas grouped by what they are copies of."""
+        return grouped(self.formulas)
+
+    def has_formula(self, row: int, column: int) -> bool:
+        """Whether a cell holds a formula."""
+        return any(((g.rows == row) & (g.columns == column)).any() for g in self.groups)
+
+    @cached_property
+    def array_formulas(self) -> tuple[FormulaCell, ...]:
+        """Array formulas: those with a range of their own."""
+        return tuple(formula for formula in self.formulas if formula.array is not None)
+
+    @cached_property
+    def formula_at(self) -> Mapping[tuple[int, int], FormulaCell]:
+        """Formulas by (row, column)."""
+        return {(formula.row, formula.column): formula for formula in self.formulas}
+
+
+def read_sheet(package: Package, name: str, part: str, strings: list[str]) -> Sheet:
+    """A worksheet; ``strings`` are the workbook's shared strings. Raises WorkbookError."""
+    rows: list[int] = []
+    columns: list[int] = []
+    values: list[CellValue] = []
+    formulas: list[FormulaCell] = []
+    shared: dict[str, tuple[str, int, int]] = {}
+    where = f"{package.path.name}: sheet {name!r}"
+    columns_of: dict[str, int] = {}
+    hidden_rows: set[int] = set()
+    filters: list[Rectangle] = []
+    data_tables: list[CellRange] = []
+    filtered: Rectangle | None = None
+
+    row = column = 0
+    cell_type = ""
+    formula: dict[str, str] | None = None
+    formula_text = value_text = ""
+    pieces: list[str] = []
+    collecting = protected = phonetic = dynamic = False
+    main = ""
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal row, column, cell_type, formula, collecting, formula_text, value_text, protected
+        nonlocal main, phonetic, filtered, dynamic
+        namespace, _, kind = tag.rpartition(" ")
+        if namespace != main:
+            if kind != "worksheet":
+                return
+            main = namespace
+        if kind == "c":
+            reference = attributes.get("r")
+            if reference:
+                letters = reference.rstrip("0123456789")
+                column = columns_of.get(letters) or columns_of.setdefault(
+                    letters, column_number(letters)
+                )
+            else:
+                column += 1
+            cell_type = attributes.get("t", "n")
+            dynamic = "cm" in attributes
+            formula = None
+            formula_text = value_text = ""
+        elif kind == "v" or kind == "t":
+            collecting = not phonetic
+        elif kind == "f":
+            formula = attributes
+            collecting = True
+        elif kind == "row":
+            row = int(attributes.get("r", row + 1))
+            column = 0
+            if attributes.get("hidden") in ("1", "true"):
+                hidden_rows.add(row)
+        elif kind == "rPh":
+            phonetic = True
+        elif kind == "autoFilter":
+            filtered = _corners(attributes.get("ref", ""), name)
+        elif kind == "filterColumn" and filtered is not None:
+            filters.append(filtered)
+        elif kind == "sheetProtection":
+            protected = attributes.get("sheet") in ("1", "true")
+
+    def end(tag: str) -> None:
+        nonlocal collecting, formula_text, value_text, phonetic
+        if phonetic:
+            phonetic = not tag.endswith(" rPh")
+        elif collecting:
+            kind = tag.rpartition(" ")[2]
+            if kind == "v":
+                value_text = "".join(pieces)
+            elif kind == "f":
+                formula_text = "".join(pieces)
+            elif kind == "t" and cell_type == "inlineStr":
+                value_text += "".join(pieces)
+            pieces.clear()
+            collecting = False
+        elif tag.endswith(" c") and tag.startswith(main):
+            finish_cell()
+
+    def text(data: str) -> None:
+        if collecting:
+            pieces.append(data)
+
+    def finish_cell() -> None:
+        if formula is not None:
+            note_formula(formula)
+        if cell_type == "n":
+            if value_text:
+                rows.append(row)
+                columns.append(column)
+                values.append(float(value_text))
+            return
+        value = _typed_value(cell_type, value_text, strings)
+        if value is not None:
+            rows.append(row)
+            columns.append(column)
+            values.append(value)
+
+    def note_formula(attributes: dict[str, str]) -> None:
+        kind = attributes.get("t", "normal")
+        if kind == "array":
+            area = parse_a1(attributes.get("ref", ""), name)
+            if area is None:
+                raise WorkbookError(f"{where} is damaged: an array formula has no range")
+            array = (area.top, area.left, area.bottom, area.right)
+            formulas.append(FormulaCell(row, column, formula_text, row, column, array, dynamic))
+        elif kind == "shared" and not formula_text:
+            group = shared.get(attributes.get("si", ""))
+            if group is None:
+                raise WorkbookError(f"{where} is damaged: a shared formula has no first cell")
+            formulas.append(FormulaCell(row, column, *group, None))
+        elif kind == "dataTable":
+            area = parse_a1(attributes.get("ref", ""), name)
+            if area is not None:
+                data_tables.append(area)
+        elif formula_text:
+            if kind == "shared":
+                shared[attributes.get("si", "")] = (formula_text, row, column)
+            formulas.append(FormulaCell(row, column, formula_text, row, column, None))
+
+    try:
+        parse_xml(package.part(part), start=start, end=end, text=text, where=where)
+    except (ValueError, IndexError, KeyError) as error:
+        raise WorkbookError(f"{where} is damaged: {error}") from None
+    tables = tuple(
+        _read_table(package, name, relation.target, filters)
+        for relation in package.relationships(part)
+        if relation.type.endswith("/table")
+    )
+    return Sheet(
+        name, part, SparseCells.of(rows, columns, values), tuple(formulas), tables, protected,
+        frozenset(hidden_rows), tuple(filters), tuple(data_tables),
+    )  # fmt: skip
+
+
+def _corners(reference: str, sheet: str) -> Rectangle | None:
+    area = parse_a1(reference, sheet)
+    return None if area is None else (area.top, area.left, area.bottom, area.right)
+
+
+def _typed_value(cell_type: str, text: str, strings: list[str]) -> CellValue:
+    if cell_type == "inlineStr":
+        return unescape(text)
+    if cell_type == "str":
+        return unescape(text)
+    if not text:
+        return None
+    if cell_type == "s":
+        return strings[int(text)]
+    if cell_type == "b":
+        return text in ("1", "true")
+    if cell_type == "e":
+        return ERRORS.get(text, VALUE)
+    if cell_type == "d":
+        moment = datetime.fromisoformat(text).replace(tzinfo=None)
+        return (moment - datetime(1899, 12, 30)).total_seconds() / 86400
+    return None
+
+
+def _read_table(package: Package, sheet: str, part: str, filters: list[Rectangle]) -> Table:
+    """A table; a filter that is at work in it is added to ``filters``."""
+    head: dict[str, str] = {}
+    columns: list[str] = []
+    filtered: Rectangle | None = None
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal filtered
+        kind = local(tag)
+        if kind == "table":
+            head.update(attributes)
+        elif kind == "tableColumn":
+            columns.append(unescape(attributes["name"]))
+        elif kind == "autoFilter":
+            filtered = _corners(attributes.get("ref", ""), sheet)
+        elif kind == "filterColumn" and filtered is not None:
+            filters.append(filtered)
+
+    parse_xml(package.part(part), start=start, where=f"{package.path.name}: {part}")
+    area = parse_a1(head.get("ref", ""), sheet)
+    name = head.get("displayName") or head.get("name")
+    rows = [head.get("headerRowCount", "1"), head.get("totalsRowCount", "0")]
+    if area is None or name is None or not all(count.isdigit() for count in rows):
+        raise WorkbookError(f"{package.path.name} is damaged: {part} is no table")
+    return Table(name, area, tuple(columns), int(rows[0]), int(rows[1]))

@@ -1,0 +1,178 @@
+"""Cell formats of new sheets, appended to the workbook's own styles.
+
+Fonts are variants of the workbook's first one, fills take its theme's colours. Headings look as
+those of Solver's reports: bold, centred, dark blue (indexed colour 18) between two lines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from xl2torch.errors import OutputError
+from xl2torch.workbook.ooxml import name_at
+from xl2torch.workbook.package import Changes
+
+_GENERAL = 0
+_HUNDREDTHS, _THOUSANDS, _SCIENTIFIC = 2, 3, 11
+"""Built-in number formats: 0.00, #,##0 and 0.00E+00."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a cell looks: names of a font, a fill and a border, an alignment, a number format."""
+
+    font: str = "plain"
+    fill: str = "none"
+    border: str = "none"
+    align: str = ""
+    number_format: int = _GENERAL
+
+
+STYLES: Mapping[str, Style] = {
+    "title": Style("large"),
+    "bold": Style("bold"),
+    "plain": Style(),
+    "header": Style("bold", fill="theme", align="center"),
+    "key": Style("bold"),
+    "text": Style(align="left"),
+    "number": Style(align="right"),
+    "count": Style(align="right", number_format=_THOUSANDS),
+    "seconds": Style(align="right", number_format=_HUNDREDTHS),
+    "scientific": Style(align="right", number_format=_SCIENTIFIC),
+    "note": Style("gray"),
+    "verdict": Style(align="center"),
+    "alert": Style("red", align="center"),
+    "heading": Style("heading", border="heading", align="center"),
+    "heading top": Style("heading", border="above", align="center"),
+    "heading bottom": Style("heading", border="below", align="center"),
+    "row": Style(border="row"),
+    "row number": Style(border="row", align="right"),
+    "last": Style(border="below"),
+    "last number": Style(border="below", align="right"),
+}
+"""Formats by the names that reports use."""
+
+_FONTS: Mapping[str, Sequence[bytes]] = {
+    "bold": (b"<%sb/>",),
+    "large": (b"<%sb/>", b'<%ssz val="14"/>'),
+    "gray": (b'<%scolor rgb="FF7F7F7F"/>',),
+    "red": (b"<%sb/>", b'<%scolor rgb="FFC00000"/>'),
+    "heading": (b"<%sb/>", b'<%scolor indexed="18"/>'),
+}
+_BORDERS = {
+    "heading": (b"medium", b"medium"),
+    "above": (b"medium", b""),
+    "below": (b"", b"medium"),
+    "row": (b"", b"thin"),
+}
+_COLLECTIONS = {b"fonts": b"font", b"fills": b"fill", b"borders": b"border", b"cellXfs": b"xf"}
+_FONT_ORDER = (
+    b"b", b"i", b"strike", b"condense", b"extend", b"outline", b"shadow", b"u", b"vertAlign",
+    b"sz", b"color", b"name", b"family", b"charset", b"scheme",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StyleKey:
+    """A style by name; its number format replaced by one of the workbook's, if any."""
+
+    name: str
+    number_format: int | None = None
+
+
+def add_styles(wanted: Iterable[StyleKey], changes: Changes) -> dict[StyleKey, int]:
+    """Indices of cell formats; empty where the workbook has no styles to add to."""
+    part = changes.package.related(changes.package.main, "styles")
+    if part is None:
+        return {}
+    data = changes.part(part)
+    font = re.search(rb"<((?:\w+:)?)font>(.*?)</(?:\w+:)?font>", data, re.DOTALL)
+    if font is None or not all(_opening(data, name) for name in _COLLECTIONS):
+        return {}
+    p = font[1]
+    data, first = _append(data, b"fonts", [_font(p, font[2], kind) for kind in _FONTS.values()])
+    fonts = {"plain": 0} | {name: first + place for place, name in enumerate(_FONTS)}
+    data, fill = _append(data, b"fills", [_theme_fill(p)])
+    data, first = _append(data, b"borders", [_border(p, *sides) for sides in _BORDERS.values()])
+    borders = {"none": 0} | {name: first + place for place, name in enumerate(_BORDERS)}
+    keys = sorted(set(wanted), key=lambda key: (key.name, key.number_format or 0))
+    formats = []
+    for key in keys:
+        style = STYLES[key.name]
+        number = style.number_format if key.number_format is None else key.number_format
+        fill_id = fill if style.fill == "theme" else 0
+        formats.append(
+            _xf(p, fonts[style.font], fill_id, borders[style.border], style.align, number)
+        )
+    data, first = _append(data, b"cellXfs", formats)
+    changes.parts[part] = data
+    return {key: first + place for place, key in enumerate(keys)}
+
+
+def _xf(p: bytes, font: int, fill: int, border: int, align: str, number_format: int) -> bytes:
+    head = (
+        b'<%sxf numFmtId="%d" fontId="%d" fillId="%d" borderId="%d" xfId="0" applyFont="1"'
+        b' applyFill="1"'
+    ) % (p, number_format, font, fill, border)
+    if number_format:
+        head += b' applyNumberFormat="1"'
+    if border:
+        head += b' applyBorder="1"'
+    if not align:
+        return head + b"/>"
+    tail = b' applyAlignment="1"><%salignment horizontal="%s"/></%sxf>'
+    return head + tail % (p, align.encode(), p)
+
+
+def _font(prefix: bytes, base: bytes, changed: Sequence[bytes]) -> bytes:
+    """The workbook's own font with some properties changed, in the order of the schema."""
+    properties = {_property(item): item for item in re.findall(rb"<[^>]*/>", base)}
+    for name in (b"b", b"i", b"strike", b"u"):
+        properties.pop(name, None)
+    properties |= {_property(item): item for item in (kind % prefix for kind in changed)}
+    body = b"".join(properties[name] for name in _FONT_ORDER if name in properties)
+    return b"<%sfont>%s</%sfont>" % (prefix, body, prefix)
+
+
+def _property(item: bytes) -> bytes:
+    return name_at(item, 0).rpartition(b":")[2]
+
+
+def _theme_fill(p: bytes) -> bytes:
+    return (
+        b'<%sfill><%spatternFill patternType="solid">'
+        b'<%sfgColor theme="4" tint="0.79998168889431442"/><%sbgColor indexed="64"/>'
+        b"</%spatternFill></%sfill>"
+    ) % ((p,) * 6)
+
+
+def _border(p: bytes, top: bytes, bottom: bytes) -> bytes:
+    def side(name: bytes, style: bytes) -> bytes:
+        if not style:
+            return b"<%s%s/>" % (p, name)
+        tag = p + name
+        return b'<%s style="%s"><%scolor indexed="64"/></%s>' % (tag, style, p, tag)
+
+    sides = side(b"left", b"") + side(b"right", b"") + side(b"top", top) + side(b"bottom", bottom)
+    return b"<%sborder>%s%s</%sborder>" % (p, sides, side(b"diagonal", b""), p)
+
+
+def _opening(data: bytes, collection: bytes) -> re.Match[bytes] | None:
+    return re.search(rb"<(?:\w+:)?" + collection + rb"(?=[\s>])[^>]*(?<!/)>", data)
+
+
+def _append(data: bytes, collection: bytes, elements: Sequence[bytes]) -> tuple[bytes, int]:
+    """Append elements to a counted collection; returns the index of the first."""
+    opening = _opening(data, collection)
+    assert opening is not None
+    closing = re.search(rb"</(?:\w+:)?" + collection + rb"\s*>", data[opening.end() :])
+    if closing is None:
+        raise OutputError(f"the styles have no end of their {collection.decode()}")
+    end = opening.end() + closing.start()
+    child = _COLLECTIONS[collection]
+    count = len(re.findall(rb"<(?:\w+:)?" + child + rb"(?=[\s/>])", data[opening.end() : end]))
+    tag = re.sub(rb"""(\scount\s*=\s*["'])\d+""", rb"\g<1>%d" % (count + len(elements)), opening[0])
+    head = data[: opening.start()] + tag + data[opening.end() : end]
+    return head + b"".join(elements) + data[end:], count
