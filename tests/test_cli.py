@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from corpus import CORPUS, ROOT, WORKBOOKS, requires_corpus
 from grids import write_grid
+from judges import cached_values
 from packages import parts, write
 from packages import sheet as sheet_xml
 
@@ -60,6 +62,91 @@ def test_train_prints_before_and_after(tmp_path: Path) -> None:
     assert code == 0
     assert re.search(r"Model!B8 Loss \(MSE\) +2\.5 +0", text)
     assert f"wrote {out}" in text
+
+
+def test_reports_by_name(tmp_path: Path) -> None:
+    out = tmp_path / "out.xlsx"
+    code, text, _ = run(
+        "train", WORKBOOKS / "quadratic.xlsx", "-o", out, "--report", "all", "--json"
+    )
+    report = json.loads(text)
+    assert code == 0 and not report["skipped_reports"]
+    assert report["reports"] == {
+        "training": "Training Report 1", "answer": "Answer Report 1",
+        "sensitivity": "Sensitivity Report 1", "limits": "Limits Report 1",
+        "statistics": "Regression Report 1", "gradients": "Gradient Check 1",
+    }  # fmt: skip
+    names = xl2torch.load(out).sheet_order
+    assert names[-7:-1] == tuple(report["reports"].values())
+    assert names[-1] == "Gradient Check Copies 1"
+    code, text, _ = run("train", out, "-o", tmp_path / "two.xlsx", "--report", "limits,answer")
+    assert code == 0 and "added Answer Report 2, Limits Report 2" in text
+
+
+def test_no_report_at_all(tmp_path: Path) -> None:
+    book = WORKBOOKS / "quadratic.xlsx"
+    code, text, _ = run("train", book, "-o", tmp_path / "out.xlsx", "--report", "none")
+    assert code == 0 and "added" not in text
+    assert xl2torch.load(tmp_path / "out.xlsx").sheet_order == xl2torch.load(book).sheet_order
+
+
+def test_reports_that_make_no_sense(tmp_path: Path) -> None:
+    """Asked for by name it is an error before training; among all it is left out, and said."""
+    book = write(tmp_path / "b.xlsx", parts("B1 5\nB2 1\nB3 =EXP(B1)+EXP(-B1)+B2^4 | 150"))
+    out = tmp_path / "out.xlsx"
+    code, _, errors = run("train", book, "-o", out, "--report", "statistics")
+    assert code == 1 and "no sum, mean or root mean of squared residuals" in errors
+    assert not out.exists()
+    code, text, errors = run("train", book, "-o", out, "--report", "all")
+    assert code == 0 and "no statistics report: the objective" in errors
+    assert "Sensitivity Report 1" in text and "Regression" not in text
+    code, _, errors = run("train", book, "-o", out, "--report", "answer,profit", "--force")
+    assert code == 2 and "no report 'profit': there are training, answer, " in errors
+
+
+def test_constraints_by_flags_are_stored(tmp_path: Path) -> None:
+    book = write(tmp_path / "b.xlsx", parts(names=""))
+    code, text, _ = run(
+        "train", book, "--objective", "B3", "--variables", "B1:B2", "--constraint", "B1 >= 2",
+        "--constraint", "B2 <= 1", "--non-negative", "--store-model", "--json",
+    )  # fmt: skip
+    report = json.loads(text)
+    assert code == 0 and report["final"] == pytest.approx(5.0)
+    model = xl2torch.compile(xl2torch.load(report["output"]))
+    assert [str(item) for item in model.problem.constraints] == [
+        "Model!B1 >= 2", "Model!B2 <= 1",
+    ]  # fmt: skip
+    assert model.problem.non_negative
+    code, _, errors = run("train", book, "--variables", "B1", "--objective", "B3", "--constraint",
+                          "B1 > 2", "--force")  # fmt: skip
+    assert code == 2 and "CELLS <= LIMIT" in errors
+
+
+def test_too_many_cells_for_excels_solver_are_told(tmp_path: Path) -> None:
+    table = "".join(f"A{row} 1\n" for row in range(1, 202)) + "B3 =SUMSQ(A1:A201) | 201"
+    book = write(tmp_path / "b.xlsx", parts(table, names=""))
+    code, _, errors = run("train", book, "--objective", "B3", "--variables", "A1:A201",
+                          "--store-model")  # fmt: skip
+    assert code == 0 and "Excel's Solver takes at most 200 variable cells" in errors
+
+
+def test_restore(tmp_path: Path) -> None:
+    book = tmp_path / "line.xlsx"
+    shutil.copy(WORKBOOKS / "line.xlsx", book)
+    assert run("train", book)[0] == 0
+    code, text, _ = run("restore", tmp_path / "line-trained.xlsx")
+    assert code == 0 and "put back 2 variable cells from 'Answer Report 1'" in text
+    before, after = (
+        {place: value for place, value in cached_values(path).items() if place[0] == "Model"}
+        for path in (book, tmp_path / "line-trained-restored.xlsx")
+    )
+    assert before == after
+    assert run("restore", tmp_path / "line-trained.xlsx")[0] == 1  # it is there already
+    code, text, _ = run("restore", tmp_path / "line-trained.xlsx", "--force", "--json")
+    assert code == 0 and json.loads(text)["variables"] == 2
+    code, _, errors = run("restore", book)
+    assert code == 2 and "has no Answer Report" in errors
+    assert run("restore", book, "--in-place", "-o", book)[0] == 2
 
 
 def test_default_output_and_force(tmp_path: Path) -> None:
@@ -334,7 +421,7 @@ def test_readme_is_true(tmp_path: Path) -> None:
     example = example.replace("workbooks/survival.xlsx", (WORKBOOKS / "survival.xlsx").as_posix())
     subprocess.run([sys.executable, "-c", example], check=True, cwd=tmp_path, capture_output=True)
     assert (tmp_path / "survival-trained.xlsx").exists()
-    for command in ("inspect", "verify", "train"):
+    for command in ("inspect", "verify", "train", "restore"):
         assert f"`xl2torch {command} BOOK`" in readme
 
 

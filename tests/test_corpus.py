@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import zipfile
-from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -14,10 +11,6 @@ import torch
 from corpus import CORPUS, requires_corpus
 from judges import (
     cached_values,
-    recalculate_many,
-    requires_libreoffice,
-    requires_validator,
-    validation_errors,
 )
 
 import xl2torch
@@ -247,22 +240,6 @@ def test_nist_sums_of_squares_at_the_starts() -> None:
 
 
 @pytest.mark.parametrize(("book", "sheet", "cell", "goal"), MODELS, ids=IDS)
-def test_only_what_must_change_does(
-    book: str, sheet: str, cell: str, goal: float, outputs: dict[str, Path]
-) -> None:
-    output = outputs[f"{Path(book).parent.name}/{Path(book).stem}-{sheet}"]
-    with zipfile.ZipFile(CORPUS / book) as before, zipfile.ZipFile(output) as after:
-        names = before.namelist()
-        assert after.namelist()[: len(names)] == names
-        changed = {name for name in names if before.read(name) != after.read(name)}
-    allowed = {"[Content_Types].xml", "xl/workbook.xml", "xl/_rels/workbook.xml.rels"}
-    allowed |= {"xl/styles.xml", xl2torch.load(CORPUS / book).sheet(sheet).part}
-    if sheet == "random":  # its variable cells lose their formulas, and their calcChain entries
-        allowed.add("xl/calcChain.xml")
-    assert changed == allowed
-
-
-@pytest.mark.parametrize(("book", "sheet", "cell", "goal"), MODELS, ids=IDS)
 def test_written_values_are_consistent(
     book: str, sheet: str, cell: str, goal: float, outputs: dict[str, Path]
 ) -> None:
@@ -274,35 +251,6 @@ def test_written_values_are_consistent(
     assert values[sheet, cell] == pytest.approx(trained(book, sheet).final, rel=1e-9, abs=1e-15)
     for address, value in trained(book, sheet).model.cell_values().items():
         assert values[address.sheet, address.a1] == value
-
-
-@requires_validator
-def test_validator_finds_nothing_new(outputs: dict[str, Path]) -> None:
-    inputs = {CORPUS / book for book, _, _, _ in MODELS}
-    errors = validation_errors([*inputs, *outputs.values()])
-    for name, (book, _, _, _) in zip(IDS, MODELS, strict=True):
-        new = Counter(errors[outputs[name]]) - Counter(errors[CORPUS / book])
-        assert not new, (name, new)
-
-
-@requires_libreoffice
-def test_libreoffice_agrees_on_every_cell_that_it_can_compute(
-    outputs: dict[str, Path], tmp_path: Path
-) -> None:
-    inputs = sorted({CORPUS / book for book, _, _, _ in MODELS})
-    recalculated = recalculate_many([*inputs, *outputs.values()], tmp_path)
-    compared = 0
-    for name, (book, sheet, cell, _) in zip(IDS, MODELS, strict=True):
-        source, output = CORPUS / book, outputs[name]
-        reliable = _agreeing(cached_values(source), cached_values(recalculated[source]))
-        ours, theirs = cached_values(output), cached_values(recalculated[output])
-        wrong = [key for key in reliable if key in ours and not _close(ours[key], theirs.get(key))]
-        # A cell of the trained model that is new noise in LibreOffice (RAND) is not reliable.
-        assert not wrong, (name, [(key, ours[key], theirs.get(key)) for key in wrong[:5]])
-        compared += len(reliable)
-        if (sheet, cell) not in reliable:
-            assert sheet in ("bias", "random"), name
-    assert compared > 100_000
 
 
 def test_numpy_agrees_where_libreoffice_cannot_compute(outputs: dict[str, Path]) -> None:
@@ -326,17 +274,3 @@ def test_numpy_agrees_where_libreoffice_cannot_compute(outputs: dict[str, Path])
     np.testing.assert_allclose(block(26, 8, 40, 22), predicted, rtol=1e-9, atol=1e-12)
     loss = np.sqrt(np.nansum((ratings - predicted) ** 2) / np.count_nonzero(~np.isnan(ratings)))
     assert values["bias", "V42"] == pytest.approx(loss, rel=1e-9)
-
-
-Values = dict[tuple[str, str], float | str | bool]
-
-
-def _agreeing(excel: Values, libreoffice: Values) -> set[tuple[str, str]]:
-    """Cells in which LibreOffice reproduces Excel's cached value."""
-    return {key for key, value in excel.items() if _close(value, libreoffice.get(key))}
-
-
-def _close(one: float | str | bool | None, other: float | str | bool | None) -> bool:
-    if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
-    return one == other

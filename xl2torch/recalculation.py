@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xl2torch.address import CellAddress, CellRange, single_cell
 from xl2torch.functions.array import Array, constant
@@ -16,17 +17,47 @@ from xl2torch.workbook.cells import CellBlock, Floats, cell_value
 from xl2torch.workbook.reader import Workbook
 
 
+@dataclass(frozen=True, eq=False)
+class Differences:
+    """Cells of one sheet whose value is new: places, numbers, and kinds and texts as in cells."""
+
+    sheet: str
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    numbers: Floats
+    kinds: NDArray[np.uint8]
+    texts: NDArray[np.object_]
+
+    def where(self, chosen: NDArray[np.bool_]) -> Differences:
+        """Some of them."""
+        return Differences(
+            self.sheet, self.rows[chosen], self.columns[chosen], self.numbers[chosen],
+            self.kinds[chosen], self.texts[chosen],
+        )  # fmt: skip
+
+    def cells(self) -> Iterator[tuple[CellAddress, CellValue]]:
+        """Each cell with its new value."""
+        parts = (self.rows, self.columns, self.numbers, self.kinds, self.texts)
+        for row, column, number, kind, text in zip(*(p.tolist() for p in parts), strict=True):
+            yield CellAddress(self.sheet, row, column), cell_value(number, kind, text)
+
+
 @dataclass(frozen=True)
 class Recalculation:
     """Outcome of a recalculation.
 
-    ``changed`` are formula and spilled cells whose value is new. ``stale`` are formula cells that
-    depend on the new values but could not be recomputed, each with the reason.
+    ``differences`` are formula and spilled cells whose value is new. ``stale`` are formula cells
+    that depend on the new values but could not be recomputed, each with the reason.
     """
 
-    changed: Mapping[CellAddress, CellValue]
+    differences: Sequence[Differences]
     stale: Mapping[CellAddress, str]
     evaluation: Evaluation
+
+    @property
+    def changed(self) -> dict[CellAddress, CellValue]:
+        """The differences cell by cell."""
+        return dict(item for part in self.differences for item in part.cells())
 
     def value(self, cell: CellAddress) -> CellValue:
         """Value of any cell."""
@@ -49,7 +80,7 @@ def recalculate(
     blocks = [Block(area, _array(area, values)) for area, values in given.items()]
     evaluation = Evaluation(workbook, blocks)
     evaluation.compute_all()
-    changed: dict[CellAddress, CellValue] = {}
+    differences: list[Differences] = []
     stale: dict[CellAddress, str] = {}
     if everything:
         reached = {unit for unit in evaluation.all_units() if unit.region and not unit.volatile}
@@ -62,8 +93,8 @@ def recalculate(
             for cell in unit.region.cells() if unit.region else ():
                 stale[cell] = unit.borrowed or "it depends on a cell that cannot be recomputed"
         else:
-            changed.update(_differences(workbook, unit))
-    return Recalculation(changed, stale, evaluation)
+            differences.append(_differences(workbook, unit))
+    return Recalculation(differences, stale, evaluation)
 
 
 def _array(area: CellRange, values: Floats | CellBlock) -> Array:
@@ -72,19 +103,16 @@ def _array(area: CellRange, values: Floats | CellBlock) -> Array:
     return constant(np.asarray(values, dtype=float).reshape(1, 1, area.rows, area.columns))
 
 
-def _differences(workbook: Workbook, unit: Unit) -> Iterator[tuple[CellAddress, CellValue]]:
+def _differences(workbook: Workbook, unit: Unit) -> Differences:
     """Cells of a unit whose value is not the cached one."""
     assert unit.block is not None
     area, array = unit.area, unit.block.array
     cached = workbook.sheet(area.sheet).cells.block(area.top, area.left, area.bottom, area.right)
     numbers, kinds, texts = array.numpy()[0, 0], array.full_kinds[0, 0], array.full_texts[0, 0]
     same_number = (numbers == cached.numbers) | (np.isnan(numbers) & np.isnan(cached.numbers))
-    same = (kinds == cached.kinds) & same_number & (texts == cached.texts)
-    for row, column in np.argwhere(~same):
-        place = CellAddress(area.sheet, area.top + int(row), area.left + int(column))
-        yield (
-            place,
-            cell_value(
-                float(numbers[row, column]), int(kinds[row, column]), str(texts[row, column])
-            ),
-        )
+    changed = ~((kinds == cached.kinds) & same_number & (texts == cached.texts))
+    rows, columns = np.nonzero(changed)
+    return Differences(
+        area.sheet, rows + area.top, columns + area.left, numbers[changed], kinds[changed],
+        texts[changed],
+    )  # fmt: skip

@@ -172,6 +172,16 @@ def test_the_copies_stand_where_the_model_stands(tmp_path: Path) -> None:
     _same_numbers(found, tmp_path / "out.xlsx", tmp_path / "recalculated")
 
 
+@requires_libreoffice
+@pytest.mark.parametrize("name", ["line", "quadratic"])
+def test_with_the_answer_in_the_same_file(tmp_path: Path, name: str) -> None:
+    """Train writes the weights and the sheet: the copies read the weights that are written."""
+    result = xl2torch.fit(xl2torch.compile(xl2torch.load(WORKBOOKS / f"{name}.xlsx")), epochs=2)
+    saved = xl2torch.save(result, tmp_path / "out.xlsx", reports="training,gradients")
+    assert saved.reports["gradients"] == "Gradient Check 1"
+    _same_numbers(check(result.model), tmp_path / "out.xlsx", tmp_path / "recalculated")
+
+
 def test_far_cells_are_not_copied(tmp_path: Path) -> None:
     made = openpyxl.Workbook()
     made.worksheets[0]["A1"], made.worksheets[0]["CV20000"] = 2, "=A1^2"

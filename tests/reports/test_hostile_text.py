@@ -54,10 +54,17 @@ def test_texts_stay_texts(label: str, title: str) -> None:
         folder = Path(name)
         model = xl2torch.compile(xl2torch.load(book(folder, label, title)))
         found = check(model)
-        xl2torch.save(xl2torch.fit(model, epochs=2), folder / "trained.xlsx")
+        trained = folder / "trained.xlsx"
+        xl2torch.save(xl2torch.fit(model, epochs=2), trained, reports="all", store_model=True)
         save_gradient_check(found, folder / "checked.xlsx")
-        assert not _formula_columns(folder / "trained.xlsx", "Training Report 1")
-        assert _formula_columns(folder / "checked.xlsx", "Gradient Check 1") == {"E", "G", "H"}
+        for kind in ("Training", "Answer", "Sensitivity", "Limits"):
+            assert not _formula_columns(trained, f"{kind} Report 1")
+        for path in (trained, folder / "checked.xlsx"):
+            assert _formula_columns(path, "Gradient Check 1") == {"E", "G", "H"}
+        answer = {v for (sheet, _), v in cached_values(trained).items() if sheet[:6] == "Answer"}
+        assert f"Worksheet: [=book.xlsx]{model.problem.sheet}" in answer
+        xl2torch.restore(trained, folder / "restored.xlsx")
+        assert cached_values(folder / "restored.xlsx")[model.problem.sheet, "B1"] == 5.0
         shown = {v for v in cached_values(folder / "checked.xlsx").values() if isinstance(v, str)}
         if label.split():
             assert " ".join(label.split()) in shown

@@ -43,7 +43,7 @@ from xl2torch.address import CellAddress, parse_a1
 from xl2torch.errors import OutputError
 from xl2torch.values import DIV0, CellValue
 from xl2torch.workbook.package import Changes, save_package
-from xl2torch.workbook.patcher import CellEdit, patch_cells
+from xl2torch.workbook.patcher import CellEdit, Edits, patch_cells
 from xl2torch.workbook.reader import load
 
 SHEET2 = "xl/worksheets/sheet2.xml"
@@ -63,14 +63,10 @@ def patched(tmp_path: Path, contents: Parts, edits: Mapping[str, CellEdit | floa
     source, target = tmp_path / "book.xlsx", tmp_path / "new.xlsx"
     workbook = load(write(source, contents))
     changes = Changes(workbook.package)
-    patch_cells(
-        workbook,
-        {
-            at(a1): edit if isinstance(edit, CellEdit) else CellEdit(float(edit))
-            for a1, edit in edits.items()
-        },
-        changes,
-    )
+    wanted = Edits()
+    for a1, edit in edits.items():
+        wanted.put(at(a1), edit if isinstance(edit, CellEdit) else CellEdit(float(edit)))
+    patch_cells(workbook, wanted, changes)
     save_package(workbook.package, changes.parts, changes.removed, target)
     return read(target)
 

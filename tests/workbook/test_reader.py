@@ -526,3 +526,14 @@ def test_a_what_if_table_is_values(tmp_path: Path) -> None:
     workbook = opened(tmp_path, parts({"Data": sheet(data)}, names=""))
     assert shown(workbook, "C2") == 70.0
     assert [area.a1 for area in workbook.sheets[0].data_tables] == ["B2:B3"]
+
+
+def test_dates_counted_from_1904(tmp_path: Path) -> None:
+    """Functions of the calendar keep Excel's value there: ours count from 1900."""
+    table = 'A1 42428\nB1 =YEAR(A1) | 2020\nB2 =TEXT(A1,"yyyy") | \'2020\nB3 =A1+1 | 42429'
+    contents = parts(table, names="")
+    workbook = contents[WORKBOOK].replace(b"<sheets>", b'<workbookPr date1904="1"/><sheets>')
+    book = load(write(tmp_path / "book.xlsx", {**contents, WORKBOOK: workbook}))
+    assert book.dates_1904 and not load(write(tmp_path / "b.xlsx", contents)).dates_1904
+    total = verify(book)["total"]
+    assert (total["mismatched"], total["unsupported"], total["matched"]) == (0, 2, 1)

@@ -81,7 +81,7 @@ def train(
     from xl2torch.problem import find_problem
     from xl2torch.reports.kinds import chosen_reports
     from xl2torch.reports.output import check_output, check_protection, default_output
-    from xl2torch.reports.store_model import solver_model_names
+    from xl2torch.reports.store_model import MOST_VARIABLES, solver_model_names
     from xl2torch.workbook.package import lock_file
     from xl2torch.workbook.reader import load
     from xl2torch.workbook.selection import parse_cell
@@ -105,6 +105,13 @@ def train(
     check_protection(workbook, problem.variables, ignore_protection, bool(kinds))
     if store_model:
         solver_model_names(workbook, problem)
+        count = sum(area.size for area in problem.variables)
+        if count > MOST_VARIABLES:
+            click.echo(
+                f"warning: Excel's Solver takes at most {MOST_VARIABLES} variable cells, these "
+                f"are {count:,}: its dialog will show the model, and refuse to solve it",
+                err=True,
+            )
 
     from xl2torch.model import compile_problem
     from xl2torch.reports.save import check_reports, save

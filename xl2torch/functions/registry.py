@@ -16,6 +16,11 @@ from xl2torch.functions.trace import Data
 
 IntArray = NDArray[np.int64]
 
+CALENDAR = frozenset(
+    {"DATE", "YEAR", "MONTH", "DAY", "WEEKDAY", "WEEKNUM", "ISOWEEKNUM", "EDATE", "EOMONTH",
+     "DAYS360", "YEARFRAC", "DATEDIF", "NETWORKDAYS", "WORKDAY", "DATEVALUE"}
+)  # fmt: skip
+"""Functions that know on which day the serial number of a date begins to count."""
 VOLATILE = frozenset({"RAND", "RANDBETWEEN", "RANDARRAY", "NOW", "TODAY"})
 """Functions whose cells keep their cached value: Excel draws them anew at each recalculation."""
 

@@ -53,7 +53,7 @@ from xl2torch.functions.array import (
     truth,
 )  # fmt: skip
 from xl2torch.functions.known import KNOWN_TO_EXCEL
-from xl2torch.functions.registry import FUNCTIONS, Function, IntArray
+from xl2torch.functions.registry import CALENDAR, FUNCTIONS, Function, IntArray
 from xl2torch.functions.shapes import column, join
 from xl2torch.functions.trace import Data, Trace, apply, is_traced, value_of
 from xl2torch.graph.blocks import windows
@@ -449,6 +449,8 @@ class Lowering:
         if function is None:
             known = "not supported yet" if node.function in KNOWN_TO_EXCEL else "not known to Excel"
             raise UnknownFunction(f"the function {node.function} is {known}")
+        if self.workbook.dates_1904 and (node.function in CALENDAR or _shows_a_date(node)):
+            raise Unsupported(f"{node.function} in a workbook that counts its days from 1904")
         arguments = _without_unions(node.arguments) if function.repeats else node.arguments
         if not function.accepts(len(arguments)):
             raise Unsupported(f"{node.function} with {len(arguments)} arguments")
@@ -591,6 +593,14 @@ class Lowering:
             sweep(top, top, area.top, source.row_step, source.rows, MAX_ROW),
             sweep(left, left, area.left, source.column_step, source.columns, MAX_COLUMN),
         )
+
+
+def _shows_a_date(node: Call) -> bool:
+    """Whether TEXT may write a date."""
+    if node.function != "TEXT" or len(node.arguments) < 2:
+        return False
+    pattern = node.arguments[1]
+    return not isinstance(pattern, Text) or bool(set(pattern.value.lower()) & set("dmy"))
 
 
 def _without_unions(nodes: Sequence[Node]) -> tuple[Node, ...]:

@@ -336,7 +336,8 @@ class Evaluation:
         if region.volatile:
             unit.volatile = True
             self._note_reads(unit)
-            if any(read_.trained or read_.blocked for read_ in unit.reads):
+            # Without a trace it keeps its stored value, whatever it reads.
+            if self.trace and any(read_.trained or read_.blocked for read_ in unit.reads):
                 self._block(
                     unit,
                     "it draws random numbers beside a trained value: give RAND a cell of its own",

@@ -6,6 +6,7 @@ cells.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -131,8 +132,7 @@ def answer_sheet(outcome: Outcome, name: str) -> NewSheet:
     """The Answer Report as a sheet, laid out as Solver's."""
     found = answer(outcome)
     sheet = outcome.problem.sheet
-    cells = [line.cell for line in (found.objective, *found.variables)]
-    formats = outcome.formats([*cells, *(line.cell for line in found.constraints)])
+    formats = outcome.formats
     rows = [*titles(ANSWER, outcome), *_run(outcome), [], []]
     rows += [
         title(f"Objective Cell ({_GOALS[outcome.problem.sense]}{_target(outcome)})"),
@@ -163,7 +163,7 @@ def _line(line: AnswerLine, sheet: str, number_format: int) -> Line:
     ]  # fmt: skip
 
 
-def _constraint_table(found: Answer, sheet: str, formats: dict[CellAddress, int]) -> list[Row]:
+def _constraint_table(found: Answer, sheet: str, formats: Mapping[CellAddress, int]) -> list[Row]:
     if not found.constraints and not found.integer:
         return [[None, StyledValue("NONE", "plain")]]
     lines: list[Line] = [

@@ -146,7 +146,7 @@ def limits_sheet(outcome: Outcome, name: str) -> NewSheet:
     """The Limits Report as a sheet, laid out as Solver's."""
     found = limits(outcome)
     sheet = outcome.problem.sheet
-    formats = outcome.formats([found.objective, *(line.cell for line in found.variables)])
+    formats = outcome.formats
     money = formats[found.objective]
     rows = [*titles(LIMITS, outcome), [], []]
     rows += table(

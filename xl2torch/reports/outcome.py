@@ -15,9 +15,10 @@ from xl2torch.jacobian import present_point
 from xl2torch.problem import Problem
 from xl2torch.recalculation import Recalculation, recalculate
 from xl2torch.training.fit import Result
-from xl2torch.values import CellValue
+from xl2torch.values import NUMBER, CellValue
 from xl2torch.workbook.cells import Floats
 from xl2torch.workbook.formats import number_formats
+from xl2torch.workbook.patcher import CellEdit, Edits
 from xl2torch.workbook.reader import Workbook
 
 
@@ -27,11 +28,13 @@ class Outcome:
 
     result: Result
     recalculation: Recalculation
+    more: tuple[CellAddress, ...] = ()
 
     @staticmethod
-    def of(result: Result) -> Outcome:
-        """Recalculate the workbook of a result."""
-        return Outcome(result, recalculate(result.model.compiled.workbook, trained_values(result)))
+    def of(result: Result, more: Iterable[CellAddress] = ()) -> Outcome:
+        """Recalculate the workbook of a result; ``more`` cells are to be shown, too."""
+        recalculation = recalculate(result.model.compiled.workbook, trained_values(result))
+        return Outcome(result, recalculation, tuple(more))
 
     @property
     def workbook(self) -> Workbook:
@@ -86,18 +89,23 @@ class Outcome:
             cell for cell, value in values.items()
             if value is None and (cell.row, cell.column) in book.sheet(cell.sheet).formula_at
         ]  # fmt: skip
-        if missing:
-            untouched = recalculate(book, {})
-            values.update({cell: untouched.value(cell) for cell in missing})
+        values.update({cell: self._untouched.value(cell) for cell in missing})
         return values
+
+    @cached_property
+    def _untouched(self) -> Recalculation:
+        return recalculate(self.workbook, {})
 
     def after(self, cell: CellAddress) -> CellValue:
         """Value with the weights of the result."""
         return self.recalculation.value(cell)
 
-    def formats(self, cells: Iterable[CellAddress]) -> dict[CellAddress, int]:
-        """Number formats of cells."""
-        return number_formats(self.workbook, cells)
+    @cached_property
+    def formats(self) -> Mapping[CellAddress, int]:
+        """Number formats of the objective, the variable, watched and constrained cells."""
+        shown = (self.problem.objective, *self.cells, *self.result.watched, *self.more)
+        limited = (limit.cell for limit in self.constraints.limits)
+        return number_formats(self.workbook, dict.fromkeys([*shown, *limited]))
 
 
 def trained_values(result: Result) -> Mapping[CellRange, Floats]:
@@ -108,3 +116,16 @@ def trained_values(result: Result) -> Mapping[CellRange, Floats]:
         )
         for variable in result.model.variables
     }  # fmt: skip
+
+
+def recalculated_edits(recalculation: Recalculation) -> Edits:
+    """New cached values, and none in cells whose value is stale."""
+    edits = Edits()
+    for part in recalculation.differences:
+        plain = part.kinds == NUMBER
+        edits.put_numbers(part.sheet, part.rows[plain], part.columns[plain], part.numbers[plain])
+        for cell, value in part.where(~plain).cells():
+            edits.put(cell, CellEdit(value))
+    for cell in recalculation.stale:
+        edits.put(cell, CellEdit(stale=True))
+    return edits

@@ -18,6 +18,7 @@ from xl2torch.formula.parser import parse
 from xl2torch.recalculation import recalculate
 from xl2torch.reports.answer import FORMULA, ORIGINAL, VARIABLES
 from xl2torch.reports.kinds import ANSWER
+from xl2torch.reports.outcome import recalculated_edits
 from xl2torch.reports.output import check_output, check_protection
 from xl2torch.values import CellValue
 from xl2torch.workbook.cells import CellBlock, SparseCells
@@ -85,16 +86,17 @@ def restore(
     given = _blocks(originals)
     check_protection(workbook, list(given), ignore_protection, adds_sheet=False)
     recalculation = recalculate(workbook, given)
-    edits = {cell: CellEdit(value) for cell, value in recalculation.changed.items()}
-    edits |= {cell: CellEdit(stale=True) for cell in recalculation.stale}
-    edits |= {item.cell: _edit(workbook, item) for item in originals if _differs(workbook, item)}
+    edits = recalculated_edits(recalculation)
+    for item in originals:
+        if _differs(workbook, item):
+            edits.put(item.cell, _edit(workbook, item))
     changes = Changes(workbook.package)
-    patch_cells(workbook, edits, changes)
+    rewritten = patch_cells(workbook, edits, changes)
     recalculate_on_load(changes)
     changes.save(target)
     return Restored(
         target, sheet.name, len(originals), sum(bool(item.formula) for item in originals),
-        len(edits), recalculation.stale,
+        sum(map(len, rewritten.values())), recalculation.stale,
     )  # fmt: skip
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from xl2torch.address import CellAddress
 from xl2torch.errors import ModelError, SelectionError, TrainingError
 from xl2torch.gradients.check import check
@@ -15,7 +17,7 @@ from xl2torch.reports.answer import answer_sheet
 from xl2torch.reports.gradient_sheet import gradient_sheets
 from xl2torch.reports.kinds import DEFAULT_REPORTS, REPORTS, chosen_reports
 from xl2torch.reports.limits import limits_sheet
-from xl2torch.reports.outcome import Outcome, trained_values
+from xl2torch.reports.outcome import Outcome, recalculated_edits, trained_values
 from xl2torch.reports.output import check_output, check_protection
 from xl2torch.reports.sensitivity import sensitivity_sheet
 from xl2torch.reports.statistics import check_residuals, statistics_sheet
@@ -24,7 +26,7 @@ from xl2torch.reports.training_sheet import Watched, training_sheet
 from xl2torch.training.fit import Result
 from xl2torch.workbook.new_sheet import NewSheet, add_sheets
 from xl2torch.workbook.package import Changes
-from xl2torch.workbook.patcher import CellEdit, patch_cells
+from xl2torch.workbook.patcher import CellEdit, Edits, Keys, cells_at, patch_cells
 from xl2torch.workbook.reader import load
 from xl2torch.workbook.selection import parse_cell
 from xl2torch.workbook.workbook_part import numbered_name, recalculate_on_load
@@ -36,17 +38,30 @@ _AGREEMENT = 1e-9
 class Saved:
     """What was written, and where.
 
+    ``rewritten`` are the keys of all cells that were rewritten, by sheet.
     ``reports`` are names of sheets by kind; ``skipped`` says of kinds why they were left out.
     """
 
     path: Path
-    changed_cells: int
+    rewritten: Mapping[str, Keys]
     changed_parts: tuple[str, ...]
     added_parts: tuple[str, ...]
     before_after: tuple[Watched, ...]
     stale: Mapping[CellAddress, str]
     reports: Mapping[str, str]
     skipped: Mapping[str, str]
+
+    @property
+    def changed_cells(self) -> int:
+        """How many cells were rewritten."""
+        return sum(map(len, self.rewritten.values()))
+
+    @property
+    def cells(self) -> frozenset[CellAddress]:
+        """All cells that were rewritten; everything else in their sheets is the same."""
+        return frozenset(
+            cell for sheet, keys in self.rewritten.items() for cell in cells_at(sheet, keys)
+        )
 
 
 def check_reports(model: SheetModel, reports: Sequence[str]) -> None:
@@ -86,12 +101,12 @@ def save(
     problem = result.model.problem
     check_output(workbook.path, target, force, in_place)
     check_protection(workbook, problem.variables, ignore_protection, bool(kinds))
-    outcome = Outcome.of(result)
-    _check_agreement(result, outcome.recalculation)
     more = [
         parse_cell(workbook, cell, problem.sheet) if isinstance(cell, str) else cell
         for cell in cells
     ]
+    outcome = Outcome.of(result, more)
+    _check_agreement(result, outcome.recalculation)
     shown = list(dict.fromkeys([problem.objective, *result.watched, *more]))
     before = outcome.before(shown)
     before_after = tuple((cell, before[cell], outcome.after(cell)) for cell in shown)
@@ -114,15 +129,14 @@ def save(
                 raise
             skipped[kind] = str(error)
     changes = Changes(workbook.package)
-    edits = _edits(outcome)
-    patch_cells(workbook, edits, changes)
+    rewritten = patch_cells(workbook, _edits(outcome), changes)
     add_sheets(sheets, changes)
     if store_model:
         store_solver_model(workbook, problem, changes)
     recalculate_on_load(changes)
     changes.save(target)
     return Saved(
-        target, len(edits), changes.changed, changes.added, before_after,
+        target, rewritten, changes.changed, changes.added, before_after,
         outcome.recalculation.stale,
         {kind: name for kind, name in names.items() if kind not in skipped}, skipped,
     )  # fmt: skip
@@ -134,30 +148,27 @@ def fill_cached_values(path: str | Path) -> int:
     For files of programs that write formulas alone. Returns the number of cells that changed.
     """
     workbook = load(path)
-    recalculation = recalculate(workbook, {}, everything=True)
     changes = Changes(workbook.package)
-    edits = {cell: CellEdit(value) for cell, value in recalculation.changed.items()}
-    patch_cells(workbook, edits, changes)
+    edits = recalculated_edits(recalculate(workbook, {}, everything=True))
+    rewritten = patch_cells(workbook, edits, changes)
     changes.save(workbook.path)
-    return len(edits)
+    return sum(map(len, rewritten.values()))
 
 
-def _edits(outcome: Outcome) -> dict[CellAddress, CellEdit]:
+def _edits(outcome: Outcome) -> Edits:
     """The variable cells that training moved, and every cell that depends on them."""
-    workbook, recalculation = outcome.workbook, outcome.recalculation
-    edits: dict[CellAddress, CellEdit] = {}
+    workbook = outcome.workbook
+    edits = recalculated_edits(outcome.recalculation)
     for area, numbers in trained_values(outcome.result).items():
         sheet = workbook.sheet(area.sheet)
-        for cell, number in zip(area.cells(), numbers.reshape(-1).tolist(), strict=True):
-            has_formula = (cell.row, cell.column) in sheet.formula_at
-            before = sheet.cells.value(cell.row, cell.column)
-            untouched = before is None and number == 0  # a blank that training did not move
-            if has_formula or (before != number and not untouched):
-                edits[cell] = CellEdit(number, cut=True)
-    for cell, value in recalculation.changed.items():
-        edits[cell] = CellEdit(value)
-    for cell in recalculation.stale:
-        edits[cell] = CellEdit(stale=True)
+        cells = sheet.cells.block(area.top, area.left, area.bottom, area.right)
+        # A blank, a number of 0, stays blank where training did not move it.
+        rows, columns = np.nonzero(cells.numbers != numbers)
+        edits.put_numbers(area.sheet, rows + area.top, columns + area.left, numbers[rows, columns])
+        for cell in area.cells() if sheet.formulas else ():
+            if (cell.row, cell.column) in sheet.formula_at:
+                number = float(numbers[cell.row - area.top, cell.column - area.left])
+                edits.put(cell, CellEdit(number, cut=True))
     return edits
 
 

@@ -140,7 +140,7 @@ def sensitivity_sheet(outcome: Outcome, name: str) -> NewSheet:
     """The Sensitivity Report as a sheet, laid out as Solver's."""
     found = sensitivity(outcome)
     sheet = outcome.problem.sheet
-    formats = outcome.formats(line.cell for line in (*found.variables, *found.constraints))
+    formats = outcome.formats
 
     def lines(items: tuple[SensitivityLine, ...]) -> list[list[Shown | str | float]]:
         return [

@@ -170,7 +170,7 @@ def statistics_sheet(outcome: Outcome, name: str) -> NewSheet:
     """The Regression Report as a sheet."""
     found = statistics(outcome)
     sheet = outcome.problem.sheet
-    formats = outcome.formats(line.cell for line in found.estimates)
+    formats = outcome.formats
     facts: list[Line] = [
         ["Objective", found.form],
         ["R Square", _known(found.r_square)],

@@ -23,7 +23,7 @@ _HEADING = 3
 _DECADES = 100.0
 _CHART_ROWS, _CHART_COLUMNS = 16, 4
 Watched = tuple[CellAddress, CellValue, CellValue]
-_WIDTHS = {"iteration": 10.0, "number": 15.0, "gap": 3.0, "key": 16.0, "name": 30.0}
+_WIDTHS = {"iteration": 10.0, "number": 17.0, "gap": 3.0, "key": 16.0, "name": 34.0}
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _headings(texts: Sequence[str]) -> Row:
 
 def _history(outcome: Outcome, history: History) -> list[Row]:
     result = outcome.result
-    formats = outcome.formats(result.watched)
+    formats = outcome.formats
     styles = ["count", "number", "scientific", "number", "seconds"]
     heads = ["Iteration", "Objective", "Gradient norm", "Learning rate", "Seconds"]
     rows = [_headings([*heads, *(outcome.name(cell) or str(cell) for cell in result.watched)])]
@@ -151,8 +151,8 @@ def _settings(outcome: Outcome, history: History) -> list[Row]:
 
 
 def _before_after(outcome: Outcome, before_after: Sequence[Watched]) -> list[Row]:
-    formats = outcome.formats(cell for cell, _, _ in before_after)
-    formats[outcome.problem.objective] = 0  # General: its digits are what training is about
+    # General for the objective: its digits are what training is about.
+    formats = {**outcome.formats, outcome.problem.objective: 0}
     rows = [_headings(["Cell", "Name", "Before", "After"])]
     for cell, before, after in before_after:
         rows.append([

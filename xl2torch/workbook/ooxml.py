@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from xml.parsers import expat
 from xml.sax.saxutils import escape
@@ -66,6 +67,10 @@ def parse_xml(
         raise WorkbookError(f"{where} is damaged: {error} is missing") from None
     except (expat.ExpatError, ValueError, TypeError, StopIteration, LookupError) as error:
         raise WorkbookError(f"{where} is damaged: {error}") from None
+    finally:
+        # Handlers know the parser and it knows them: its buffers would outlive the call.
+        parser.StartElementHandler = parser.EndElementHandler = parser.CharacterDataHandler = None
+        parser.StartDoctypeDeclHandler = None
 
 
 def local(tag: str) -> str:
@@ -87,16 +92,20 @@ def unescape(text: str) -> str:
 ATTRIBUTE = re.compile(rb"""\s+([\w:.-]+)\s*=\s*("[^"]*"|'[^']*')""")
 
 
+_TAG = re.compile(rb"<(?:[^>\"']|\"[^\"]*\"|'[^']*')*>")
+_NAME = re.compile(rb"<([^\s/>]+)")
+
+
 def tag_end(data: bytes, start: int) -> int:
     """Offset just behind the tag that begins at ``start``; quotes may hold '>'."""
-    match = re.compile(rb"<(?:[^>\"']|\"[^\"]*\"|'[^']*')*>").match(data, start)
+    match = _TAG.match(data, start)
     assert match is not None
     return match.end()
 
 
 def name_at(data: bytes, start: int) -> bytes:
     """Name, with its prefix, of the tag that begins at ``start``."""
-    match = re.compile(rb"<([^\s/>]+)").match(data, start)
+    match = _NAME.match(data, start)
     assert match is not None
     return match[1]
 
@@ -106,21 +115,20 @@ def element_end(data: bytes, start: int) -> int:
     end = tag_end(data, start)
     if data[end - 2 : end] == b"/>":
         return end
-    closing = re.compile(rb"</" + re.escape(name_at(data, start)) + rb"\s*>").search(data, end)
+    closing = _closing(name_at(data, start)).search(data, end)
     assert closing is not None
     return closing.end()
+
+
+@cache
+def _closing(name: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb"</" + re.escape(name) + rb"\s*>")
 
 
 def prefix_at(data: bytes, start: int) -> bytes:
     """Prefix, with its colon, of the tag that begins at ``start``; empty where it has none."""
     name = name_at(data, start)
     return name[: name.index(b":") + 1] if b":" in name else b""
-
-
-def child_at(inner: bytes, name: bytes) -> bytes:
-    """The first child of that name in the content of an element; empty where there is none."""
-    match = re.search(rb"<" + re.escape(name) + rb"(?=[\s/>])", inner)
-    return inner[match.start() : element_end(inner, match.start())] if match else b""
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,34 @@
 """Patching cells in place: only the bytes that must change do.
 
-Cells are found by their byte offset in the sheet's XML and rewritten alone; attributes, order,
-whitespace and extensions around them stay as they are.
+One pass over a sheet's XML copies what stands between the cells and rewrites cells on the way;
+attributes, order, whitespace and extensions around them stay as they are. Numbers that change are
+kept as arrays, so that memory grows with the part, not with Python objects for cells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
 from typing import Any
 from xml.sax.saxutils import escape
 
-from xl2torch.address import CellAddress, column_letters, column_number
+import numpy as np
+from numpy.typing import NDArray
+
+from xl2torch.address import MAX_COLUMN, CellAddress, column_letters, column_number
 from xl2torch.errors import OutputError
 from xl2torch.values import CellValue
 from xl2torch.workbook.calc_chain import drop_from_chain
 from xl2torch.workbook.ooxml import (
-    child_at,
     element_end,
     encoded,
     local,
     name_at,
+    number_text,
     parse_xml,
     prefix_at,
     tag_end,
@@ -30,8 +38,13 @@ from xl2torch.workbook.package import Changes
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.sheet_reader import Sheet
 
+Keys = NDArray[np.int64]
+"""Places of cells in their order in a sheet: row · _WIDTH + column."""
+_WIDTH = MAX_COLUMN + 1
+_NONE_LEFT = 2**62
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class CellEdit:
     """What becomes of one cell.
 
@@ -48,185 +61,303 @@ class CellEdit:
     keep_value: bool = False
 
 
-def patch_cells(
-    workbook: Workbook, edits: Mapping[CellAddress, CellEdit], changes: Changes
-) -> None:
-    """Rewrite cells in their sheets. Formulas that shared a cut formula get their own text."""
-    by_sheet: dict[str, dict[tuple[int, int], CellEdit]] = {}
-    for cell, edit in edits.items():
-        by_sheet.setdefault(cell.sheet, {})[cell.row, cell.column] = edit
+class Edits:
+    """Edits of many cells, by sheet. Of two edits of a cell one by ``put`` counts."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, list[tuple[Keys, NDArray[np.float64]]]] = {}
+        self._others: dict[str, dict[int, CellEdit]] = {}
+
+    def put(self, cell: CellAddress, edit: CellEdit) -> None:
+        """An edit of any kind."""
+        self._others.setdefault(cell.sheet, {})[cell.row * _WIDTH + cell.column] = edit
+
+    def put_numbers(
+        self, sheet: str, rows: NDArray[np.int64], columns: NDArray[np.int64],
+        numbers: NDArray[np.float64],
+    ) -> None:  # fmt: skip
+        """New numbers of many cells; their formulas stay."""
+        self._numbers.setdefault(sheet, []).append((rows * _WIDTH + columns, numbers))
+
+    def by_sheet(self) -> dict[str, _SheetEdits]:
+        """The edits of each sheet."""
+        names = dict.fromkeys([*self._numbers, *self._others])
+        return {name: self._of(name) for name in names}
+
+    def _of(self, name: str) -> _SheetEdits:
+        others = self._others.get(name, {})
+        pieces = [
+            *self._numbers.get(name, []),
+            (np.fromiter(others, np.int64, len(others)), np.zeros(len(others))),
+        ]
+        keys = np.concatenate([keys for keys, _ in pieces])
+        numbers = np.concatenate([numbers for _, numbers in pieces])
+        keys, first = np.unique(keys, return_index=True)
+        return _SheetEdits(keys, numbers[first], others)
+
+
+@dataclass(frozen=True)
+class _SheetEdits:
+    """Edits of one sheet in the order of its cells; ``others`` are more than a number, by key."""
+
+    keys: Keys
+    numbers: NDArray[np.float64]
+    others: Mapping[int, CellEdit]
+
+    def at(self, index: int, key: int) -> CellEdit:
+        edit = self.others.get(key)
+        return CellEdit(float(self.numbers[index])) if edit is None else edit
+
+    def with_others(self, more: Mapping[int, CellEdit]) -> _SheetEdits:
+        keys = np.union1d(self.keys, np.fromiter(more, np.int64, len(more)))
+        numbers = np.zeros(len(keys))
+        numbers[np.searchsorted(keys, self.keys)] = self.numbers
+        return _SheetEdits(keys, numbers, {**self.others, **more})
+
+
+def cells_at(sheet: str, keys: Keys) -> list[CellAddress]:
+    """The cells with some keys."""
+    rows, columns = np.divmod(keys, _WIDTH)
+    return [
+        CellAddress(sheet, row, column)
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
+    ]
+
+
+def patch_cells(workbook: Workbook, edits: Edits, changes: Changes) -> dict[str, Keys]:
+    """Rewrite cells in their sheets; returns the keys of those that were rewritten, by sheet.
+
+    Formulas that shared a cut formula get their own text: these are more than the edits.
+    """
     cut: list[CellAddress] = []
-    for name, cells in by_sheet.items():
+    rewritten: dict[str, Keys] = {}
+    for name, wanted in edits.by_sheet().items():
         sheet = workbook.sheet(name)
-        removed = {place for place, edit in cells.items() if edit.cut and place in sheet.formula_at}
+        removed = {
+            (key // _WIDTH, key % _WIDTH) for key, edit in wanted.others.items() if edit.cut
+        }  # fmt: skip
+        removed &= sheet.formula_at.keys() if removed else set()
         cut += [CellAddress(sheet.name, *place) for place in removed]
-        cells = {**cells, **_unshared(sheet, removed, cells)}
-        changes.parts[sheet.part] = _patch_sheet(changes.part(sheet.part), cells, f"sheet {name!r}")
+        if removed:
+            wanted = wanted.with_others(_unshared(sheet, removed, wanted))
+        rewritten[sheet.name] = wanted.keys
+        changes.parts[sheet.part] = _patched(changes.part(sheet.part), wanted, f"sheet {name!r}")
     if cut:
         drop_from_chain(cut, changes)
+    return rewritten
 
 
 def _unshared(
-    sheet: Sheet, removed: set[tuple[int, int]], edits: Mapping[tuple[int, int], CellEdit]
-) -> dict[tuple[int, int], CellEdit]:
+    sheet: Sheet, removed: set[tuple[int, int]], edits: _SheetEdits
+) -> dict[int, CellEdit]:
     """Own formulas for cells whose shared formula is stored in a cell that loses it."""
-    result: dict[tuple[int, int], CellEdit] = {}
+    result: dict[int, CellEdit] = {}
     for formula in sheet.formulas:
         place, base = (formula.row, formula.column), (formula.base_row, formula.base_column)
         if base == place or base not in removed or place in removed:
             continue
-        known = edits.get(place)
-        if known is None:
-            result[place] = CellEdit(formula=formula.own_text, keep_value=True)
+        key = place[0] * _WIDTH + place[1]
+        index = int(np.searchsorted(edits.keys, key))
+        if index < len(edits.keys) and edits.keys[index] == key:
+            known = edits.at(index, key)
+            result[key] = CellEdit(known.value, formula=formula.own_text, stale=known.stale)
         else:
-            result[place] = CellEdit(known.value, formula=formula.own_text, stale=known.stale)
+            result[key] = CellEdit(formula=formula.own_text, keep_value=True)
     return result
 
 
 # ---------------------------------------------------------------- cells in a sheet part
 
 
-@dataclass
-class _Row:
-    """Number, byte offset, style of the row's own format, (column, offset) of wanted cells."""
-
-    number: int
-    start: int
-    style: str
-    cells: list[tuple[int, int]]
-
-
-def _patch_sheet(data: bytes, edits: Mapping[tuple[int, int], CellEdit], where: str) -> bytes:
+def _patched(data: bytes, edits: _SheetEdits, where: str) -> bytes:
+    """A sheet part with its cells rewritten, and cells that it does not have put in."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise OutputError(f"{where} is stored as UTF-16, which cannot be patched: save it in Excel")
-    rows, sheet_data, styles = _offsets(data, {row for row, _ in edits}, where)
-    replacements: list[tuple[int, int, bytes]] = []
-    missing: dict[int, list[tuple[int, CellEdit]]] = {}
-    by_number = {row.number: row for row in rows}
-    for (row, column), edit in sorted(edits.items()):
-        offset = dict(by_number[row].cells).get(column) if row in by_number else None
-        if offset is None:
-            missing.setdefault(row, []).append((column, edit))
-        else:
-            end = element_end(data, offset)
-            replacements.append((offset, end, _rewritten(data[offset:end], edit)))
-    prefix = prefix_at(data, sheet_data)
-    for row, cells in missing.items():
-        known = by_number.get(row)
-        fresh = [
-            (column, _fresh_cell(row, column, _inherited(known, column, styles), edit, prefix))
-            for column, edit in cells
-        ]
-        replacements += _insertions(data, rows, known, row, fresh, sheet_data, prefix)
-    return _replaced(data, replacements)
-
-
-def _replaced(data: bytes, replacements: list[tuple[int, int, bytes]]) -> bytes:
-    pieces: list[bytes] = []
-    position = 0
-    for start, end, text in sorted(replacements, key=lambda item: (item[0], item[1])):
-        pieces += [data[position:start], text]
-        position = end
-    return b"".join([*pieces, data[position:]])
-
-
-def _offsets(
-    data: bytes, wanted: set[int], where: str
-) -> tuple[list[_Row], int, list[tuple[range, str]]]:
-    """Rows with the cells of wanted ones, offset of the sheetData element, styles of columns."""
-    rows: list[_Row] = []
-    found = -1
+    writer = _Writer(data, edits)
     parsers: list[Any] = []
-    column = number = 0
-    inside = ""
     styles: list[tuple[range, str]] = []
+    columns_of: dict[str, int] = {}
+    sheet_data = row_tag = cell_tag = ""
+    row = column = 0
+    row_style = ""
 
     def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal found, column, number, inside
-        kind = local(tag)
-        if kind == "sheetData":
-            found, inside = parsers[0].CurrentByteIndex, tag
-        elif kind == "col" and found < 0 and "style" in attributes:
+        nonlocal sheet_data, row_tag, cell_tag, row, column, row_style
+        if tag == cell_tag:
+            reference = attributes.get("r")
+            if reference:
+                letters = reference.rstrip("0123456789")
+                column = columns_of.get(letters) or columns_of.setdefault(
+                    letters, column_number(letters)
+                )
+            else:
+                column += 1
+            key = row * _WIDTH + column
+            if writer.next <= key:
+                at = parsers[0].CurrentByteIndex
+                writer.insert_cells(key, at, row_style, styles)
+                if writer.next == key:
+                    writer.rewrite(at)
+        elif tag == row_tag:
+            row, column = int(attributes.get("r", row + 1)), 0
+            own = attributes.get("customFormat") in ("1", "true")
+            row_style = attributes.get("s", "") if own else ""
+            if writer.next < (row + 1) * _WIDTH:
+                writer.open_row(row, parsers[0].CurrentByteIndex, styles)
+        elif not sheet_data and local(tag) == "sheetData":
+            sheet_data = tag
+            namespace = tag.removesuffix("sheetData")
+            row_tag, cell_tag = namespace + "row", namespace + "c"
+            writer.open_sheet_data(parsers[0].CurrentByteIndex)
+        elif not sheet_data and local(tag) == "col" and "style" in attributes:
             span = range(int(attributes["min"]), int(attributes["max"]) + 1)
             styles.append((span, attributes["style"]))
-        elif not inside or tag.rpartition(" ")[0] != inside.rpartition(" ")[0]:
-            return  # not a cell: <row> and <c> stand in anchors and charts too
-        elif kind == "c":
-            reference = attributes.get("r")
-            column = column_number(reference.rstrip("0123456789")) if reference else column + 1
-            if number in wanted:
-                rows[-1].cells.append((column, parsers[0].CurrentByteIndex))
-        elif kind == "row":
-            number = int(attributes.get("r", number + 1))
-            column = 0
-            own = attributes.get("customFormat") in ("1", "true")
-            style = attributes.get("s", "") if own else ""
-            rows.append(_Row(number, parsers[0].CurrentByteIndex, style, []))
 
     def end(tag: str) -> None:
-        nonlocal inside
-        if tag == inside:
-            inside = ""
+        nonlocal row_tag, cell_tag
+        if tag == row_tag:
+            if writer.next < (row + 1) * _WIDTH:
+                writer.close_row(row, parsers[0].CurrentByteIndex, row_style, styles)
+        elif tag == sheet_data:
+            writer.close_sheet_data(parsers[0].CurrentByteIndex, styles)
+            row_tag = cell_tag = " "  # <row> and <c> stand in anchors and charts too
 
     parse_xml(data, start=start, end=end, where=where, parser_out=parsers)
-    return rows, found, styles
+    return writer.finished()
 
 
-def _insertions(
-    data: bytes, rows: list[_Row], row: _Row | None, number: int,
-    fresh: list[tuple[int, bytes]], sheet_data: int, prefix: bytes,
-) -> list[tuple[int, int, bytes]]:  # fmt: skip
-    """Cells that the file does not have yet, each at its place in the row."""
-    if row is not None:
-        end = tag_end(data, row.start)
-        if data[end - 2 : end] == b"/>":
-            closing = b"</" + name_at(data, row.start) + b">"
-            body = b">" + b"".join(text for _, text in fresh) + closing
-            return [(end - 2, end, body)]
-        close = data.rindex(b"</", 0, element_end(data, row.start))
-        result = []
-        for column, text in fresh:
-            place = next((offset for other, offset in row.cells if other > column), close)
-            result.append((place, place, text))
-        return result
-    text = b"".join(text for _, text in fresh)
-    element = b'<%srow r="%d">%s</%srow>' % (prefix, number, text, prefix)
-    following = next((other.start for other in rows if other.number > number), None)
-    if following is not None:
-        return [(following, following, element)]
-    end = tag_end(data, sheet_data)
-    if data[end - 2 : end] == b"/>":
-        return [(end - 2, end, b">" + element + b"</" + name_at(data, sheet_data) + b">")]
-    close = data.index(b"</" + name_at(data, sheet_data), end)
-    return [(close, close, element)]
+class _Writer:
+    """The new part as it grows. ``next`` is the key of the next edit that is not made yet."""
+
+    def __init__(self, data: bytes, edits: _SheetEdits) -> None:
+        self.data = data
+        self.edits = edits
+        self.out = BytesIO()
+        self.position = 0
+        self.prefix = b""
+        self.sheet_data = self.row = 0
+        self.index = -1
+        self.next = 0
+        self._advance()
+
+    def _advance(self) -> None:
+        self.index += 1
+        left = self.index < len(self.edits.keys)
+        self.next = int(self.edits.keys[self.index]) if left else _NONE_LEFT
+
+    def _copy_to(self, offset: int) -> None:
+        self.out.write(memoryview(self.data)[self.position : offset])
+        self.position = offset
+
+    def rewrite(self, at: int) -> None:
+        """Rewrite the cell that begins at an offset: it is the next edit's."""
+        if self.next not in self.edits.others:
+            plain, number = _PLAIN.match(self.data, at), float(self.edits.numbers[self.index])
+            if plain is not None and math.isfinite(number):
+                self._copy_to(plain.start(3))
+                self.out.write(number_text(number).encode())
+                self.position = plain.end(3)
+                self._advance()
+                return
+        end = element_end(self.data, at)
+        self._copy_to(at)
+        self.out.write(_rewritten(self.data[at:end], self.edits.at(self.index, self.next)))
+        self.position = end
+        self._advance()
+
+    def insert_cells(
+        self, before: int, at: int, row_style: str, styles: Sequence[tuple[range, str]]
+    ) -> None:
+        """Put in the cells before a key that the row does not have."""
+        if self.next < before:
+            self._copy_to(at)
+            self.out.write(self._fresh_cells(before, row_style, styles))
+
+    def open_sheet_data(self, at: int) -> None:
+        """Note where the rows begin."""
+        self.sheet_data, self.prefix = at, prefix_at(self.data, at)
+
+    def open_row(self, row: int, at: int, styles: Sequence[tuple[range, str]]) -> None:
+        """Put in the rows that are missing before a row."""
+        self.row = at
+        if self.next < row * _WIDTH:
+            self._copy_to(at)
+            self.out.write(self._fresh_rows(row * _WIDTH, styles))
+
+    def close_row(
+        self, row: int, at: int, row_style: str, styles: Sequence[tuple[range, str]]
+    ) -> None:
+        """Put in the cells that are missing at the end of a row."""
+        self._close(self.row, at, self._fresh_cells((row + 1) * _WIDTH, row_style, styles))
+
+    def close_sheet_data(self, at: int, styles: Sequence[tuple[range, str]]) -> None:
+        """Put in the rows that are missing at the end."""
+        if self.next < _NONE_LEFT:
+            self._close(self.sheet_data, at, self._fresh_rows(_NONE_LEFT, styles))
+
+    def _close(self, start: int, at: int, content: bytes) -> None:
+        """Content before the end of an element that starts at an offset, even of an empty one."""
+        head = tag_end(self.data, start)
+        if self.data[head - 2 : head] == b"/>":
+            self._copy_to(head - 2)
+            self.out.write(b">" + content + b"</" + name_at(self.data, start) + b">")
+            self.position = head
+        else:
+            self._copy_to(at)
+            self.out.write(content)
+
+    def _fresh_cells(
+        self, before: int, row_style: str, styles: Sequence[tuple[range, str]]
+    ) -> bytes:
+        cells = []
+        while self.next < before:
+            row, column = divmod(self.next, _WIDTH)
+            # The style of a cell that is not stored is its row's, else its column's.
+            style = row_style or next((style for span, style in styles if column in span), "")
+            shown = f' s="{style}"' if style else ""
+            place = f"{column_letters(column)}{row}"
+            start = f'<{self.prefix.decode()}c r="{place}"{shown}/>'
+            cells.append(_rewritten(start.encode(), self.edits.at(self.index, self.next)))
+            self._advance()
+        return b"".join(cells)
+
+    def _fresh_rows(self, before: int, styles: Sequence[tuple[range, str]]) -> bytes:
+        rows = []
+        while self.next < before:
+            row = self.next // _WIDTH
+            cells = self._fresh_cells((row + 1) * _WIDTH, "", styles)
+            rows.append(b'<%srow r="%d">%s</%srow>' % (self.prefix, row, cells, self.prefix))
+        return b"".join(rows)
+
+    def finished(self) -> bytes:
+        """The part."""
+        self._copy_to(len(self.data))
+        return self.out.getvalue()
 
 
-def _inherited(row: _Row | None, column: int, styles: list[tuple[range, str]]) -> str:
-    """Style of a cell that is not stored: its row's, else its column's."""
-    if row is not None and row.style:
-        return row.style
-    return next((style for span, style in styles if column in span), "")
-
-
-def _fresh_cell(row: int, column: int, style: str, edit: CellEdit, prefix: bytes) -> bytes:
-    shown = f' s="{style}"' if style else ""
-    start = f'<{prefix.decode()}c r="{column_letters(column)}{row}"{shown}/>'.encode()
-    return _rewritten(start, edit)
+# A cell that holds a number, which is nearly all that changes: its formula, if any, and <v>.
+_PLAIN = re.compile(
+    rb"<((?:\w+:)?)c(?:\s+(?!(?:t|vm)\s*=)[\w:.-]+=\"[^\"]*\")*>"
+    rb"(<\1f(?:\s[^>]*)?(?:/>|>[^<]*</\1f>))?<\1v>([^<]+)</\1v></\1c>"
+)
 
 
 def _rewritten(cell: bytes, edit: CellEdit) -> bytes:
     """A cell element with its value, and perhaps its formula, replaced."""
     name = name_at(cell, 0)
-    prefix = prefix_at(cell, 0)
+    prefix = name[:-1]
     head_end = tag_end(cell, 0)
     empty = cell[head_end - 2 : head_end] == b"/>"
     head = cell[: head_end - (2 if empty else 1)]
     inner = b"" if empty else cell[head_end : cell.rindex(b"</")]
-    formula = child_at(inner, prefix + b"f")
-    value = child_at(inner, prefix + b"v") + child_at(inner, prefix + b"is")
+    found: dict[bytes, bytes] = {}
+    for match in _content(prefix).finditer(inner):
+        found.setdefault(match[1], match[0])
+    formula = found.get(prefix + b"f", b"")
+    value = found.get(prefix + b"v", b"") + found.get(prefix + b"is", b"")
     rest = inner
-    for piece in (formula, child_at(inner, prefix + b"v"), child_at(inner, prefix + b"is")):
-        rest = rest.replace(piece, b"", 1) if piece else rest
+    for piece in found.values():
+        rest = rest.replace(piece, b"", 1)
     if edit.cut:
         formula = b""
     elif edit.formula is not None:
@@ -243,3 +374,11 @@ def _rewritten(cell: bytes, edit: CellEdit) -> bytes:
     if not body:
         return head + b"/>"
     return head + b">" + body + b"</" + name + b">"
+
+
+@cache
+def _content(prefix: bytes) -> re.Pattern[bytes]:
+    """Formula, value and inline string of a cell."""
+    names = b"|".join(re.escape(prefix + name) for name in (b"f", b"v", b"is"))
+    tag = rb"<(%s)(?=[\s/>])(?:[^>\"']|\"[^\"]*\"|'[^']*')*?" % names
+    return re.compile(tag + rb"(?:/>|>.*?</\1\s*>)", re.DOTALL)

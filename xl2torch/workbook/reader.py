@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -28,7 +28,8 @@ class DefinedName:
 class Workbook:
     """What a workbook file holds, in the file's order of sheets (chart sheets left out).
 
-    ``external`` are sheets of linked workbooks, named as formulas do: ``[1]Sheet1``.
+    ``external`` are sheets of linked workbooks, named as formulas do: ``[1]Sheet1``. In one with
+    ``dates_1904`` days are counted from 1904, as Excel for the Mac once did.
     """
 
     package: Package
@@ -37,6 +38,7 @@ class Workbook:
     names: tuple[DefinedName, ...]
     iterates: bool
     external: tuple[Sheet, ...] = ()
+    dates_1904: bool = False
 
     def __repr__(self) -> str:
         return f"<Workbook {self.path.name}: {', '.join(sheet.name for sheet in self.sheets)}>"
@@ -95,12 +97,12 @@ def load(path: str | Path) -> Workbook:
         )
     if main is None:
         raise WorkbookError(f"{package.path.name} is a zip file, but not an Excel workbook")
-    entries, names, iterates, links = _read_workbook_part(package, main)
+    book = _read_workbook_part(package, main)
     strings_part = package.related(main, "sharedStrings")
     strings = _read_shared_strings(package, strings_part) if strings_part else []
     targets = {relation.id: relation for relation in package.relationships(main)}
     sheets = []
-    for name, relation_id in entries:
+    for name, relation_id in book.sheets:
         relation = targets.get(relation_id)
         if relation is None:
             raise WorkbookError(f"{package.path.name} is damaged: sheet {name!r} has no part")
@@ -108,10 +110,10 @@ def load(path: str | Path) -> Workbook:
             sheets.append(read_sheet(package, name, relation.target, strings))
     if not sheets:
         raise WorkbookError(f"{package.path.name} holds no worksheet")
-    order = tuple(name for name, _ in entries)
+    order = tuple(name for name, _ in book.sheets)
     scoped = tuple(
         DefinedName(name, text, order[scope] if scope is not None else None)
-        for name, text, scope in names
+        for name, text, scope in book.names
         if scope is None or scope < len(order)
     )
     for sheet in sheets:
@@ -119,10 +121,9 @@ def load(path: str | Path) -> Workbook:
         _ = sheet.array_formulas, sheet.cells.down
         for group in sheet.groups:
             _ = group.bounds, group.rectangles
-    parts = [targets[link].target for link in links if link in targets]
-    return Workbook(
-        package, tuple(sheets), order, scoped, iterates, tuple(_read_links(package, parts))
-    )
+    parts = [targets[link].target for link in book.links if link in targets]
+    links = tuple(_read_links(package, parts))
+    return Workbook(package, tuple(sheets), order, scoped, book.iterates, links, book.dates_1904)
 
 
 def _read_links(package: Package, parts: list[str]) -> Iterator[Sheet]:
@@ -137,42 +138,50 @@ def _read_links(package: Package, parts: list[str]) -> Iterator[Sheet]:
             yield Sheet(f"[{number}]{name}", part, cells, (), (), False)
 
 
-def _read_workbook_part(
-    package: Package, part: str
-) -> tuple[list[tuple[str, str]], list[tuple[str, str, int | None]], bool, list[str]]:
-    """Sheets, defined names, whether Excel iterates, and links to other workbooks."""
-    links: list[str] = []
-    sheets: list[tuple[str, str]] = []
-    names: list[tuple[str, str, int | None]] = []
+@dataclass
+class _WorkbookPart:
+    """Sheets by relationship, defined names with their scope, links, and two settings."""
+
+    sheets: list[tuple[str, str]] = field(default_factory=list)
+    names: list[tuple[str, str, int | None]] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    iterates: bool = False
+    dates_1904: bool = False
+
+
+def _read_workbook_part(package: Package, part: str) -> _WorkbookPart:
+    found = _WorkbookPart()
     current: dict[str, str] = {}
     texts: list[str] = []
-    iterates = False
 
     def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal iterates
         kind = local(tag)
         if kind == "sheet":
             relation = next(value for key, value in attributes.items() if key.endswith(" id"))
-            sheets.append((attributes["name"], relation))
+            found.sheets.append((attributes["name"], relation))
         elif kind == "externalReference":
-            links.append(next(value for key, value in attributes.items() if key.endswith(" id")))
+            link = next(value for key, value in attributes.items() if key.endswith(" id"))
+            found.links.append(link)
         elif kind == "definedName":
             current.update(attributes)
             texts.clear()
         elif kind == "calcPr":
-            iterates = attributes.get("iterate") in ("1", "true")
+            found.iterates = attributes.get("iterate") in ("1", "true")
+        elif kind == "workbookPr":
+            found.dates_1904 = attributes.get("date1904") in ("1", "true")
 
     def end(tag: str) -> None:
         if local(tag) == "definedName":
             scope = current.get("localSheetId")
-            names.append((current["name"], "".join(texts), int(scope) if scope else None))
+            text = "".join(texts)
+            found.names.append((current["name"], text, int(scope) if scope else None))
             current.clear()
 
     parse_xml(
         package.part(part), start=start, end=end, text=texts.append,
         where=f"{package.path.name}: {part}",
     )  # fmt: skip
-    return sheets, names, iterates, links
+    return found
 
 
 def _read_shared_strings(package: Package, part: str) -> list[str]:

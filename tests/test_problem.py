@@ -1,0 +1,145 @@
+"""Constraints as users write them and as Solver stores them."""
+
+from __future__ import annotations
+
+from math import inf
+from pathlib import Path
+
+import pytest
+from packages import parts, write
+from solver_books import hs71, model_book
+
+import xl2torch
+from xl2torch.address import CellRange, parse_a1
+from xl2torch.errors import ModelError, SelectionError
+from xl2torch.problem import Problem, find_problem
+from xl2torch.workbook.reader import load
+
+TABLE = """
+    B1 5
+    B2 -4
+    B3 =(B1-1)^2+(B2-2)^2 | 52
+    B4 =B1+B2 | 1
+    D1 3
+    D2 4
+    D3 =D1*2 | 6
+    D4 'text
+"""
+
+
+def problem(tmp_path: Path, *constraints: str) -> Problem:
+    workbook = load(write(tmp_path / "b.xlsx", parts(TABLE)))
+    return find_problem(workbook, constraints=constraints)
+
+
+def area(a1: str) -> CellRange:
+    found = parse_a1(a1, "Model")
+    assert found
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "left", "relation", "right", "bounds"),
+    [
+        ("B1:B2 <= 100", "B1:B2", "<=", 100.0, [("B1:B2", -inf, 100)]),
+        ("B1>=-1e-3", "B1", ">=", -1e-3, [("B1", -1e-3, inf)]),
+        ("B1 = 3", "B1", "=", 3.0, [("B1", 3, 3)]),
+        ("Model!$B$1 <= Model!$D$1", "B1", "<=", "D1", [("B1", -inf, 3)]),
+        ("B1:B2 <= D1:D2", "B1:B2", "<=", "D1:D2", [("B1", -inf, 3), ("B2", -inf, 4)]),
+        ("'Model'!B1:B2 =< D1", "B1:B2", "<=", "D1", [("B1:B2", -inf, 3)]),
+        ("B1 => 2", "B1", ">=", 2.0, [("B1", 2, inf)]),
+        ("B1 <= D3", "B1", "<=", "D3", []),
+        ("B1 <= B2", "B1", "<=", "B2", []),
+        ("B4 <= 10", "B4", "<=", 10.0, []),
+        ("B4 >= 2*D1-1", "B4", ">=", "2*D1-1", []),
+        ("B1:B2 int", "B1:B2", "int", "", []),
+        ("B1 binary", "B1", "bin", "", []),
+        ("B1:B2 AllDifferent", "B1:B2", "dif", "", []),
+    ],
+)
+def test_what_users_write(
+    tmp_path: Path, text: str, left: str, relation: str, right: str | float,
+    bounds: list[tuple[str, float, float]],
+) -> None:  # fmt: skip
+    (found,) = problem(tmp_path, text).constraints
+    ranges = ("D1", "D1:D2", "D3", "B2")
+    expected = area(right) if isinstance(right, str) and right in ranges else right
+    assert (found.left, found.relation, found.right) == (area(left), relation, expected)
+    assert [(b.cells.a1, b.lower, b.upper) for b in found.bounds] == bounds
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("B1", "it is CELLS <= LIMIT"),
+        ("<= 3", "it is CELLS <= LIMIT"),
+        ("B1 < 3", "it is CELLS <= LIMIT"),
+        ("B1 odd", "it is CELLS <= LIMIT"),
+        ("B1,B2 <= 3", "one range on the left"),
+        ("nowhere <= 3", "'nowhere' is not a cell"),
+        ("B1:B2 <= D1:D3", "one cell, or as many cells as the left"),
+    ],
+)
+def test_mistakes(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(SelectionError, match=words):
+        problem(tmp_path, text)
+
+
+def test_a_limit_that_is_no_formula_is_refused_before_training(tmp_path: Path) -> None:
+    workbook = load(write(tmp_path / "b.xlsx", parts(TABLE)))
+    model = xl2torch.compile(workbook, constraints=["B4 <= ten"])
+    with pytest.raises(ModelError, match=r"Model!B4 <= ten"):
+        xl2torch.fit(model)
+
+
+def test_flags_take_the_place_of_what_is_stored(tmp_path: Path) -> None:
+    workbook = load(hs71(tmp_path))
+    stored = find_problem(workbook)
+    assert [str(item) for item in stored.constraints] == [
+        "Model!B8 >= Model!B10", "Model!B9 = 40", "Model!B2:B5 <= 5", "Model!B2:B5 >= 1",
+    ]  # fmt: skip
+    assert len(stored.general_constraints) == 2 and len(stored.bounds) == 2
+    changed = find_problem(workbook, constraints=["B2:B5 >= 0"], non_negative=True)
+    assert [str(item) for item in changed.constraints] == ["Model!B2:B5 >= 0"]
+    assert changed.non_negative and not stored.non_negative
+    assert find_problem(workbook, variables="B2").constraints == ()
+
+
+def test_non_negative_or_not(tmp_path: Path) -> None:
+    table = TABLE.replace("(B2-2)", "(B2+2)")
+    workbook = load(write(tmp_path / "b.xlsx", parts(table)))
+    for flag, end in ((True, 0.0), (False, -2.0), (None, -2.0)):
+        result = xl2torch.fit(xl2torch.compile(workbook, non_negative=flag))
+        assert list(result.model.cell_values().values()) == pytest.approx([1.0, end])
+
+
+def test_bounds_by_flags_are_kept_in_training(tmp_path: Path) -> None:
+    workbook = load(write(tmp_path / "b.xlsx", parts(TABLE)))
+    model = xl2torch.compile(workbook, constraints=["B1:B2 <= D1:D2", "B1 >= 2", "B2 = 1.5"])
+    result = xl2torch.fit(model)
+    assert list(result.model.cell_values().values()) == pytest.approx([2.0, 1.5])
+
+
+@pytest.mark.parametrize(
+    ("constraint", "words"),
+    [
+        (("$B$4", "9", "3"), "has a constraint that is lost: Model!"),
+        (("$B$4", "1", "#REF!"), "has a constraint that is lost: Model!"),
+        (("$B$1:$B$2", "1", "Model!$D$1:$D$3"), "as many cells as the left"),
+    ],
+)
+def test_stored_constraints_that_are_lost(
+    tmp_path: Path, constraint: tuple[str, str, str], words: str
+) -> None:
+    book = model_book(tmp_path / "b.xlsx", TABLE, "$B$3", "$B$1:$B$2", [constraint])
+    with pytest.raises(ModelError, match=words.replace("$", r"\$")):
+        find_problem(load(book))
+
+
+def test_a_constrained_model_can_be_looked_at(tmp_path: Path) -> None:
+    """Training refuses what it cannot keep; derivatives and reports of the present point do not."""
+    model = xl2torch.compile(load(hs71(tmp_path)))
+    assert xl2torch.gradcheck(model)["ok"].all()
+    with pytest.raises(ModelError, match="constraints that are more than bounds"):
+        xl2torch.fit(model)
+    assert xl2torch.fit(model, epochs=0).final == pytest.approx(17.0140172891)

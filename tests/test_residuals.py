@@ -1,0 +1,65 @@
+"""Residuals found in real programs give the objective back."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from corpus import CORPUS, WORKBOOKS, requires_corpus
+
+import xl2torch
+from xl2torch.jacobian import present_point
+from xl2torch.residuals import find_residuals
+
+REAL = [
+    ("fastai-2022/titanic.xlsx", "mmult", "mean of squares", 712),
+    ("fastai-2022/titanic.xlsx", "nnet", "mean of squares", 712),
+    ("fastai-2022/titanic.xlsx", "linear", "mean of squares", 712),
+    ("fastai-2022/collab_filter.xlsx", "dotprod", "root of the mean of squares", 206),
+    ("fastai-2022/collab_filter.xlsx", "movielens_emb", "root of the mean of squares", 206),
+    ("fastai-2022/collab_filter.xlsx", "bias", "root of the mean of squares", 206),
+    ("fastai-2017/collab_filter.xlsx", "bias", "root of the sum of squares", 206),
+    ("fastai-2017/layers_example.xlsx", "random", "root of the sum of squares", 2),
+]
+
+
+def check(model: xl2torch.SheetModel, form: str, count: int) -> None:
+    """The objective is their sum, mean or root at the start and elsewhere; so is its gradient."""
+    residuals = find_residuals(model)
+    assert residuals is not None
+    generator = torch.Generator().manual_seed(0)
+    start = present_point(model)
+    for size in (0.0, 0.1):
+        move = torch.randn(len(start), generator=generator, dtype=torch.float64)
+        point = start + size * move
+        errors = residuals.function(point)
+        assert (len(errors), residuals.form(len(errors))) == (count, form)
+        value = residuals.factor * (errors**2).sum()
+        value = value.sqrt() if residuals.root else value
+        place = 0
+        with torch.no_grad():
+            for variable in model.variables:
+                parameter = model.parameter(variable)
+                parameter.copy_(point[place : place + parameter.numel()].reshape(parameter.shape))
+                place += parameter.numel()
+        assert float(value) == pytest.approx(float(model().detach()), rel=1e-12)
+
+
+@requires_corpus
+@pytest.mark.parametrize(("book", "sheet", "form", "count"), REAL)
+def test_real_objectives(book: str, sheet: str, form: str, count: int) -> None:
+    check(xl2torch.compile(xl2torch.load(CORPUS / book), sheet), form, count)
+
+
+@requires_corpus
+@pytest.mark.parametrize("path", sorted(CORPUS.glob("nist/*_start1.xlsx")), ids=lambda p: p.stem)
+def test_nist(path: str) -> None:
+    model = xl2torch.compile(xl2torch.load(path))
+    residuals = find_residuals(model)
+    assert residuals is not None and residuals.observed is not None
+    check(model, "sum of squares", len(residuals.observed))
+
+
+@pytest.mark.parametrize(("name", "count"), [("line", 2), ("quadratic", 21), ("survival", 300)])
+def test_samples(name: str, count: int) -> None:
+    model = xl2torch.compile(xl2torch.load(WORKBOOKS / f"{name}.xlsx"))
+    check(model, "mean of squares", count)
