@@ -20,7 +20,7 @@ from xl2torch.jacobian import VectorFunction, jacobian, variable_shapes
 from xl2torch.reports.kinds import SENSITIVITY
 from xl2torch.reports.layout import Shown, note, report_sheet, table, title, titles
 from xl2torch.reports.outcome import Outcome
-from xl2torch.workbook.new_sheet import NewSheet
+from xl2torch.workbook.new_sheet import NewSheet, StyledValue
 
 OPTIMAL = 1e-6
 """Largest slope along a free variable, times its size and relative to the objective, at which a
@@ -159,7 +159,7 @@ def sensitivity_sheet(outcome: Outcome, name: str) -> NewSheet:
         heads = [["", "", "Final", "Lagrange"], ["Cell", "Name", "Value", "Multiplier"]]
         rows += table(heads, lines(found.constraints))
     else:
-        rows.append(note("NONE"))
+        rows.append([None, StyledValue("NONE", "plain")])
     if not found.optimal:
         rows += [[], note("The point is not optimal: the objective still has a slope along "
                           "variables that are at no bound.")]  # fmt: skip

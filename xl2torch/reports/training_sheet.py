@@ -23,7 +23,7 @@ _HEADING = 3
 _DECADES = 100.0
 _CHART_ROWS, _CHART_COLUMNS = 16, 4
 Watched = tuple[CellAddress, CellValue, CellValue]
-_WIDTHS = {"iteration": 10.0, "number": 17.0, "gap": 3.0, "key": 16.0, "name": 34.0}
+_WIDTHS = {"iteration": 10.0, "number": 18.0, "gap": 3.0, "key": 16.0, "name": 34.0}
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,8 @@ def _names(outcome: Outcome) -> list[str]:
 def _charts(outcome: Outcome, name: str, history: History, rows: range, ways: int) -> list[bytes]:
     losses = [item.objective for item in history.kept]
     rates = [item.learning_rate for item in history.kept]
-    loss = outcome.name(outcome.problem.objective) or str(outcome.problem.objective)
+    objective = outcome.problem.objective
+    loss = outcome.name(objective).rstrip(" :") or str(objective)
     found = [
         line_chart(
             f"{loss} per iteration", name, [(loss, column_letters(2))], column_letters(1), rows,

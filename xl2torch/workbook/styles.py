@@ -21,13 +21,17 @@ _HUNDREDTHS, _THOUSANDS, _SCIENTIFIC = 2, 3, 11
 
 @dataclass(frozen=True)
 class Style:
-    """How a cell looks: names of a font, a fill and a border, an alignment, a number format."""
+    """How a cell looks: names of a font, a fill and a border, an alignment, a number format.
+
+    ``indent`` is the distance to the side that it is aligned to, in characters.
+    """
 
     font: str = "plain"
     fill: str = "none"
     border: str = "none"
     align: str = ""
     number_format: int = _GENERAL
+    indent: int = 0
 
 
 STYLES: Mapping[str, Style] = {
@@ -37,10 +41,10 @@ STYLES: Mapping[str, Style] = {
     "header": Style("bold", fill="theme", align="center"),
     "key": Style("bold"),
     "text": Style(align="left"),
-    "number": Style(align="right"),
-    "count": Style(align="right", number_format=_THOUSANDS),
-    "seconds": Style(align="right", number_format=_HUNDREDTHS),
-    "scientific": Style(align="right", number_format=_SCIENTIFIC),
+    "number": Style(align="right", indent=1),
+    "count": Style(align="right", number_format=_THOUSANDS, indent=1),
+    "seconds": Style(align="right", number_format=_HUNDREDTHS, indent=1),
+    "scientific": Style(align="right", number_format=_SCIENTIFIC, indent=1),
     "note": Style("gray"),
     "verdict": Style(align="center"),
     "alert": Style("red", align="center"),
@@ -103,15 +107,14 @@ def add_styles(wanted: Iterable[StyleKey], changes: Changes) -> dict[StyleKey, i
         style = STYLES[key.name]
         number = style.number_format if key.number_format is None else key.number_format
         fill_id = fill if style.fill == "theme" else 0
-        formats.append(
-            _xf(p, fonts[style.font], fill_id, borders[style.border], style.align, number)
-        )
+        places = (fonts[style.font], fill_id, borders[style.border])
+        formats.append(_xf(p, *places, number, style))
     data, first = _append(data, b"cellXfs", formats)
     changes.parts[part] = data
     return {key: first + place for place, key in enumerate(keys)}
 
 
-def _xf(p: bytes, font: int, fill: int, border: int, align: str, number_format: int) -> bytes:
+def _xf(p: bytes, font: int, fill: int, border: int, number_format: int, style: Style) -> bytes:
     head = (
         b'<%sxf numFmtId="%d" fontId="%d" fillId="%d" borderId="%d" xfId="0" applyFont="1"'
         b' applyFill="1"'
@@ -120,10 +123,11 @@ def _xf(p: bytes, font: int, fill: int, border: int, align: str, number_format: 
         head += b' applyNumberFormat="1"'
     if border:
         head += b' applyBorder="1"'
-    if not align:
+    if not style.align:
         return head + b"/>"
-    tail = b' applyAlignment="1"><%salignment horizontal="%s"/></%sxf>'
-    return head + tail % (p, align.encode(), p)
+    indent = b' indent="%d"' % style.indent if style.indent else b""
+    tail = b' applyAlignment="1"><%salignment horizontal="%s"%s/></%sxf>'
+    return head + tail % (p, style.align.encode(), indent, p)
 
 
 def _font(prefix: bytes, base: bytes, changed: Sequence[bytes]) -> bytes:
