@@ -21,6 +21,7 @@ from packages import sheet as sheet_xml
 
 import xl2torch
 from xl2torch.cli import main
+from xl2torch.reports.kinds import REPORTS
 
 
 def run(*arguments: str | Path) -> tuple[int, str, str]:
@@ -423,6 +424,14 @@ def test_readme_is_true(tmp_path: Path) -> None:
     assert (tmp_path / "survival-trained.xlsx").exists()
     for command in ("inspect", "verify", "train", "restore"):
         assert f"`xl2torch {command} BOOK`" in readme
+
+
+def test_the_page_on_reports_names_them_all() -> None:
+    page = (ROOT / "docs" / "reports.md").read_text(encoding="utf-8")
+    for kind, title in REPORTS.items():
+        assert f"| `{kind}` | `{title} 1` |" in page
+    for picture in re.findall(r"\((images/\S+)\)", page):
+        assert (ROOT / "docs" / picture).exists()
 
 
 def test_a_value_that_the_formulas_do_not_give_is_told(tmp_path: Path) -> None:
