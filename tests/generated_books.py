@@ -359,6 +359,56 @@ def extensions(contents: Parts) -> Parts:
     ), ("</worksheet>", extra + "</worksheet>"))  # fmt: skip
 
 
+def confusing_extensions(contents: Parts) -> Parts:
+    """Extensions that look like the real thing, and comments that hold tags."""
+    rows = '<row r="1"><c r="B1"><v>77</v></c></row>'
+    ext = (
+        '<extLst><ext uri="{11111111-2222-3333-4444-555555555555}" xmlns:q="urn:q">'
+        f"<q:sheetData>{rows.replace('<', '<q:').replace('<q:/', '</q:')}</q:sheetData>{rows}"
+        "</ext></extLst>"
+    )
+    found = _edit(contents, SHEET, ("</worksheet>", f"{ext}<!-- </sheetData> --></worksheet>"))
+    found = _edit(found, "xl/workbook.xml", (
+        "<sheets>", "<!-- <calcPr/></sheets></definedNames> --><sheets>",
+    ), ("</workbook>",
+        '<extLst><ext uri="{11111111-2222-3333-4444-555555555556}" xmlns:q="urn:q">'
+        '<q:definedNames><q:definedName name="solver_opt">Model!$A$1</q:definedName>'
+        '</q:definedNames><q:sheet name="n"/><q:calcPr iterate="1"/></ext></extLst></workbook>',
+    ))  # fmt: skip
+    return _edit(found, "[Content_Types].xml", ("</Types>", "<!-- </Types> --></Types>"))
+
+
+def types_by_override(contents: Parts) -> Parts:
+    """Content types of relationship parts one by one, as some PHP programs write them."""
+    text = contents["[Content_Types].xml"].decode()
+    text = re.sub(r'<Default Extension="rels"[^>]*/>', "", text)
+    kind = "application/vnd.openxmlformats-package.relationships+xml"
+    entries = "".join(
+        f'<Override PartName="/{name}" ContentType="{kind}"/>'
+        for name in contents if name.endswith(".rels")
+    )  # fmt: skip
+    text = text.replace("</Types>", entries + "</Types>")
+    return {**contents, "[Content_Types].xml": text.encode()}
+
+
+def expanded_chain(contents: Parts) -> Parts:
+    """A chain that loses all its cells, its entries elsewhere written with an end tag."""
+    found = _edit(contents, SHEET, (
+        '<c r="B1"><v>1.5</v></c>', '<c r="B1"><f>1+0.5</f><v>1.5</v></c>',
+    ))  # fmt: skip
+    chain = f'{HEAD}<calcChain xmlns="{MAIN}"><c r="B1" i="1"></c></calcChain>'
+    found = found | {"xl/calcChain.xml": chain.encode()}
+    found = _related(found, "xl/_rels/workbook.xml.rels", f"{OFFICE}/calcChain", "calcChain.xml",
+                     "rId78")  # fmt: skip
+    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.calcChain+xml"
+    found = _typed(found, "xl/calcChain.xml", kind)
+    for part, tag in (("xl/_rels/workbook.xml.rels", "Relationship"),
+                      ("[Content_Types].xml", "Override")):  # fmt: skip
+        text = re.sub(rf"<({tag} [^>]*)/>", rf"<\1></{tag}>", found[part].decode())
+        found[part] = text.encode()
+    return found
+
+
 def pretty_printed(contents: Parts) -> Parts:
     """Line ends between elements, single quotes, rows and cells without their places."""
     text = contents[SHEET].decode()
@@ -486,6 +536,7 @@ VARIANTS: dict[str, Callable[[Parts], Parts]] = {
     for change in (
         absolute_targets, unusual_order, unknown_parts, external_link, extensions, pretty_printed,
         prefixed, byte_order_mark, formula_variables, blank_variables, calculation_chain, pivot,
+        confusing_extensions, types_by_override, expanded_chain,
     )
 }  # fmt: skip
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from math import inf
 from pathlib import Path
 
 import pytest
-from packages import parts, write
+from packages import WORKBOOK, parts, solver, write
 from solver_books import hs71, model_book
 
 import xl2torch
@@ -78,6 +79,10 @@ def test_what_users_write(
         ("B1,B2 <= 3", "one range on the left"),
         ("nowhere <= 3", "'nowhere' is not a cell"),
         ("B1:B2 <= D1:D3", "one cell, or as many cells as the left"),
+        ("B1 >= 2 <= 5", "holds two relations"),
+        ("B1 <= 2*(", "the constraint Model!B1 <= 2"),
+        ("A1:XFD1048576 <= 5", "covers 17,179,869,184 cells"),
+        ("B1: <= 5", "'B1:' is not a cell"),
     ],
 )
 def test_mistakes(tmp_path: Path, text: str, words: str) -> None:
@@ -134,6 +139,43 @@ def test_stored_constraints_that_are_lost(
     book = model_book(tmp_path / "b.xlsx", TABLE, "$B$3", "$B$1:$B$2", [constraint])
     with pytest.raises(ModelError, match=words.replace("$", r"\$")):
         find_problem(load(book))
+
+
+@pytest.mark.parametrize("text", ["nan", "1e999", "-inf", "many"])
+@pytest.mark.parametrize("name", ["num", "val"])
+def test_numbers_of_a_stored_model_that_are_none(tmp_path: Path, name: str, text: str) -> None:
+    contents = parts(TABLE, names=solver() + solver_name("val", "0"))
+    workbook = contents[WORKBOOK].decode()
+    workbook = re.sub(rf'(name="solver_{name}"[^>]*>)[^<]*', rf"\g<1>{text}", workbook)
+    book = write(tmp_path / "b.xlsx", {**contents, WORKBOOK: workbook.encode()})
+    with pytest.raises(ModelError, match=f"damaged: solver_{name} is '{re.escape(text)}'"):
+        find_problem(load(book))
+
+
+def test_more_constraints_than_there_are(tmp_path: Path) -> None:
+    names = solver().replace(">0<", ">2000000000<")
+    assert (
+        find_problem(load(write(tmp_path / "b.xlsx", parts(TABLE, names=names)))).constraints == ()
+    )
+
+
+def solver_name(name: str, text: str) -> str:
+    return f'<definedName name="solver_{name}" localSheetId="0" hidden="1">{text}</definedName>'
+
+
+def test_names_that_refer_to_each_other(tmp_path: Path) -> None:
+    names = '<definedName name="aa">bb</definedName><definedName name="bb">aa</definedName>'
+    workbook = load(write(tmp_path / "b.xlsx", parts(TABLE, names=names + solver())))
+    with pytest.raises(SelectionError, match="refers to itself"):
+        find_problem(workbook, variables="aa")
+
+
+def test_bounds_over_several_areas(tmp_path: Path) -> None:
+    """Variables stored one by one, a constraint on all of them; a limit in a blank cell is 0."""
+    constraints = [("$B$1:$B$2", "3", "Model!$E$9")]
+    book = model_book(tmp_path / "b.xlsx", TABLE, "$B$3", "$B$1,$B$2", constraints)
+    (bound,) = find_problem(load(book)).bounds
+    assert (bound.cells.a1, bound.lower) == ("B1:B2", 0.0)
 
 
 def test_a_constrained_model_can_be_looked_at(tmp_path: Path) -> None:

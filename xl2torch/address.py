@@ -160,9 +160,9 @@ def single_cell(address: CellAddress) -> CellRange:
 
 def parse_a1(text: str, sheet: str) -> CellRange | None:
     """Range from ``B5``, ``$B$5:E7`` (no sheet part); None when it is not an address."""
-    start, _, end = text.partition(":")
+    start, colon, end = text.partition(":")
     first = _A1.fullmatch(start.strip())
-    last = _A1.fullmatch(end.strip()) if end else first
+    last = _A1.fullmatch(end.strip()) if colon else first
     if first is None or last is None:
         return None
     rows = sorted((int(first[2]), int(last[2])))

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xl2torch.address import CellAddress, CellRange, single_cell
-from xl2torch.errors import ModelError, SelectionError
+from xl2torch.errors import FormulaError, ModelError, SelectionError
+from xl2torch.formula.ast import Binary
+from xl2torch.formula.parser import parse
 from xl2torch.values import ErrorValue, display
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.selection import parse_cell, parse_ranges
@@ -54,6 +56,7 @@ class Constraint:
         return f"{self.left} {self.relation} {right}"
 
 
+_MOST_CELLS = 1_000_000
 WORDS = {"int": "integer", "bin": "binary", "dif": "AllDifferent"}
 """Solver's words for the relations without a right side."""
 
@@ -299,17 +302,37 @@ def _constraint(
     workbook: Workbook, left: CellRange, relation: str, right: str, sheet: str,
     areas: Sequence[CellRange],
 ) -> Constraint:  # fmt: skip
+    if left.size > _MOST_CELLS:
+        raise SelectionError(
+            f"the constraint on {left} covers {left.size:,} cells, more than {_MOST_CELLS:,}: "
+            "give the cells that are used"
+        )
     if relation in WORDS:
         return Constraint(left, relation, "")
     limit = _right_side(workbook, right.removeprefix("="), sheet)
+    if isinstance(limit, str):
+        _check_formula(workbook, limit, left, relation)
     if isinstance(limit, CellRange) and limit.size not in (1, left.size):
         raise SelectionError(
             f"the constraint {left} {relation} {limit}: the right side is one cell, or as many "
             "cells as the left"
         )
-    if any(area.contains(left) for area in areas):
+    covered = (area.intersection(left) for area in areas)
+    if sum(part.size for part in covered if part) == left.size:
         return Constraint(left, relation, limit, _bounds(workbook, left, relation, limit, areas))
     return Constraint(left, relation, limit)
+
+
+def _check_formula(workbook: Workbook, text: str, left: CellRange, relation: str) -> None:
+    """Raise SelectionError where the right side is no formula of a number."""
+    try:
+        tree = parse(text, left.first, workbook)
+    except FormulaError as error:
+        raise SelectionError(f"the constraint {left} {relation} {text}: {error}") from None
+    if isinstance(tree, Binary) and tree.operator in ("<", ">", "=", "<=", ">=", "<>"):
+        raise SelectionError(
+            f"the constraint {left} {relation} {text} holds two relations: give two constraints"
+        )
 
 
 def _right_side(workbook: Workbook, text: str, sheet: str) -> float | CellRange | str:
@@ -338,7 +361,8 @@ def _bounds(
     if isinstance(right, float):
         return (_bound(left, relation, right),)
     sheet = workbook.sheet(right.sheet)
-    numbers = [sheet.cells.value(cell.row, cell.column) for cell in right.cells()]
+    stored = [sheet.cells.value(cell.row, cell.column) for cell in right.cells()]
+    numbers = [0.0 if number is None else number for number in stored]  # a blank is 0
     fixed = not any(area.intersection(right) for area in areas) and not any(
         sheet.has_formula(cell.row, cell.column) for cell in right.cells()
     )

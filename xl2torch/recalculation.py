@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from xl2torch.address import CellAddress, CellRange, single_cell
 from xl2torch.functions.array import Array, constant
-from xl2torch.graph.blocks import Block, from_cells
+from xl2torch.graph.blocks import Block, from_cells, stored
 from xl2torch.graph.schedule import Evaluation, Unit
-from xl2torch.values import CellValue
+from xl2torch.values import BLANK, CellValue
 from xl2torch.workbook.cells import CellBlock, Floats, cell_value
 from xl2torch.workbook.reader import Workbook
 
@@ -86,7 +86,7 @@ def recalculate(
         reached = {unit for unit in evaluation.all_units() if unit.region and not unit.volatile}
     else:
         reached = evaluation.descendants(evaluation.given)
-    doubtful = {unit for unit in reached if unit.borrowed}
+    doubtful = {unit for unit in reached if unit.borrowed} | _never_drawn(workbook, evaluation)
     doubtful |= evaluation.descendants(doubtful) & reached
     for unit in reached:
         if unit in doubtful:
@@ -95,6 +95,14 @@ def recalculate(
         else:
             differences.append(_differences(workbook, unit))
     return Recalculation(differences, stale, evaluation)
+
+
+def _never_drawn(workbook: Workbook, evaluation: Evaluation) -> set[Unit]:
+    """Random cells without a stored value: a blank there would count as 0."""
+    return {
+        unit for unit in evaluation.all_units()
+        if unit.volatile and (stored(workbook, unit.area).full_kinds == BLANK).all()
+    }  # fmt: skip
 
 
 def _array(area: CellRange, values: Floats | CellBlock) -> Array:

@@ -65,13 +65,17 @@ def find_residuals(model: SheetModel) -> Residuals | None:
         node, factor = search.unwrapped(output), 1.0
         root = _name(node) == "sqrt" or (_name(node) == "pow" and bool(node.args[1] == _ROOT))
         if root:
-            node = search.unwrapped(node.args[0])
+            node = search.unwrapped(node.args[0], under_root=True)
         search.visit(node, factor, None, None)
     except _NoSquares:
         return None
     weights = {term.weight for term in search.terms}
     if not weights or min(weights) * max(weights) <= 0 or (root and search.offset):
         return None
+    if (min(weights) < 0 and model.problem.sense != "max") or (
+        min(weights) > 0 and (model.problem.sense == "max")
+    ):
+        return None  # squares as large as can be are no fit
     return _assembled(model, search.terms, root)
 
 
@@ -89,14 +93,22 @@ class _Search:
             ):
                 self.traced.add(node)
 
-    def unwrapped(self, node: object) -> fx.Node:
-        """A node without what only guards it: a domain, a slope at the edge of one."""
+    def unwrapped(self, node: object, under_root: bool = False) -> fx.Node:
+        """A node without what only guards it: a domain, a slope at the edge of one.
+
+        ``under_root``: a stand-in for numbers below 0, which no sum of squares is.
+        """
         while _name(node) == "where":
             assert isinstance(node, fx.Node)
             condition, inner, other = node.args
             detached = _name(other) == "detach" and other.args[0] is inner  # type: ignore[union-attr]
             outside = isinstance(other, float) and math.isnan(other)
-            domain = _name(condition) in ("ge", "gt") and condition.args[0] is inner  # type: ignore[union-attr]
+            domain = (
+                under_root
+                and _name(condition) in ("ge", "gt")
+                and condition.args == (inner, 0.0)  # type: ignore[union-attr]
+                and other == 1.0
+            )
             if not (detached or outside or domain or self._is_nan(other)):
                 break
             node = inner

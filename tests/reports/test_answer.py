@@ -36,7 +36,7 @@ def test_layout_is_solvers(tmp_path: Path) -> None:
     assert re.fullmatch(r"Solution Time: \d+\.\d{3} Seconds\.", str(rows[6][1]))
     assert rows[7][1] == "Iterations: 0 Subproblems: 0"
     assert str(rows[9][1]).startswith("Max Time Unlimited,  Iterations 0, Precision 0.000001")
-    assert str(rows[10][1]).startswith(" Convergence 1e-12")
+    assert str(rows[10][1]).startswith(" Convergence 1E-12")
     assert rows[15] == [None, "Cell", "Name", "Original Value", "Final Value"]
     assert rows[16][1:3] == ["$B$7", "cost value"]
     assert rows[20] == [None, "Cell", "Name", "Original Value", "Final Value", "Integer"]
@@ -91,8 +91,9 @@ def test_integer_constraints_are_named(tmp_path: Path) -> None:
     table = "B1 5\nB2 1\nB3 =B1^2+B2 | 26"
     constraints = [("$B$1", "4", '"integer"'), ("$B$2", "5", '"binary"')]
     book = model_book(tmp_path / "b.xlsx", table, "$B$3", "$B$1:$B$2", constraints)
-    lines = below(saved(tmp_path / "out.xlsx", standing(book)), "Constraints")
-    assert lines == [["$B$1=Integer"], ["$B$2=Binary"]]
+    rows = saved(tmp_path / "out.xlsx", standing(book))
+    assert below(rows, "Constraints") == [["$B$1=Integer"], ["$B$2=Binary"]]
+    assert [line[4] for line in below(rows, "Variable Cells")] == ["Integer", "Binary"]
 
 
 def test_before_and_after_and_names(tmp_path: Path) -> None:
@@ -148,6 +149,12 @@ def test_value_of_names_its_target(tmp_path: Path) -> None:
     rows = saved(tmp_path / "out.xlsx", xl2torch.fit(model))
     (line,) = below(rows, "Objective Cell (Value Of 9)")
     assert line[3] == pytest.approx(9.0)
+
+
+def test_the_message_is_spelled_as_in_solvers_report(tmp_path: Path) -> None:
+    result = xl2torch.fit(xl2torch.compile(xl2torch.load(WORKBOOKS / "quadratic.xlsx")))
+    rows = saved(tmp_path / "out.xlsx", result)
+    assert str(rows[3][0]).endswith(".  All Constraints and optimality conditions are satisfied.")
 
 
 def test_the_same_as_frames(tmp_path: Path) -> None:

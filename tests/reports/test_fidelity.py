@@ -123,7 +123,7 @@ def check_sheet(before: bytes, after: bytes) -> set[str]:
 
 def pieces(data: bytes) -> Iterator[tuple[str, bytes]]:
     """Cells by their place, and what stands between them under the place ''."""
-    inside = re.search(rb"<(?:\w+:)?sheetData>.*</(?:\w+:)?sheetData>", data, re.DOTALL)
+    inside = re.search(rb"<(?:\w+:)?sheetData>.*?</(?:\w+:)?sheetData>", data, re.DOTALL)
     assert inside
     position = 0
     for match in CELL.finditer(data, *inside.span()):
@@ -214,7 +214,8 @@ def test_generated_validity(generated: dict[str, Run]) -> None:
 @requires_corpus
 @requires_validator
 def test_real_validity(real: dict[Choice, Run]) -> None:
-    check_validity(list(real.values()))
+    # The second start of a NIST dataset is the same sheet with other numbers.
+    check_validity([run for choice, run in real.items() if "_start2" not in choice[0]])
 
 
 @requires_libreoffice

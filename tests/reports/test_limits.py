@@ -81,6 +81,29 @@ def test_the_sheet_is_laid_out_as_solvers(tmp_path: Path) -> None:
     assert list(xl2torch.report(standing(book), "limits")["variables"]["upper"]) == [2.0, inf]
 
 
+@pytest.mark.parametrize(("middle", "room", "end"), [(2.5, 0.1, 2.4), (100.0, 2.0, 98.0)])
+def test_a_forbidden_interval_on_the_way(
+    tmp_path: Path, middle: float, room: float, end: float
+) -> None:
+    table = f"B1 1\nB3 =B1*1 | 1\nB4 =(B1-{middle})^2 | 1"
+    constraints = [("$B$4", "3", str(room**2))]
+    book = model_book(tmp_path / "b.xlsx", table, "$B$3", "$B$1", constraints, 1)
+    (line,) = limits(Outcome.of(standing(book))).variables
+    assert line.upper == pytest.approx(end) and line.lower == -inf
+
+
+def test_a_point_that_breaks_a_constraint_has_no_limits(tmp_path: Path) -> None:
+    table = "B1 1\nB3 =B1*1 | 1\nB4 =B1^2 | 1"
+    book = model_book(tmp_path / "b.xlsx", table, "$B$3", "$B$1", [("$B$4", "3", "4")], 1)
+    found = limits(Outcome.of(standing(book)))
+    assert not found.feasible and (found.variables[0].lower, found.variables[0].upper) == (
+        -inf,
+        inf,
+    )
+    xl2torch.save(standing(book), tmp_path / "out.xlsx", reports="limits")
+    assert "breaks a constraint" in str(shown(tmp_path / "out.xlsx", TITLE)[-1][1])
+
+
 def test_the_circle(tmp_path: Path) -> None:
     table = "B1 0.6\nB2 0\nB3 =B1+B2 | 0.6\nB4 =SUMSQ(B1:B2) | 0.36"
     book = model_book(tmp_path / "b.xlsx", table, "$B$3", "$B$1:$B$2", [("$B$4", "1", "1")], 1)

@@ -64,6 +64,47 @@ def test_second_training_sheet_is_numbered(tmp_path: Path) -> None:
     assert xl2torch.verify(xl2torch.load(path))["total"]["mismatched"] == 0
 
 
+def test_what_did_not_move_is_not_written(tmp_path: Path) -> None:
+    """Excel's last digits stay where the numbers are the same."""
+    book = WORKBOOKS / "survival.xlsx"
+    result = xl2torch.fit(xl2torch.compile(xl2torch.load(book)), epochs=0)
+    saved = xl2torch.save(result, tmp_path / "out.xlsx", reports="none")
+    assert saved.changed_cells == 0
+    with zipfile.ZipFile(book) as before, zipfile.ZipFile(tmp_path / "out.xlsx") as after:
+        changed = {n for n in before.namelist() if before.read(n) != after.read(n)}
+    assert changed == {"xl/workbook.xml"}  # it asks for a recalculation
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["=RAND()*A1", "=TODAY()-2+A1", '="trained "&TEXT(NOW(),"yyyy")&B1', "=A1*0.5+RAND()",
+     "=LET(x,RAND(),x*A1)", "=RANDBETWEEN(1,9)+B1"],
+)  # fmt: skip
+def test_volatile_cells_beside_the_model_keep_their_value(tmp_path: Path, cell: str) -> None:
+    book = write_grid(tmp_path / "b.xlsx", f"1 =(A1-4)^2 {cell.replace(' ', '_')} =C1 =A1*2")
+    model = xl2torch.compile(xl2torch.load(book), objective="B1", variables="A1")
+    with zipfile.ZipFile(book) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    sheet = "xl/worksheets/sheet1.xml"
+    contents[sheet] = re.sub(rb'(<c r="[CD]1"[^>]*><f>[^<]*</f>)<v ?/?>(</v>)?',
+                             rb"\1<v>0.25</v>", contents[sheet])  # fmt: skip
+    with zipfile.ZipFile(book, "w") as archive:
+        for name, data in contents.items():
+            archive.writestr(name, data)
+    model = xl2torch.compile(xl2torch.load(book), objective="B1", variables="A1")
+    saved = xl2torch.save(xl2torch.fit(model), tmp_path / "out.xlsx")
+    after = cached_values(tmp_path / "out.xlsx")
+    assert (after["S", "C1"], after["S", "D1"]) == (0.25, 0.25) and not saved.stale
+    assert after["S", "E1"] == pytest.approx(8.0)
+
+
+def test_a_random_cell_without_a_value_makes_its_readers_stale(tmp_path: Path) -> None:
+    book = write_grid(tmp_path / "b.xlsx", "1 =(A1-4)^2 =RAND() =C1*A1")
+    model = xl2torch.compile(xl2torch.load(book), objective="B1", variables="A1")
+    saved = xl2torch.save(xl2torch.fit(model), tmp_path / "out.xlsx")
+    assert [cell.a1 for cell in saved.stale] == ["D1"]
+
+
 def test_disagreement_is_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import dataclasses
 

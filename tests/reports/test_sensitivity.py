@@ -104,7 +104,28 @@ def test_a_point_that_is_not_optimal_is_told(tmp_path: Path) -> None:
     found = sensitivity(Outcome.of(standing(book)))
     assert [line.derivative for line in found.variables] == [4.0] and not found.optimal
     xl2torch.save(standing(book), tmp_path / "out.xlsx", reports="sensitivity")
-    assert "not optimal" in str(shown(tmp_path / "out.xlsx", TITLE)[-1][1])
+    assert "not optimal" in str(shown(tmp_path / "out.xlsx", TITLE)[-2][1])
+
+
+@pytest.mark.parametrize(
+    ("objective", "sense", "bounds", "optimal"),
+    [
+        ("=3*B1", "2", ("1", "1"), False),  # min, at its upper bound: down is the way inside
+        ("=3*B1", "2", ("3", "1"), True),
+        ("=3*B1", "1", ("3", "1"), False),
+        ("=3*B1", "1", ("1", "1"), True),
+        ("=3*B1", "1", ("2", "1"), True),  # an equality holds it from both sides
+        ("=3*B1", "2", ("2", "1"), True),
+    ],
+)
+def test_a_bound_that_holds_nothing_back(
+    tmp_path: Path, objective: str, sense: str, bounds: tuple[str, str], optimal: bool
+) -> None:
+    book = model_book(tmp_path / "b.xlsx", f"B1 1\nB3 {objective} | 3", "$B$3", "$B$1",
+                      [("$B$1", *bounds)], int(sense))  # fmt: skip
+    found = sensitivity(Outcome.of(standing(book)))
+    assert found.optimal is optimal
+    assert found.variables[0].derivative == 3.0
 
 
 def test_constraints_that_depend_on_each_other_are_told(tmp_path: Path) -> None:

@@ -131,6 +131,9 @@ def test_weights_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "objective",
     ["=SUM(C1:C5)", "=SUMSQ(C1:C5)-2*SUMSQ(C1:C2)", "=EXP(SUMSQ(C1:C5))",
+     "=MAX(SUMSQ(C1:C5),2)", "=IF(SUMSQ(C1:C5)>2,SUMSQ(C1:C5),SUMSQ(C1:C2))",
+     "=SUMPRODUCT(IF(C1:C5^2>0.5,C1:C5^2,0.5))", "=SQRT(MAX(SUMSQ(C1:C5),3))",
+     "=-SUMSQ(C1:C5)",
      "=SUMPRODUCT(ABS(C1:C5))+E1", "=SQRT(SUMSQ(C1:C5)+1)", "=SUMPRODUCT({-1;1;1;1;1},C1:C5^2)"],
 )  # fmt: skip
 def test_other_objectives_have_none(tmp_path: Path, objective: str) -> None:
@@ -144,6 +147,11 @@ def test_what_the_data_do_not_determine(tmp_path: Path) -> None:
     model = points(tmp_path, "(B#-$E$1*$E$2*A#-$E$3)", "=SUMSQ(C1:C5)", [1.0, 2.0, 0.1])
     found = statistics(Outcome.of(xl2torch.fit(model)))
     assert [cell.a1 for cell in found.undetermined] == ["E1", "E2"]
+    # What is not determined costs no degree of freedom: a line with one slope has three.
+    assert found.freedom == 3
+    plain = points(tmp_path, "(B#-$E$1*A#-$E$2)", "=SUMSQ(C1:C5)", [2.0, 0.1])
+    other = statistics(Outcome.of(xl2torch.fit(plain)))
+    assert found.estimates[2].error == pytest.approx(other.estimates[1].error, rel=1e-6)
     assert math.isnan(found.estimates[0].error)
     assert found.estimates[2].error > 0 and not math.isnan(found.estimates[2].error)
 
@@ -162,9 +170,38 @@ def test_a_variable_at_its_bound_is_a_constant(tmp_path: Path) -> None:
     assert math.isnan(found.estimates[0].error)
 
 
+def test_a_row_without_residual_and_slope_is_an_observation(tmp_path: Path) -> None:
+    """y = b·x through a point (0, 0), which tells nothing of b and something of the spread."""
+    table = "".join(f"A{n} {x}\nB{n} {y}\n" for n, (x, y) in enumerate(
+        zip([0, 1, 2, 3, 4, 5], [0, 1.2, 1.9, 3.3, 3.8, 5.1], strict=True), 1))  # fmt: skip
+    table += "D1 1\nD4 =SUMPRODUCT((B1:B6-D1*A1:A6)^2) | 1"
+    book = model_book(tmp_path / "b.xlsx", table, "$D$4", "$D$1")
+    found = statistics(Outcome.of(xl2torch.fit(xl2torch.compile(xl2torch.load(book)))))
+    x, y = np.arange(6.0), np.array([0, 1.2, 1.9, 3.3, 3.8, 5.1])
+    slope = (x * y).sum() / (x * x).sum()
+    squares = ((y - slope * x) ** 2).sum()
+    assert (found.observations, found.freedom) == (6, 5)
+    assert found.estimates[0].error == pytest.approx(math.sqrt(squares / 5 / (x * x).sum()))
+    assert found.r_square == pytest.approx(1 - squares / ((y - y.mean()) ** 2).sum())
+
+
+def test_an_infinite_derivative_is_told(tmp_path: Path) -> None:
+    table = "".join(f"A{n} {n - 1}\nB{n} {n}\n" for n in range(1, 6))
+    table += "D1 0\nD2 1\nD4 =SUMPRODUCT((B1:B5-SQRT(D1)-D2*A1:A5)^2) | 1"
+    book = model_book(tmp_path / "b.xlsx", table, "$D$4", "$D$1:$D$2")
+    try:
+        found = xl2torch.report(standing(book), "statistics")["variables"]
+    except ModelError as error:
+        assert "no finite derivative" in str(error)
+    else:
+        assert found["error"].isna()[0]
+
+
 def test_too_few_observations(tmp_path: Path) -> None:
     book = model_book(tmp_path / "b.xlsx", "B1 1\nB2 2\nB3 =SUMSQ(B1:B2) | 5", "$B$3", "$B$1:$B$2")
-    with pytest.raises(ModelError, match="2 residuals for 2 variable cells: too few"):
+    with pytest.raises(
+        ModelError, match="2 residuals for 2 variable cells that are at no bound: too few"
+    ):
         xl2torch.report(standing(book), "statistics")
 
 
@@ -175,15 +212,15 @@ def test_the_sheet(tmp_path: Path) -> None:
     result = at(model, truth["certified"])
     xl2torch.save(result, tmp_path / "out.xlsx", reports="statistics")
     rows = shown(tmp_path / "out.xlsx", TITLE)
-    facts = {row[0]: row[1] for row in below(rows, "Regression Statistics")}
+    facts = {row[1]: row[2] for row in below(rows, "Regression Statistics")}
     assert facts["Observations"] == 14 and facts["Degrees of Freedom"] == 12
     assert facts["Residual Sum of Squares"] == pytest.approx(truth["rss"])
     assert facts["R Square"] == pytest.approx(0.99999, abs=1e-4)
     lines = below(rows, "Variable Cells")
     assert [line[3] for line in lines] == pytest.approx(truth["certified_sd"], rel=1e-6)
     correlation = below(rows, "Correlation")
-    assert [line[1:] for line in correlation] == [
-        pytest.approx([1.0, correlation[0][2]]), pytest.approx([correlation[0][2], 1.0]),
+    assert [line[2:] for line in correlation] == [
+        pytest.approx([1.0, correlation[0][3]]), pytest.approx([correlation[0][3], 1.0]),
     ]  # fmt: skip
     frames = xl2torch.report(result, "statistics")
     assert list(frames["variables"]["error"]) == pytest.approx(truth["certified_sd"], rel=1e-6)

@@ -119,6 +119,7 @@ def test_without_the_option_names_stay(tmp_path: Path) -> None:
         ({"variables": "Other!B1"}, "on one sheet"),
         ({"constraints": ["Other!B1 <= 3"]}, "on one sheet"),
         ({"constraints": ["B4 <= SUM(A1#)"]}, "cannot be stored"),
+        ({"constraints": ["B1:B2 <= 2*D1"]}, "moves with the cells"),
     ],
 )  # fmt: skip
 def test_models_that_solver_cannot_hold(
@@ -130,6 +131,16 @@ def test_models_that_solver_cannot_hold(
     problem = find_problem(workbook, **asked)  # type: ignore[arg-type]
     with pytest.raises(SelectionError, match=words):
         solver_model_names(workbook, problem)
+
+
+def test_names_around_stay(tmp_path: Path) -> None:
+    """A name of Solver's that is empty, a user's name behind it, a comment between them."""
+    rest = '<definedName name="Keep">Model!$A$1</definedName><!-- a comment -->'
+    empty = '<definedName name="solver_foo" localSheetId="0" hidden="1"/>'
+    book = write(tmp_path / "b.xlsx", parts(TABLE, names=empty + rest + solver()))
+    stored(book, tmp_path / "out.xlsx")
+    text = read(tmp_path / "out.xlsx")[WORKBOOK].decode()
+    assert rest in text and "solver_foo" not in text and text.count("solver_opt") == 1
 
 
 def test_openpyxl_reads_the_names(tmp_path: Path) -> None:

@@ -256,6 +256,19 @@ ANCHORED = (
           "spreadsheetDrawing'>")  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "cell",
+    [
+        '<c r="A1"><!-- <v>0</v> --><v>1</v></c>',
+        '<c r="A1" t="str"><f>B1</f><v><![CDATA[</c></v><v>]]></v></c>',
+    ],
+)
+def test_cells_that_hide_tags_are_refused(tmp_path: Path, cell: str) -> None:
+    contents = parts({"Model": sheet(f'<row r="1">{cell}</row>')}, names="")
+    with pytest.raises(OutputError, match="the cell A1 is written with a comment or CDATA"):
+        patched(tmp_path, contents, {"A1": 2})
+
+
 @pytest.mark.parametrize("a1", ["B2", "B3", "B1000"])
 def test_new_rows_before_controls(tmp_path: Path, a1: str) -> None:
     """The anchor of a control holds elements named row; they are none of the sheet's."""

@@ -45,7 +45,11 @@ _SAME = 1e-6
     "--init", type=click.Choice(["file", "normal", "uniform", "zeros"]), default="file",
     show_default=True, help="Start values of the variable cells.",
 )  # fmt: skip
-@click.option("--seed", type=int, help="Seed of drawn start values and of random cells.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    help="Seed of drawn start values and of random cells.",
+)
 @click.option("--watch", metavar="CELL", multiple=True, help="Show this cell too; repeatable.")
 @click.option(
     "--report", "report_list", metavar="LIST", default="training,answer", show_default=True,
@@ -155,6 +159,12 @@ def _warn_of_another_value(model: SheetModel) -> None:
             "(xl2torch verify shows which cells differ)",
             err=True,
         )
+    if model.compiled.workbook.as_displayed:
+        click.echo(
+            "warning: the workbook computes with the precision as displayed (File, Options, "
+            "Advanced); here values are not rounded to what cells show",
+            err=True,
+        )
     for sheet in model.compiled.workbook.sheets:
         if sheet.data_tables:
             areas = ", ".join(area.a1 for area in sheet.data_tables)
@@ -168,6 +178,7 @@ def _warn_of_another_value(model: SheetModel) -> None:
 def _train_report(workbook: Workbook, result: Result, saved: Any) -> dict[str, Any]:
     from xl2torch.address import single_cell
     from xl2torch.graph.naming import solver_name
+    from xl2torch.reports.outcome import formula_cells
 
     problem = result.model.problem
     rows = [
@@ -204,6 +215,7 @@ def _train_report(workbook: Workbook, result: Result, saved: Any) -> dict[str, A
         "seed": result.settings.seed,
         "objective_cell": rows[0],
         "watched": rows[1:],
+        "formulas": sum(len(formula_cells(workbook, area)) for area in problem.variables),
         "reports": dict(saved.reports),
         "skipped_reports": dict(saved.skipped),
         "changed_cells": saved.changed_cells,
@@ -226,7 +238,8 @@ def _print_training(report: dict[str, Any], saved: Any) -> None:
     print_table(table)
     click.echo()
     click.echo(f"{report['message']}")
-    click.echo(f"{report['epochs']} iterations in {report['seconds']:.2f} s")
+    iterations = "1 iteration" if report["epochs"] == 1 else f"{report['epochs']} iterations"
+    click.echo(f"{iterations} in {report['seconds']:.2f} s")
     count = sum(math.prod(_shape(item["values"])) for item in report["variables"])
     cells = ", ".join(item["cells"] for item in report["variables"])
     click.echo(f"{count} variable cells: {cells}")
@@ -234,6 +247,14 @@ def _print_training(report: dict[str, Any], saved: Any) -> None:
         areas = ", ".join(report["drawn"])
         click.echo(f"drawn anew at each step: {areas} (--seed {report['seed']} repeats it)")
     click.echo(f"wrote {report['output']}: {report['changed_cells']} cells changed")
+    if report["formulas"]:
+        kept = saved.reports.get("answer")
+        where = (
+            f"{kept} keeps them, xl2torch restore puts them back"
+            if kept
+            else ("they are gone from the result: leave --report at answer to keep them")
+        )
+        click.echo(f"{report['formulas']} of the variable cells held formulas: {where}")
     if saved.reports:
         click.echo(f"added {', '.join(saved.reports.values())}")
     for kind, why in saved.skipped.items():

@@ -15,15 +15,17 @@ from xl2torch.address import CellAddress, CellRange
 from xl2torch.problem import WORDS
 from xl2torch.reports.kinds import ANSWER
 from xl2torch.reports.layout import Line, Shown, report_sheet, table, title, titles
-from xl2torch.reports.outcome import Outcome
+from xl2torch.reports.outcome import Outcome, formula_cells
 from xl2torch.training.stopping import CONVERGENCE
 from xl2torch.values import CellValue
 from xl2torch.workbook.new_sheet import NewSheet, Row, StyledValue
+from xl2torch.workbook.ooxml import number_text
 from xl2torch.workbook.reader import Workbook
 
 VARIABLES, ORIGINAL, FORMULA = "Variable Cells", "Original Value", "Original Formula"
 """Headings by which ``restore`` finds its way."""
 _GOALS = {"min": "Min", "max": "Max", "value": "Value Of"}
+_KINDS = {"int": "Integer", "bin": "Binary", "dif": "AllDiff"}
 _UNLIMITED = 2147483647
 
 
@@ -66,18 +68,24 @@ def answer(outcome: Outcome) -> Answer:
     problem = outcome.problem
     before = outcome.before([problem.objective, *outcome.cells])
     formulas = _formulas(outcome.workbook, problem.variables)
+    kinds = {
+        cell: _KINDS[item.relation]
+        for item in problem.constraints if item.relation in WORDS for cell in item.left.cells()
+    }  # fmt: skip
     objective = AnswerLine(
         problem.objective, outcome.name(problem.objective), before[problem.objective],
         outcome.after(problem.objective),
     )  # fmt: skip
     variables = tuple(
-        AnswerLine(cell, name, before[cell], number, "Contin", formulas.get(cell, ""))
+        AnswerLine(
+            cell, name, before[cell], number, kinds.get(cell, "Contin"), formulas.get(cell, "")
+        )
         for cell, name, number in zip(
             outcome.cells, outcome.names, outcome.point.tolist(), strict=True
         )
     )
     integer = tuple(
-        f"{item.left.absolute(problem.sheet)}={WORDS[item.relation].capitalize()}"
+        f"{item.left.absolute(problem.sheet)}={_KINDS[item.relation]}"
         for item in problem.constraints if item.relation in WORDS
     )  # fmt: skip
     return Answer(objective, variables, tuple(_constraints(outcome)), integer)
@@ -113,11 +121,8 @@ def _formulas(workbook: Workbook, areas: tuple[CellRange, ...]) -> dict[CellAddr
     """Formulas in variable cells, as one would type them; array formulas with their range."""
     found: dict[CellAddress, str] = {}
     for area in areas:
-        sheet = workbook.sheet(area.sheet)
-        for cell in area.cells() if sheet.formulas else ():
-            formula = sheet.formula_at.get((cell.row, cell.column))
-            if formula is None:
-                continue
+        for cell in formula_cells(workbook, area):
+            formula = workbook.sheet(area.sheet).formula_at[cell.row, cell.column]
             if formula.array is None:
                 found[cell] = "=" + formula.own_text
             else:
@@ -187,7 +192,7 @@ def _run(outcome: Outcome) -> list[Row]:
     result, options = outcome.result, outcome.problem.options
     settings = result.settings
     seed = "None" if settings.seed is None else str(settings.seed)
-    precision = f"{outcome.constraints.precision:.10f}".rstrip("0")
+    precision = f"{outcome.constraints.precision:.15f}".rstrip("0").rstrip(".")
     lines = [
         f"Engine: {settings.engine}",
         f"Solution Time: {result.seconds:.3f} Seconds.",
@@ -196,17 +201,22 @@ def _run(outcome: Outcome) -> list[Row]:
     details = [
         f"Max Time {_limit(options.get('tim'))},  Iterations {settings.epochs}, "
         f"Precision {precision}",
-        f" Convergence {CONVERGENCE:g}, Learning Rate {settings.learning_rate:g}, "
+        f" Convergence {number_text(CONVERGENCE)}, Learning Rate {settings.learning_rate:g}, "
         f"Start Values {settings.init}, Random Seed {seed}, Derivatives Exact",
         " Assume NonNegative" if outcome.problem.non_negative else "",
     ]
     return [
-        title(f"Result: {result.message}"),
+        title(f"Result: {_solvers_spelling(result.message)}"),
         title("Solver Engine"),
         *(_indented(line) for line in lines),
         title("Solver Options"),
         *(_indented(line) if line else [] for line in details),
     ]
+
+
+def _solvers_spelling(message: str) -> str:
+    """The report writes it with two blanks and a capital letter, the dialog does not."""
+    return message.replace(". All constraints", ".  All Constraints")
 
 
 def _indented(text: str) -> Row:

@@ -8,14 +8,18 @@ from datetime import datetime
 
 import xl2torch
 from xl2torch.address import MAX_ROW
-from xl2torch.errors import OutputError
+from xl2torch.errors import ModelError
 from xl2torch.reports.outcome import Outcome
 from xl2torch.values import CellValue
 from xl2torch.workbook.new_sheet import NewSheet, Row, StyledValue
 
 _MARGIN = 2.3  # width of column A, which holds titles alone
 _NARROWEST, _WIDEST = 9.0, 50.0
-_NUMBER = 12.0  # characters that a number takes
+_NUMBER = 15.0  # characters that a number takes
+
+
+class TooLong(ModelError):
+    """A report that no sheet can hold: it is left out, the others are written."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +75,16 @@ def _text(item: str | Shown) -> CellValue:
 def _cell(item: Shown | CellValue, kind: str) -> StyledValue | None:
     if item is GAP:
         return None
-    if isinstance(item, Shown):
-        return StyledValue(item.value, kind, number_format=item.number_format)
-    return StyledValue(item, kind)
+    value = item.value if isinstance(item, Shown) else item
+    number_format = item.number_format if isinstance(item, Shown) else None
+    is_number = isinstance(value, float) and not isinstance(value, bool)
+    return StyledValue(value, f"{kind} number" if is_number else kind, number_format=number_format)
 
 
 def report_sheet(name: str, rows: Sequence[Row]) -> NewSheet:
-    """The sheet, its columns as wide as what they hold. Raises OutputError: too many rows."""
+    """The sheet, its columns as wide as what they hold. Raises TooLong."""
     if len(rows) > MAX_ROW:
-        raise OutputError(f"{name} would have {len(rows):,} rows, more than a sheet has")
+        raise TooLong(f"{name} would have {len(rows):,} rows, more than a sheet has")
     widths = [_MARGIN]
     for row in rows:
         for column, item in enumerate(row[1:], 1):

@@ -11,13 +11,14 @@ from xl2torch.address import CellAddress
 from xl2torch.gradients.difference import over_copies
 from xl2torch.jacobian import VectorFunction, variable_shapes
 from xl2torch.reports.kinds import LIMITS
-from xl2torch.reports.layout import GAP, Line, Shown, report_sheet, table, titles
+from xl2torch.reports.layout import GAP, Line, Shown, note, report_sheet, table, titles
 from xl2torch.reports.outcome import Outcome
 from xl2torch.values import NA, CellValue
 from xl2torch.workbook.new_sheet import NewSheet
 
-_SHORTEST, _LONGEST = -40, 50
-"""Powers of two, times the size of a variable: steps at which the constraints are looked at."""
+_SHORTEST, _LONGEST, _PARTS = -40, 50, 8
+"""Powers of two, times the size of a variable: steps at which the constraints are looked at, each
+doubling in eight parts. A forbidden interval between two of them is not seen."""
 _HALVINGS = 60
 _ROUNDING = 1e-12
 """Relative to its limit: what a constraint may be overstepped by."""
@@ -40,12 +41,13 @@ class LimitLine:
 
 @dataclass(frozen=True)
 class Limits:
-    """The content of a Limits Report."""
+    """The content of a Limits Report; without limits where the point is not ``feasible``."""
 
     objective: CellAddress
     name: str
     value: float
     variables: tuple[LimitLine, ...]
+    feasible: bool
 
 
 def limits(outcome: Outcome) -> Limits:
@@ -57,7 +59,12 @@ def limits(outcome: Outcome) -> Limits:
     model.eval()
     objective = VectorFunction(model, variable_shapes(model))
     lower, upper = outcome.limits
-    if outcome.constraints.general:
+    with torch.no_grad():
+        broken = outcome.constraints.violation(point) > outcome.constraints.allowance(point)
+    feasible = not bool(broken.any())
+    if not feasible:
+        lower, upper = torch.full_like(lower, -math.inf), torch.full_like(upper, math.inf)
+    elif outcome.constraints.general:
         lower, upper = _reached(outcome, lower, -1.0), _reached(outcome, upper, 1.0)
     ends = []
     for limit in (lower, upper):
@@ -73,7 +80,8 @@ def limits(outcome: Outcome) -> Limits:
     )  # fmt: skip
     cell = outcome.problem.objective
     value = float(objective(point).detach())
-    return Limits(cell, outcome.name(cell), value, tuple(LimitLine(*line) for line in lines))
+    found_lines = tuple(LimitLine(*line) for line in lines)
+    return Limits(cell, outcome.name(cell), value, found_lines, feasible)
 
 
 def _parts(places: torch.Tensor, width: int) -> list[torch.Tensor]:
@@ -93,7 +101,7 @@ def _moved(point: torch.Tensor, places: torch.Tensor, values: torch.Tensor) -> t
 def _reached(outcome: Outcome, bound: torch.Tensor, sign: float) -> torch.Tensor:
     """Where each variable ends in one direction: its bound, or the first constraint on the way.
 
-    Steps double until a constraint is overstepped; the last of them is then halved.
+    Steps grow until a constraint is overstepped; the last of them is then halved.
     """
     point, constraints = outcome.point, outcome.constraints
     general = torch.tensor(constraints.general)
@@ -117,11 +125,11 @@ def _reached(outcome: Outcome, bound: torch.Tensor, sign: float) -> torch.Tensor
     scale = point.abs().clamp_min(1e-300)
     scale = torch.where(point == 0, 1.0, scale)
     searching = torch.ones(len(point), dtype=torch.bool)
-    for power in range(_SHORTEST, _LONGEST):
+    for part in range(_SHORTEST * _PARTS, _LONGEST * _PARTS):
         places = everywhere[searching]
         if not len(places):
             break
-        values = point[places] + sign * scale[places] * 2.0**power
+        values = point[places] + sign * scale[places] * 2.0 ** (part / _PARTS)
         values = values.minimum(bound[places]) if sign > 0 else values.maximum(bound[places])
         kept = keeps(places, values)
         inner[places[kept]] = values[kept]
@@ -168,6 +176,8 @@ def limits_sheet(outcome: Outcome, name: str) -> NewSheet:
         ],
         lines,
     )]  # fmt: skip
+    if not found.feasible:
+        rows += [[], note("The point breaks a constraint: see the Answer Report.")]
     return report_sheet(name, rows)
 
 

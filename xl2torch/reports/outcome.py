@@ -129,3 +129,11 @@ def recalculated_edits(recalculation: Recalculation) -> Edits:
     for cell in recalculation.stale:
         edits.put(cell, CellEdit(stale=True))
     return edits
+
+
+def formula_cells(workbook: Workbook, area: CellRange) -> list[CellAddress]:
+    """Cells of a range that hold formulas."""
+    sheet = workbook.sheet(area.sheet)
+    if not sheet.formulas:
+        return []
+    return [cell for cell in area.cells() if (cell.row, cell.column) in sheet.formula_at]

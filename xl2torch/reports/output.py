@@ -29,6 +29,11 @@ def check_output(
     Raises OutputError (exists, folder missing or read-only, open elsewhere) or SelectionError
     (another file type).
     """
+    if source.suffix.lower() not in (".xlsx", ".xlsm", ".xltx", ".xltm"):
+        raise SelectionError(
+            f"{source.name} has to end in .xlsx or .xlsm: Excel does not open a result that is "
+            "named otherwise"
+        )
     if target.suffix.lower() != source.suffix.lower():
         raise SelectionError(
             f"the output {target.name} has to end in {source.suffix}, as the input does: "

@@ -81,7 +81,7 @@ def restore(
     if target.is_symlink():
         target = target.resolve()
     check_output(workbook.path, target, force, in_place)
-    sheet = workbook.sheet(report) if report else _last_report(workbook)
+    sheet = _report(workbook, report)
     originals = list(_originals(workbook, sheet))
     given = _blocks(originals)
     check_protection(workbook, list(given), ignore_protection, adds_sheet=False)
@@ -100,16 +100,25 @@ def restore(
     )  # fmt: skip
 
 
-def _last_report(workbook: Workbook) -> Sheet:
-    numbered = [
+def _report(workbook: Workbook, wanted: str | None) -> Sheet:
+    """The Answer Report of that name, or the last."""
+    reports = [
         (int(match[1]), sheet)
         for sheet in workbook.sheets if (match := _NUMBERED.fullmatch(sheet.name))
     ]  # fmt: skip
-    if not numbered:
+    if wanted is not None:
+        found = workbook.find_sheet(wanted)
+        if found is None:
+            names = ", ".join(sheet.name for _, sheet in sorted(reports, key=lambda r: r[0]))
+            raise SelectionError(
+                f"{workbook.path.name} has no report {wanted!r}; there is: {names or 'none'}"
+            )
+        return found
+    if not reports:
         raise SelectionError(
             f"{workbook.path.name} has no {ANSWER}: there is nothing to restore from"
         )
-    return max(numbered, key=lambda item: item[0])[1]
+    return max(reports, key=lambda item: item[0])[1]
 
 
 def _originals(workbook: Workbook, report: Sheet) -> Iterator[Original]:

@@ -16,8 +16,14 @@ from xl2torch.recalculation import Recalculation, recalculate
 from xl2torch.reports.answer import answer_sheet
 from xl2torch.reports.gradient_sheet import gradient_sheets
 from xl2torch.reports.kinds import DEFAULT_REPORTS, REPORTS, chosen_reports
+from xl2torch.reports.layout import TooLong
 from xl2torch.reports.limits import limits_sheet
-from xl2torch.reports.outcome import Outcome, recalculated_edits, trained_values
+from xl2torch.reports.outcome import (
+    Outcome,
+    formula_cells,
+    recalculated_edits,
+    trained_values,
+)
 from xl2torch.reports.output import check_output, check_protection
 from xl2torch.reports.sensitivity import sensitivity_sheet
 from xl2torch.reports.statistics import check_residuals, statistics_sheet
@@ -125,7 +131,7 @@ def save(
         try:
             sheets += builders[kind](name)
         except ModelError as error:
-            if strict:
+            if strict and not isinstance(error, TooLong):
                 raise
             skipped[kind] = str(error)
     changes = Changes(workbook.package)
@@ -157,7 +163,7 @@ def fill_cached_values(path: str | Path) -> int:
 
 def _edits(outcome: Outcome) -> Edits:
     """The variable cells that training moved, and every cell that depends on them."""
-    workbook = outcome.workbook
+    workbook, moved = outcome.workbook, False
     edits = recalculated_edits(outcome.recalculation)
     for area, numbers in trained_values(outcome.result).items():
         sheet = workbook.sheet(area.sheet)
@@ -165,11 +171,13 @@ def _edits(outcome: Outcome) -> Edits:
         # A blank, a number of 0, stays blank where training did not move it.
         rows, columns = np.nonzero(cells.numbers != numbers)
         edits.put_numbers(area.sheet, rows + area.top, columns + area.left, numbers[rows, columns])
-        for cell in area.cells() if sheet.formulas else ():
-            if (cell.row, cell.column) in sheet.formula_at:
-                number = float(numbers[cell.row - area.top, cell.column - area.left])
-                edits.put(cell, CellEdit(number, cut=True))
-    return edits
+        formulas = formula_cells(workbook, area)
+        for cell in formulas:
+            number = float(numbers[cell.row - area.top, cell.column - area.left])
+            edits.put(cell, CellEdit(number, cut=True))
+        moved = moved or bool(len(rows)) or bool(formulas)
+    # Else the same numbers, computed again, would differ in the last digit from Excel's.
+    return edits if moved else Edits()
 
 
 def _check_agreement(result: Result, recalculation: Recalculation) -> None:

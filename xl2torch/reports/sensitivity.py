@@ -78,7 +78,9 @@ def sensitivity(outcome: Outcome) -> Sensitivity:
         unique = int(np.linalg.matrix_rank(free)) == len(free)
     reduced = gradient - slopes.T @ multipliers
     left = np.abs(reduced) * np.maximum(np.abs(point.numpy()), 1.0) / max(abs(value), 1.0)
-    optimal = not (~at_bound & (left > OPTIMAL)).any()
+    steep = left > OPTIMAL
+    wrong = np.where(at_bound, steep & _points_inside(outcome, reduced, value), steep)
+    optimal = not (wrong & (not reached)).any()
     reduced = np.where(~at_bound & (left <= OPTIMAL), 0.0, reduced)
     values = constraints.left(point).detach().tolist()
     return Sensitivity(
@@ -109,15 +111,28 @@ def _at_bound(outcome: Outcome) -> np.ndarray:
     return found.numpy()
 
 
+def _points_inside(outcome: Outcome, reduced: np.ndarray, value: float) -> np.ndarray:
+    """For each variable at a bound, whether the objective gets better on the way inside."""
+    lower, upper = outcome.limits
+    downhill = (-1.0 if _goes_down(outcome, value) else 1.0) * reduced
+    inside_up = (outcome.point - lower).abs() <= (outcome.point - upper).abs()
+    away = np.where(inside_up.numpy(), downhill > 0, downhill < 0)
+    return np.asarray(away & (lower < upper).numpy())
+
+
+def _goes_down(outcome: Outcome, value: float) -> bool:
+    """Whether a lower objective is a better one."""
+    problem = outcome.problem
+    return problem.sense == "min" or (problem.sense == "value" and value > problem.target)
+
+
 def _signs(
     outcome: Outcome, constraints: Constraints, general: list[int], value: float
 ) -> np.ndarray:
     """The sign that each multiplier can have at an optimum; 0 for any."""
-    problem = outcome.problem
-    down = problem.sense == "min" or (problem.sense == "value" and value > problem.target)
     signs = {"<=": -1.0, ">=": 1.0, "=": 0.0}
     found = [signs[constraints.limits[place].relation] for place in general]
-    return np.array(found) * (1.0 if down else -1.0)
+    return np.array(found) * (1.0 if _goes_down(outcome, value) else -1.0)
 
 
 def _multipliers(slopes: np.ndarray, gradient: np.ndarray, signs: np.ndarray) -> np.ndarray:
@@ -161,8 +176,8 @@ def sensitivity_sheet(outcome: Outcome, name: str) -> NewSheet:
     else:
         rows.append([None, StyledValue("NONE", "plain")])
     if not found.optimal:
-        rows += [[], note("The point is not optimal: the objective still has a slope along "
-                          "variables that are at no bound.")]  # fmt: skip
+        text = "The point is not optimal, or stands on a kink (xl2torch gradcheck tells which):"
+        rows += [[], note(text), note("the objective still has a slope along some variable.")]
     if not found.unique:
         rows += [[], note("Binding constraints depend on each other: these multipliers are one "
                           "choice of several.")]  # fmt: skip

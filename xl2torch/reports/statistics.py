@@ -2,7 +2,7 @@
 
 Linear approximation at the solution (Bates and Watts, Nonlinear Regression Analysis and Its
 Applications, 1988, chapter 2): covariance s²(JᵀJ)⁻¹ with the exact Jacobian J of the residuals and
-s² = Σr²/(n − p); the certified standard deviations of NIST's nonlinear datasets are these.
+s² = Σr²/(n − rank J); the certified standard deviations of NIST's nonlinear datasets are these.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from xl2torch.values import NA, CellValue
 from xl2torch.workbook.new_sheet import NewSheet, Row, StyledValue
 
 CONFIDENCE = 0.95
-_MOST = 200
-"""Variable cells for which the matrices are written; Solver's own limit."""
+_MOST = 50
+"""Variable cells for which the matrices are written."""
 _MOST_NUMBERS = 50_000_000
 """Numbers in a Jacobian that is still computed: 400 MB."""
 
@@ -50,12 +50,11 @@ class Statistics:
     """The content of a Regression Report.
 
     ``fixed`` cells are at a bound, and taken for constants. ``undetermined`` are those whose change
-    others can make up for. ``left_out`` rows have no residual and no derivative.
+    others can make up for; the degrees of freedom count what is determined.
     """
 
     form: str
     observations: int
-    left_out: int
     freedom: int
     squares: float
     deviation: float
@@ -93,24 +92,28 @@ def statistics(outcome: Outcome) -> Statistics:
             "large for regression statistics"
         )
     slopes = jacobian(residuals.function, point)
-    told = (errors != 0) | (slopes != 0).any(1)
-    free = _free(outcome)
-    count, parameters = int(told.sum()), int(free.sum())
-    freedom = count - parameters
-    if freedom < 1 or not parameters:
+    if not bool(torch.isfinite(slopes).all()):
         raise ModelError(
-            f"there are {count:,} residuals for {parameters:,} variable cells: too few for "
-            "regression statistics"
+            "a residual has no finite derivative at the solution (the edge of a root or a "
+            "logarithm): there are no regression statistics"
+        )
+    free = _free(outcome)
+    inverse, rank = _inverse(slopes[:, free].numpy())
+    count, freedom = len(errors), len(errors) - rank
+    if freedom < 1 or not rank:
+        raise ModelError(
+            f"there are {count:,} residuals for {int(free.sum()):,} variable cells that are "
+            "at no bound: too few for regression statistics"
         )
     squares = float((errors**2).sum())
     variance = squares / freedom
     covariance = np.full((len(point), len(point)), np.nan)
-    inverse = _inverse(slopes[told][:, free].numpy())
     covariance[np.ix_(free.numpy(), free.numpy())] = variance * inverse
     deviations = np.sqrt(np.diag(covariance))
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = covariance / np.outer(deviations, deviations)
         ratio = point.numpy() / deviations
+    np.fill_diagonal(correlation, np.where(np.isnan(deviations), np.nan, 1.0))
     width = float(student.ppf((1 + CONFIDENCE) / 2, freedom))
     estimates = []
     for place, (cell, name) in enumerate(zip(outcome.cells, outcome.names, strict=True)):
@@ -122,8 +125,8 @@ def statistics(outcome: Outcome) -> Statistics:
         )  # fmt: skip
     unknown = np.isnan(deviations) & free.numpy()
     return Statistics(
-        residuals.form(len(errors)), count, len(errors) - count, freedom, squares,
-        math.sqrt(variance), _r_square(residuals, told, squares), tuple(estimates),
+        residuals.form(count), count, freedom, squares, math.sqrt(variance),
+        _r_square(residuals, squares), tuple(estimates),
         tuple(cell for cell, is_free in zip(outcome.cells, free.tolist(), strict=True)
               if not is_free),
         tuple(cell for cell, is_unknown in zip(outcome.cells, unknown, strict=True) if is_unknown),
@@ -137,28 +140,28 @@ def _free(outcome: Outcome) -> torch.Tensor:
     return (outcome.point > lower) & (outcome.point < upper)
 
 
-def _inverse(slopes: np.ndarray) -> np.ndarray:
-    """(JᵀJ)⁻¹ from the singular values of J with columns of length 1.
+def _inverse(slopes: np.ndarray) -> tuple[np.ndarray, int]:
+    """(JᵀJ)⁻¹ and the rank, from the singular values of J with columns of length 1.
 
     NaN in rows and columns of what the data do not determine: directions without a singular value.
     """
     lengths = np.linalg.norm(slopes, axis=0)
     scale = np.where(lengths > 0, lengths, 1.0)
     _, sizes, directions = np.linalg.svd(slopes / scale, full_matrices=False)
-    floor = max(slopes.shape) * np.finfo(float).eps * max(sizes.max(), 1.0)
+    floor = max(slopes.shape) * np.finfo(float).eps * max(sizes.max(initial=0.0), 1.0)
     known = sizes > floor
     weighted = directions[known] / sizes[known, None]
     inverse = (weighted.T @ weighted) / np.outer(scale, scale)
     lost = (np.abs(directions[~known]) > 1e-6).any(0) | (lengths == 0)
     inverse[lost, :] = inverse[:, lost] = np.nan
-    return np.asarray(inverse)
+    return np.asarray(inverse), int(known.sum())
 
 
-def _r_square(residuals: Residuals, told: torch.Tensor, squares: float) -> float:
+def _r_square(residuals: Residuals, squares: float) -> float:
     """1 − Σr²/Σ(y − ȳ)²; NaN where the observed values are not known."""
     if residuals.observed is None:
         return math.nan
-    observed = residuals.observed[told]
+    observed = residuals.observed
     spread = float(((observed - observed.mean()) ** 2).sum())
     return 1 - squares / spread if spread else math.nan
 
@@ -172,15 +175,15 @@ def statistics_sheet(outcome: Outcome, name: str) -> NewSheet:
     sheet = outcome.problem.sheet
     formats = outcome.formats
     facts: list[Line] = [
-        ["Objective", found.form],
-        ["R Square", _known(found.r_square)],
-        ["Residual Standard Deviation", found.deviation],
-        ["Residual Sum of Squares", found.squares],
-        ["Degrees of Freedom", float(found.freedom)],
-        ["Observations", float(found.observations)],
+        [None, "Objective", found.form],
+        [None, "R Square", _known(found.r_square)],
+        [None, "Residual Standard Deviation", found.deviation],
+        [None, "Residual Sum of Squares", found.squares],
+        [None, "Degrees of Freedom", float(found.freedom)],
+        [None, "Observations", float(found.observations)],
     ]
     rows: list[Row] = [*titles(STATISTICS, outcome), [], []]
-    rows += [title("Regression Statistics"), *table([["Statistic", "Value"]], facts), []]
+    rows += [title("Regression Statistics"), *table([["", "Statistic", "Value"]], facts), []]
     percent = f"{CONFIDENCE:.0%}"
     heads = ["Cell", "Name", "Final Value", "Standard Error", "t Stat", "P-value",
              f"Lower {percent}", f"Upper {percent}"]  # fmt: skip
@@ -192,16 +195,17 @@ def statistics_sheet(outcome: Outcome, name: str) -> NewSheet:
             [item.cell.absolute(sheet), item.name, Shown(item.value, same), *map(_known, numbers)]
         )
     rows += [title("Variable Cells"), *table([heads], lines), []]
-    cells = [item.cell.absolute(sheet) for item in found.estimates]
-    if len(cells) <= _MOST:
+    known = [n for n, item in enumerate(found.estimates) if not math.isnan(item.error)]
+    cells = [found.estimates[n].cell.absolute(sheet) for n in known]
+    if 0 < len(cells) <= _MOST:
         for text, matrix in (
             ("Covariance", found.covariance), ("Correlation", found.correlation),
         ):  # fmt: skip
             body: list[Line] = [
-                [cell, *(_known(float(number)) for number in row)]
-                for cell, row in zip(cells, matrix, strict=True)
+                [cell, found.estimates[n].name, *matrix[n, known].tolist()]
+                for cell, n in zip(cells, known, strict=True)
             ]
-            rows += [title(text), *table([["", *cells]], body), []]
+            rows += [title(text), *table([["Cell", "Name", *cells]], body), []]
     return report_sheet(name, [*rows, *_remarks(found, len(cells))])
 
 
@@ -216,8 +220,6 @@ def _remarks(found: Statistics, count: int) -> list[Row]:
                      "for their change.")  # fmt: skip
     if found.fixed:
         texts.append(f"At a bound, and taken for constants: {named(found.fixed)}.")
-    if found.left_out:
-        texts.append(f"Rows without residual and derivative, not counted: {found.left_out:,}.")
     if math.isnan(found.r_square):
         texts.append("No R Square: the residuals are no differences from constant observations.")
     if count > _MOST:

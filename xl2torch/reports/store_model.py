@@ -6,7 +6,7 @@ later write; options that the sheet stores already are kept.
 
 from __future__ import annotations
 
-from xl2torch.address import CellRange, quote_sheet, single_cell
+from xl2torch.address import CellRange, quote_sheet, relative_form, single_cell
 from xl2torch.errors import SelectionError
 from xl2torch.formula.relocation import NotRelocatable, relocated
 from xl2torch.problem import WORDS, Constraint, Problem
@@ -72,6 +72,11 @@ def _right(workbook: Workbook, sheet: str, item: Constraint) -> str:
         return number_text(item.right)
     if isinstance(item.right, CellRange):
         return _absolute(item.right)
+    if item.left.size > 1 and relative_form(item.right, 1, 1) != relative_form(item.right, 2, 2):
+        raise SelectionError(
+            f"the right side ={item.right} moves with the cells {item.left}: a Solver model holds "
+            "one for all. Give one constraint for each cell, or put the limits into cells"
+        )
     try:
         return relocated(item.right, sheet, workbook, _absolute)
     except NotRelocatable as reason:

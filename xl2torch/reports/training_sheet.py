@@ -21,6 +21,7 @@ from xl2torch.workbook.new_sheet import NewSheet, PlacedChart, Row, StyledValue
 _HEADING = 3
 """Rows that stay in view: title, a blank row, the headings of the tables."""
 _DECADES = 100.0
+_LONGEST_NAME = 22
 _CHART_ROWS, _CHART_COLUMNS = 16, 4
 Watched = tuple[CellAddress, CellValue, CellValue]
 _WIDTHS = {"iteration": 10.0, "number": 18.0, "gap": 3.0, "key": 16.0, "name": 34.0}
@@ -183,7 +184,7 @@ def _names(outcome: Outcome) -> list[str]:
     """Cell and name of the followed variable cells."""
     followed = outcome.result.followed
     return [
-        f"{cell.a1} {name}".strip()
+        f"{cell.a1} {name}"[:_LONGEST_NAME].strip()
         for cell, name in zip(followed, outcome.names, strict=False)
     ]  # fmt: skip
 

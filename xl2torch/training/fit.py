@@ -158,11 +158,11 @@ def _fit(
         for variable in model.variables
         if variable.bounded
     ]
-    for item in bounded:
+    limit = EPOCHS.get(optimizer, 0) if epochs is None else epochs
+    for item in bounded if limit else ():  # without an iteration the point is what it is
         item.project()
     parameters = [model.parameter(variable) for variable in model.variables]
     stepper = make_stepper(optimizer, lr, parameters, bounded)
-    limit = EPOCHS[optimizer] if epochs is None else epochs
     if limit:
         _refuse_constraints(problem)
     if limit < 0:
@@ -299,8 +299,8 @@ def _refuse_constraints(problem: Problem) -> None:
     raise ModelError(
         f"the model of sheet {problem.sheet!r} has constraints that are more than bounds of "
         f"variable cells by a number; these are not kept so far:\n{lines}\n"
-        "Give --objective and --variables to train without the stored constraints, or --epochs 0 "
-        "for reports of the present point"
+        "Leave them out of --constraint (stored ones: give --objective and --variables), or give "
+        "--epochs 0 for reports of the present point"
     )
 
 

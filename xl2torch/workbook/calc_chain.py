@@ -10,9 +10,9 @@ import re
 from collections.abc import Sequence
 
 from xl2torch.address import CellAddress
-from xl2torch.workbook.ooxml import ATTRIBUTE, CONTENT_TYPES
-from xl2torch.workbook.package import Changes, relationships_part
-from xl2torch.workbook.workbook_part import sheet_ids
+from xl2torch.workbook.ooxml import ATTRIBUTE
+from xl2torch.workbook.package import Changes
+from xl2torch.workbook.workbook_part import remove_part, sheet_ids
 
 
 def drop_from_chain(cells: Sequence[CellAddress], changes: Changes) -> None:
@@ -43,15 +43,8 @@ def drop_from_chain(cells: Sequence[CellAddress], changes: Changes) -> None:
         pending = ""
         return entry
 
-    patched = re.sub(rb"<(?:\w+:)?c\s[^>]*?(?:/>|>\s*</(?:\w+:)?c\s*>)", keep, data)
+    patched = re.sub(rb"<(?:[\w.-]+:)?c\s[^>]*?(?:/>|>\s*</(?:[\w.-]+:)?c\s*>)", keep, data)
     if kept:
         changes.parts[part] = patched
         return
-    changes.removed.add(part)
-    name = re.escape("/" + part).encode()
-    entries = {
-        relationships_part(main): rb"<(?:\w+:)?Relationship\s[^>]*/calcChain[\"'][^>]*/>",
-        CONTENT_TYPES: rb"<(?:\w+:)?Override\s[^>]*" + name + rb"[^>]*/>",
-    }
-    for other, entry in entries.items():
-        changes.parts[other] = re.sub(entry, b"", changes.part(other))
+    remove_part(part, main, changes)

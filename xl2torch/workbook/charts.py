@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from openpyxl.chart.legend import Legend
 
 _POINT = 6
+_LONGEST_TITLE = 255  # characters
 _WIDTH = 22225  # of a line, in English metric units: 1.75 points
 
 
@@ -34,7 +35,7 @@ def line_chart(
 
     chart = LineChart()
     for number, (name, column) in enumerate(series):
-        line = Series(idx=number, order=number, tx=SeriesLabel(v=name))
+        line = Series(idx=number, order=number, tx=SeriesLabel(v=name[:_LONGEST_TITLE]))
         line.val = NumDataSource(numRef=_cells(sheet, column, rows[0], rows[-1]))
         line.cat = AxDataSource(numRef=_cells(sheet, labels, rows[0], rows[-1]))
         line.smooth = False
@@ -100,9 +101,9 @@ def _finished(
     from openpyxl.xml.functions import tostring
 
     x_axis, y_axis = chart.x_axis, chart.y_axis  # type: ignore[attr-defined]
-    chart.title = title
+    chart.title = title[:_LONGEST_TITLE]
     chart.legend = legend
-    y_axis.title, x_axis.title = y_title, x_title
+    y_axis.title, x_axis.title = y_title[:_LONGEST_TITLE], x_title[:_LONGEST_TITLE]
     for item in (chart.title, x_axis.title, y_axis.title):
         assert item is not None
         item.overlay = False  # else recent versions of Excel draw it over the plot

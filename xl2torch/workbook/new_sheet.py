@@ -24,6 +24,7 @@ from xl2torch.workbook.package import Changes, relationships_part
 from xl2torch.workbook.styles import StyleKey, add_styles
 from xl2torch.workbook.workbook_part import add_content_types, register_sheet
 
+_LONGEST_TEXT = 32_767  # characters that a cell holds
 _OFFICE_TYPE = "application/vnd.openxmlformats-officedocument."
 
 
@@ -75,6 +76,8 @@ class NewSheet:
 
 def add_sheets(sheets: Sequence[NewSheet], changes: Changes) -> None:
     """Add sheets behind the last one, with their charts."""
+    if not sheets:
+        return
     before = set(changes.added)
     wanted = {item.key for sheet in sheets for row in sheet.rows for item in row if item}
     styles = add_styles(wanted, changes)
@@ -176,7 +179,7 @@ def _cell(reference: str, item: StyledValue, styles: Mapping[StyleKey, int]) -> 
     index = styles.get(item.key)
     style = f' s="{index}"' if index is not None else ""
     if item.formula is None and isinstance(item.value, str):
-        text = xml_text(item.value)
+        text = xml_text(item.value[:_LONGEST_TEXT])
         inline = f'<is><t xml:space="preserve">{text}</t></is>'
         return f'<c r="{reference}"{style} t="inlineStr">{inline}</c>'
     kind, cached = (part.decode() for part in encoded(item.value))

@@ -99,7 +99,8 @@ _NAME = re.compile(rb"<([^\s/>]+)")
 def tag_end(data: bytes, start: int) -> int:
     """Offset just behind the tag that begins at ``start``; quotes may hold '>'."""
     match = _TAG.match(data, start)
-    assert match is not None
+    if match is None:
+        raise ValueError("a tag without an end")
     return match.end()
 
 
@@ -116,7 +117,8 @@ def element_end(data: bytes, start: int) -> int:
     if data[end - 2 : end] == b"/>":
         return end
     closing = _closing(name_at(data, start)).search(data, end)
-    assert closing is not None
+    if closing is None:
+        raise ValueError("an element without an end")
     return closing.end()
 
 
@@ -163,6 +165,37 @@ def top_elements(data: bytes, where: str) -> list[Element]:
 
     parse_xml(data, start=start, end=end, where=where, parser_out=parsers)
     return found
+
+
+def appended(data: bytes, element: str, where: str) -> bytes:
+    """A part with one more element, given without prefix and ``<``, at the end of its root."""
+    parsers: list[Any] = []
+    depth = opened = closed = 0
+
+    def start(tag: str, _: dict[str, str]) -> None:
+        nonlocal depth, opened
+        depth += 1
+        if depth == 1:
+            opened = parsers[0].CurrentByteIndex
+
+    def end(tag: str) -> None:
+        nonlocal depth, closed
+        depth -= 1
+        if depth == 0:
+            closed = parsers[0].CurrentByteIndex
+
+    parse_xml(data, start=start, end=end, where=where, parser_out=parsers)
+    fresh = b"<" + prefix_at(data, opened) + ascii_bytes(element)
+    head = tag_end(data, opened)
+    if data[head - 2 : head] == b"/>":
+        close = b"</" + name_at(data, opened) + b">"
+        return data[: head - 2] + b">" + fresh + close + data[head:]
+    return data[:closed] + fresh + data[closed:]
+
+
+def ascii_bytes(text: str) -> bytes:
+    """Right in whatever encoding a part has."""
+    return text.encode("ascii", "xmlcharrefreplace")
 
 
 def without_attributes(head: bytes, *names: bytes) -> bytes:

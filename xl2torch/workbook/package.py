@@ -67,7 +67,7 @@ class Package:
             if tag.endswith("Relationship") and attributes.get("TargetMode") != "External":
                 target = unquote(attributes["Target"])
                 if target.startswith("/"):
-                    name = target.lstrip("/")
+                    name = posixpath.normpath(target.lstrip("/"))
                 else:
                     name = posixpath.normpath(posixpath.join(posixpath.dirname(part), target))
                 name = self.stored_name(name) or name

@@ -259,7 +259,16 @@ class _Writer:
                 self.position = plain.end(3)
                 self._advance()
                 return
-        end = element_end(self.data, at)
+        try:
+            end = element_end(self.data, at)
+            if _HIDDEN.search(self.data, at, end):
+                raise ValueError
+        except ValueError:
+            row, column = divmod(self.next, _WIDTH)
+            raise OutputError(
+                f"the cell {column_letters(column)}{row} is written with a comment or CDATA that "
+                "holds tags: save the workbook in Excel or LibreOffice first"
+            ) from None
         self._copy_to(at)
         self.out.write(_rewritten(self.data[at:end], self.edits.at(self.index, self.next)))
         self.position = end
@@ -335,9 +344,10 @@ class _Writer:
         return self.out.getvalue()
 
 
+_HIDDEN = re.compile(rb"<!--|<!\[CDATA\[[^\]]*<")
 # A cell that holds a number, which is nearly all that changes: its formula, if any, and <v>.
 _PLAIN = re.compile(
-    rb"<((?:\w+:)?)c(?:\s+(?!(?:t|vm)\s*=)[\w:.-]+=\"[^\"]*\")*>"
+    rb"<((?:[\w.-]+:)?)c(?:\s+(?!(?:t|vm)\s*=)[\w:.-]+=\"[^\"]*\")*>"
     rb"(<\1f(?:\s[^>]*)?(?:/>|>[^<]*</\1f>))?<\1v>([^<]+)</\1v></\1c>"
 )
 
@@ -369,7 +379,8 @@ def _rewritten(cell: bytes, edit: CellEdit) -> bytes:
         head = without_attributes(head, b"t", b"vm", *((b"cm",) if edit.cut else ()))
         if kind:
             head += b' t="%s"' % kind
-        value = b"<%sv>%s</%sv>" % (prefix, text, prefix) if text or kind else b""
+        kept = b' xml:space="preserve"' if text != text.strip() else b""
+        value = b"<%sv%s>%s</%sv>" % (prefix, kept, text, prefix) if text or kind else b""
     body = formula + value + rest
     if not body:
         return head + b"/>"

@@ -29,7 +29,8 @@ class Workbook:
     """What a workbook file holds, in the file's order of sheets (chart sheets left out).
 
     ``external`` are sheets of linked workbooks, named as formulas do: ``[1]Sheet1``. In one with
-    ``dates_1904`` days are counted from 1904, as Excel for the Mac once did.
+    ``dates_1904`` days are counted from 1904, as Excel for the Mac once did; in one that computes
+    ``as_displayed`` Excel rounds each value to what its cell shows, and we do not.
     """
 
     package: Package
@@ -39,6 +40,7 @@ class Workbook:
     iterates: bool
     external: tuple[Sheet, ...] = ()
     dates_1904: bool = False
+    as_displayed: bool = False
 
     def __repr__(self) -> str:
         return f"<Workbook {self.path.name}: {', '.join(sheet.name for sheet in self.sheets)}>"
@@ -107,7 +109,7 @@ def load(path: str | Path) -> Workbook:
         if relation is None:
             raise WorkbookError(f"{package.path.name} is damaged: sheet {name!r} has no part")
         if relation.type.endswith("/worksheet"):
-            sheets.append(read_sheet(package, name, relation.target, strings))
+            sheets.append(read_sheet(package, name, relation.target, strings, book.dates_1904))
     if not sheets:
         raise WorkbookError(f"{package.path.name} holds no worksheet")
     order = tuple(name for name, _ in book.sheets)
@@ -123,7 +125,16 @@ def load(path: str | Path) -> Workbook:
             _ = group.bounds, group.rectangles
     parts = [targets[link].target for link in book.links if link in targets]
     links = tuple(_read_links(package, parts))
-    return Workbook(package, tuple(sheets), order, scoped, book.iterates, links, book.dates_1904)
+    return Workbook(
+        package,
+        tuple(sheets),
+        order,
+        scoped,
+        book.iterates,
+        links,
+        book.dates_1904,
+        book.as_displayed,
+    )
 
 
 def _read_links(package: Package, parts: list[str]) -> Iterator[Sheet]:
@@ -147,14 +158,20 @@ class _WorkbookPart:
     links: list[str] = field(default_factory=list)
     iterates: bool = False
     dates_1904: bool = False
+    as_displayed: bool = False
 
 
 def _read_workbook_part(package: Package, part: str) -> _WorkbookPart:
     found = _WorkbookPart()
     current: dict[str, str] = {}
     texts: list[str] = []
+    main = ""
 
     def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal main
+        main = main or tag.removesuffix("workbook")
+        if not tag.startswith(main):
+            return  # an extension
         kind = local(tag)
         if kind == "sheet":
             relation = next(value for key, value in attributes.items() if key.endswith(" id"))
@@ -167,11 +184,12 @@ def _read_workbook_part(package: Package, part: str) -> _WorkbookPart:
             texts.clear()
         elif kind == "calcPr":
             found.iterates = attributes.get("iterate") in ("1", "true")
+            found.as_displayed = attributes.get("fullPrecision") in ("0", "false")
         elif kind == "workbookPr":
             found.dates_1904 = attributes.get("date1904") in ("1", "true")
 
     def end(tag: str) -> None:
-        if local(tag) == "definedName":
+        if tag == main + "definedName":
             scope = current.get("localSheetId")
             text = "".join(texts)
             found.names.append((current["name"], text, int(scope) if scope else None))

@@ -49,9 +49,10 @@ def _piece(workbook: Workbook, prefix: str | None, area: str, sheet: str) -> lis
         return [found]
     name = workbook.defined_name(area, sheet)
     if name is not None:
-        if name.text.strip().removeprefix("=").lower() == area.lower():
-            raise SelectionError(f"the name {area} refers to itself")
-        return parse_ranges(workbook, name.text, name.sheet or sheet)
+        try:
+            return parse_ranges(workbook, name.text, name.sheet or sheet)
+        except RecursionError:
+            raise SelectionError(f"the name {area} refers to itself") from None
     column = _TABLE_COLUMN.fullmatch(area)
     table = workbook.table(column["table"] if column else area)
     if table is not None:

@@ -81,8 +81,14 @@ class Sheet:
         return {(formula.row, formula.column): formula for formula in self.formulas}
 
 
-def read_sheet(package: Package, name: str, part: str, strings: list[str]) -> Sheet:
+_CELLS = frozenset({"row", "c", "v", "f", "t", "rPh"})
+
+
+def read_sheet(
+    package: Package, name: str, part: str, strings: list[str], dates_1904: bool = False
+) -> Sheet:
     """A worksheet; ``strings`` are the workbook's shared strings. Raises WorkbookError."""
+    first_day = datetime(1904, 1, 1) if dates_1904 else datetime(1899, 12, 30)
     rows: list[int] = []
     columns: list[int] = []
     values: list[CellValue] = []
@@ -100,7 +106,7 @@ def read_sheet(package: Package, name: str, part: str, strings: list[str]) -> Sh
     formula: dict[str, str] | None = None
     formula_text = value_text = ""
     pieces: list[str] = []
-    collecting = protected = phonetic = dynamic = False
+    collecting = protected = phonetic = dynamic = finished = False
     main = ""
 
     def start(tag: str, attributes: dict[str, str]) -> None:
@@ -111,6 +117,8 @@ def read_sheet(package: Package, name: str, part: str, strings: list[str]) -> Sh
             if kind != "worksheet":
                 return
             main = namespace
+        if finished and kind in _CELLS:
+            return  # an extension that looks like cells
         if kind == "c":
             reference = attributes.get("r")
             if reference:
@@ -144,7 +152,7 @@ def read_sheet(package: Package, name: str, part: str, strings: list[str]) -> Sh
             protected = attributes.get("sheet") in ("1", "true")
 
     def end(tag: str) -> None:
-        nonlocal collecting, formula_text, value_text, phonetic
+        nonlocal collecting, formula_text, value_text, phonetic, finished
         if phonetic:
             phonetic = not tag.endswith(" rPh")
         elif collecting:
@@ -158,7 +166,10 @@ def read_sheet(package: Package, name: str, part: str, strings: list[str]) -> Sh
             pieces.clear()
             collecting = False
         elif tag.endswith(" c") and tag.startswith(main):
-            finish_cell()
+            if not finished:
+                finish_cell()
+        elif tag.endswith(" sheetData") and tag.startswith(main):
+            finished = True
 
     def text(data: str) -> None:
         if collecting:
@@ -173,7 +184,7 @@ def read_sheet(package: Package, name: str, part: str, strings: list[str]) -> Sh
                 columns.append(column)
                 values.append(float(value_text))
             return
-        value = _typed_value(cell_type, value_text, strings)
+        value = _typed_value(cell_type, value_text, strings, first_day)
         if value is not None:
             rows.append(row)
             columns.append(column)
@@ -221,7 +232,7 @@ def _corners(reference: str, sheet: str) -> Rectangle | None:
     return None if area is None else (area.top, area.left, area.bottom, area.right)
 
 
-def _typed_value(cell_type: str, text: str, strings: list[str]) -> CellValue:
+def _typed_value(cell_type: str, text: str, strings: list[str], first_day: datetime) -> CellValue:
     if cell_type == "inlineStr":
         return unescape(text)
     if cell_type == "str":
@@ -236,7 +247,7 @@ def _typed_value(cell_type: str, text: str, strings: list[str]) -> CellValue:
         return ERRORS.get(text, VALUE)
     if cell_type == "d":
         moment = datetime.fromisoformat(text).replace(tzinfo=None)
-        return (moment - datetime(1899, 12, 30)).total_seconds() / 86400
+        return (moment - first_day).total_seconds() / 86400
     return None
 
 

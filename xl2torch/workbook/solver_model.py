@@ -5,6 +5,7 @@ Codes and defaults: those that Excel 2010 and later write; an absent name means 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -72,7 +73,7 @@ def _model(sheet: str, names: dict[str, str]) -> SolverModel:
             RELATIONS.get(names.get(f"rel{index}", ""), "?"),
             names.get(f"rhs{index}", ""),
         )
-        for index in range(1, count + 1)
+        for index in range(1, min(count, len(names)) + 1)  # what is counted has to be there
         if f"lhs{index}" in names
     )
     return SolverModel(
@@ -89,7 +90,10 @@ def _model(sheet: str, names: dict[str, str]) -> SolverModel:
 
 def _number(text: str, sheet: str, name: str) -> float:
     try:
-        return float(text)
+        number = float(text)
+        if math.isfinite(number):
+            return number
+        raise ValueError
     except ValueError:
         raise ModelError(
             f"the Solver model of sheet {sheet!r} is damaged: solver_{name} is {text!r}, "

@@ -52,9 +52,9 @@ STYLES: Mapping[str, Style] = {
     "heading top": Style("heading", border="above", align="center"),
     "heading bottom": Style("heading", border="below", align="center"),
     "row": Style(border="row"),
-    "row number": Style(border="row", align="right"),
+    "row number": Style(border="row", align="right", indent=1),
     "last": Style(border="below"),
-    "last number": Style(border="below", align="right"),
+    "last number": Style(border="below", align="right", indent=1),
 }
 """Formats by the names that reports use."""
 
@@ -71,6 +71,7 @@ _BORDERS = {
     "below": (b"", b"medium"),
     "row": (b"", b"thin"),
 }
+_PROPERTY = re.compile(rb"(<([^\s/>]+)[^>]*?(?:/>|>\s*</\2\s*>))")
 _COLLECTIONS = {b"fonts": b"font", b"fills": b"fill", b"borders": b"border", b"cellXfs": b"xf"}
 _FONT_ORDER = (
     b"b", b"i", b"strike", b"condense", b"extend", b"outline", b"shadow", b"u", b"vertAlign",
@@ -92,7 +93,7 @@ def add_styles(wanted: Iterable[StyleKey], changes: Changes) -> dict[StyleKey, i
     if part is None:
         return {}
     data = changes.part(part)
-    font = re.search(rb"<((?:\w+:)?)font>(.*?)</(?:\w+:)?font>", data, re.DOTALL)
+    font = re.search(rb"<((?:[\w.-]+:)?)font>(.*?)</(?:[\w.-]+:)?font>", data, re.DOTALL)
     if font is None or not all(_opening(data, name) for name in _COLLECTIONS):
         return {}
     p = font[1]
@@ -132,7 +133,7 @@ def _xf(p: bytes, font: int, fill: int, border: int, number_format: int, style: 
 
 def _font(prefix: bytes, base: bytes, changed: Sequence[bytes]) -> bytes:
     """The workbook's own font with some properties changed, in the order of the schema."""
-    properties = {_property(item): item for item in re.findall(rb"<[^>]*/>", base)}
+    properties = {_property(item): item for item, _ in _PROPERTY.findall(base)}
     for name in (b"b", b"i", b"strike", b"u"):
         properties.pop(name, None)
     properties |= {_property(item): item for item in (kind % prefix for kind in changed)}
@@ -164,19 +165,19 @@ def _border(p: bytes, top: bytes, bottom: bytes) -> bytes:
 
 
 def _opening(data: bytes, collection: bytes) -> re.Match[bytes] | None:
-    return re.search(rb"<(?:\w+:)?" + collection + rb"(?=[\s>])[^>]*(?<!/)>", data)
+    return re.search(rb"<(?:[\w.-]+:)?" + collection + rb"(?=[\s>])[^>]*(?<!/)>", data)
 
 
 def _append(data: bytes, collection: bytes, elements: Sequence[bytes]) -> tuple[bytes, int]:
     """Append elements to a counted collection; returns the index of the first."""
     opening = _opening(data, collection)
     assert opening is not None
-    closing = re.search(rb"</(?:\w+:)?" + collection + rb"\s*>", data[opening.end() :])
+    closing = re.search(rb"</(?:[\w.-]+:)?" + collection + rb"\s*>", data[opening.end() :])
     if closing is None:
         raise OutputError(f"the styles have no end of their {collection.decode()}")
     end = opening.end() + closing.start()
     child = _COLLECTIONS[collection]
-    count = len(re.findall(rb"<(?:\w+:)?" + child + rb"(?=[\s/>])", data[opening.end() : end]))
+    count = len(re.findall(rb"<(?:[\w.-]+:)?" + child + rb"(?=[\s/>])", data[opening.end() : end]))
     tag = re.sub(rb"""(\scount\s*=\s*["'])\d+""", rb"\g<1>%d" % (count + len(elements)), opening[0])
     head = data[: opening.start()] + tag + data[opening.end() : end]
     return head + b"".join(elements) + data[end:], count

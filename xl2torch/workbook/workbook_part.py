@@ -14,7 +14,8 @@ from xl2torch.workbook.ooxml import (
     RELATIONSHIPS,
     STRICT,
     Element,
-    local,
+    appended,
+    ascii_bytes,
     name_at,
     parse_xml,
     prefix_at,
@@ -26,6 +27,7 @@ from xl2torch.workbook.package import Changes, relationships_part
 from xl2torch.workbook.reader import Workbook
 
 _WHERE = "the workbook part"
+_RELATIONSHIPS_TYPE = "application/vnd.openxmlformats-package.relationships+xml"
 _NAMES_AFTER = ("externalReferences", "functionGroups", "sheets")
 _CALC_AFTER = ("definedNames", *_NAMES_AFTER)
 
@@ -33,9 +35,12 @@ _CALC_AFTER = ("definedNames", *_NAMES_AFTER)
 def sheet_ids(data: bytes) -> dict[str, str]:
     """The sheetId of every sheet."""
     ids: dict[str, str] = {}
+    main = ""
 
     def start(tag: str, attributes: dict[str, str]) -> None:
-        if local(tag) == "sheet":
+        nonlocal main
+        main = main or tag.removesuffix("workbook")
+        if tag == main + "sheet":
             ids[attributes["name"]] = attributes["sheetId"]
 
     parse_xml(data, start=start, where=_WHERE)
@@ -77,10 +82,8 @@ def register_sheet(part: str, name: str, changes: Changes) -> None:
     while f"rId{number}".encode() in ids:
         number += 1
     target = posixpath.relpath(part, posixpath.dirname(main))
-    _append(
-        rels, "Relationships", changes,
-        f'Relationship Id="rId{number}" Type="{office}/worksheet" Target="{target}"/>',
-    )  # fmt: skip
+    entry = f'Relationship Id="rId{number}" Type="{office}/worksheet" Target="{target}"/>'
+    changes.parts[rels] = appended(data, entry, rels)
     data = changes.part(main)
     sheets = next((e for e in top_elements(data, _WHERE) if e.name == "sheets"), None)
     if sheets is None:
@@ -88,7 +91,7 @@ def register_sheet(part: str, name: str, changes: Changes) -> None:
     sheet_id = max(int(value) for value in sheet_ids(data).values()) + 1
     # The prefix that the part gives to the namespace of relationships; our own where it has none.
     bound = re.search(
-        rb"""xmlns:(\w+)\s*=\s*["']""" + re.escape(office.encode()) + rb"""["']""",
+        rb"""xmlns:([\w.-]+)\s*=\s*["']""" + re.escape(office.encode()) + rb"""["']""",
         data[: sheets.start],
     )
     prefix = bound[1].decode() if bound else "r"
@@ -98,16 +101,47 @@ def register_sheet(part: str, name: str, changes: Changes) -> None:
         f'sheetId="{sheet_id}" {prefix}:id="rId{number}"/>'
     )
     close = data.rindex(b"</", sheets.start, sheets.end)
-    changes.parts[main] = data[:close] + _ascii(element) + data[close:]
+    changes.parts[main] = data[:close] + ascii_bytes(element) + data[close:]
 
 
 def add_content_types(kinds: Mapping[str, str], changes: Changes) -> None:
-    """Content types of new parts, by part name."""
-    for part, kind in kinds.items():
-        _append(
-            CONTENT_TYPES, "Types", changes,
-            f'Override PartName="/{part}" ContentType="{kind}"/>',
-        )  # fmt: skip
+    """Content types of new parts, by part name, and of .rels parts where there is none yet."""
+    entries = [
+        f'Override PartName="/{part}" ContentType="{kind}"/>' for part, kind in kinds.items()
+    ]
+    data = changes.part(CONTENT_TYPES)
+    if b"rels" not in (
+        _attribute(data, e, b"Extension") for e in top_elements(data, CONTENT_TYPES)
+    ):
+        entries.append(f'Default Extension="rels" ContentType="{_RELATIONSHIPS_TYPE}"/>')
+    for entry in entries:
+        data = appended(data, entry, CONTENT_TYPES)
+    changes.parts[CONTENT_TYPES] = data
+
+
+def remove_part(part: str, source: str, changes: Changes) -> None:
+    """Leave a part out, with its content type and the relationship that ``source`` has to it."""
+    changes.removed.add(part)
+    rels = relationships_part(source)
+    wanted = {
+        relation.id.encode()
+        for relation in changes.package.relationships(source) if relation.target == part
+    }  # fmt: skip
+    name = ("/" + part).lower().encode()
+    for other, fact, values in (
+        (rels, b"Id", wanted), (CONTENT_TYPES, b"PartName", {name}),
+    ):  # fmt: skip
+        data = changes.part(other)
+        for element in reversed(top_elements(data, other)):
+            value = _attribute(data, element, fact)
+            if (value.lower() if fact == b"PartName" else value) in values:
+                data = data[: element.start] + data[element.end :]
+        changes.parts[other] = data
+
+
+def _attribute(data: bytes, element: Element, name: bytes) -> bytes:
+    head = data[element.start : tag_end(data, element.start)]
+    return next((value[1:-1] for key, value in ATTRIBUTE.findall(head) if key == name), b"")
 
 
 def replace_names(index: int, prefix: str, names: Mapping[str, str], changes: Changes) -> None:
@@ -120,17 +154,17 @@ def replace_names(index: int, prefix: str, names: Mapping[str, str], changes: Ch
     old = next((e for e in top_elements(data, _WHERE) if e.name == "definedNames"), None)
     kept = b""
     if old is not None:
-        inner = data[tag_end(data, old.start) : old.end]
-        kept = b"".join(
-            match[0] for match in _DEFINED_NAME.finditer(inner)
-            if not _is_local(match[0], index, prefix)
-        )  # fmt: skip
+        head = tag_end(data, old.start)
+        inner = b"" if head == old.end else data[head : data.rindex(b"</", head, old.end)]
+        kept = _DEFINED_NAME.sub(
+            lambda match: b"" if _is_local(match[0], index, prefix) else match[0], inner
+        )
 
     def element(namespace: bytes) -> bytes:
         tag = namespace + b"definedName"
         added = b"".join(
             b'<%s name="%s" localSheetId="%d" hidden="1">%s</%s>'
-            % (tag, name.encode(), index, _ascii(escape(text)), tag)
+            % (tag, name.encode(), index, ascii_bytes(escape(text)), tag)
             for name, text in names.items()
         )
         return b"<%ss>%s%s</%ss>" % (tag, kept, added, tag)
@@ -143,7 +177,9 @@ def replace_names(index: int, prefix: str, names: Mapping[str, str], changes: Ch
 
 
 _DEFINED_NAME = re.compile(
-    rb"<((?:\w+:)?definedName)(?=[\s>])(?:[^>\"']|\"[^\"]*\"|'[^']*')*>.*?</\1\s*>", re.DOTALL
+    rb"<((?:[\w.-]+:)?definedName)(?=[\s/>])(?:[^>\"']|\"[^\"]*\"|'[^']*')*?"
+    rb"(?:/>|>.*?</\1\s*>)",
+    re.DOTALL,
 )
 
 
@@ -166,18 +202,3 @@ def _insert(changes: Changes, after: tuple[str, ...], element: Callable[[bytes],
             changes.parts[main] = data[:at] + fresh + data[at:]
             return
     raise OutputError("the workbook part has no list of sheets")
-
-
-def _append(part: str, root: str, changes: Changes, entry: str) -> None:
-    """Put an empty element, given without its ``<``, at the end of a list of such."""
-    data = changes.part(part)
-    closing = re.search(rb"</((?:\w+:)?)%s\s*>" % root.encode(), data)
-    if closing is None:
-        raise OutputError(f"the part {part} is damaged")
-    element = b"<" + closing[1] + _ascii(entry)
-    changes.parts[part] = data[: closing.start()] + element + data[closing.start() :]
-
-
-def _ascii(text: str) -> bytes:
-    """Right in whatever encoding the part has."""
-    return text.encode("ascii", "xmlcharrefreplace")
