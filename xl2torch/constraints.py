@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -48,11 +48,24 @@ class Constraints:
     def __init__(self, model: SheetModel) -> None:
         problem = model.problem
         numeric = [item for item in problem.constraints if item.relation not in WORDS]
-        ordered = sorted(numeric, key=lambda item: bool(item.bounds))
         self.model = model
-        self.limits = tuple(limit for item in ordered for limit in _limits(item, problem.sheet))
+        self._ordered = sorted(numeric, key=lambda item: bool(item.bounds))
+        self.limits = tuple(
+            limit for item in self._ordered for limit in _limits(item, problem.sheet)
+        )
         self.precision = number_option(problem.options, "pre", PRECISION)
-        self._sides = [(_left(model, item), _right(model, item)) for item in ordered]
+
+    @cached_property
+    def _sides(self) -> list[tuple[Side, Side]]:
+        variables = self.model.variables
+        cells = [cell for variable in variables for cell in variable.cells.cells()]
+        places = {cell: n for n, cell in enumerate(cells)} if self.limits else {}
+        return [
+            _bound_sides(item, places) if item.bounds else (
+                _left(self.model, item), _right(self.model, item)
+            )
+            for item in self._ordered
+        ]  # fmt: skip
 
     @cached_property
     def general(self) -> tuple[int, ...]:
@@ -111,6 +124,14 @@ def _limits(constraint: Constraint, sheet: str) -> list[Limit]:
         Limit(cell, constraint.relation, text, constraint)
         for cell, text in zip(cells, texts, strict=True)
     ]
+
+
+def _bound_sides(constraint: Constraint, places: Mapping[CellAddress, int]) -> tuple[Side, Side]:
+    """A bound of variable cells: their numbers, and those that they are held against."""
+    index = torch.tensor([places[cell] for cell in constraint.left.cells()])
+    limits = [b.upper if constraint.relation == "<=" else b.lower for b in constraint.bounds]
+    right = torch.tensor(limits, dtype=torch.float64)
+    return lambda point: point[index], lambda point: right
 
 
 def _left(model: SheetModel, constraint: Constraint) -> Side:

@@ -10,6 +10,7 @@ import pytest
 from corpus import WORKBOOKS
 from grids import grid, write_grid
 from judges import cached_values
+from packages import SHEET1, read, write
 
 import xl2torch
 from xl2torch.reports.save import fill_cached_values
@@ -33,17 +34,13 @@ def test_dependents_of_all_kinds_are_refreshed(tmp_path: Path) -> None:
 
 def test_cells_that_cannot_be_recomputed_lose_their_old_value(tmp_path: Path) -> None:
     book = write_grid(tmp_path / "b.xlsx", "1 =(A1-4)^2 =BESSELJ(A1,0) =C1+1 =BESSELJ(1,0)")
-    with zipfile.ZipFile(book) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    sheet = parts["xl/worksheets/sheet1.xml"]
+    parts = read(book)
     for formula, value in (("BESSELJ(A1,0)", "0.7"), ("C1+1", "1.7"), ("BESSELJ(1,0)", "0.7")):
         empty = re.compile(rf"(<f>{re.escape(formula)}</f>)<v ?/?>(</v>)?".encode())
-        sheet, count = empty.subn(rb"\1<v>%s</v>" % value.encode(), sheet)
+        text = rb"\1<v>%s</v>" % value.encode()
+        parts[SHEET1], count = empty.subn(text, parts[SHEET1])
         assert count == 1
-    parts["xl/worksheets/sheet1.xml"] = sheet
-    with zipfile.ZipFile(book, "w") as archive:
-        for name, data in parts.items():
-            archive.writestr(name, data)
+    write(book, parts)
     model = xl2torch.compile(xl2torch.load(book), objective="B1", variables="A1")
     saved = xl2torch.save(xl2torch.fit(model), tmp_path / "out.xlsx")
     after = cached_values(tmp_path / "out.xlsx")
@@ -83,14 +80,10 @@ def test_what_did_not_move_is_not_written(tmp_path: Path) -> None:
 def test_volatile_cells_beside_the_model_keep_their_value(tmp_path: Path, cell: str) -> None:
     book = write_grid(tmp_path / "b.xlsx", f"1 =(A1-4)^2 {cell.replace(' ', '_')} =C1 =A1*2")
     model = xl2torch.compile(xl2torch.load(book), objective="B1", variables="A1")
-    with zipfile.ZipFile(book) as archive:
-        contents = {name: archive.read(name) for name in archive.namelist()}
-    sheet = "xl/worksheets/sheet1.xml"
-    contents[sheet] = re.sub(rb'(<c r="[CD]1"[^>]*><f>[^<]*</f>)<v ?/?>(</v>)?',
-                             rb"\1<v>0.25</v>", contents[sheet])  # fmt: skip
-    with zipfile.ZipFile(book, "w") as archive:
-        for name, data in contents.items():
-            archive.writestr(name, data)
+    contents = read(book)
+    pattern = rb'(<c r="[CD]1"[^>]*><f>[^<]*</f>)<v ?/?>(</v>)?'
+    contents[SHEET1] = re.sub(pattern, rb"\1<v>0.25</v>", contents[SHEET1])
+    write(book, contents)
     model = xl2torch.compile(xl2torch.load(book), objective="B1", variables="A1")
     saved = xl2torch.save(xl2torch.fit(model), tmp_path / "out.xlsx")
     after = cached_values(tmp_path / "out.xlsx")
