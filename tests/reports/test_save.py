@@ -13,6 +13,7 @@ from judges import cached_values
 from packages import SHEET1, read, write
 
 import xl2torch
+from xl2torch.reports import layout
 from xl2torch.reports.save import fill_cached_values
 
 
@@ -96,6 +97,18 @@ def test_a_random_cell_without_a_value_makes_its_readers_stale(tmp_path: Path) -
     model = xl2torch.compile(xl2torch.load(book), objective="B1", variables="A1")
     saved = xl2torch.save(xl2torch.fit(model), tmp_path / "out.xlsx")
     assert [cell.a1 for cell in saved.stale] == ["D1"]
+
+
+def test_a_report_that_no_sheet_holds_costs_not_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layout, "MAX_ROW", 20)
+    result = xl2torch.fit(xl2torch.compile(xl2torch.load(WORKBOOKS / "line.xlsx")))
+    saved = xl2torch.save(result, tmp_path / "out.xlsx")
+    assert (
+        list(saved.reports) == ["training"] and "more than a sheet has" in saved.skipped["answer"]
+    )
+    assert xl2torch.load(tmp_path / "out.xlsx").sheet_order[-1] == "Training Report 1"
 
 
 def test_disagreement_is_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,10 +18,6 @@ _NARROWEST, _WIDEST = 9.0, 50.0
 _NUMBER = 15.0  # characters that a number takes
 
 
-class TooLong(ModelError):
-    """A report that no sheet can hold: it is left out, the others are written."""
-
-
 @dataclass(frozen=True)
 class Shown:
     """A value with the number format of a cell of the model."""
@@ -82,9 +78,9 @@ def _cell(item: Shown | CellValue, kind: str) -> StyledValue | None:
 
 
 def report_sheet(name: str, rows: Sequence[Row]) -> NewSheet:
-    """The sheet, its columns as wide as what they hold. Raises TooLong."""
+    """The sheet, its columns as wide as what they hold. Raises ModelError: too many rows."""
     if len(rows) > MAX_ROW:
-        raise TooLong(f"{name} would have {len(rows):,} rows, more than a sheet has")
+        raise ModelError(f"{name} would have {len(rows):,} rows, more than a sheet has")
     widths = [_MARGIN]
     for row in rows:
         for column, item in enumerate(row[1:], 1):

@@ -16,7 +16,6 @@ from xl2torch.recalculation import Recalculation, recalculate
 from xl2torch.reports.answer import answer_sheet
 from xl2torch.reports.gradient_sheet import gradient_sheets
 from xl2torch.reports.kinds import DEFAULT_REPORTS, REPORTS, chosen_reports
-from xl2torch.reports.layout import TooLong
 from xl2torch.reports.limits import limits_sheet
 from xl2torch.reports.outcome import (
     Outcome,
@@ -93,13 +92,13 @@ def save(
     ``cells`` are shown before and after, besides the objective and the watched ones. Everything
     that did not have to change is byte for byte the input's. ``force`` overwrites another file,
     ``in_place`` the input itself; ``ignore_protection`` changes locked cells too. ``reports`` are
-    of REPORTS, or ``all`` (those that make sense) or ``none``; ``history_every`` thins the
-    history; ``store_model`` keeps objective, variable cells, sense and constraints for Excel's
-    Solver. Raises OutputError, or ModelError: a report that was asked for cannot be made.
+    of REPORTS, or ``all`` or ``none``; one that cannot be made is left out, and ``skipped`` says
+    why. ``history_every`` thins the history; ``store_model`` keeps objective, variable cells, sense
+    and constraints for Excel's Solver. Raises OutputError.
     """
     if history_every < 1:
         raise SelectionError(f"the history cannot be kept every {history_every} iterations")
-    kinds, strict = chosen_reports(reports), reports != "all"
+    kinds = chosen_reports(reports)
     target = Path(path)
     if target.is_symlink():
         target = target.resolve()
@@ -131,9 +130,7 @@ def save(
         try:
             sheets += builders[kind](name)
         except ModelError as error:
-            if strict and not isinstance(error, TooLong):
-                raise
-            skipped[kind] = str(error)
+            skipped[kind] = str(error)  # the answer is worth more than a report of it
     changes = Changes(workbook.package)
     rewritten = patch_cells(workbook, _edits(outcome), changes)
     add_sheets(sheets, changes)
@@ -143,7 +140,7 @@ def save(
     changes.save(target)
     return Saved(
         target, rewritten, changes.changed, changes.added, before_after,
-        outcome.recalculation.stale,
+        outcome.recalculation.stale if rewritten else {},
         {kind: name for kind, name in names.items() if kind not in skipped}, skipped,
     )  # fmt: skip
 
