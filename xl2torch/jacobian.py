@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
-from torch.func import functional_call, jvp, vmap
+from torch.func import functional_call
 
 from xl2torch.model import SheetModel
 
@@ -48,24 +48,34 @@ def present_point(model: SheetModel) -> torch.Tensor:
 def jacobian(function: Callable[[torch.Tensor], torch.Tensor], point: torch.Tensor) -> torch.Tensor:
     """Derivatives of a vector of m numbers by the n numbers of a point, (m, n).
 
-    Forward mode where there are more rows than columns and every function allows it, else one
-    backward pass for each row, many at once.
+    By columns where there are more rows, else by rows, many of them in one backward pass.
     """
     start = point.clone().requires_grad_()
     vector = function(start)
     if not vector.requires_grad:
         return torch.zeros(len(vector), len(point), dtype=point.dtype)
     if len(vector) > len(point):
-        size = max(1, _AT_ONCE // len(vector))
         try:
-            forward = vmap(lambda way: jvp(function, (point,), (way,))[1], chunk_size=size)
-            columns: torch.Tensor = forward(torch.eye(len(point), dtype=point.dtype))
-            return columns.T.detach()
-        except (RuntimeError, NotImplementedError):  # a function without a forward rule
-            pass
+            return _by_columns(vector, start)
+        except RuntimeError:  # a function whose backward pass cannot be differentiated
+            vector = function(start)
     size = max(1, _AT_ONCE // max(len(vector), len(point)))
     rows = torch.split(torch.eye(len(vector), dtype=point.dtype), size)
     return torch.cat([batched_gradients(vector, start, weights) for weights in rows])
+
+
+def _by_columns(vector: torch.Tensor, point: torch.Tensor) -> torch.Tensor:
+    """Jᵀu is linear in u: its derivatives by u are the columns of J.
+
+    (Townsend, A new trick for calculating Jacobian vector products, 2017.) Forward mode would do
+    the same; torch needs seconds to load it.
+    """
+    weights = torch.zeros_like(vector, requires_grad=True)
+    (pulled,) = torch.autograd.grad(vector, point, weights, create_graph=True)
+    size = max(1, _AT_ONCE // len(vector))
+    columns = torch.split(torch.eye(len(point), dtype=point.dtype), size)
+    found = torch.cat([batched_gradients(pulled, weights, chosen) for chosen in columns])
+    return found.T.detach()
 
 
 def batched_gradients(

@@ -18,6 +18,10 @@ from xl2torch.jacobian import VectorFunction, variable_shapes
 from xl2torch.model import SheetModel
 
 _ROOT = 0.5
+_KINKS = frozenset(
+    {"relu", "maximum", "minimum", "max", "min", "amax", "amin", "abs", "clamp", "floor",
+     "ceil", "round", "trunc", "sign", "sort", "max_pool2d", "fmod", "remainder"}
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +29,15 @@ class Residuals:
     """Residuals r of an objective f·Σr², or √(f·Σr²) where it has a ``root``; f is ``factor``.
 
     ``function`` gives them as a function of all variable cells. ``observed`` are the constants that
-    a residual is the distance to, where every one is such a distance and none has a weight.
+    a residual is the distance to, where every one is such a distance and none has a weight. They
+    are ``smooth`` where nothing on the way to them has a kink or a step.
     """
 
     function: Callable[[torch.Tensor], torch.Tensor]
     factor: float
     root: bool
     observed: torch.Tensor | None
+    smooth: bool
 
     def form(self, count: int) -> str:
         """What the objective is, in words; ``count`` is the number of residuals."""
@@ -238,7 +244,14 @@ def _assembled(model: SheetModel, terms: list[_Term], root: bool) -> Residuals:
     known = None
     if not weighted and all(item is not None for item in observed):
         known = torch.cat([item for item in observed if item is not None])[kept]
-    return Residuals(function, factor, root, known)
+    smooth = not any(_has_kink(node) for node in graph.nodes)
+    return Residuals(function, factor, root, known, smooth)
+
+
+def _has_kink(node: fx.Node) -> bool:
+    """Whether a node bends or jumps. What chooses between a value and a number guards a domain."""
+    chooses = _name(node) == "where" and isinstance(node.args[2], fx.Node)
+    return chooses or _name(node) in _KINKS
 
 
 def _spread(item: torch.Tensor | None, node: fx.Node) -> torch.Tensor:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from xl2torch.training.fit import Result
     from xl2torch.workbook.reader import Workbook
 
-_OPTIMIZERS = ("lbfgs", "sgd", "momentum", "adam")
+_OPTIMIZERS = ("lbfgs", "sgd", "momentum", "adam", "least-squares")
 _SAME = 1e-6
 
 
@@ -35,7 +35,8 @@ _SAME = 1e-6
 @constraint_options
 @click.option(
     "--optimizer", type=click.Choice(_OPTIMIZERS),
-    help="[default: lbfgs, or adam where random cells are drawn anew at each step]",
+    help="[default: least-squares for a sum, mean or root mean of smooth squares with up to 50 "
+    "variable cells, adam where random cells are drawn anew at each step, else lbfgs]",
 )  # fmt: skip
 @click.option("--lr", type=float, help="Learning rate [default: 1 for lbfgs, else 0.01].")
 @click.option(
@@ -119,7 +120,7 @@ def train(
 
     from xl2torch.model import compile_problem
     from xl2torch.reports.save import check_reports, save
-    from xl2torch.training.fit import EPOCHS, fit
+    from xl2torch.training.fit import EPOCHS, default_optimizer, fit
 
     with status("compiling", quiet=as_json):
         model = compile_problem(workbook, problem)
@@ -127,7 +128,7 @@ def train(
         check_reports(model, kinds)
     _warn_of_another_value(model)
     use_one_thread_for_small(model)
-    optimizer = optimizer or ("adam" if model.drawn else "lbfgs")
+    optimizer = optimizer or ("lbfgs" if lr and not model.drawn else default_optimizer(model))
     with progress(problem, epochs or EPOCHS[optimizer], quiet=as_json) as on_iteration:
         result = fit(
             model, optimizer, lr=lr, epochs=epochs, seed=seed, init=init, watch_cells=watched,
@@ -199,6 +200,7 @@ def _train_report(workbook: Workbook, result: Result, saved: Any) -> dict[str, A
         "final": result.final,
         "epochs": result.epochs,
         "seconds": round(result.seconds, 4),
+        "engine": result.settings.engine,
         "message": result.message,
         "message_code": result.stop.code,
         "output": str(saved.path),
@@ -239,7 +241,7 @@ def _print_training(report: dict[str, Any], saved: Any) -> None:
     click.echo()
     click.echo(f"{report['message']}")
     iterations = "1 iteration" if report["epochs"] == 1 else f"{report['epochs']} iterations"
-    click.echo(f"{iterations} in {report['seconds']:.2f} s")
+    click.echo(f"{iterations} in {report['seconds']:.2f} s: {report['engine']}")
     count = sum(math.prod(_shape(item["values"])) for item in report["variables"])
     cells = ", ".join(item["cells"] for item in report["variables"])
     click.echo(f"{count} variable cells: {cells}")

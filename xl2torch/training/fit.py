@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,12 @@ import torch
 
 from xl2torch.address import CellAddress
 from xl2torch.errors import ModelError, SelectionError, TrainingError
+from xl2torch.jacobian import present_point
 from xl2torch.model import SheetModel, watch
 from xl2torch.problem import Problem
+from xl2torch.residuals import Residuals, find_residuals
 from xl2torch.training.initialization import initialize
+from xl2torch.training.least_squares import solve_least_squares
 from xl2torch.training.optimizers import Bounded, make_stepper
 from xl2torch.training.stopping import Stop, converged
 from xl2torch.workbook.selection import parse_cell
@@ -25,10 +29,14 @@ if TYPE_CHECKING:
 
 _STEEP = 1.0
 _NOTHING = 1e-24
+_FLAT = 1e-9
+_FEW = 50
+"""Variable cells for which least squares are chosen: a step costs a Jacobian."""
 _ENGINES = {"lbfgs": "L-BFGS", "sgd": "SGD", "momentum": "SGD with momentum", "adam": "Adam"}
+_LEAST_SQUARES = "least-squares"
 TRAJECTORIES = 12
 """How many variable cells are followed through a run."""
-EPOCHS = {"lbfgs": 2000, "sgd": 1000, "momentum": 1000, "adam": 1000}
+EPOCHS = {"lbfgs": 2000, "sgd": 1000, "momentum": 1000, "adam": 1000, "least-squares": 2000}
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,8 @@ class Settings:
     @property
     def engine(self) -> str:
         """The optimizer by its full name, and what it is from."""
+        if self.optimizer == _LEAST_SQUARES:
+            return f"Least squares, exact Jacobian (scipy {metadata.version('scipy')})"
         return f"{_ENGINES[self.optimizer]} (torch {torch.__version__})"
 
 
@@ -131,13 +141,14 @@ def fit(
 ) -> Result:
     """Train the model on all its data at once; afterwards it holds the best point that was met.
 
-    The optimizer is L-BFGS unless another is named; Adam where random numbers are drawn anew at
-    each step (``seed`` repeats them). These count in the gradient; the objective that is reported
-    is that of the stored ones. ``on_iteration`` is called after each iteration; KeyboardInterrupt
-    ends training and keeps the best point. Raises SelectionError (wrong option), ModelError
-    (variables do not move the objective) or TrainingError (the objective is an error at the start).
+    The optimizer is that of ``default_optimizer`` unless another is named. Random numbers that are
+    drawn anew at each step (``seed`` repeats them) count in the gradient; the objective that is
+    reported is that of the stored ones. ``on_iteration`` is called after each iteration;
+    KeyboardInterrupt ends training and keeps the best point. Raises SelectionError (wrong option),
+    ModelError (variables do not move the objective) or TrainingError (the objective is an error at
+    the start).
     """
-    optimizer = optimizer or ("adam" if model.drawn else "lbfgs")
+    optimizer = optimizer or ("lbfgs" if lr and not model.drawn else default_optimizer(model))
     seed = torch.seed() % 2**31 if seed is None and model.drawn else seed
     with torch.random.fork_rng(devices=[]):
         if seed is not None:
@@ -162,7 +173,9 @@ def _fit(
     for item in bounded if limit else ():  # without an iteration the point is what it is
         item.project()
     parameters = [model.parameter(variable) for variable in model.variables]
-    stepper = make_stepper(optimizer, lr, parameters, bounded)
+    residuals = _residuals(model, lr) if optimizer == _LEAST_SQUARES else None
+    stepper = None if residuals else make_stepper(optimizer, lr, parameters, bounded)
+    rate = 1.0 if stepper is None else stepper.learning_rate
     if limit:
         _refuse_constraints(problem)
     if limit < 0:
@@ -233,24 +246,39 @@ def _fit(
             iteration,
             objective,
             norm,
-            stepper.learning_rate,
+            rate if stepper is None else stepper.learning_rate,
             time.perf_counter() - began,
             watched(),
             followed(),
         )
         iterations.append(row)
         losses.append(loss)
-        if loss < best:
+        # Near the minimum a sum of squares is flat: there the later point is the better one.
+        if loss < best or (residuals is not None and loss <= best * (1 + _FLAT)):
             best, best_objective = loss, objective
             weights = {v.name: model.parameter(v).detach().clone() for v in model.variables}
         if on_iteration:
             on_iteration(row)
 
+    def arrive(point: torch.Tensor) -> None:
+        """Note an iteration that another engine has made."""
+        nonlocal loss
+        pieces = torch.split(point, [p.numel() for p in parameters])
+        with torch.no_grad():
+            for parameter, piece in zip(parameters, pieces, strict=True):
+                parameter.copy_(piece.reshape(parameter.shape))
+        loss = evaluate()
+        note(len(losses))
+
     stop: Stop | None = None
     try:
         note(0)
         stop = has_converged()
-        while stop is None and len(losses) <= limit:
+        if residuals is not None and stop is None and limit:
+            stop = solve_least_squares(
+                residuals.function, present_point(model), *_limits(model), limit, arrive
+            )
+        while stepper is not None and stop is None and len(losses) <= limit:
             stepper.step(evaluate, loss)
             loss = evaluate()
             if (
@@ -273,11 +301,52 @@ def _fit(
     with torch.no_grad():
         for variable in model.variables:
             model.parameter(variable).copy_(weights.get(variable.name, variable.start))
-    settings = Settings(optimizer, stepper.learning_rate, limit, seed, init)
+    settings = Settings(optimizer, rate, limit, seed, init)
     return Result(
         model, settings, start, best_objective, stop or Stop(3), tuple(iterations),
         cells, weights, time.perf_counter() - began,
     )  # fmt: skip
+
+
+def default_optimizer(model: SheetModel) -> str:
+    """What is used where nothing is asked for.
+
+    Adam where random numbers are drawn anew at each step; least squares where the objective is a
+    sum, mean or root mean of squares, the residuals are smooth (no ReLU on the way to them), and
+    the variable cells are few and no more than the residuals; else L-BFGS.
+    """
+    if model.drawn:
+        return "adam"
+    count = sum(variable.cells.size for variable in model.variables)
+    if count > _FEW or model.problem.sense == "value":
+        return "lbfgs"
+    residuals = find_residuals(model)
+    if residuals is None or not residuals.smooth:
+        return "lbfgs"
+    with torch.no_grad():
+        determined = len(residuals.function(present_point(model))) >= count
+    return _LEAST_SQUARES if determined else "lbfgs"
+
+
+def _residuals(model: SheetModel, lr: float | None) -> Residuals:
+    """Residuals of the objective. Raises SelectionError where least squares make no sense."""
+    if lr is not None:
+        raise SelectionError("least-squares has no learning rate: leave out --lr")
+    found = None if model.drawn or model.problem.sense == "value" else find_residuals(model)
+    if found is None:
+        raise SelectionError(
+            f"the objective {model.problem.objective} is no sum, mean or root mean of squared "
+            "residuals that is to be as small as can be: choose another --optimizer"
+        )
+    return found
+
+
+def _limits(model: SheetModel) -> tuple[torch.Tensor, torch.Tensor]:
+    """Lower and upper bounds of all variable cells, flat."""
+    return (
+        torch.cat([variable.lower.reshape(-1) for variable in model.variables]),
+        torch.cat([variable.upper.reshape(-1) for variable in model.variables]),
+    )
 
 
 def _first_cells(parameters: Sequence[torch.nn.Parameter]) -> list[torch.Tensor]:

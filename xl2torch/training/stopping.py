@@ -43,9 +43,13 @@ def converged(losses: Sequence[float], scaled_gradient: float) -> Stop | None:
     """
     if scaled_gradient <= GRADIENT_TOLERANCE:
         return Stop(0)
-    if len(losses) > WINDOW:
-        recent = losses[-WINDOW - 1 :]
-        scale = max(abs(recent[-1]), 1e-300)
-        if all(abs(a - b) <= CONVERGENCE * scale for a, b in pairwise(recent)):
-            return Stop(1)
-    return None
+    return Stop(1) if stands_still(losses) else None
+
+
+def stands_still(losses: Sequence[float]) -> bool:
+    """Whether the loss changed by less than CONVERGENCE in each of the last five iterations."""
+    recent = losses[-WINDOW - 1 :]
+    scale = max(abs(recent[-1]), 1e-300) if recent else 1.0
+    return len(recent) > WINDOW and all(
+        abs(a - b) <= CONVERGENCE * scale for a, b in pairwise(recent)
+    )

@@ -1,0 +1,141 @@
+"""Least squares: a trust region with the exact Jacobian, then Gauss-Newton steps until they stall.
+
+scipy's trust region reflective method (Branch, Coleman and Li, SIAM J. Sci. Comput. 21, 1999) comes
+near from far away and keeps bounds. A sum of squares is flat at its minimum: what tells the last
+digits of the variables is not its value but the size of a Gauss-Newton step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from xl2torch.jacobian import jacobian
+from xl2torch.training.stopping import Stop, stands_still
+
+Numbers = NDArray[np.float64]
+_TOLERANCE = 1e-15
+_FINISHING_STEPS = 50
+_SHRINKS = 0.9
+_SAME = 1e-9
+_NEAR = 1e-6
+_ORTHOGONAL = 1e-6
+"""Largest cosine between the residuals and a column of the Jacobian at a solution."""
+
+
+def solve_least_squares(
+    residuals: Callable[[torch.Tensor], torch.Tensor],
+    start: torch.Tensor,
+    lower: torch.Tensor,
+    upper: torch.Tensor,
+    limit: int,
+    arrive: Callable[[torch.Tensor], None],
+) -> Stop:
+    """Minimise Σr² within bounds. ``arrive`` is called with the point of each iteration."""
+    from scipy.optimize import least_squares
+
+    squares: list[float] = []
+    free = lower < upper
+    base = start.clamp(lower, upper)
+    iterations = 0
+
+    def whole(numbers: Numbers) -> torch.Tensor:
+        point = base.clone()
+        point[free] = torch.from_numpy(np.array(numbers))
+        return point
+
+    def function(numbers: Numbers) -> Numbers:
+        with torch.no_grad():
+            return np.asarray(residuals(whole(numbers)).numpy())
+
+    def slopes(numbers: Numbers) -> Numbers:
+        found = jacobian(residuals, whole(numbers))[:, free]
+        return np.asarray(torch.nan_to_num(found).numpy())
+
+    def note(numbers: Numbers) -> None:
+        nonlocal iterations
+        iterations += 1
+        arrive(whole(numbers))
+
+    def callback(intermediate_result: Any) -> None:
+        note(intermediate_result.x)
+        squares.append(float(intermediate_result.cost))
+        if iterations >= limit or stands_still(squares):
+            raise StopIteration  # the last digits are a matter of the finish
+
+    bounds = (lower[free].numpy(), upper[free].numpy())
+    with np.errstate(all="ignore"):
+        found = least_squares(
+            function, base[free].numpy(), slopes, bounds, method="trf", x_scale="jac",
+            ftol=_TOLERANCE, xtol=_TOLERANCE, gtol=_TOLERANCE, max_nfev=10 * limit + 10,
+            callback=callback,
+        )  # fmt: skip
+        numbers = np.asarray(found.x)
+        if iterations >= limit:
+            return Stop(3)
+        numbers = _finished(function, slopes, _on_bounds(function, slopes, numbers, bounds), bounds)
+        note(numbers)
+        return Stop(0 if _is_orthogonal(function(numbers), slopes(numbers), numbers, bounds) else 1)
+
+
+def _on_bounds(
+    function: Callable[[Numbers], Numbers], slopes: Callable[[Numbers], Numbers],
+    numbers: Numbers, bounds: tuple[Numbers, Numbers],
+) -> Numbers:  # fmt: skip
+    """The point with variables on the bounds that they are drawn to: the method stays inside."""
+    pull = slopes(numbers).T @ function(numbers)
+    moved = numbers.copy()
+    for bound, outward in ((bounds[0], pull > 0), (bounds[1], pull < 0)):
+        size = np.where(np.isfinite(bound), np.maximum(np.abs(bound), 1.0), 0.0)
+        near = np.abs(numbers - bound) <= _NEAR * size
+        moved = np.where(near & outward, bound, moved)
+    return moved
+
+
+def _held(pull: Numbers, numbers: Numbers, bounds: tuple[Numbers, Numbers]) -> NDArray[np.bool_]:
+    """Which variables are at a bound that keeps them from going further."""
+    held = ((numbers <= bounds[0]) & (pull > 0)) | ((numbers >= bounds[1]) & (pull < 0))
+    return np.asarray(held)
+
+
+def _finished(
+    function: Callable[[Numbers], Numbers], slopes: Callable[[Numbers], Numbers],
+    numbers: Numbers, bounds: tuple[Numbers, Numbers],
+) -> Numbers:  # fmt: skip
+    """Gauss-Newton steps as long as each is shorter than the one before it."""
+    errors = function(numbers)
+    squares, last = float(errors @ errors), math.inf
+    for _ in range(_FINISHING_STEPS):
+        here = slopes(numbers)
+        moving = ~_held(here.T @ errors, numbers, bounds)
+        lengths = np.linalg.norm(here, axis=0)
+        scale = np.where(lengths > 0, lengths, 1.0)
+        step = np.zeros_like(numbers)
+        part = np.linalg.lstsq((here / scale)[:, moving], errors, rcond=None)[0]
+        step[moving] = -part / scale[moving]
+        size = float(np.max(np.abs(step) / np.maximum(np.abs(numbers), 1e-300), initial=0.0))
+        moved = numbers + step
+        inside = ((moved >= bounds[0]) & (moved <= bounds[1])).all()
+        if not (0 < size < _SHRINKS * last and inside):
+            break
+        fresh = function(moved)
+        total = float(fresh @ fresh)
+        if not total <= squares * (1 + _SAME):
+            break
+        numbers, errors, squares, last = moved, fresh, min(squares, total), size
+    return numbers
+
+
+def _is_orthogonal(
+    errors: Numbers, slopes: Numbers, numbers: Numbers, bounds: tuple[Numbers, Numbers]
+) -> bool:
+    """Whether no variable can make the residuals shorter, to first order and within its bounds."""
+    pull = slopes.T @ errors
+    held = _held(pull, numbers, bounds)
+    sizes = np.linalg.norm(slopes, axis=0) * np.linalg.norm(errors)
+    return bool((np.abs(pull) <= _ORTHOGONAL * sizes)[~held].all())
