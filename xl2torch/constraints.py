@@ -78,9 +78,10 @@ class Constraints:
 
     def right(self, point: torch.Tensor) -> torch.Tensor:
         """Values of what they are held against."""
+        values = [right(point) for _, right in self._sides]
         return self._joined([
-            right(point).expand(item.numel()) if right(point).numel() == 1 else right(point)
-            for right, item in ((right, left(point)) for left, right in self._sides)
+            value.expand(item.left.size) if value.numel() == 1 else value
+            for value, item in zip(values, self._ordered, strict=True)
         ])  # fmt: skip
 
     def excess(self, point: torch.Tensor) -> torch.Tensor:

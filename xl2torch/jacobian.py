@@ -45,6 +45,14 @@ def present_point(model: SheetModel) -> torch.Tensor:
     return torch.cat([model.parameter(v).detach().reshape(-1) for v in model.variables])
 
 
+def variable_limits(model: SheetModel) -> tuple[torch.Tensor, torch.Tensor]:
+    """Lower and upper bounds of all variable cells, flat as a point."""
+    return (
+        torch.cat([variable.lower.reshape(-1) for variable in model.variables]),
+        torch.cat([variable.upper.reshape(-1) for variable in model.variables]),
+    )
+
+
 def jacobian(function: Callable[[torch.Tensor], torch.Tensor], point: torch.Tensor) -> torch.Tensor:
     """Derivatives of a vector of m numbers by the n numbers of a point, (m, n).
 

@@ -11,7 +11,7 @@ import torch
 from xl2torch.address import CellAddress, CellRange, single_cell
 from xl2torch.constraints import Constraints
 from xl2torch.graph.naming import solver_name, solver_names
-from xl2torch.jacobian import present_point
+from xl2torch.jacobian import present_point, variable_limits
 from xl2torch.problem import Problem
 from xl2torch.recalculation import Recalculation, recalculate
 from xl2torch.training.fit import Result
@@ -66,11 +66,7 @@ class Outcome:
     @cached_property
     def limits(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Lower and upper bounds of all variable cells, flat."""
-        variables = self.result.model.variables
-        return (
-            torch.cat([variable.lower.reshape(-1) for variable in variables]),
-            torch.cat([variable.upper.reshape(-1) for variable in variables]),
-        )
+        return variable_limits(self.result.model)
 
     @cached_property
     def constraints(self) -> Constraints:

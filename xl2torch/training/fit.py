@@ -14,7 +14,7 @@ import torch
 
 from xl2torch.address import CellAddress
 from xl2torch.errors import ModelError, SelectionError, TrainingError
-from xl2torch.jacobian import present_point
+from xl2torch.jacobian import present_point, variable_limits
 from xl2torch.model import SheetModel, watch
 from xl2torch.problem import Problem
 from xl2torch.residuals import Residuals, find_residuals
@@ -276,7 +276,7 @@ def _fit(
         stop = has_converged()
         if residuals is not None and stop is None and limit:
             stop = solve_least_squares(
-                residuals.function, present_point(model), *_limits(model), limit, arrive
+                residuals.function, present_point(model), *variable_limits(model), limit, arrive
             )
         while stepper is not None and stop is None and len(losses) <= limit:
             stepper.step(evaluate, loss)
@@ -339,14 +339,6 @@ def _residuals(model: SheetModel, lr: float | None) -> Residuals:
             "residuals that is to be as small as can be: choose another --optimizer"
         )
     return found
-
-
-def _limits(model: SheetModel) -> tuple[torch.Tensor, torch.Tensor]:
-    """Lower and upper bounds of all variable cells, flat."""
-    return (
-        torch.cat([variable.lower.reshape(-1) for variable in model.variables]),
-        torch.cat([variable.upper.reshape(-1) for variable in model.variables]),
-    )
 
 
 def _first_cells(parameters: Sequence[torch.nn.Parameter]) -> list[torch.Tensor]:
