@@ -14,7 +14,7 @@ from xl2torch.errors import ModelError
 from xl2torch.functions.array import constant
 from xl2torch.graph.blocks import Block
 from xl2torch.graph.schedule import Evaluation
-from xl2torch.jacobian import VectorFunction, jacobian
+from xl2torch.jacobian import jacobian, range_function
 from xl2torch.model import SheetModel, compile_range, supported_value
 from xl2torch.problem import WORDS, Constraint
 from xl2torch.values import FIRST_ERROR, TEXT
@@ -57,9 +57,7 @@ class Constraints:
 
     @cached_property
     def _sides(self) -> list[tuple[Side, Side]]:
-        variables = self.model.variables
-        cells = [cell for variable in variables for cell in variable.cells.cells()]
-        places = {cell: n for n, cell in enumerate(cells)} if self.limits else {}
+        places = {cell: n for n, cell in enumerate(self.model.cell_values())}
         return [
             _bound_sides(item, places) if item.bounds else (
                 _left(self.model, item), _right(self.model, item)
@@ -156,8 +154,7 @@ def _side(model: SheetModel, workbook: Workbook, area: CellRange) -> Side:
     given = {v.cells: model.parameter(v).detach() for v in model.variables}
     module = compile_range(workbook, area, given)
     if module is not None:
-        names = [f"given_{number}" for number in range(1, len(given) + 1)]
-        return VectorFunction(module, {n: module.get_parameter(n).shape for n in names})
+        return range_function(module, len(given))
     blocks = [
         Block(cells, constant(np.asarray(numbers).reshape(1, 1, cells.rows, cells.columns)))
         for cells, numbers in given.items()

@@ -35,6 +35,12 @@ class VectorFunction:
         return found.reshape(-1)
 
 
+def range_function(module: nn.Module, count: int) -> VectorFunction:
+    """A module of ``compile_range`` as a function of its ``count`` given ranges, in their order."""
+    names = [f"given_{number}" for number in range(1, count + 1)]
+    return VectorFunction(module, {name: module.get_parameter(name).shape for name in names})
+
+
 def variable_shapes(model: SheetModel) -> dict[str, torch.Size]:
     """Shapes of the parameters of a model, in the order of its variables."""
     return {variable.name: variable.start.shape for variable in model.variables}

@@ -128,7 +128,7 @@ def train(
         check_reports(model, kinds)
     _warn_of_another_value(model)
     use_one_thread_for_small(model)
-    optimizer = optimizer or ("lbfgs" if lr and not model.drawn else default_optimizer(model))
+    optimizer = optimizer or default_optimizer(model, lr)
     with progress(problem, epochs or EPOCHS[optimizer], quiet=as_json) as on_iteration:
         result = fit(
             model, optimizer, lr=lr, epochs=epochs, seed=seed, init=init, watch_cells=watched,
@@ -254,7 +254,7 @@ def _print_training(report: dict[str, Any], saved: Any) -> None:
         where = (
             f"{kept} keeps them, xl2torch restore puts them back"
             if kept
-            else ("they are gone from the result: leave --report at answer to keep them")
+            else "they are gone from the result: leave --report at answer to keep them"
         )
         click.echo(f"{report['formulas']} of the variable cells held formulas: {where}")
     if saved.reports:

@@ -10,7 +10,7 @@ from torch import fx
 
 from xl2torch.gradients.difference import over_copies
 from xl2torch.gradients.pairing import Line
-from xl2torch.jacobian import VectorFunction, batched_gradients
+from xl2torch.jacobian import batched_gradients, range_function
 
 Quotient = Literal["forward", "backward", "central"]
 _AT_ONCE = 1_000_000
@@ -25,8 +25,7 @@ class OwnDerivatives:
     """
 
     def __init__(self, module: fx.GraphModule, starts: Sequence[torch.Tensor]) -> None:
-        names = [f"given_{number}" for number in range(1, len(starts) + 1)]
-        self.vector = VectorFunction(module, {n: module.get_parameter(n).shape for n in names})
+        self.vector = range_function(module, len(starts))
         self.point = torch.cat([start.reshape(-1) for start in starts])
         with torch.no_grad():
             self.values = self.vector(self.point)

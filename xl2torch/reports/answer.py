@@ -21,12 +21,12 @@ from xl2torch.values import CellValue
 from xl2torch.workbook.new_sheet import NewSheet, Row, StyledValue
 from xl2torch.workbook.ooxml import number_text
 from xl2torch.workbook.reader import Workbook
+from xl2torch.workbook.solver_model import DEFAULTS
 
 VARIABLES, ORIGINAL, FORMULA = "Variable Cells", "Original Value", "Original Formula"
 """Headings by which ``restore`` finds its way."""
 _GOALS = {"min": "Min", "max": "Max", "value": "Value Of"}
 _KINDS = {"int": "Integer", "bin": "Binary", "dif": "AllDiff"}
-_UNLIMITED = 2147483647
 
 
 @dataclass(frozen=True)
@@ -224,5 +224,4 @@ def _indented(text: str) -> Row:
 
 
 def _limit(text: str | None) -> str:
-    unlimited = text is None or text == str(_UNLIMITED)
-    return "Unlimited" if unlimited else f"{text} Seconds"
+    return "Unlimited" if text in (None, DEFAULTS["tim"]) else f"{text} Seconds"

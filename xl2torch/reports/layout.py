@@ -73,8 +73,8 @@ def _cell(item: Shown | CellValue, kind: str) -> StyledValue | None:
         return None
     value = item.value if isinstance(item, Shown) else item
     number_format = item.number_format if isinstance(item, Shown) else None
-    is_number = isinstance(value, float) and not isinstance(value, bool)
-    return StyledValue(value, f"{kind} number" if is_number else kind, number_format=number_format)
+    style = f"{kind} number" if isinstance(value, float) else kind
+    return StyledValue(value, style, number_format=number_format)
 
 
 def report_sheet(name: str, rows: Sequence[Row]) -> NewSheet:

@@ -54,8 +54,7 @@ class Outcome:
     @cached_property
     def cells(self) -> tuple[CellAddress, ...]:
         """All variable cells, in the order of ``point``."""
-        areas = [variable.cells for variable in self.result.model.variables]
-        return tuple(cell for area in areas for cell in area.cells())
+        return tuple(self.result.model.cell_values())
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -148,7 +148,7 @@ def fit(
     ModelError (variables do not move the objective) or TrainingError (the objective is an error at
     the start).
     """
-    optimizer = optimizer or ("lbfgs" if lr and not model.drawn else default_optimizer(model))
+    optimizer = optimizer or default_optimizer(model, lr)
     seed = torch.seed() % 2**31 if seed is None and model.drawn else seed
     with torch.random.fork_rng(devices=[]):
         if seed is not None:
@@ -308,17 +308,18 @@ def _fit(
     )  # fmt: skip
 
 
-def default_optimizer(model: SheetModel) -> str:
+def default_optimizer(model: SheetModel, lr: float | None = None) -> str:
     """What is used where nothing is asked for.
 
     Adam where random numbers are drawn anew at each step; least squares where the objective is a
     sum, mean or root mean of squares, the residuals are smooth (no ReLU on the way to them), and
-    the variable cells are few and no more than the residuals; else L-BFGS.
+    the variable cells are few and no more than the residuals; else, or where a learning rate is
+    given, L-BFGS.
     """
     if model.drawn:
         return "adam"
     count = sum(variable.cells.size for variable in model.variables)
-    if count > _FEW or model.problem.sense == "value":
+    if lr or count > _FEW or model.problem.sense == "value":
         return "lbfgs"
     residuals = find_residuals(model)
     if residuals is None or not residuals.smooth:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -144,6 +145,11 @@ class Element:
 
 def top_elements(data: bytes, where: str) -> list[Element]:
     """The children of the root element, in their order."""
+    return _elements_at(data, 2, where)
+
+
+def _elements_at(data: bytes, level: int, where: str) -> list[Element]:
+    """The elements of one level; the root is level 1."""
     found: list[Element] = []
     parsers: list[Any] = []
     depth = begun = 0
@@ -151,12 +157,12 @@ def top_elements(data: bytes, where: str) -> list[Element]:
     def start(tag: str, _: dict[str, str]) -> None:
         nonlocal depth, begun
         depth += 1
-        if depth == 2:
+        if depth == level:
             begun = parsers[0].CurrentByteIndex
 
     def end(tag: str) -> None:
         nonlocal depth
-        if depth == 2:
+        if depth == level:
             head = tag_end(data, begun)
             empty = data[head - 2 : head] == b"/>"
             last = head if empty else tag_end(data, parsers[0].CurrentByteIndex)
@@ -167,29 +173,16 @@ def top_elements(data: bytes, where: str) -> list[Element]:
     return found
 
 
-def appended(data: bytes, element: str, where: str) -> bytes:
-    """A part with one more element, given without prefix and ``<``, at the end of its root."""
-    parsers: list[Any] = []
-    depth = opened = closed = 0
-
-    def start(tag: str, _: dict[str, str]) -> None:
-        nonlocal depth, opened
-        depth += 1
-        if depth == 1:
-            opened = parsers[0].CurrentByteIndex
-
-    def end(tag: str) -> None:
-        nonlocal depth, closed
-        depth -= 1
-        if depth == 0:
-            closed = parsers[0].CurrentByteIndex
-
-    parse_xml(data, start=start, end=end, where=where, parser_out=parsers)
-    fresh = b"<" + prefix_at(data, opened) + ascii_bytes(element)
-    head = tag_end(data, opened)
-    if data[head - 2 : head] == b"/>":
-        close = b"</" + name_at(data, opened) + b">"
+def appended(data: bytes, elements: Sequence[str], where: str) -> bytes:
+    """A part with more elements, given without prefix and ``<``, at the end of its root."""
+    (root,) = _elements_at(data, 1, where)
+    prefix = prefix_at(data, root.start)
+    fresh = b"".join(b"<" + prefix + ascii_bytes(element) for element in elements)
+    head = tag_end(data, root.start)
+    if head == root.end:
+        close = b"</" + name_at(data, root.start) + b">"
         return data[: head - 2] + b">" + fresh + close + data[head:]
+    closed = data.rindex(b"</", root.start, root.end)
     return data[:closed] + fresh + data[closed:]
 
 
@@ -220,7 +213,7 @@ def encoded(value: CellValue) -> tuple[bytes, bytes]:
     if isinstance(value, bool):
         return b"b", b"1" if value else b"0"
     if isinstance(value, str):
-        return b"str", xml_text(value).encode("ascii", "xmlcharrefreplace")
+        return b"str", ascii_bytes(xml_text(value))
     if isinstance(value, ErrorValue):
         return b"e", escape(value.text).encode()
     if not math.isfinite(value):

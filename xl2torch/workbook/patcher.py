@@ -24,6 +24,7 @@ from xl2torch.errors import OutputError
 from xl2torch.values import CellValue
 from xl2torch.workbook.calc_chain import drop_from_chain
 from xl2torch.workbook.ooxml import (
+    ascii_bytes,
     element_end,
     encoded,
     local,
@@ -176,7 +177,6 @@ def _patched(data: bytes, edits: _SheetEdits, where: str) -> bytes:
     writer = _Writer(data, edits)
     parsers: list[Any] = []
     styles: list[tuple[range, str]] = []
-    columns_of: dict[str, int] = {}
     sheet_data = row_tag = cell_tag = ""
     row = column = 0
     row_style = ""
@@ -185,13 +185,7 @@ def _patched(data: bytes, edits: _SheetEdits, where: str) -> bytes:
         nonlocal sheet_data, row_tag, cell_tag, row, column, row_style
         if tag == cell_tag:
             reference = attributes.get("r")
-            if reference:
-                letters = reference.rstrip("0123456789")
-                column = columns_of.get(letters) or columns_of.setdefault(
-                    letters, column_number(letters)
-                )
-            else:
-                column += 1
+            column = column_number(reference.rstrip("0123456789")) if reference else column + 1
             key = row * _WIDTH + column
             if writer.next <= key:
                 at = parsers[0].CurrentByteIndex
@@ -371,7 +365,7 @@ def _rewritten(cell: bytes, edit: CellEdit) -> bytes:
     if edit.cut:
         formula = b""
     elif edit.formula is not None:
-        text = escape(edit.formula).encode("ascii", "xmlcharrefreplace")
+        text = ascii_bytes(escape(edit.formula))
         kind = f' t="array" ref="{edit.array}"'.encode() if edit.array else b""
         formula = b"<%sf%s>%s</%sf>" % (prefix, kind, text, prefix)
     if not edit.keep_value:

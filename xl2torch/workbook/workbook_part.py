@@ -83,7 +83,7 @@ def register_sheet(part: str, name: str, changes: Changes) -> None:
         number += 1
     target = posixpath.relpath(part, posixpath.dirname(main))
     entry = f'Relationship Id="rId{number}" Type="{office}/worksheet" Target="{target}"/>'
-    changes.parts[rels] = appended(data, entry, rels)
+    changes.parts[rels] = appended(data, [entry], rels)
     data = changes.part(main)
     sheets = next((e for e in top_elements(data, _WHERE) if e.name == "sheets"), None)
     if sheets is None:
@@ -114,9 +114,7 @@ def add_content_types(kinds: Mapping[str, str], changes: Changes) -> None:
         _attribute(data, e, b"Extension") for e in top_elements(data, CONTENT_TYPES)
     ):
         entries.append(f'Default Extension="rels" ContentType="{_RELATIONSHIPS_TYPE}"/>')
-    for entry in entries:
-        data = appended(data, entry, CONTENT_TYPES)
-    changes.parts[CONTENT_TYPES] = data
+    changes.parts[CONTENT_TYPES] = appended(data, entries, CONTENT_TYPES)
 
 
 def remove_part(part: str, source: str, changes: Changes) -> None:
