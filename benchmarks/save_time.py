@@ -22,7 +22,7 @@ import openpyxl
 
 import xl2torch
 from xl2torch.reports.save import fill_cached_values
-from xl2torch.training.fit import Result
+from xl2torch.training.result import Result
 
 BOOKS = (
     ("fastai-2022/titanic.xlsx", "mmult"),

@@ -103,11 +103,12 @@ def sheet(data: str, before: str = "", after: str = "") -> str:
 def solver(
     objective: str = "$B$3", variables: str = "$B$1:$B$2", index: int = 0, sense: int = 2,
     title: str = "Model", constraints: Sequence[tuple[str, str, str]] = (),
+    options: Mapping[str, str] | None = None,
 ) -> str:  # fmt: skip
     """Defined names of a stored Solver model; an empty text leaves a name out.
 
     ``constraints`` are (left, code of the relation, right), as stored but without the sheet of the
-    left side.
+    left side; ``options`` are other names, without ``solver_``.
     """
     area = ",".join(f"{title}!{piece}" for piece in variables.split(",")) if variables else ""
     names = {
@@ -118,6 +119,7 @@ def solver(
         names |= {
             f"lhs{number}": f"{title}!{left}", f"rel{number}": relation, f"rhs{number}": right,
         }  # fmt: skip
+    names |= options or {}
     return "".join(
         f'<definedName name="solver_{key}" localSheetId="{index}" hidden="1">{escape(text)}'
         "</definedName>"

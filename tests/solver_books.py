@@ -1,6 +1,6 @@
 """Models with stored Solver models and known answers, and what a report sheet shows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from packages import parts, solver, write
 
 import xl2torch
 from xl2torch.address import column_letters
-from xl2torch.training.fit import Result
+from xl2torch.training.result import Result
 
 HS71 = """
     A2 'x1
@@ -40,9 +40,10 @@ HS71_CONSTRAINTS = (
 def model_book(
     path: Path, table: str, objective: str, variables: str,
     constraints: Sequence[tuple[str, str, str]] = (), sense: int = 2,
+    options: Mapping[str, str] | None = None,
 ) -> Path:  # fmt: skip
     """A workbook of one sheet, Model, with a stored Solver model."""
-    names = solver(objective, variables, sense=sense, constraints=constraints)
+    names = solver(objective, variables, sense=sense, constraints=constraints, options=options)
     return write(path, parts(table, names=names))
 
 

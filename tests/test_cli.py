@@ -289,21 +289,19 @@ def test_several_models_are_listed() -> None:
 
 @requires_corpus
 def test_interrupt_writes_the_best_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from xl2torch.training import optimizers
+    from xl2torch.training.quasi_newton import QuasiNewton
 
     steps = 0
-    step = optimizers.QuasiNewton.step
+    step = QuasiNewton.step
 
-    def interrupted(
-        self: optimizers.QuasiNewton, evaluate: optimizers.Evaluate, loss: float
-    ) -> None:
+    def interrupted(self: QuasiNewton) -> None:
         nonlocal steps
         steps += 1
         if steps == 4:
             raise KeyboardInterrupt
-        step(self, evaluate, loss)
+        step(self)
 
-    monkeypatch.setattr(optimizers.QuasiNewton, "step", interrupted)
+    monkeypatch.setattr(QuasiNewton, "step", interrupted)
     out = tmp_path / "out.xlsx"
     code, text, _ = run("train", WORKBOOKS / "survival.xlsx", "-o", out, "--json")
     report = json.loads(text)

@@ -19,7 +19,7 @@ from xl2torch.errors import ModelError
 from xl2torch.functions.array import constant
 from xl2torch.graph.blocks import Block
 from xl2torch.graph.schedule import Evaluation
-from xl2torch.training.fit import Result
+from xl2torch.training.result import Result
 from xl2torch.workbook.selection import parse_cell
 
 pytestmark = requires_corpus

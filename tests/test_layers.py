@@ -12,8 +12,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "xl2torch"
 STAGES = (
     "errors", "address", "values", "workbook", "formula", "functions", "graph", "problem", "model",
-    "jacobian", "residuals", "constraints", "recalculation", "verification", "inspection",
-    "gradients", "training", "reports", "cli", "__main__",
+    "jacobian", "residuals", "linearity", "constraints", "optimality", "recalculation",
+    "verification", "inspection", "gradients", "training", "reports", "cli", "__main__",
 )  # fmt: skip
 FACADE = "__init__"  # names every stage, lazily
 

@@ -179,9 +179,9 @@ def test_bounds_over_several_areas(tmp_path: Path) -> None:
 
 
 def test_a_constrained_model_can_be_looked_at(tmp_path: Path) -> None:
-    """Training refuses what it cannot keep; derivatives and reports of the present point do not."""
+    """An optimizer that cannot keep constraints says so; derivatives and reports do not mind."""
     model = xl2torch.compile(load(hs71(tmp_path)))
     assert xl2torch.gradcheck(model)["ok"].all()
-    with pytest.raises(ModelError, match="constraints that are more than bounds"):
-        xl2torch.fit(model)
+    with pytest.raises(SelectionError, match="keeps bounds of variable cells, but no constraints"):
+        xl2torch.fit(model, "adam")
     assert xl2torch.fit(model, epochs=0).final == pytest.approx(17.0140172891)

@@ -24,14 +24,15 @@ if TYPE_CHECKING:
     from xl2torch.reports.frames import report
     from xl2torch.reports.restore import restore
     from xl2torch.reports.save import save
-    from xl2torch.training.fit import Result, fit
+    from xl2torch.training.fit import fit
+    from xl2torch.training.result import Result
     from xl2torch.verification import verify
     from xl2torch.workbook.reader import Workbook, load
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Result": "training.fit",
+    "Result": "training.result",
     "SheetModel": "model",
     "Workbook": "workbook.reader",
     "compare_derivatives": "gradients.written",

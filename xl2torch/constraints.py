@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
+from torch import fx
 
 from xl2torch.address import CellAddress, CellRange
 from xl2torch.errors import ModelError
@@ -25,7 +27,20 @@ from xl2torch.workbook.solver_model import number_option
 PRECISION = 1e-6
 """Solver's default: how far, relative to its limit, a cell may be from it and still keep it."""
 
-Side = Callable[[torch.Tensor], torch.Tensor]
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a constraint as a function of all variable cells.
+
+    ``module`` is the program behind it; None where it is constant, or variable cells themselves.
+    """
+
+    function: Callable[[torch.Tensor], torch.Tensor]
+    module: fx.GraphModule | None = None
+
+    def __call__(self, point: torch.Tensor) -> torch.Tensor:
+        """The values at a point."""
+        return self.function(point)
 
 
 @dataclass(frozen=True)
@@ -36,6 +51,11 @@ class Limit:
     relation: str
     right: str
     constraint: Constraint
+
+    @property
+    def text(self) -> str:
+        """In words of a formula: ``Model!B14 >= $D$14``."""
+        return f"{self.cell} {self.relation} {self.right}"
 
     def formula(self, sheet: str) -> str:
         """As Solver's reports write it: ``$B$14>=$D$14``."""
@@ -64,6 +84,21 @@ class Constraints:
             )
             for item in self._ordered
         ]  # fmt: skip
+
+    @property
+    def modules(self) -> Iterator[tuple[Constraint, fx.GraphModule]]:
+        """The programs behind the constraints that are no mere bounds."""
+        for item, sides in zip(self._ordered, self._sides, strict=True):
+            for side in sides:
+                if side.module is not None:
+                    yield item, side.module
+
+    @cached_property
+    def integer(self) -> torch.Tensor:
+        """Which variable cells have to be whole numbers, flat as a point."""
+        whole = {cell for item in self.model.problem.integer_constraints
+                 for cell in item.left.cells()}  # fmt: skip
+        return torch.tensor([cell in whole for cell in self.model.cell_values()])
 
     @cached_property
     def general(self) -> tuple[int, ...]:
@@ -100,6 +135,21 @@ class Constraints:
         signs = torch.tensor([_SIGNS[limit.relation] for limit in self.limits])
         return torch.where(signs == 0, excess.abs(), (excess * signs).clamp_min(0.0))
 
+    def overstep(self, point: torch.Tensor) -> tuple[float, float]:
+        """How far a point is beyond its worst limit: in allowances, and as a number; bounds apart.
+
+        Up to 1 allowance all limits are kept. NaN where a constrained cell is an error.
+        """
+        general = list(self.general)
+        if not general:
+            return 0.0, 0.0
+        with torch.no_grad():
+            violation = self.violation(point)[general]
+            share = violation / self.allowance(point)[general]
+        if bool(share.isnan().any()):
+            return math.nan, math.nan
+        return float(share.max()), float(violation.max())
+
     def binding(self, point: torch.Tensor) -> torch.Tensor:
         """Which limits are reached, within the precision."""
         return self.excess(point).abs() <= self.allowance(point)
@@ -130,11 +180,11 @@ def _bound_sides(constraint: Constraint, places: Mapping[CellAddress, int]) -> t
     index = torch.tensor([places[cell] for cell in constraint.left.cells()])
     limits = [b.upper if constraint.relation == "<=" else b.lower for b in constraint.bounds]
     right = torch.tensor(limits, dtype=torch.float64)
-    return lambda point: point[index], lambda point: right
+    return Side(lambda point: point[index]), Side(lambda point: right)
 
 
 def _left(model: SheetModel, constraint: Constraint) -> Side:
-    return _side(model, model.compiled.workbook, constraint.left)
+    return _side(model, model.compiled.workbook, constraint.left, constraint)
 
 
 def _right(model: SheetModel, constraint: Constraint) -> Side:
@@ -142,19 +192,19 @@ def _right(model: SheetModel, constraint: Constraint) -> Side:
     workbook = model.compiled.workbook
     if isinstance(right, float):
         number = torch.tensor([right], dtype=torch.float64)
-        return lambda point: number
+        return Side(lambda point: number)
     if isinstance(right, CellRange):
-        return _side(model, workbook, right)
+        return _side(model, workbook, right, constraint)
     extended, area = with_formula(workbook, right, constraint.left)
-    return _side(model, extended, area)
+    return _side(model, extended, area, constraint)
 
 
-def _side(model: SheetModel, workbook: Workbook, area: CellRange) -> Side:
+def _side(model: SheetModel, workbook: Workbook, area: CellRange, constraint: Constraint) -> Side:
     """A range as a function of the variable cells. Raises ModelError where it is no number."""
     given = {v.cells: model.parameter(v).detach() for v in model.variables}
     module = compile_range(workbook, area, given)
     if module is not None:
-        return range_function(module, len(given))
+        return Side(range_function(module, len(given)), module)
     blocks = [
         Block(cells, constant(np.asarray(numbers).reshape(1, 1, cells.rows, cells.columns)))
         for cells, numbers in given.items()
@@ -162,6 +212,8 @@ def _side(model: SheetModel, workbook: Workbook, area: CellRange) -> Side:
     array = supported_value(Evaluation(workbook, blocks), area)
     kinds = array.full_kinds[0, 0]
     if ((kinds >= FIRST_ERROR) | (kinds == TEXT)).any():
-        raise ModelError(f"the constraint cells {area} hold a text or an error, not numbers")
+        raise ModelError(
+            f"the constraint {constraint}: the cells {area} hold a text or an error, not numbers"
+        )
     numbers = torch.from_numpy(np.array(array.numpy()[0, 0], dtype=float).reshape(-1))
-    return lambda point: numbers
+    return Side(lambda point: numbers)

@@ -425,8 +425,6 @@ def _limits(problem: Problem, area: CellRange) -> tuple[torch.Tensor, torch.Tens
     if problem.non_negative:
         # Solver's rule: variables without an explicit lower bound are kept at 0 or above.
         lower = np.where(np.isinf(lower), 0.0, lower)
-    if (lower > upper).any():
-        raise ModelError(f"the bounds of {area} allow no value: lower above upper")
     return torch.from_numpy(lower), torch.from_numpy(upper)
 
 

@@ -77,13 +77,22 @@ class Problem:
 
     @property
     def bounds(self) -> tuple[Bound, ...]:
-        """Limits of variable cells by numbers."""
-        return tuple(bound for item in self.constraints for bound in item.bounds)
+        """Limits of variable cells by numbers; binary ones are between 0 and 1."""
+        numeric = [bound for item in self.constraints for bound in item.bounds]
+        binary = [Bound(item.left, 0.0, 1.0) for item in self.constraints if item.relation == "bin"]
+        return (*numeric, *binary)
 
     @property
     def general_constraints(self) -> tuple[Constraint, ...]:
-        """Constraints that are more than limits of variable cells."""
-        return tuple(item for item in self.constraints if not item.bounds)
+        """Constraints of numbers that are more than limits of variable cells."""
+        return tuple(
+            item for item in self.constraints if not item.bounds and item.relation not in WORDS
+        )
+
+    @property
+    def integer_constraints(self) -> tuple[Constraint, ...]:
+        """Constraints to whole numbers: int, bin and dif."""
+        return tuple(item for item in self.constraints if item.relation in WORDS)
 
 
 class SeveralModels(SelectionError):
@@ -307,7 +316,14 @@ def _constraint(
             f"the constraint on {left} covers {left.size:,} cells, more than {_MOST_CELLS:,}: "
             "give the cells that are used"
         )
+    covered = (area.intersection(left) for area in areas)
+    within = sum(part.size for part in covered if part) == left.size
     if relation in WORDS:
+        if not within:
+            raise SelectionError(
+                f"the constraint {left} {WORDS[relation]}: only variable cells can be asked to be "
+                "that"
+            )
         return Constraint(left, relation, "")
     limit = _right_side(workbook, right.removeprefix("="), sheet)
     if isinstance(limit, str):
@@ -317,8 +333,7 @@ def _constraint(
             f"the constraint {left} {relation} {limit}: the right side is one cell, or as many "
             "cells as the left"
         )
-    covered = (area.intersection(left) for area in areas)
-    if sum(part.size for part in covered if part) == left.size:
+    if within:
         return Constraint(left, relation, limit, _bounds(workbook, left, relation, limit, areas))
     return Constraint(left, relation, limit)
 

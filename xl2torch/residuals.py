@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import fx
 
+from xl2torch.graph.nodes import dependents, node_name, node_value, parameter_nodes
 from xl2torch.jacobian import VectorFunction, variable_shapes
 from xl2torch.model import SheetModel
 
@@ -69,7 +70,9 @@ def find_residuals(model: SheetModel) -> Residuals | None:
     assert isinstance(output, fx.Node)
     try:
         node, factor = search.unwrapped(output), 1.0
-        root = _name(node) == "sqrt" or (_name(node) == "pow" and bool(node.args[1] == _ROOT))
+        root = node_name(node) == "sqrt" or (
+            node_name(node) == "pow" and bool(node.args[1] == _ROOT)
+        )
         if root:
             node = search.unwrapped(node.args[0], under_root=True)
         search.visit(node, factor, None, None)
@@ -89,29 +92,23 @@ class _Search:
     """Walks from the objective to what is squared. Raises _NoSquares."""
 
     def __init__(self, model: SheetModel) -> None:
-        names = {variable.name for variable in model.variables}
         self.terms: list[_Term] = []
         self.offset = False
-        self.traced: set[fx.Node] = set()
-        for node in model.graph.nodes:
-            if (node.op == "get_attr" and node.target in names) or any(
-                source in self.traced for source in node.all_input_nodes
-            ):
-                self.traced.add(node)
+        self.traced = dependents(model.graph, parameter_nodes(model))
 
     def unwrapped(self, node: object, under_root: bool = False) -> fx.Node:
         """A node without what only guards it: a domain, a slope at the edge of one.
 
         ``under_root``: a stand-in for numbers below 0, which no sum of squares is.
         """
-        while _name(node) == "where":
+        while node_name(node) == "where":
             assert isinstance(node, fx.Node)
             condition, inner, other = node.args
-            detached = _name(other) == "detach" and other.args[0] is inner  # type: ignore[union-attr]
+            detached = node_name(other) == "detach" and other.args[0] is inner  # type: ignore[union-attr]
             outside = isinstance(other, float) and math.isnan(other)
             domain = (
                 under_root
-                and _name(condition) in ("ge", "gt")
+                and node_name(condition) in ("ge", "gt")
                 and condition.args == (inner, 0.0)  # type: ignore[union-attr]
                 and other == 1.0
             )
@@ -125,7 +122,7 @@ class _Search:
     def _is_nan(self, item: object) -> bool:
         if item in self.traced or not isinstance(item, fx.Node):
             return False
-        return bool(torch.isnan(_value(item)).all())
+        return bool(torch.isnan(node_value(item)).all())
 
     def visit(
         self, item: object, weight: float, weights: torch.Tensor | None, mask: torch.Tensor | None
@@ -135,26 +132,26 @@ class _Search:
             self.offset = True
             return
         node = self.unwrapped(item)
-        name, size = _name(node), _value(node).numel()
+        name, size = node_name(node), node_value(node).numel()
         first = node.args[0] if node.args else None
         second = node.args[1] if len(node.args) > 1 else None
         plain = weights is None and mask is None
         if name in ("pow", "square") and (name == "square" or second == 2):
             self._note(first, weight, weights, mask)
         elif name in ("mul", "dot", "matmul") and first is second:
-            if name == "matmul" and _value(node).dim():
+            if name == "matmul" and node_value(node).dim():
                 raise _NoSquares
             self._note(first, weight, weights, mask)
         elif name in ("matmul", "dot") and plain and self._weigh(first, second, weight):
             pass
         elif name in ("sum", "mean") and plain and first in self.traced:
-            count = _value(first).numel() / size
+            count = node_value(first).numel() / size
             self.visit(first, weight / (count if name == "mean" else 1), None, None)
         elif name == "neg":
             self.visit(first, -weight, weights, mask)
         elif name in ("add", "sub"):
             for part, sign in ((first, 1), (second, 1 if name == "add" else -1)):
-                if part in self.traced and _value(part).shape != _value(node).shape:
+                if part in self.traced and node_value(part).shape != node_value(node).shape:
                     raise _NoSquares
                 self.visit(part, sign * weight, weights, mask)
         elif name in ("mul", "truediv", "div"):
@@ -162,7 +159,7 @@ class _Search:
         elif name == "where" and second in self.traced and node.args[2] == 0:
             if first in self.traced or mask is not None:
                 raise _NoSquares
-            self.visit(second, weight, weights, _value(first))
+            self.visit(second, weight, weights, node_value(first))
         else:
             raise _NoSquares
 
@@ -171,8 +168,8 @@ class _Search:
         if first in self.traced and second in self.traced:
             return False
         inner, other = (first, second) if first in self.traced else (second, first)
-        factors = _value(other)
-        if factors.dim() != 1 or _value(inner).dim() != 1 or bool((factors < 0).any()):
+        factors = node_value(other)
+        if factors.dim() != 1 or node_value(inner).dim() != 1 or bool((factors < 0).any()):
             return False
         self.visit(inner, weight, factors, None)
         return True
@@ -185,7 +182,7 @@ class _Search:
             raise _NoSquares
         inner, other = (first, second) if first in self.traced else (second, first)
         factor = (
-            _value(other)
+            node_value(other)
             if isinstance(other, fx.Node)
             else torch.tensor(other, dtype=torch.float64)
         )
@@ -205,7 +202,7 @@ class _Search:
     ) -> None:
         if not isinstance(node, fx.Node) or not weight:
             raise _NoSquares
-        shape = _value(node).shape
+        shape = node_value(node).shape
         for item in (weights, mask):
             if item is not None and np.broadcast_shapes(item.shape, shape) != tuple(shape):
                 raise _NoSquares
@@ -244,19 +241,19 @@ def _assembled(model: SheetModel, terms: list[_Term], root: bool) -> Residuals:
     known = None
     if not weighted and all(item is not None for item in observed):
         known = torch.cat([item for item in observed if item is not None])[kept]
-    smooth = not any(_has_kink(node) for node in graph.nodes)
+    smooth = not any(has_kink(node) for node in graph.nodes)
     return Residuals(function, factor, root, known, smooth)
 
 
-def _has_kink(node: fx.Node) -> bool:
+def has_kink(node: fx.Node) -> bool:
     """Whether a node bends or jumps. What chooses between a value and a number guards a domain."""
-    chooses = _name(node) == "where" and isinstance(node.args[2], fx.Node)
-    return chooses or _name(node) in _KINKS
+    chooses = node_name(node) == "where" and isinstance(node.args[2], fx.Node)
+    return chooses or node_name(node) in _KINKS
 
 
 def _spread(item: torch.Tensor | None, node: fx.Node) -> torch.Tensor:
     """A constant in the flat shape of a node; 1 where there is none."""
-    shape = _value(node).shape
+    shape = node_value(node).shape
     if item is None:
         return torch.ones(shape.numel(), dtype=torch.float64)
     return item.expand(shape).reshape(-1)
@@ -264,12 +261,12 @@ def _spread(item: torch.Tensor | None, node: fx.Node) -> torch.Tensor:
 
 def _observed(node: fx.Node) -> torch.Tensor | None:
     """The constant in a difference of a constant and what the model says."""
-    if _name(node) != "sub":
+    if node_name(node) != "sub":
         return None
-    shape = _value(node).shape
+    shape = node_value(node).shape
     for item in node.args:
         if isinstance(item, fx.Node) and item.op == "get_attr" and not _is_parameter(item):
-            return _value(item).to(torch.float64).expand(shape).reshape(-1)
+            return node_value(item).to(torch.float64).expand(shape).reshape(-1)
         if isinstance(item, int | float):
             return torch.full((shape.numel(),), float(item), dtype=torch.float64)
     return None
@@ -278,17 +275,3 @@ def _observed(node: fx.Node) -> torch.Tensor | None:
 def _is_parameter(node: fx.Node) -> bool:
     module = node.graph.owning_module
     return module is not None and node.target in dict(module.named_parameters())
-
-
-def _name(node: object) -> str:
-    if not isinstance(node, fx.Node) or node.op not in ("call_function", "call_method"):
-        return ""
-    return node.target if isinstance(node.target, str) else node.target.__name__
-
-
-def _value(node: object) -> torch.Tensor:
-    """What a node was when the model was compiled: its shape, and its value where constant."""
-    assert isinstance(node, fx.Node)
-    value = node.meta["value"]
-    assert isinstance(value, torch.Tensor)
-    return value

@@ -18,7 +18,7 @@ from xl2torch.errors import ModelError
 from xl2torch.model import SheetModel
 from xl2torch.reports.outcome import Outcome
 from xl2torch.reports.statistics import Statistics, statistics
-from xl2torch.training.fit import Result
+from xl2torch.training.result import Result
 
 TITLE = "Regression Report 1"
 CERTIFIED = CORPUS / "nist" / "certified.json"

@@ -15,7 +15,7 @@ from solver_books import shown
 import xl2torch
 from xl2torch.errors import SelectionError
 from xl2torch.reports import training_sheet
-from xl2torch.training.fit import Result
+from xl2torch.training.result import Result
 
 TITLE = "Training Report 1"
 SHEET = "xl/worksheets/sheet2.xml"

@@ -105,7 +105,7 @@ def test_a_perfect_fit_is_found() -> None:
         ("B1 5\nB2 1\nB3 =(MAX(0,B1)-1)^2+(B2-2)^2 | 17", None, "lbfgs"),
         ("B1 5\nB2 1\nB3 =SQRT(((B1-1)^2+(B2-2)^2)/2) | 2.9", None, "least-squares"),
         ("B1 5\nB2 1\nB3 =(B1-B2)^2 | 16", None, "lbfgs"),  # one residual, two variables
-        ("B1 5\nB2 1\nB3 =(B1-1)^2+(B2-2)^2 | 17", "value=4", "lbfgs"),
+        ("B1 5\nB2 1\nB3 =(B1-1)^2+(B2-2)^2 | 17", "value=4", "least-squares"),
         ("B1 5\nB2 1\nB3 =3-(B1-1)^2-(B2-2)^2 | -14", "max", "least-squares"),
         ("B1 5\nB2 1\nB3 =3-(B1-1)^2-(B2-2)^2 | -14", "min", "lbfgs"),
         ("B1 5\nB2 1\nB4 =RAND() | 0.5\nB3 =(B1-B4)^2+(B2-2)^2 | 17", None, "adam"),

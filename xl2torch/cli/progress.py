@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xl2torch.problem import Problem
-    from xl2torch.training.fit import Iteration
+    from xl2torch.training.result import Iteration
 
 
 class progress:

@@ -21,7 +21,7 @@ from xl2torch.cli.threads import use_one_thread_for_small
 
 if TYPE_CHECKING:
     from xl2torch.model import SheetModel
-    from xl2torch.training.fit import Result
+    from xl2torch.training.result import Result
     from xl2torch.workbook.reader import Workbook
 
 _OPTIMIZERS = ("lbfgs", "sgd", "momentum", "adam", "least-squares")
@@ -120,7 +120,8 @@ def train(
 
     from xl2torch.model import compile_problem
     from xl2torch.reports.save import check_reports, save
-    from xl2torch.training.fit import EPOCHS, default_optimizer, fit
+    from xl2torch.training.fit import fit
+    from xl2torch.training.methods import default_epochs
 
     with status("compiling", quiet=as_json):
         model = compile_problem(workbook, problem)
@@ -128,8 +129,9 @@ def train(
         check_reports(model, kinds)
     _warn_of_another_value(model)
     use_one_thread_for_small(model)
-    optimizer = optimizer or default_optimizer(model, lr)
-    with progress(problem, epochs or EPOCHS[optimizer], quiet=as_json) as on_iteration:
+    with progress(
+        problem, epochs or default_epochs(optimizer or "lbfgs"), quiet=as_json
+    ) as on_iteration:
         result = fit(
             model, optimizer, lr=lr, epochs=epochs, seed=seed, init=init, watch_cells=watched,
             on_iteration=on_iteration,

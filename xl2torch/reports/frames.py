@@ -11,7 +11,7 @@ from xl2torch.reports.limits import limits
 from xl2torch.reports.outcome import Outcome
 from xl2torch.reports.sensitivity import sensitivity
 from xl2torch.reports.statistics import Statistics, statistics
-from xl2torch.training.fit import Result
+from xl2torch.training.result import Result
 
 if TYPE_CHECKING:
     import pandas

@@ -14,7 +14,7 @@ from xl2torch.graph.naming import solver_name, solver_names
 from xl2torch.jacobian import present_point, variable_limits
 from xl2torch.problem import Problem
 from xl2torch.recalculation import Recalculation, recalculate
-from xl2torch.training.fit import Result
+from xl2torch.training.result import Result
 from xl2torch.values import NUMBER, CellValue
 from xl2torch.workbook.cells import Floats
 from xl2torch.workbook.formats import number_formats

@@ -28,7 +28,7 @@ from xl2torch.reports.sensitivity import sensitivity_sheet
 from xl2torch.reports.statistics import check_residuals, statistics_sheet
 from xl2torch.reports.store_model import store_solver_model
 from xl2torch.reports.training_sheet import Watched, training_sheet
-from xl2torch.training.fit import Result
+from xl2torch.training.result import Result
 from xl2torch.workbook.new_sheet import NewSheet, add_sheets
 from xl2torch.workbook.package import Changes
 from xl2torch.workbook.patcher import CellEdit, Edits, Keys, cells_at, patch_cells

@@ -1,30 +1,15 @@
-"""The Sensitivity Report: reduced gradients of variables, Lagrange multipliers of constraints.
-
-Both are plain derivatives of the best objective, by a bound of a variable that is at it, or by the
-right side of a constraint; whether the objective is minimised or maximised changes no sign. They
-solve ∇f = Aᵀλ in the variables that are at no bound, A the gradients of the binding constraints
-(the Karush-Kuhn-Tucker conditions: Nocedal and Wright, Numerical Optimization, 2006, 12.1).
-"""
+"""The Sensitivity Report: reduced gradients of variables, Lagrange multipliers of constraints."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-import numpy as np
-import torch
-
 from xl2torch.address import CellAddress
-from xl2torch.constraints import Constraints
-from xl2torch.jacobian import VectorFunction, jacobian, variable_shapes
+from xl2torch.optimality import optimality
 from xl2torch.reports.kinds import SENSITIVITY
 from xl2torch.reports.layout import Shown, note, report_sheet, table, title, titles
 from xl2torch.reports.outcome import Outcome
 from xl2torch.workbook.new_sheet import NewSheet, StyledValue
-
-OPTIMAL = 1e-6
-"""Largest slope along a free variable, times its size and relative to the objective, at which a
-point counts as optimal."""
 
 
 @dataclass(frozen=True)
@@ -54,40 +39,14 @@ class Sensitivity:
 
 def sensitivity(outcome: Outcome) -> Sensitivity:
     """Derivatives of the best objective at the result. Raises ModelError."""
-    model, point, constraints = outcome.result.model, outcome.point, outcome.constraints
-    model.eval()
-    objective = VectorFunction(model, variable_shapes(model))
-    value = float(objective(point).detach())
-    gradient = jacobian(objective, point)[0].numpy()
-    at_bound = _at_bound(outcome)
-    general = list(constraints.general)
-    slopes = constraints.slopes(point).numpy()[general] if general else np.zeros((0, len(point)))
-    binding = constraints.binding(point).numpy()[general].astype(bool)
-    multipliers = np.zeros(len(general))
-    reached = outcome.problem.sense == "value" and math.isclose(
-        value, outcome.problem.target, rel_tol=constraints.precision, abs_tol=constraints.precision
-    )
-    unique = True
-    if reached:  # whatever moves a little, the objective can be brought back to its target
-        gradient = np.zeros_like(gradient)
-    elif binding.any():
-        free = slopes[np.ix_(binding, ~at_bound)]
-        multipliers[binding] = _multipliers(
-            free, gradient[~at_bound], _signs(outcome, constraints, general, value)[binding]
-        )
-        unique = int(np.linalg.matrix_rank(free)) == len(free)
-    reduced = gradient - slopes.T @ multipliers
-    left = np.abs(reduced) * np.maximum(np.abs(point.numpy()), 1.0) / max(abs(value), 1.0)
-    steep = left > OPTIMAL
-    wrong = np.where(at_bound, steep & _points_inside(outcome, reduced, value), steep)
-    optimal = not (wrong & (not reached)).any()
-    reduced = np.where(~at_bound & (left <= OPTIMAL), 0.0, reduced)
+    point, constraints = outcome.point, outcome.constraints
+    found = optimality(constraints, point)
     values = constraints.left(point).detach().tolist()
     return Sensitivity(
         tuple(
             SensitivityLine(*line)
             for line in zip(
-                outcome.cells, outcome.names, point.tolist(), reduced.tolist(), strict=True
+                outcome.cells, outcome.names, point.tolist(), found.reduced.tolist(), strict=True
             )
         ),
         tuple(
@@ -95,57 +54,11 @@ def sensitivity(outcome: Outcome) -> Sensitivity:
                 constraints.limits[place].cell, outcome.name(constraints.limits[place].cell),
                 values[place], float(multiplier),
             )
-            for place, multiplier in zip(general, multipliers, strict=True)
+            for place, multiplier in zip(constraints.general, found.multipliers, strict=True)
         ),
-        optimal,
-        unique,
+        found.optimal,
+        found.unique,
     )  # fmt: skip
-
-
-def _at_bound(outcome: Outcome) -> np.ndarray:
-    """Which variable cells are at a bound."""
-    found = torch.zeros(len(outcome.point), dtype=torch.bool)
-    for limit in outcome.limits:
-        allowance = outcome.constraints.precision * limit.abs().clamp_min(1.0)
-        found |= torch.isfinite(limit) & ((outcome.point - limit).abs() <= allowance)
-    return found.numpy()
-
-
-def _points_inside(outcome: Outcome, reduced: np.ndarray, value: float) -> np.ndarray:
-    """For each variable at a bound, whether the objective gets better on the way inside."""
-    lower, upper = outcome.limits
-    downhill = (-1.0 if _goes_down(outcome, value) else 1.0) * reduced
-    inside_up = (outcome.point - lower).abs() <= (outcome.point - upper).abs()
-    away = np.where(inside_up.numpy(), downhill > 0, downhill < 0)
-    return np.asarray(away & (lower < upper).numpy())
-
-
-def _goes_down(outcome: Outcome, value: float) -> bool:
-    """Whether a lower objective is a better one."""
-    problem = outcome.problem
-    return problem.sense == "min" or (problem.sense == "value" and value > problem.target)
-
-
-def _signs(
-    outcome: Outcome, constraints: Constraints, general: list[int], value: float
-) -> np.ndarray:
-    """The sign that each multiplier can have at an optimum; 0 for any."""
-    signs = {"<=": -1.0, ">=": 1.0, "=": 0.0}
-    found = [signs[constraints.limits[place].relation] for place in general]
-    return np.array(found) * (1.0 if _goes_down(outcome, value) else -1.0)
-
-
-def _multipliers(slopes: np.ndarray, gradient: np.ndarray, signs: np.ndarray) -> np.ndarray:
-    """λ with the signs asked for that makes Aᵀλ nearest to the gradient."""
-    from scipy.optimize import lsq_linear
-
-    if not slopes.shape[1]:
-        return np.zeros(len(slopes))
-    lower = np.where(signs > 0, 0.0, -np.inf)
-    upper = np.where(signs < 0, 0.0, np.inf)
-    scale = np.maximum(np.linalg.norm(slopes, axis=1), 1e-300)
-    found = lsq_linear(slopes.T / scale, gradient, (lower, upper), method="bvls").x
-    return np.asarray(found / scale)
 
 
 # ---------------------------------------------------------------- the sheet

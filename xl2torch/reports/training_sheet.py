@@ -13,7 +13,7 @@ import torch
 import xl2torch
 from xl2torch.address import MAX_ROW, CellAddress, column_letters
 from xl2torch.reports.outcome import Outcome
-from xl2torch.training.fit import Iteration
+from xl2torch.training.result import Iteration
 from xl2torch.values import CellValue, display
 from xl2torch.workbook.charts import line_chart
 from xl2torch.workbook.new_sheet import NewSheet, PlacedChart, Row, StyledValue

@@ -1,131 +1,70 @@
-"""The training loop."""
+"""Training a model: from options to a result."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib import metadata
-from itertools import islice
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from xl2torch.address import CellAddress
+from xl2torch.constraints import Constraints
 from xl2torch.errors import ModelError, SelectionError, TrainingError
-from xl2torch.jacobian import present_point, variable_limits
+from xl2torch.jacobian import VectorFunction, variable_limits, variable_shapes
 from xl2torch.model import SheetModel, watch
 from xl2torch.problem import Problem
-from xl2torch.residuals import Residuals, find_residuals
+from xl2torch.residuals import find_residuals
+from xl2torch.training.choice import Asked, Choice, choose
+from xl2torch.training.descent import descend
+from xl2torch.training.diagnosis import plateau, unfelt
 from xl2torch.training.initialization import initialize
 from xl2torch.training.least_squares import solve_least_squares
-from xl2torch.training.optimizers import Bounded, make_stepper
-from xl2torch.training.stopping import Stop, converged
+from xl2torch.training.linear import solve_linear
+from xl2torch.training.loss import Loss
+from xl2torch.training.methods import (
+    HIGHS,
+    LBFGS,
+    LBFGSB,
+    LEAST_SQUARES,
+    SCIPY,
+    default_epochs,
+    torch_optimizers,
+)
+from xl2torch.training.multistart import draw_starts, polished_count, run_starts
+from xl2torch.training.nonlinear import missed, reached, solve_bounded, solve_constrained
+from xl2torch.training.optimizers import Stepper, default_rate, make_stepper
+from xl2torch.training.record import Record, RunLimits
+from xl2torch.training.result import Iteration, Result, Settings, Start
+from xl2torch.training.scaling import scaling_remark
+from xl2torch.training.stopping import CONVERGENCE, Stop, Stopped
 from xl2torch.workbook.selection import parse_cell
+from xl2torch.workbook.solver_model import DEFAULTS, number_option
 
-if TYPE_CHECKING:
-    import pandas
-
-_STEEP = 1.0
-_NOTHING = 1e-24
-_FLAT = 1e-9
-_FEW = 50
-"""Variable cells for which least squares are chosen: a step costs a Jacobian."""
-_ENGINES = {"lbfgs": "L-BFGS", "sgd": "SGD", "momentum": "SGD with momentum", "adam": "Adam"}
-_LEAST_SQUARES = "least-squares"
-TRAJECTORIES = 12
-"""How many variable cells are followed through a run."""
-EPOCHS = {"lbfgs": 2000, "sgd": 1000, "momentum": 1000, "adam": 1000, "least-squares": 2000}
+_LEAST_STARTS, _MOST_STARTS = 10, 10_000
 
 
 @dataclass(frozen=True)
-class Iteration:
-    """One line of the history; ``variables`` are the first cells, up to TRAJECTORIES of them."""
+class Options:
+    """How to train; what is None is left to the stored Solver model, or to us.
 
-    iteration: int
-    objective: float
-    gradient_norm: float
-    learning_rate: float
-    seconds: float
-    watched: tuple[float, ...]
-    variables: tuple[float, ...] = ()
+    See ``fit`` for their meaning.
+    """
 
-
-@dataclass(frozen=True)
-class Settings:
-    """How a run was made: enough to repeat it."""
-
-    optimizer: str
-    learning_rate: float
-    epochs: int
-    seed: int | None
-    init: str
-
-    @property
-    def engine(self) -> str:
-        """The optimizer by its full name, and what it is from."""
-        if self.optimizer == _LEAST_SQUARES:
-            return f"Least squares, exact Jacobian (scipy {metadata.version('scipy')})"
-        return f"{_ENGINES[self.optimizer]} (torch {torch.__version__})"
-
-
-@dataclass(frozen=True)
-class Result:
-    """Outcome of a run. The model holds ``weights``, the best point that was met."""
-
-    model: SheetModel
-    settings: Settings
-    start: float
-    final: float
-    stop: Stop
-    iterations: tuple[Iteration, ...]
-    watched: tuple[CellAddress, ...]
-    weights: Mapping[str, torch.Tensor]
-    seconds: float
-
-    def __repr__(self) -> str:
-        return (
-            f"<Result {self.model.problem.objective}: {self.start:g} -> {self.final:g} in "
-            f"{self.epochs} iterations. {self.message}>"
-        )
-
-    @property
-    def message(self) -> str:
-        """Why training ended, in Solver's words."""
-        return self.stop.message
-
-    @property
-    def epochs(self) -> int:
-        """Iterations made."""
-        return self.iterations[-1].iteration if self.iterations else 0
-
-    @property
-    def history(self) -> pandas.DataFrame:
-        """One row per iteration; row 0 is the start point. Watched cells are columns by address."""
-        import pandas
-
-        columns = ["iteration", "objective", "gradient_norm", "learning_rate", "seconds"]
-        rows = [
-            (row.iteration, row.objective, row.gradient_norm, row.learning_rate, row.seconds,
-             *row.watched)
-            for row in self.iterations
-        ]  # fmt: skip
-        return pandas.DataFrame(rows, columns=[*columns, *(str(cell) for cell in self.watched)])
-
-    @property
-    def followed(self) -> tuple[CellAddress, ...]:
-        """The variable cells whose way is kept: the first TRAJECTORIES."""
-        cells = (cell for variable in self.model.variables for cell in variable.cells.cells())
-        return tuple(islice(cells, TRAJECTORIES))
-
-    @property
-    def trajectories(self) -> pandas.DataFrame:
-        """Values of the followed variable cells, one row per iteration, columns by address."""
-        import pandas
-
-        rows = [row.variables for row in self.iterations]
-        return pandas.DataFrame(rows, columns=[str(cell) for cell in self.followed])
+    optimizer: str | None = None
+    engine: str = "auto"
+    lr: float | None = None
+    arguments: Mapping[str, object] = field(default_factory=dict)
+    schedule: str = ""
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    epochs: int | None = None
+    max_time: float | None = None
+    convergence: float | None = None
+    starts: int | None = None
+    seed: int | None = None
+    init: str = "file"
 
 
 def fit(
@@ -136,262 +75,334 @@ def fit(
     epochs: int | None = None,
     seed: int | None = None,
     init: str = "file",
+    engine: str = "auto",
+    arguments: Mapping[str, object] | None = None,
+    schedule: str = "",
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    max_time: float | None = None,
+    convergence: float | None = None,
+    starts: int | None = None,
     watch_cells: Sequence[CellAddress | str] = (),
     on_iteration: Callable[[Iteration], None] | None = None,
 ) -> Result:
     """Train the model on all its data at once; afterwards it holds the best point that was met.
 
-    The optimizer is that of ``default_optimizer`` unless another is named. Random numbers that are
-    drawn anew at each step (``seed`` repeats them) count in the gradient; the objective that is
-    reported is that of the stored ones. ``on_iteration`` is called after each iteration;
-    KeyboardInterrupt ends training and keeps the best point. Raises SelectionError (wrong option),
-    ModelError (variables do not move the objective) or TrainingError (the objective is an error at
-    the start).
+    ``optimizer``: any of torch.optim by its name in small letters, or ``least-squares``,
+    ``l-bfgs-b``, ``slsqp``, ``trust-constr``, ``highs`` of scipy; else that of ``choose``, from
+    ``engine`` (auto, torch or scipy). ``arguments`` are the optimizer's own (weight_decay, …),
+    ``schedule`` a learning-rate schedule of torch with its arguments (``step,step_size=100``),
+    ``clip_norm`` and ``clip_value`` limit the gradient.
+
+    ``epochs`` and ``max_time`` (seconds) end the run, ``starts`` are trained together, the present
+    point and others drawn at random; all three are taken from the stored Solver model where they
+    are None. ``convergence`` is Solver's rule: the run ends when the objective changed by less,
+    relative to itself, in each of five iterations.
+
+    Random numbers that are drawn anew at each step (``seed`` repeats them) count in the gradient;
+    the objective that is reported is that of the stored ones. ``on_iteration`` is called after each
+    iteration; KeyboardInterrupt ends training and keeps the best point. Raises SelectionError
+    (wrong option), ModelError (the model cannot be trained) or TrainingError (the objective is an
+    error at the start).
     """
-    optimizer = optimizer or default_optimizer(model, lr)
-    seed = torch.seed() % 2**31 if seed is None and model.drawn else seed
+    options = Options(
+        optimizer, engine, lr, arguments or {}, schedule, clip_norm, clip_value, epochs, max_time,
+        convergence, starts, seed, init,
+    )  # fmt: skip
+    _check(options)
+    drawing = bool(model.drawn) or _starts(model.problem, options) > 1
+    if seed is None and drawing:
+        options = replace(options, seed=_stored_seed(model.problem) or torch.seed() % 2**31)
     with torch.random.fork_rng(devices=[]):
-        if seed is not None:
-            torch.manual_seed(seed)
-        return _fit(model, optimizer, lr, epochs, seed, init, watch_cells, on_iteration)
+        if options.seed is not None:
+            torch.manual_seed(options.seed)
+        return _fit(model, options, watch_cells, on_iteration)
+
+
+def default_optimizer(model: SheetModel, lr: float | None = None) -> str:
+    """What is used where nothing is asked for."""
+    return choose(model, Constraints(model), Asked(lr=lr)).optimizer
 
 
 def _fit(
-    model: SheetModel, optimizer: str, lr: float | None, epochs: int | None, seed: int | None,
-    init: str, watch_cells: Sequence[CellAddress | str],
+    model: SheetModel, options: Options, watch_cells: Sequence[CellAddress | str],
     on_iteration: Callable[[Iteration], None] | None,
 ) -> Result:  # fmt: skip
+    began = time.perf_counter()
     problem = model.problem
     start = float(model.eval()().detach())
-    initialize(model, init, seed)
-    bounded = [
-        Bounded(model.parameter(variable), variable.lower, variable.upper)
-        for variable in model.variables
-        if variable.bounded
-    ]
-    limit = EPOCHS.get(optimizer, 0) if epochs is None else epochs
-    for item in bounded if limit else ():  # without an iteration the point is what it is
-        item.project()
-    parameters = [model.parameter(variable) for variable in model.variables]
-    residuals = _residuals(model, lr) if optimizer == _LEAST_SQUARES else None
-    stepper = None if residuals else make_stepper(optimizer, lr, parameters, bounded)
-    rate = 1.0 if stepper is None else stepper.learning_rate
-    if limit:
-        _refuse_constraints(problem)
-    if limit < 0:
-        raise SelectionError(f"the number of epochs cannot be {limit}")
-    workbook = model.compiled.workbook
+    constraints = Constraints(model)
+    choice = choose(model, constraints, Asked(options.optimizer or "", options.engine, options.lr))
+    settings = _settings(problem, options, choice)
     cells = tuple(
-        parse_cell(workbook, cell, problem.sheet) if isinstance(cell, str) else cell
+        parse_cell(model.compiled.workbook, cell, problem.sheet) if isinstance(cell, str) else cell
         for cell in watch_cells
     )
-    watched = watch(model, cells)
-    objective = math.nan
-
-    def loss_of(value: torch.Tensor) -> torch.Tensor:
-        if problem.sense == "max":
-            return -value
-        return (value - problem.target) ** 2 if problem.sense == "value" else value
-
-    def has_converged() -> Stop | None:
-        if model.drawn:
-            return None  # the gradient is that of one draw
-        return converged(losses, _scaled_gradient(parameters, bounded, loss))
-
-    def evaluate() -> float:
-        """Loss to be minimised at the present point; gradients are left in the parameters."""
-        nonlocal objective
-        for parameter in parameters:
-            parameter.grad = None
-        value = model.train(bool(model.drawn))()
-        objective = float(value.detach())
-        loss = loss_of(value)
-        if math.isfinite(objective) and loss.requires_grad:
-            torch.autograd.backward(loss)
-        if not all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in parameters):
-            for parameter in parameters:
-                gradient = torch.zeros_like(parameter)
-                if parameter.grad is not None and math.isfinite(objective):
-                    gradient = torch.nan_to_num(parameter.grad, 0.0, 0.0, 0.0)
-                parameter.grad = gradient
-        if model.drawn:
-            with torch.no_grad():
-                value = model.eval()()
-            objective, loss = float(value), loss_of(value)
-        return float(loss.detach()) if math.isfinite(objective) else 1e300
-
-    loss = evaluate()
-    if not math.isfinite(objective):
+    initialize(model, options.init, options.seed)
+    loss = Loss(model)
+    refused = _refused(model, settings, choice) if settings.epochs else None
+    for item in loss.bounded if settings.epochs and refused is None else ():
+        item.project()  # without an iteration the point is what it is
+    loss.evaluate()
+    if loss.failed:
         raise TrainingError(
             f"the objective {problem.objective} is an error value at the start point: "
             "choose other start values (--init)"
         )
-    _refuse_flat(model, parameters, evaluate)
-    loss = evaluate()
-    began = time.perf_counter()
-    iterations: list[Iteration] = []
-    losses: list[float] = []
-    best, best_objective = math.inf, objective
-    weights: dict[str, torch.Tensor] = {}
-
-    heads = _first_cells(parameters)
-
-    def followed() -> tuple[float, ...]:
-        return tuple(x for head in heads for x in head.tolist())
-
-    def note(iteration: int) -> None:
-        nonlocal best, best_objective, weights
-        norm = math.sqrt(sum(float((p.grad**2).sum()) for p in parameters if p.grad is not None))
-        row = Iteration(
-            iteration,
-            objective,
-            norm,
-            rate if stepper is None else stepper.learning_rate,
-            time.perf_counter() - began,
-            watched(),
-            followed(),
-        )
-        iterations.append(row)
-        losses.append(loss)
-        # Near the minimum a sum of squares is flat: there the later point is the better one.
-        if loss < best or (residuals is not None and loss <= best * (1 + _FLAT)):
-            best, best_objective = loss, objective
-            weights = {v.name: model.parameter(v).detach().clone() for v in model.variables}
-        if on_iteration:
-            on_iteration(row)
-
-    def arrive(point: torch.Tensor) -> None:
-        """Note an iteration that another engine has made."""
-        nonlocal loss
-        pieces = torch.split(point, [p.numel() for p in parameters])
-        with torch.no_grad():
-            for parameter, piece in zip(parameters, pieces, strict=True):
-                parameter.copy_(piece.reshape(parameter.shape))
-        loss = evaluate()
-        note(len(losses))
-
-    stop: Stop | None = None
+    if settings.optimizer != HIGHS and settings.epochs:
+        _refuse_flat(model, loss.parameters, loss.evaluate)
+        loss.evaluate()
+    stepper = _stepper(loss, settings)
+    if stepper is not None:
+        settings = replace(settings, learning_rate=stepper.learning_rate)
+    limits = RunLimits(
+        settings.epochs, settings.max_time or math.inf, settings.convergence,
+        options.convergence is not None,
+    )  # fmt: skip
+    record = Record(
+        loss, constraints, limits,
+        (lambda: 1.0) if stepper is None else (lambda: stepper.learning_rate),
+        watch(model, cells), on_iteration,
+    )  # fmt: skip
+    run = _Run(loss, constraints, record, settings, stepper, limits)
     try:
-        note(0)
-        stop = has_converged()
-        if residuals is not None and stop is None and limit:
-            stop = solve_least_squares(
-                residuals.function, present_point(model), *variable_limits(model), limit, arrive
-            )
-        while stepper is not None and stop is None and len(losses) <= limit:
-            stepper.step(evaluate, loss)
-            loss = evaluate()
-            if (
-                not math.isfinite(objective)
-                or loss >= 1e300
-                or abs(loss) > 1e12 * _scale(losses[0])
-            ):
-                advice = "add bounds or another --sense" if loss < 0 else "try a smaller --lr"
-                stop = Stop(4, f"The objective became {objective:.3g}: {advice}.")
-                break
-            stalled = optimizer == "lbfgs" and loss >= losses[-1]
-            note(len(losses))
-            stop = has_converged()
-            if stop is None and stalled and 0 <= best <= _NOTHING * _scale(losses[0]) < losses[0]:
-                stop = Stop(0)  # the sum of squares, or the distance to the target, is gone
-            if stop is None and stalled:
-                stop = Stop(2, _still_steep(_scaled_gradient(parameters, bounded, loss)))
+        record.note()
+        stop = refused or run.solve()
+    except Stopped as stopped:
+        stop = stopped.stop
     except KeyboardInterrupt:
         stop = Stop(6)
-    with torch.no_grad():
+    stop = _judged(record, problem, constraints, stop, settings)
+    if stop.restored:
         for variable in model.variables:
-            model.parameter(variable).copy_(weights.get(variable.name, variable.start))
-    settings = Settings(optimizer, rate, limit, seed, init)
+            model.parameter(variable).data.copy_(variable.start)
+        loss.evaluate()
+        record.keep(0.0)
+    else:
+        record.restore()
     return Result(
-        model, settings, start, best_objective, stop or Stop(3), tuple(iterations),
-        cells, weights, time.perf_counter() - began,
+        model, settings, start, record.best_objective, stop, tuple(record.iterations), cells,
+        record.weights, time.perf_counter() - began, tuple(run.remarks(stop)), run.ends,
+        run.subproblems,
     )  # fmt: skip
 
 
-def default_optimizer(model: SheetModel, lr: float | None = None) -> str:
-    """What is used where nothing is asked for.
+class _Run:
+    """One run: the engine that was chosen, from one start or from many."""
 
-    Adam where random numbers are drawn anew at each step; least squares where the objective is a
-    sum, mean or root mean of squares, the residuals are smooth (no ReLU on the way to them), and
-    the variable cells are few and no more than the residuals; else, or where a learning rate is
-    given, L-BFGS.
-    """
-    if model.drawn:
-        return "adam"
-    count = sum(variable.cells.size for variable in model.variables)
-    if lr or count > _FEW or model.problem.sense == "value":
-        return "lbfgs"
-    residuals = find_residuals(model)
-    if residuals is None or not residuals.smooth:
-        return "lbfgs"
-    with torch.no_grad():
-        determined = len(residuals.function(present_point(model))) >= count
-    return _LEAST_SQUARES if determined else "lbfgs"
+    def __init__(
+        self, loss: Loss, constraints: Constraints, record: Record, settings: Settings,
+        stepper: Stepper | None, limits: RunLimits,
+    ) -> None:  # fmt: skip
+        self.loss = loss
+        self.constraints = constraints
+        self.record = record
+        self.settings = settings
+        self.stepper = stepper
+        self.limits = limits
+        self.ends: tuple[Start, ...] = ()
+        self.subproblems = 0
+
+    def solve(self) -> Stop:
+        """Run to the end. Raises Stopped."""
+        if not self.settings.epochs:
+            return Stop(3)
+        if self.settings.starts > 1 and self.settings.optimizer != HIGHS:
+            return self._many()
+        return self._engine()
+
+    def _many(self) -> Stop:
+        """All starts together, then the engine from the best ends."""
+        settings, record = self.settings, self.record
+        assert settings.seed is not None
+        points = draw_starts(self.loss, settings.starts, settings.seed)
+        found = run_starts(self.loss, self.constraints, record, settings, points)
+        self.ends = found.table
+        elementwise = settings.optimizer not in SCIPY and settings.optimizer != LBFGS
+        if elementwise or not record.left:
+            return Stop(3)
+        stop = Stop(3)
+        for point in found.best(polished_count(self.constraints)):
+            self.loss.move(point)
+            self.loss.evaluate()
+            self.stepper = _stepper(self.loss, settings)
+            stop = self._engine()
+        if not stop.failed or record.feasible:
+            best = found.order[0] + 1
+            stop = Stop(17, f"{settings.starts} starts; the best was start {best}.")
+        return stop
+
+    def _engine(self) -> Stop:
+        name, loss, record = self.settings.optimizer, self.loss, self.record
+        if name == HIGHS:
+            stop, self.subproblems = solve_linear(loss, self.constraints, record, self.limits)
+            return stop
+        if not self.constraints.general:
+            stop_now = record.converged()
+            if stop_now is not None:
+                return stop_now
+        if name == LEAST_SQUARES:
+            return solve_least_squares(_residuals(loss.model), loss, record)
+        if name == LBFGSB:
+            return solve_bounded(loss, record)
+        if self.stepper is None:
+            return solve_constrained(loss, self.constraints, record, name)
+        return descend(loss, record, self.stepper, self.settings)
+
+    def remarks(self, stop: Stop) -> list[str]:
+        """What was noticed on the way."""
+        found = []
+        if len(self.record.iterations) > 1 and self.settings.optimizer != HIGHS:
+            lower, upper = variable_limits(self.loss.model)
+            found.append(unfelt(self.loss.model, self.record.felt, lower < upper))
+        first_order = self.settings.optimizer in torch_optimizers()
+        if stop.code == 3 and first_order and not self.loss.model.drawn:
+            found.append(plateau(self.record.losses))
+        if self.settings.optimizer != LEAST_SQUARES and (
+            self.settings.optimizer in SCIPY or self.settings.optimizer == LBFGS
+        ) and self.settings.optimizer != HIGHS:  # fmt: skip
+            start = torch.cat([item.start.reshape(-1) for item in self.loss.model.variables])
+            found.append(scaling_remark(start))
+        return [text for text in found if text]
 
 
-def _residuals(model: SheetModel, lr: float | None) -> Residuals:
+def _judged(
+    record: Record, problem: Problem, constraints: Constraints, stop: Stop, settings: Settings
+) -> Stop:
+    """The stop, in the light of the best point: it may not keep the constraints."""
+    if stop.failed or stop.code == 6 or not settings.epochs:
+        return stop
+    if not record.feasible:
+        return replace(stop, detail=f"{stop.detail} The constraints are not all kept yet.".strip())
+    if problem.sense == "value" and stop.code in (0, 1, 2, 17):
+        if not reached(record.best_objective, problem.target, constraints.precision):
+            return Stop(5, missed(problem.target, record.best_objective))
+        return Stop(0) if stop.code != 17 else stop
+    return stop
+
+
+def _stepper(loss: Loss, settings: Settings) -> Stepper | None:
+    """The stepper of an optimizer of torch; None for scipy's. Raises SelectionError."""
+    if settings.optimizer in torch_optimizers():
+        return make_stepper(loss, settings)
+    given = [
+        name
+        for name, value in (
+            ("--set", settings.arguments), ("--schedule", settings.schedule),
+            ("--clip-norm", settings.clip_norm), ("--clip-value", settings.clip_value),
+        ) if value
+    ]  # fmt: skip
+    if given:
+        raise SelectionError(
+            f"{settings.optimizer} has no use for {', '.join(given)}: choose an optimizer of "
+            "torch, such as --optimizer adam"
+        )
+    return None
+
+
+def _residuals(model: SheetModel) -> Callable[[torch.Tensor], torch.Tensor]:
     """Residuals of the objective. Raises SelectionError where least squares make no sense."""
-    if lr is not None:
-        raise SelectionError("least-squares has no learning rate: leave out --lr")
-    found = None if model.drawn or model.problem.sense == "value" else find_residuals(model)
+    if model.problem.sense == "value":
+        function = VectorFunction(model.eval(), variable_shapes(model))
+        return lambda point: function(point) - model.problem.target
+    found = find_residuals(model)
     if found is None:
         raise SelectionError(
             f"the objective {model.problem.objective} is no sum, mean or root mean of squared "
             "residuals that is to be as small as can be: choose another --optimizer"
         )
-    return found
+    return found.function
 
 
-def _first_cells(parameters: Sequence[torch.nn.Parameter]) -> list[torch.Tensor]:
-    """Views of the first variable cells, up to TRAJECTORIES."""
-    heads: list[torch.Tensor] = []
-    left = TRAJECTORIES
-    for parameter in parameters:
-        heads.append(parameter.detach().reshape(-1)[:left])
-        left -= len(heads[-1])
-    return heads
+# ---------------------------------------------------------------- options
 
 
-def _refuse_constraints(problem: Problem) -> None:
-    """Raise ModelError where constraints cannot be kept."""
-    refused = problem.general_constraints
-    if not refused:
-        return
-    lines = "\n".join(f"  {item}" for item in refused)
-    raise ModelError(
-        f"the model of sheet {problem.sheet!r} has constraints that are more than bounds of "
-        f"variable cells by a number; these are not kept so far:\n{lines}\n"
-        "Leave them out of --constraint (stored ones: give --objective and --variables), or give "
-        "--epochs 0 for reports of the present point"
-    )
+def _check(options: Options) -> None:
+    """Raise SelectionError for numbers that make no sense."""
+    if options.epochs is not None and options.epochs < 0:
+        raise SelectionError(f"the number of epochs cannot be {options.epochs}")
+    for name, number in (
+        ("max-time", options.max_time), ("clip-norm", options.clip_norm),
+        ("clip-value", options.clip_value),
+    ):  # fmt: skip
+        if number is not None and not 0 < number < math.inf:
+            raise SelectionError(f"--{name} has to be a number above 0, not {number}")
+    if options.convergence is not None and not 0 <= options.convergence < 1:
+        raise SelectionError(f"--convergence is at least 0 and below 1, not {options.convergence}")
+    if options.starts is not None and not 1 <= options.starts <= _MOST_STARTS:
+        raise SelectionError(f"--starts is between 1 and {_MOST_STARTS:,}, not {options.starts}")
 
 
-def _still_steep(gradient: float) -> str:
-    if gradient < _STEEP:
-        return ""
-    return (
-        "The gradient is still large, so this is hardly the optimum: try other start values, "
-        "--optimizer adam, or variables of like size."
-    )
+def _settings(problem: Problem, options: Options, choice: Choice) -> Settings:
+    """All options, those that were left open filled in."""
+    name = choice.optimizer
+    if options.lr is not None and name in SCIPY:
+        raise SelectionError(f"{name} has no learning rate: leave out --lr")
+    rate = default_rate(name) if options.lr is None else options.lr
+    epochs = _stored_limit(problem, "itr")
+    if options.epochs is not None:
+        epochs = options.epochs
+    seconds = options.max_time or _stored_limit(problem, "tim")
+    return Settings(
+        name, rate, default_epochs(name) if epochs is None else int(epochs), options.seed,
+        options.init, choice.reason, options.arguments, options.schedule, options.clip_norm,
+        options.clip_value, seconds,
+        CONVERGENCE if options.convergence is None else options.convergence,
+        _starts(problem, options),
+    )  # fmt: skip
 
 
-def _scale(value: float) -> float:
-    return max(abs(value), 1.0)
+def _stored_limit(problem: Problem, name: str) -> float | None:
+    """A limit of the stored model; None where it is unlimited."""
+    limit = number_option(problem.options, name, math.inf)
+    return None if limit >= float(DEFAULTS[name]) or limit < 0 else limit
 
 
-def _scaled_gradient(
-    parameters: Sequence[torch.nn.Parameter], bounded: Sequence[Bounded], loss: float
-) -> float:
-    held = {id(item.parameter): item.blocked() for item in bounded}
-    largest = 0.0
-    for parameter in parameters:
-        if parameter.grad is None or not parameter.numel():
-            continue
-        scaled = parameter.grad.abs() * parameter.detach().abs().clamp_min(1.0)
-        if id(parameter) in held:
-            scaled = scaled.masked_fill(held[id(parameter)], 0.0)
-        largest = max(largest, float(scaled.max()))
-    return largest / max(abs(loss), 1e-12)
+def _stored_seed(problem: Problem) -> int:
+    return int(number_option(problem.options, "rsd", 0))
+
+
+def _starts(problem: Problem, options: Options) -> int:
+    if options.starts is not None:
+        return options.starts
+    if problem.options.get("msl") != "1":
+        return 1
+    stored = number_option(problem.options, "ssz", float(DEFAULTS["ssz"]))
+    return int(min(max(stored, _LEAST_STARTS), _MOST_STARTS))
+
+
+def _refused(model: SheetModel, settings: Settings, choice: Choice) -> Stop | None:
+    """What cannot be solved for reasons that are known before the first iteration."""
+    problem = model.problem
+    lower, upper = variable_limits(model)
+    crossed = torch.nonzero(lower > upper).reshape(-1).tolist()
+    if crossed:
+        cells = list(model.cell_values())
+        where = "; ".join(
+            f"{cells[place]} is to be at least {lower[place]:g} and at most {upper[place]:g}"
+            for place in crossed[:3]
+        )
+        binary = {
+            cell for item in problem.integer_constraints if item.relation == "bin"
+            for cell in item.left.cells()
+        }  # fmt: skip
+        code = 19 if any(cells[place] in binary for place in crossed) else 20
+        return Stop(code, f"{where}.", True)
+    stored = problem.options.get("msl") == "1" and settings.starts > 1
+    open_ended = ~(torch.isfinite(lower) & torch.isfinite(upper))
+    if stored and problem.options.get("rbv", "1") == "1" and bool(open_ended.any()):
+        cells = list(model.cell_values())
+        first = cells[int(torch.nonzero(open_ended)[0])]
+        return Stop(
+            18, f"{first} has not. Add them, clear Require Bounds on Variables in Solver, or give "
+            "--starts 1.", True,
+        )  # fmt: skip
+    if choice.nonlinear:
+        return Stop(
+            7, f"Not linear in the variable cells: {choice.nonlinear}. Choose GRG Nonlinear in "
+            "Solver, or give --optimizer slsqp.", True,
+        )  # fmt: skip
+    return None
 
 
 def _refuse_flat(

@@ -16,9 +16,11 @@ import torch
 from numpy.typing import NDArray
 
 from xl2torch.jacobian import jacobian
+from xl2torch.training.free import FreeVariables, Numbers
+from xl2torch.training.loss import Loss
+from xl2torch.training.record import Record
 from xl2torch.training.stopping import Stop, stands_still
 
-Numbers = NDArray[np.float64]
 _TOLERANCE = 1e-15
 _FINISHING_STEPS = 50
 _SHRINKS = 0.9
@@ -29,57 +31,42 @@ _ORTHOGONAL = 1e-6
 
 
 def solve_least_squares(
-    residuals: Callable[[torch.Tensor], torch.Tensor],
-    start: torch.Tensor,
-    lower: torch.Tensor,
-    upper: torch.Tensor,
-    limit: int,
-    arrive: Callable[[torch.Tensor], None],
+    residuals: Callable[[torch.Tensor], torch.Tensor], loss: Loss, record: Record
 ) -> Stop:
-    """Minimise Σr² within bounds. ``arrive`` is called with the point of each iteration."""
+    """Minimise Σr² within bounds, from the present point."""
     from scipy.optimize import least_squares
 
+    free = FreeVariables(loss, scaled=False)
+    record.later_wins = True
     squares: list[float] = []
-    free = lower < upper
-    base = start.clamp(lower, upper)
-    iterations = 0
-
-    def whole(numbers: Numbers) -> torch.Tensor:
-        point = base.clone()
-        point[free] = torch.from_numpy(np.array(numbers))
-        return point
 
     def function(numbers: Numbers) -> Numbers:
         with torch.no_grad():
-            return np.asarray(residuals(whole(numbers)).numpy())
+            return np.asarray(residuals(free.point(numbers)).numpy())
 
     def slopes(numbers: Numbers) -> Numbers:
-        found = jacobian(residuals, whole(numbers))[:, free]
-        return np.asarray(torch.nan_to_num(found).numpy())
+        return free.slopes(torch.nan_to_num(jacobian(residuals, free.point(numbers))))
 
-    def note(numbers: Numbers) -> None:
-        nonlocal iterations
-        iterations += 1
-        arrive(whole(numbers))
+    def arrive(numbers: Numbers) -> None:
+        record.arrive(free.point(numbers))
+        record.check()
 
     def callback(intermediate_result: Any) -> None:
-        note(intermediate_result.x)
+        arrive(intermediate_result.x)
         squares.append(float(intermediate_result.cost))
-        if iterations >= limit or stands_still(squares):
+        if stands_still(squares):
             raise StopIteration  # the last digits are a matter of the finish
 
-    bounds = (lower[free].numpy(), upper[free].numpy())
+    bounds = free.bounds
     with np.errstate(all="ignore"):
         found = least_squares(
-            function, base[free].numpy(), slopes, bounds, method="trf", x_scale="jac",
-            ftol=_TOLERANCE, xtol=_TOLERANCE, gtol=_TOLERANCE, max_nfev=10 * limit + 10,
+            function, free.start, slopes, bounds, method="trf", x_scale="jac",
+            ftol=_TOLERANCE, xtol=_TOLERANCE, gtol=_TOLERANCE, max_nfev=10 * record.left + 10,
             callback=callback,
         )  # fmt: skip
-        numbers = np.asarray(found.x)
-        if iterations >= limit:
-            return Stop(3)
-        numbers = _finished(function, slopes, _on_bounds(function, slopes, numbers, bounds), bounds)
-        note(numbers)
+        numbers = _on_bounds(function, slopes, np.asarray(found.x), bounds)
+        numbers = _finished(function, slopes, numbers, bounds)
+        record.arrive(free.point(numbers))
         return Stop(0 if _is_orthogonal(function(numbers), slopes(numbers), numbers, bounds) else 1)
 
 

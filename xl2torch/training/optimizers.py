@@ -1,48 +1,32 @@
-"""Optimizers by name, all from torch.optim, and how they respect bounds."""
+"""Optimizers of torch.optim by name, with their arguments and schedules."""
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
-from torch import nn
 
 from xl2torch.errors import SelectionError
+from xl2torch.training.arguments import checked
+from xl2torch.training.loss import Loss
+from xl2torch.training.methods import LBFGS, torch_optimizers
+from xl2torch.training.quasi_newton import QuasiNewton
+from xl2torch.training.result import Settings
+from xl2torch.training.schedules import Scheduler, make_schedule
 
-Evaluate = Callable[[], float]
-"""Computes the loss at the present parameters and leaves the gradients in them."""
-
-
-@dataclass(frozen=True)
-class Bounded:
-    """A parameter with its limits."""
-
-    parameter: nn.Parameter
-    lower: torch.Tensor
-    upper: torch.Tensor
-
-    @torch.no_grad()
-    def project(self) -> None:
-        """Move values that left their limits back to the limit."""
-        self.parameter.clamp_(self.lower, self.upper)
-
-    @torch.no_grad()
-    def blocked(self) -> torch.Tensor:
-        """Elements at a limit whose descent direction points beyond it."""
-        gradient = _gradient(self.parameter)
-        at_lower = (self.parameter <= self.lower) & (gradient > 0)
-        at_upper = (self.parameter >= self.upper) & (gradient < 0)
-        return at_lower | at_upper
+_LEAST_RATE = 0.01
+"""torch's own default rate is for large networks where it is below this."""
+_OWN = frozenset({"params", "lr"})
+_LBFGS_ARGUMENTS = ("history_size", "max_eval")
 
 
 class Stepper(Protocol):
     """Makes one iteration; gradients of the present point are in the parameters."""
 
-    def step(self, evaluate: Evaluate, loss: float) -> None:
-        """Change the parameters, within their limits."""
+    def step(self) -> None:
+        """Change the parameters, within their limits, and evaluate the loss there."""
 
     @property
     def learning_rate(self) -> float:
@@ -50,152 +34,82 @@ class Stepper(Protocol):
 
 
 class FirstOrder:
-    """sgd, momentum, adam: a step along the gradient, then projection on the bounds."""
+    """A step along the gradient, then projection on the bounds."""
 
-    def __init__(self, optimizer: torch.optim.Optimizer, bounded: Sequence[Bounded]) -> None:
+    def __init__(
+        self, loss: Loss, optimizer: torch.optim.Optimizer, schedule: Scheduler | None,
+        settings: Settings,
+    ) -> None:  # fmt: skip
+        self.loss = loss
         self.optimizer = optimizer
-        self.bounded = bounded
+        self.schedule = schedule
+        self.clip_norm = settings.clip_norm
+        self.clip_value = settings.clip_value
 
     @property
     def learning_rate(self) -> float:
         """Learning rate in force."""
         return float(self.optimizer.param_groups[0]["lr"])
 
-    def step(self, evaluate: Evaluate, loss: float) -> None:
-        """One optimizer step."""
+    def step(self) -> None:
+        """One optimizer step, and one of the schedule."""
+        if self.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.loss.parameters, self.clip_norm)
+        if self.clip_value is not None:
+            torch.nn.utils.clip_grad_value_(self.loss.parameters, self.clip_value)
         self.optimizer.step()
-        for item in self.bounded:
+        for item in self.loss.bounded:
             item.project()
+        self.loss.evaluate()
+        if isinstance(self.schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            self.schedule.step(self.loss.value)
+        elif self.schedule is not None:
+            self.schedule.step()
 
 
-class QuasiNewton:
-    """torch.optim.LBFGS with a strong Wolfe line search, one iteration at a time.
-
-    It works on scaled copies of the variables: where the start values are of very different size,
-    each is measured in units of its start value, as Solver's automatic scaling does.
-
-    With bounds: variables that a bound blocks are held there (their gradient is masked), the others
-    move along the projected path, and the curvature history is dropped when that set changes. (The
-    idea of an active set in projected quasi-Newton methods: Bertsekas, SIAM J. Control Optim. 20,
-    1982.)
-    """
-
-    def __init__(
-        self, parameters: Sequence[nn.Parameter], bounded: Sequence[Bounded], lr: float
-    ) -> None:
-        self.parameters = parameters
-        self.bounded = bounded
-        self.learning_rate = lr
-        self.scales = _scales(parameters)
-        self.scaled = [
-            nn.Parameter(parameter.detach() / scale)
-            for parameter, scale in zip(parameters, self.scales, strict=True)
-        ]
-        self.fresh = True
-        self._active: list[torch.Tensor] | None = None
-        self._restart()
-
-    def _restart(self) -> None:
-        self.optimizer = torch.optim.LBFGS(
-            self.scaled, lr=self.learning_rate, max_iter=1, max_eval=30, history_size=20,
-            tolerance_grad=0.0, tolerance_change=0.0, line_search_fn="strong_wolfe",
-        )  # fmt: skip
-        self.fresh = True
-
-    @torch.no_grad()
-    def _to_parameters(self) -> None:
-        for parameter, scaled, scale in self._triples():
-            parameter.copy_(scaled * scale)
-
-    @torch.no_grad()
-    def _to_scaled(self) -> None:
-        for parameter, scaled, scale in self._triples():
-            scaled.copy_(parameter / scale)
-
-    def _triples(self) -> Iterable[tuple[nn.Parameter, nn.Parameter, torch.Tensor]]:
-        return zip(self.parameters, self.scaled, self.scales, strict=True)
-
-    def step(self, evaluate: Evaluate, loss: float) -> None:
-        """One iteration. Without progress the curvature history is dropped, and tried once more."""
-        before = [parameter.detach().clone() for parameter in self.parameters]
-        active = [item.blocked() for item in self.bounded]
-        if self._active is not None and not all(map(torch.equal, active, self._active)):
-            self._restart()
-        self._active = active
-
-        def closure() -> float:
-            self._to_parameters()
-            beyond = [
-                (item.parameter < item.lower) | (item.parameter > item.upper)
-                for item in self.bounded
-            ]
-            for item in self.bounded:
-                item.project()
-            value = evaluate()
-            with torch.no_grad():
-                for item, held, outside in zip(self.bounded, active, beyond, strict=True):
-                    _gradient(item.parameter)[held | outside] = 0.0
-                for parameter, scaled, scale in self._triples():
-                    scaled.grad = _gradient(parameter) * scale
-            return value
-
-        was_fresh = self.fresh
-        self._to_scaled()
-        self.optimizer.step(closure)  # type: ignore[no-untyped-call]
-        self.fresh = False
-        self._to_parameters()
-        for item in self.bounded:
-            item.project()
-        if not evaluate() < loss:
-            with torch.no_grad():
-                for parameter, old in zip(self.parameters, before, strict=True):
-                    parameter.copy_(old)
-            evaluate()
-            self._restart()
-            if not was_fresh:
-                self.step(evaluate, loss)
+def default_rate(optimizer: str) -> float:
+    """Learning rate where none is given: torch's own, but not below 0.01; 1 for L-BFGS."""
+    kind = torch_optimizers().get(optimizer)
+    if kind is None or optimizer == LBFGS:
+        return 1.0
+    return max(_LEAST_RATE, float(inspect.signature(kind).parameters["lr"].default))
 
 
-_DECADES = 1.0
-
-
-def _scales(parameters: Sequence[nn.Parameter]) -> list[torch.Tensor]:
-    """Units of the variables: 1, or their start values where these are of very different size.
-
-    The measure is the standard deviation of log₁₀|x|: about 0.45 for weights drawn at random,
-    however small single ones are; above 1 for quantities in different units.
-    """
-    sizes = torch.cat([parameter.detach().abs().flatten() for parameter in parameters])
-    decades = sizes[sizes > 0].log10()
-    if len(decades) < 2 or float(decades.std(correction=0)) <= _DECADES:
-        return [torch.ones_like(parameter) for parameter in parameters]
-    return [
-        torch.where(parameter != 0, parameter.abs(), torch.ones_like(parameter)).detach()
-        for parameter in parameters
-    ]
-
-
-def _gradient(parameter: nn.Parameter) -> torch.Tensor:
-    if parameter.grad is None:
-        parameter.grad = torch.zeros_like(parameter)
-    return parameter.grad
-
-
-LEARNING_RATES = {"lbfgs": 1.0, "sgd": 0.01, "momentum": 0.01, "adam": 0.01}
-
-
-def make_stepper(
-    name: str, lr: float | None, parameters: Sequence[nn.Parameter], bounded: Sequence[Bounded]
-) -> Stepper:
-    """An optimizer by name. Raises SelectionError."""
-    if name not in LEARNING_RATES:
-        raise SelectionError(f"no optimizer {name!r}; there are {', '.join(LEARNING_RATES)}")
-    rate = LEARNING_RATES[name] if lr is None else lr
+def make_stepper(loss: Loss, settings: Settings) -> Stepper:
+    """The stepper of an optimizer of torch. Raises SelectionError."""
+    rate = settings.learning_rate
     if not 0 < rate < math.inf:
         raise SelectionError(f"the learning rate has to be a number above 0, not {rate}")
-    if name == "lbfgs":
-        return QuasiNewton(parameters, bounded, rate)
-    if name == "adam":
-        return FirstOrder(torch.optim.Adam(parameters, lr=rate), bounded)
-    momentum = 0.9 if name == "momentum" else 0.0
-    return FirstOrder(torch.optim.SGD(parameters, lr=rate, momentum=momentum), bounded)
+    if settings.optimizer == LBFGS:
+        return _quasi_newton(loss, settings)
+    optimizer = make_optimizer(loss.parameters, settings)
+    schedule = None
+    if settings.schedule:
+        schedule = make_schedule(settings.schedule, optimizer, settings.epochs)
+    return FirstOrder(loss, optimizer, schedule, settings)
+
+
+def make_optimizer(parameters: Any, settings: Settings) -> torch.optim.Optimizer:
+    """An optimizer of torch over some parameters. Raises SelectionError."""
+    name, given = settings.optimizer, dict(settings.arguments)
+    kind = torch_optimizers()[name]
+    own: dict[str, Any] = {"momentum": 0.9} if name == "momentum" else {}
+    made: torch.optim.Optimizer = checked(
+        f"the optimizer {name}", kind, _OWN,
+        lambda: kind(parameters, lr=settings.learning_rate, **(own | given)), given,  # type: ignore[call-arg]
+    )  # fmt: skip
+    return made
+
+
+def _quasi_newton(loss: Loss, settings: Settings) -> QuasiNewton:
+    unknown = [name for name in settings.arguments if name not in _LBFGS_ARGUMENTS]
+    if unknown:
+        raise SelectionError(
+            f"lbfgs has no argument {', '.join(unknown)} here; it has {', '.join(_LBFGS_ARGUMENTS)}"
+        )
+    if settings.schedule or settings.clip_norm is not None or settings.clip_value is not None:
+        raise SelectionError(
+            "lbfgs finds its own steps: leave out schedule and clipping, or choose another "
+            "--optimizer, such as adam"
+        )
+    return QuasiNewton(loss, settings.learning_rate, settings.arguments)

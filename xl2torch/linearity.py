@@ -1,0 +1,105 @@
+"""Programs that are linear in their parameters, recognised from the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import torch
+from torch import fx
+
+from xl2torch.graph.nodes import dependents, node_name, node_value, parameter_nodes
+from xl2torch.graph.recurrence import Recurrence
+
+_MOVES = frozenset(
+    {"reshape", "view", "select", "narrow", "squeeze", "unsqueeze", "flatten", "unflatten",
+     "permute", "transpose", "t", "flip", "stack", "cat", "repeat_interleave", "broadcast_to",
+     "expand", "unfold", "getitem", "sum", "mean", "cumsum", "neg", "pos", "pad", "roll", "movedim",
+     "clone", "contiguous", "diagonal", "tril", "triu", "add", "sub", "rsub"}
+)  # fmt: skip
+"""Linear in all operands together."""
+_PICKS = frozenset({"index_select", "take_along_dim", "gather", "truediv", "div"})
+"""Linear in the first operand, where the others are constant."""
+_PRODUCTS = frozenset({"mul", "matmul", "dot", "mv", "mm", "bmm", "einsum", "kron", "conv2d"})
+"""Linear in one operand, where the others are constant."""
+
+
+def nonlinear_node(module: fx.GraphModule) -> fx.Node | None:
+    """The first node that is not linear in the parameters; None where the whole program is."""
+    return _nonlinear(module, module.graph, parameter_nodes(module))
+
+
+def nonlinear_place(module: fx.GraphModule) -> str | None:
+    """Cells and formula of the first node that is not linear; None where the program is linear."""
+    node = nonlinear_node(module)
+    if node is None:
+        return None
+    for other in _onwards(node):
+        if "cells" in other.meta:
+            formula = other.meta.get("formula")
+            return f"{other.meta['cells']}" + (f": ={formula}" if formula else "")
+    return "a formula between the variable cells and the objective"
+
+
+def _onwards(node: fx.Node) -> list[fx.Node]:
+    """A node, and what is made of it, nearest first."""
+    found = [node]
+    for item in found:
+        found += [user for user in item.users if user not in found]
+    return found
+
+
+def _nonlinear(
+    module: torch.nn.Module, graph: fx.Graph, sources: Collection[fx.Node]
+) -> fx.Node | None:
+    traced = dependents(graph, sources)
+    for node in graph.nodes:
+        if node not in traced or node.op not in ("call_function", "call_method", "call_module"):
+            continue
+        if node.op == "call_module":
+            linear = _is_linear_recurrence(module.get_submodule(str(node.target)), node, traced)
+        else:
+            linear = _is_linear(node, traced)
+        if not linear:
+            found: fx.Node = node
+            return found
+    return None
+
+
+def _is_linear(node: fx.Node, traced: Collection[fx.Node]) -> bool:
+    name = node_name(node)
+    operands = _operands(node.args)
+    moving = [place for place, operand in enumerate(operands) if operand in traced]
+    if name == "to":
+        return node_value(node).is_floating_point()
+    if name == "where":
+        return operands[0] not in traced
+    if name in _PICKS:
+        return moving == [0]
+    return name in _MOVES or (name in _PRODUCTS and len(moving) == 1)
+
+
+def _operands(arguments: Sequence[object]) -> list[object]:
+    """Operands one by one; those of a list are apart."""
+    found: list[object] = []
+    for item in arguments:
+        found += item if isinstance(item, list | tuple) else [item]
+    return found
+
+
+def _is_linear_recurrence(
+    module: torch.nn.Module, node: fx.Node, traced: Collection[fx.Node]
+) -> bool:
+    """Whether a step is linear in its inputs that depend on parameters and in earlier results."""
+    if not isinstance(module, Recurrence):
+        return False
+    changing = module.counts[0]
+    sources = []
+    holders = [item for item in module.body.graph.nodes if item.op == "placeholder"]
+    for holder, (kind, place) in zip(holders, module.inputs, strict=True):
+        if kind in ("x", "fixed"):
+            operand = node.args[place if kind == "x" else changing + place]
+            if operand in traced:
+                sources.append(holder)
+        else:
+            sources.append(holder)
+    return _nonlinear(module.body, module.body.graph, sources) is None

@@ -1,0 +1,125 @@
+"""Whether a point is optimal: reduced gradients of variables, Lagrange multipliers of constraints.
+
+They solve ∇f = Aᵀλ in the variables that are at no bound, A the gradients of the binding
+constraints (the Karush-Kuhn-Tucker conditions: Nocedal and Wright, Numerical Optimization, 2006,
+12.1). Both are plain derivatives of the best objective, by a bound of a variable that is at it, or
+by the right side of a constraint; whether the objective is minimised or maximised changes no sign.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from xl2torch.constraints import Constraints
+from xl2torch.jacobian import VectorFunction, jacobian, variable_limits, variable_shapes
+from xl2torch.problem import Problem
+
+OPTIMAL = 1e-6
+"""Largest slope along a free variable, times its size and relative to the objective, at which a
+point counts as optimal."""
+
+
+@dataclass(frozen=True, eq=False)
+class Optimality:
+    """Derivatives of the best objective at a point.
+
+    ``reduced`` gradients of all variable cells, ``multipliers`` of the constraints that are no mere
+    bounds (``Constraints.general``). Where the point is not ``optimal``, the reduced gradient of a
+    variable that is at no bound is the slope that is left. Multipliers are not ``unique`` where
+    binding constraints depend on each other.
+    """
+
+    reduced: np.ndarray
+    multipliers: np.ndarray
+    optimal: bool
+    unique: bool
+
+
+def optimality(constraints: Constraints, point: torch.Tensor) -> Optimality:
+    """Reduced gradients and multipliers at a point. Raises ModelError."""
+    model = constraints.model
+    problem = model.problem
+    model.eval()
+    objective = VectorFunction(model, variable_shapes(model))
+    value = float(objective(point).detach())
+    gradient = jacobian(objective, point)[0].numpy()
+    limits = variable_limits(model)
+    at_bound = _at_bound(point, limits, constraints.precision)
+    general = list(constraints.general)
+    slopes = constraints.slopes(point).numpy()[general] if general else np.zeros((0, len(point)))
+    binding = constraints.binding(point).numpy()[general].astype(bool)
+    multipliers = np.zeros(len(general))
+    reached = problem.sense == "value" and math.isclose(
+        value, problem.target, rel_tol=constraints.precision, abs_tol=constraints.precision
+    )
+    unique = True
+    if reached:  # whatever moves a little, the objective can be brought back to its target
+        gradient = np.zeros_like(gradient)
+    elif binding.any():
+        free = slopes[np.ix_(binding, ~at_bound)]
+        multipliers[binding] = _multipliers(
+            free, gradient[~at_bound], _signs(problem, constraints, general, value)[binding]
+        )
+        unique = int(np.linalg.matrix_rank(free)) == len(free)
+    reduced = gradient - slopes.T @ multipliers
+    left = np.abs(reduced) * np.maximum(np.abs(point.numpy()), 1.0) / max(abs(value), 1.0)
+    steep = left > OPTIMAL
+    inside = _points_inside(point, limits, reduced, _goes_down(problem, value))
+    wrong = np.where(at_bound, steep & inside, steep)
+    optimal = not (wrong & (not reached)).any()
+    reduced = np.where(~at_bound & (left <= OPTIMAL), 0.0, reduced)
+    return Optimality(reduced, multipliers, optimal, unique)
+
+
+Limits = tuple[torch.Tensor, torch.Tensor]
+
+
+def _at_bound(point: torch.Tensor, limits: Limits, precision: float) -> np.ndarray:
+    """Which variable cells are at a bound."""
+    found = torch.zeros(len(point), dtype=torch.bool)
+    for limit in limits:
+        allowance = precision * limit.abs().clamp_min(1.0)
+        found |= torch.isfinite(limit) & ((point - limit).abs() <= allowance)
+    return found.numpy()
+
+
+def _points_inside(
+    point: torch.Tensor, limits: Limits, reduced: np.ndarray, goes_down: bool
+) -> np.ndarray:
+    """For each variable at a bound, whether the objective gets better on the way inside."""
+    lower, upper = limits
+    downhill = (-1.0 if goes_down else 1.0) * reduced
+    inside_up = (point - lower).abs() <= (point - upper).abs()
+    away = np.where(inside_up.numpy(), downhill > 0, downhill < 0)
+    return np.asarray(away & (lower < upper).numpy())
+
+
+def _goes_down(problem: Problem, value: float) -> bool:
+    """Whether a lower objective is a better one."""
+    return problem.sense == "min" or (problem.sense == "value" and value > problem.target)
+
+
+def _signs(
+    problem: Problem, constraints: Constraints, general: list[int], value: float
+) -> np.ndarray:
+    """The sign that each multiplier can have at an optimum; 0 for any."""
+    signs = {"<=": -1.0, ">=": 1.0, "=": 0.0}
+    found = [signs[constraints.limits[place].relation] for place in general]
+    return np.array(found) * (1.0 if _goes_down(problem, value) else -1.0)
+
+
+def _multipliers(slopes: np.ndarray, gradient: np.ndarray, signs: np.ndarray) -> np.ndarray:
+    """λ with the signs asked for that makes Aᵀλ nearest to the gradient."""
+    from scipy.optimize import lsq_linear
+
+    if not slopes.shape[1]:
+        return np.zeros(len(slopes))
+    lower = np.where(signs > 0, 0.0, -np.inf)
+    upper = np.where(signs < 0, 0.0, np.inf)
+    scale = np.maximum(np.linalg.norm(slopes, axis=1), 1e-300)
+    found = lsq_linear(slopes.T / scale, gradient, (lower, upper), method="bvls").x
+    return np.asarray(found / scale)

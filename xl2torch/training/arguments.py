@@ -1,0 +1,46 @@
+"""Arguments of torch's classes as a user writes them: ``weight_decay=0.01``."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from xl2torch.errors import SelectionError
+
+
+def parsed(pairs: Iterable[str], option: str) -> dict[str, Any]:
+    """Texts ``key=value`` with numbers, True, False, None, or tuples. Raises SelectionError."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key.strip().isidentifier():
+            raise SelectionError(f"{option} {pair!r}: it is key=value, such as weight_decay=0.01")
+        found[key.strip()] = _value(text.strip())
+    return found
+
+
+def _value(text: str) -> Any:
+    """A literal; any other word is a text, such as the name of a mode."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return {"true": True, "false": False, "none": None}.get(text.lower(), text)
+
+
+def checked(
+    what: str, kind: Callable[..., Any], own: Collection[str], make: Callable[[], Any],
+    given: Mapping[str, Any],
+) -> Any:  # fmt: skip
+    """What a call of a class makes. Raises SelectionError for arguments that it does not take."""
+    accepted = [name for name in inspect.signature(kind).parameters if name not in own]
+    unknown = [name for name in given if name not in accepted]
+    if unknown:
+        raise SelectionError(
+            f"{what} has no argument {', '.join(unknown)}; it has {', '.join(accepted)}"
+        )
+    try:
+        return make()
+    except (TypeError, ValueError, RuntimeError, AttributeError, ZeroDivisionError) as error:
+        raise SelectionError(f"{what}: {error}") from None

@@ -1,0 +1,221 @@
+"""Which optimizer, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from xl2torch.constraints import Constraints
+from xl2torch.errors import ModelError, SelectionError
+from xl2torch.jacobian import present_point
+from xl2torch.linearity import nonlinear_place
+from xl2torch.model import SheetModel
+from xl2torch.residuals import find_residuals, has_kink
+from xl2torch.training.methods import (
+    CONSTRAINED,
+    HIGHS,
+    LBFGS,
+    LBFGSB,
+    LEAST_SQUARES,
+    SCIPY,
+    SLSQP,
+    TRUST,
+    optimizer_names,
+    torch_optimizers,
+)
+
+ENGINES = ("auto", "torch", "scipy")
+_FEW = 50
+"""Variable cells for which least squares are chosen: a step costs a Jacobian."""
+_DENSE = 500
+"""Variable cells for which SLSQP is chosen: a step costs their number cubed."""
+_SIMPLEX = "2"
+_EXACT_TOLERANCES = (0.01, 0.05)
+"""What Excel stores as the integer tolerance where nobody chose one."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An optimizer and the reason for it. ``nonlinear`` is where a stored LP is not linear."""
+
+    optimizer: str
+    reason: str
+    nonlinear: str = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user asks of the optimizer; '' and None are left to us."""
+
+    optimizer: str = ""
+    engine: str = "auto"
+    lr: float | None = None
+
+
+def choose(model: SheetModel, constraints: Constraints, asked: Asked) -> Choice:
+    """The optimizer for a model.
+
+    A linear model is for HiGHS, constraints that are more than bounds for SLSQP (trust-constr where
+    there are many variable cells), random cells that are drawn anew for Adam; least squares are for
+    a sum, mean or root mean of squares whose residuals are smooth (no ReLU on the way to them), of
+    few variable cells and no more than residuals; bounds are for L-BFGS-B, all else for L-BFGS.
+
+    Raises SelectionError (no such name, or it cannot keep the constraints) or ModelError (nothing
+    here can solve it).
+    """
+    if asked.engine not in ENGINES:
+        raise SelectionError(f"no engine {asked.engine!r}; there are {', '.join(ENGINES)}")
+    if asked.optimizer and asked.optimizer not in optimizer_names():
+        raise SelectionError(
+            f"no optimizer {asked.optimizer!r}; there are {', '.join(optimizer_names())}"
+        )
+    _refuse_all_different(model)
+    integers = _has_integers(model)
+    wants_linear = _wants_simplex(model) and not asked.optimizer and asked.engine != "torch"
+    place = None
+    if integers or wants_linear or _may_be_linear(model, asked):
+        place = nonlinearity(model, constraints)
+        if place is None:
+            return _linear(model, asked, integers)
+        if integers:
+            raise ModelError(
+                f"integers in a nonlinear model are not supported: {place} is not linear in the "
+                "variable cells. Leave the integer constraints out of --constraint, or make the "
+                "model linear"
+            )
+        if asked.optimizer == HIGHS:
+            raise SelectionError(f"highs is for linear models: {place} is not linear")
+        if wants_linear:
+            return Choice(HIGHS, "the stored model asks for Simplex LP", place)
+    return _nonlinear(model, asked)
+
+
+def nonlinearity(model: SheetModel, constraints: Constraints) -> str | None:
+    """Where objective or constraints are not linear in the variable cells; None where all are."""
+    if model.drawn:
+        return f"{model.drawn[0]} (drawn anew at each step)"
+    modules = [model, *(module for _, module in constraints.modules)]
+    return next((place for module in modules if (place := nonlinear_place(module))), None)
+
+
+def _wants_simplex(model: SheetModel) -> bool:
+    options = model.problem.options
+    return options.get("eng") == _SIMPLEX or options.get("lin") == "1"
+
+
+def _has_integers(model: SheetModel) -> bool:
+    return bool(model.problem.integer_constraints) and not ignores_integers(model.problem.options)
+
+
+def ignores_integers(options: Mapping[str, str]) -> bool:
+    """Whether the stored model says Ignore Integer Constraints."""
+    return options.get("rlx") == "1"
+
+
+def integer_tolerance(options: Mapping[str, str]) -> float:
+    """The integer tolerance that somebody chose; 0 where it is Excel's default."""
+    try:
+        stored = float(options.get("tol", 0.0))
+    except ValueError:
+        return 0.0
+    return 0.0 if stored in _EXACT_TOLERANCES else stored
+
+
+def _may_be_linear(model: SheetModel, asked: Asked) -> bool:
+    """Whether a linear model would be solved as one."""
+    if asked.optimizer:
+        return asked.optimizer == HIGHS
+    plain_value = model.problem.sense == "value" and not model.problem.general_constraints
+    return asked.engine != "torch" and asked.lr is None and not plain_value
+
+
+def _linear(model: SheetModel, asked: Asked, integers: bool) -> Choice:
+    if asked.engine == "torch" or (integers and asked.optimizer not in ("", HIGHS)):
+        raise SelectionError(
+            "the model is linear with integers: only highs keeps these; leave out --optimizer and "
+            "--engine"
+        )
+    if asked.optimizer == HIGHS:
+        return Choice(HIGHS, "as asked for")
+    count = sum(item.left.size for item in model.problem.integer_constraints)
+    whole = f", {count} integer cells" if integers else ""
+    return Choice(HIGHS, f"objective and constraints are linear{whole}")
+
+
+def _nonlinear(model: SheetModel, asked: Asked) -> Choice:
+    general = model.problem.general_constraints
+    if asked.optimizer:
+        _check_constraints(model, asked.optimizer)
+        if asked.engine == "torch" and asked.optimizer not in torch_optimizers():
+            raise SelectionError(f"--engine torch has no {asked.optimizer}")
+        if asked.engine == "scipy" and asked.optimizer not in SCIPY:
+            raise SelectionError(f"--engine scipy has no {asked.optimizer}")
+        if model.drawn and asked.optimizer in SCIPY:
+            raise SelectionError(
+                f"{asked.optimizer} needs an objective that does not change: random cells "
+                f"{model.drawn[0]} are drawn anew at each step. Choose adam or sgd"
+            )
+        return Choice(asked.optimizer, "as asked for")
+    if model.drawn and asked.engine != "scipy":
+        _check_constraints(model, "adam")
+        return Choice("adam", "random cells are drawn anew at each step")
+    if model.drawn:
+        raise SelectionError("random cells are drawn anew at each step: --engine torch, please")
+    if asked.engine == "torch":
+        _check_constraints(model, LBFGS)
+        return Choice(LBFGS, "torch was asked for, and the objective is smooth or nearly so")
+    count = sum(variable.cells.size for variable in model.variables)
+    if general:
+        many = count > _DENSE
+        what = (
+            f"{len(general)} constraints that are" if len(general) > 1 else "a constraint that is"
+        )
+        return Choice(
+            TRUST if many else SLSQP,
+            f"{what} more than bounds" + (f", {count} variable cells" if many else ""),
+        )
+    if asked.lr is not None and asked.engine == "auto":
+        return Choice(LBFGS, "a learning rate was given")
+    if count <= _FEW:
+        found = _squares(model, count)
+        if found:
+            return Choice(LEAST_SQUARES, found)
+    bounds = sum(variable.bounded for variable in model.variables)
+    if bounds or asked.engine == "scipy":
+        return Choice(LBFGSB, "bounds on variable cells" if bounds else "scipy was asked for")
+    return Choice(LBFGS, f"an objective of {count} variable cells without constraints")
+
+
+def _check_constraints(model: SheetModel, optimizer: str) -> None:
+    """Raise SelectionError where an optimizer cannot keep the constraints."""
+    general = model.problem.general_constraints
+    if optimizer in CONSTRAINED or not general:
+        return
+    lines = "\n".join(f"  {item}" for item in general)
+    raise SelectionError(
+        f"{optimizer} keeps bounds of variable cells, but no constraints such as\n{lines}\n"
+        "Leave out --optimizer and --engine (slsqp is chosen then), or these constraints"
+    )
+
+
+def _squares(model: SheetModel, count: int) -> str:
+    """Why least squares fit, in words; '' where they do not."""
+    if model.problem.sense == "value":
+        smooth = not any(has_kink(node) for node in model.graph.nodes)
+        return "the distance to the target is a single smooth residual" if smooth else ""
+    residuals = find_residuals(model)
+    if residuals is None or not residuals.smooth:
+        return ""
+    with torch.no_grad():
+        rows = len(residuals.function(present_point(model)))
+    if rows < count:
+        return ""
+    return f"a {residuals.form(rows)} of {rows} smooth residuals, {count} variable cells"
+
+
+def _refuse_all_different(model: SheetModel) -> None:
+    for item in model.problem.integer_constraints:
+        if item.relation == "dif":
+            raise ModelError(f"alldifferent is not supported: {item}. Leave it out of --constraint")

@@ -1,0 +1,42 @@
+"""Training with an optimizer of torch: step after step on all data."""
+
+from __future__ import annotations
+
+from xl2torch.training.loss import Loss
+from xl2torch.training.methods import LBFGS
+from xl2torch.training.optimizers import Stepper
+from xl2torch.training.record import Record
+from xl2torch.training.result import Settings
+from xl2torch.training.stopping import Stop
+
+_STEEP = 1.0
+_NOTHING = 1e-24
+
+
+def descend(loss: Loss, record: Record, stepper: Stepper, settings: Settings) -> Stop:
+    """Step until the gradient vanishes, the loss stands still, or a limit is reached."""
+    while True:
+        before = loss.value
+        stepper.step()
+        record.check_progress()
+        stalled = settings.optimizer == LBFGS and loss.value >= before
+        record.note()
+        stop = record.converged()
+        gone = 0 <= record.best <= _NOTHING * max(abs(record.losses[0]), 1.0) < record.losses[0]
+        if stop is None and stalled and gone:
+            stop = Stop(0)  # the sum of squares, or the distance to the target, is gone
+        if stop is None and stalled:
+            stop = Stop(2, still_steep(loss.steepness))
+        if stop is not None:
+            return stop
+        record.check()
+
+
+def still_steep(steepness: float) -> str:
+    """That the gradient is still large, in words; '' where it is not."""
+    if steepness < _STEEP:
+        return ""
+    return (
+        "The gradient is still large, so this is hardly the optimum: try other start values, "
+        "--optimizer adam, or variables of like size."
+    )

@@ -1,0 +1,250 @@
+"""Linear models, with or without integers, by HiGHS (Huangfu and Hall, Math. Prog. Comp. 10, 2018).
+
+The coefficients are the derivatives of objective and constraints, which are the same everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from xl2torch.constraints import Constraints
+from xl2torch.jacobian import VectorFunction, jacobian, variable_limits, variable_shapes
+from xl2torch.training.choice import ignores_integers, integer_tolerance
+from xl2torch.training.diagnosis import named
+from xl2torch.training.loss import Loss
+from xl2torch.training.record import Record, RunLimits
+from xl2torch.training.stopping import Stop
+from xl2torch.workbook.solver_model import number_option
+
+Numbers = NDArray[np.float64]
+_OPTIMAL, _LIMIT, _INFEASIBLE, _UNBOUNDED = 0, 1, 2, 3
+"""scipy's codes of what became of a linear program."""
+_EXACT_GAP = 1e-9
+_TINY = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class LinearProgram:
+    """Minimise costs·x where matrix·x is between ``least`` and ``most``, and x within bounds.
+
+    Row k belongs to the k-th limit that is no mere bound; the last row is that of a target.
+    """
+
+    costs: Numbers
+    matrix: Numbers
+    least: Numbers
+    most: Numbers
+    lower: Numbers
+    upper: Numbers
+    integer: NDArray[np.bool_]
+
+
+def linear_program(loss: Loss, constraints: Constraints) -> LinearProgram:
+    """The linear program of a model that is linear."""
+    model = loss.model
+    problem, point = model.problem, loss.point
+    function = VectorFunction(model, variable_shapes(model))
+    costs = jacobian(function, point)[0].numpy()
+    general = list(constraints.general)
+    matrix = constraints.slopes(point).numpy()[general]
+    rest = constraints.excess(point).detach().numpy()[general] - matrix @ point.numpy()
+    relations = np.array([constraints.limits[place].relation for place in general])
+    least = np.where(relations == "<=", -np.inf, -rest)
+    most = np.where(relations == ">=", np.inf, -rest)
+    if problem.sense == "value":
+        constant = float(function(point).detach()) - float(costs @ point.numpy())
+        matrix = np.vstack([matrix, costs])
+        least = np.append(least, problem.target - constant)
+        most = np.append(most, problem.target - constant)
+        costs = np.zeros_like(costs)
+    lower, upper = (limit.numpy() for limit in variable_limits(model))
+    whole = constraints.integer.numpy()
+    if ignores_integers(problem.options):
+        whole = np.zeros_like(whole)
+    sign = -1.0 if problem.sense == "max" else 1.0
+    return LinearProgram(sign * costs, matrix, least, most, lower, upper, whole)
+
+
+@dataclass(frozen=True, eq=False)
+class _Solution:
+    code: int
+    point: Numbers | None
+    iterations: int = 0
+    nodes: int = 0
+    gap: float = 0.0
+    prices: Numbers | None = None
+
+
+def solve_linear(
+    loss: Loss, constraints: Constraints, record: Record, limits: RunLimits
+) -> tuple[Stop, int]:
+    """Solve, note the answer, and say how many subproblems there were."""
+    program = linear_program(loss, constraints)
+    options = loss.model.problem.options
+    gap = integer_tolerance(options)
+    nodes = number_option(options, "nod", np.inf)
+    found = _solve(program, gap, limits.seconds, nodes)
+    if found.code not in (_OPTIMAL, _LIMIT, _INFEASIBLE, _UNBOUNDED):  # either of the two
+        idle = _with(program, costs=np.zeros_like(program.costs))
+        some = _solve(idle, gap, limits.seconds, nodes)
+        found = _Solution(_UNBOUNDED if some.code == _OPTIMAL else some.code, None)
+    if found.point is not None:
+        record.arrive(torch.from_numpy(_rounded(program, found.point)))
+    if found.code == _INFEASIBLE:
+        return Stop(5, _conflict(program, constraints), True), found.nodes
+    if found.code == _UNBOUNDED:
+        return Stop(4, _escape(program, constraints), True), found.nodes
+    if found.code == _LIMIT:
+        out_of_time = record.seconds >= limits.seconds
+        kept = found.point is not None
+        detail = "" if kept else "No point that keeps all constraints was met."
+        return Stop(10 if out_of_time else 16 if program.integer.any() else 3, detail), found.nodes
+    if found.code != _OPTIMAL:
+        return Stop(2, "HiGHS ended without an answer: the coefficients may be too far apart in "
+                    "size."), found.nodes  # fmt: skip
+    if found.gap > _EXACT_GAP:
+        return Stop(14, f"The best possible objective is at most {found.gap:.2%} better."), (
+            found.nodes
+        )
+    return Stop(0), found.nodes
+
+
+def _with(program: LinearProgram, **changes: Any) -> LinearProgram:
+    return LinearProgram(**(vars(program) | changes))
+
+
+def _sizes(program: LinearProgram) -> tuple[Numbers, Numbers]:
+    """Units of rows and columns, powers of two, that bring coefficients near 1."""
+    matrix = np.abs(program.matrix)
+    columns = np.ones(matrix.shape[1])
+    rows = np.ones(matrix.shape[0])
+    for _ in range(3):
+        rows = _middle(matrix / columns, 1)
+        columns = np.where(program.integer, 1.0, _middle(matrix / rows[:, None], 0))
+    return rows, columns
+
+
+def _middle(matrix: Numbers, axis: int) -> Numbers:
+    """Geometric mean of the smallest and the largest number, rounded to a power of two; else 1."""
+    if not matrix.size:
+        return np.ones(matrix.shape[1 - axis])
+    largest = matrix.max(axis)
+    smallest = np.where(matrix > 0, matrix, np.inf).min(axis)
+    some = largest > 0
+    logs = np.log2(np.where(some, largest, 1.0)) + np.log2(np.where(some, smallest, 1.0))
+    return np.asarray(2.0 ** np.round(logs / 2))
+
+
+def _solve(program: LinearProgram, gap: float, seconds: float, nodes: float) -> _Solution:
+    """HiGHS by scipy: the simplex method, or branch and bound where there are integers."""
+    from scipy.optimize import Bounds, LinearConstraint, linprog, milp
+
+    rows, columns = _sizes(program)
+    matrix = program.matrix / rows[:, None] / columns
+    least, most = program.least / rows, program.most / rows
+    lower, upper = program.lower * columns, program.upper * columns
+    costs = program.costs / columns
+    size = float(np.abs(costs).max(initial=0.0)) or 1.0
+    if program.integer.any():
+        options: dict[str, float] = {"mip_rel_gap": gap}
+        if np.isfinite(seconds):
+            options["time_limit"] = seconds
+        if nodes < 2**31 - 1:
+            options["node_limit"] = int(nodes)
+        whole = milp(
+            costs / size, integrality=program.integer.astype(int), bounds=Bounds(lower, upper),
+            constraints=LinearConstraint(matrix, least, most) if len(matrix) else None,
+            options=options,
+        )  # fmt: skip
+        point = None if whole.x is None else np.asarray(whole.x) / columns
+        return _Solution(
+            int(whole.status), point, 1, int(whole.get("mip_node_count") or 0),
+            float(whole.get("mip_gap") or 0.0),
+        )  # fmt: skip
+    equal = least == most
+    above, below = np.isfinite(most) & ~equal, np.isfinite(least) & ~equal
+    options = {"time_limit": seconds} if np.isfinite(seconds) else {}
+    found = linprog(
+        costs / size, np.vstack([matrix[above], -matrix[below]]),
+        np.append(most[above], -least[below]), matrix[equal], most[equal],
+        np.column_stack([lower, upper]), method="highs-ds", options=options,
+    )  # fmt: skip
+    if found.x is None:
+        return _Solution(int(found.status), None)
+    prices = np.zeros(len(matrix))
+    prices[equal] = found.eqlin.marginals
+    prices[above] += found.ineqlin.marginals[: above.sum()]
+    prices[below] -= found.ineqlin.marginals[above.sum() :]
+    return _Solution(
+        int(found.status), np.asarray(found.x) / columns, int(found.nit), prices=prices
+    )
+
+
+def _rounded(program: LinearProgram, point: Numbers) -> Numbers:
+    """Integers without the rounding of the method, the other variables once more with these."""
+    point = np.clip(point, program.lower, program.upper)
+    if not program.integer.any():
+        return point
+    whole = np.round(point)
+    fixed = _with(
+        program, lower=np.where(program.integer, whole, program.lower),
+        upper=np.where(program.integer, whole, program.upper),
+        integer=np.zeros_like(program.integer),
+    )  # fmt: skip
+    if program.integer.all():
+        return whole
+    again = _solve(fixed, 0.0, np.inf, np.inf)
+    return point if again.point is None else np.where(program.integer, whole, again.point)
+
+
+def _conflict(program: LinearProgram, constraints: Constraints) -> str:
+    """Constraints that cannot be kept together.
+
+    Each is allowed to be overstepped at a price; those with a price of their own at the least total
+    are the ones that meet (Farkas' lemma).
+    """
+    count, width = program.matrix.shape
+    elastic = LinearProgram(
+        np.append(np.zeros(width), np.ones(2 * count)),
+        np.hstack([program.matrix, np.eye(count), -np.eye(count)]), program.least, program.most,
+        np.append(program.lower, np.zeros(2 * count)),
+        np.append(program.upper, np.full(2 * count, np.inf)),
+        np.zeros(width + 2 * count, dtype=bool),
+    )  # fmt: skip
+    found = _solve(elastic, 0.0, np.inf, np.inf)
+    if found.point is None or found.prices is None:
+        return ""
+    slack = found.point[width:].reshape(2, count).sum(0)
+    if slack.max(initial=0.0) <= _TINY:
+        return "Without the integer constraints all others could be kept: loosen these, or a limit."
+    meeting = np.flatnonzero(np.abs(found.prices) > _TINY)
+    limits = [constraints.limits[place] for place in constraints.general]
+    names = [
+        limits[row].text if row < len(limits) else "the target of the objective" for row in meeting
+    ]
+    if len(names) == 1:
+        return f"This cannot be kept within the bounds of the variable cells: {names[0]}."
+    return f"These cannot be kept together: {'; '.join(names[:8])}. Loosen or drop one of them."
+
+
+def _escape(program: LinearProgram, constraints: Constraints) -> str:
+    """Variable cells that can change without end while the objective gets better."""
+    ray = LinearProgram(
+        program.costs, program.matrix, np.where(np.isfinite(program.least), 0.0, -np.inf),
+        np.where(np.isfinite(program.most), 0.0, np.inf),
+        np.where(np.isfinite(program.lower), 0.0, -1.0),
+        np.where(np.isfinite(program.upper), 0.0, 1.0), np.zeros_like(program.integer),
+    )  # fmt: skip
+    found = _solve(ray, 0.0, np.inf, np.inf)
+    cells = list(constraints.model.cell_values())
+    point = np.zeros(len(cells)) if found.point is None else found.point
+    names = named([cells[place] for place in np.flatnonzero(np.abs(point) > _TINY)])
+    return (
+        f"The objective has no limit: {names or 'the variable cells'} can change without end. "
+        "Add bounds or a constraint, or another --sense."
+    )

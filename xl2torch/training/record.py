@@ -1,0 +1,206 @@
+"""The record of a run: its history, the best point that was met, and the limits that end it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from xl2torch.address import CellAddress
+from xl2torch.constraints import Constraints
+from xl2torch.training.diagnosis import error_place
+from xl2torch.training.loss import FAILED, Loss
+from xl2torch.training.result import TRAJECTORIES, Iteration
+from xl2torch.training.stopping import CONVERGENCE, Stop, Stopped, converged, stands_still
+
+_FLAT = 1e-9
+"""Relative: near the minimum a sum of squares is as flat as that."""
+_EXPLODED = 1e12
+"""Beside the loss at the start: no way back from there."""
+
+
+@dataclass(frozen=True)
+class RunLimits:
+    """What ends a run: iterations, seconds, and the relative change that counts as standing still.
+
+    Where ``solvers_rule`` is set, that change is the user's: Solver's rule with her own number.
+    """
+
+    epochs: int
+    seconds: float = math.inf
+    convergence: float = CONVERGENCE
+    solvers_rule: bool = False
+
+
+class Record:
+    """Iterations of a run, whatever engine makes them.
+
+    An engine moves the parameters of the loss and calls ``note``, or ``arrive`` with a point; then
+    ``check`` ends the run where a limit is reached. ``later_wins``: of points whose loss is nearly
+    the same the later one is the better one.
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        constraints: Constraints,
+        limits: RunLimits,
+        rate: Callable[[], float] = lambda: 1.0,
+        watched: Callable[[], tuple[float, ...]] = lambda: (),
+        on_iteration: Callable[[Iteration], None] | None = None,
+    ) -> None:
+        self.loss = loss
+        self.constraints = constraints
+        self.limits = limits
+        self.rate = rate
+        self.later_wins = False
+        self.iterations: list[Iteration] = []
+        self.losses: list[float] = []
+        self.best, self.best_objective, self.best_overstep = math.inf, math.nan, math.inf
+        self.weights: Mapping[str, torch.Tensor] = {}
+        self.felt = torch.zeros(len(loss.point), dtype=torch.bool)
+        self._constrained = bool(constraints.general)
+        self._watched = watched
+        self._on_iteration = on_iteration
+        self._heads = _first_cells(loss)
+        self._began = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the run began."""
+        return time.perf_counter() - self._began
+
+    @property
+    def left(self) -> int:
+        """Iterations that may still be made."""
+        return max(0, self.limits.epochs - max(0, len(self.iterations) - 1))
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds that are left."""
+        return max(0.0, self.limits.seconds - self.seconds)
+
+    @property
+    def feasible(self) -> bool:
+        """Whether the best point keeps all constraints."""
+        return self.best_overstep <= 1.0
+
+    def arrive(self, point: torch.Tensor) -> None:
+        """Note the iteration that led to a point. Raises Stopped where it leads nowhere."""
+        self.loss.at(point)
+        self.check_progress()
+        self.note()
+
+    def note(self) -> None:
+        """Note an iteration that led to the present parameters."""
+        loss = self.loss
+        gradient = loss.gradient
+        self.felt |= gradient != 0
+        overstep = violation = 0.0
+        if self._constrained:
+            overstep, violation = self.constraints.overstep(loss.point)
+        row = Iteration(
+            len(self.iterations), loss.objective, float(gradient.norm()), self.rate(),
+            self.seconds, self._watched(),
+            tuple(number for head in self._heads for number in head.tolist()), violation,
+        )  # fmt: skip
+        self.iterations.append(row)
+        self.losses.append(loss.value)
+        if self._is_better(overstep):
+            self.keep(overstep)
+        if self._on_iteration:
+            self._on_iteration(row)
+
+    def _is_better(self, overstep: float) -> bool:
+        if math.isnan(overstep) or self.loss.failed:
+            return False
+        if max(overstep, 1.0) != max(self.best_overstep, 1.0):
+            return overstep < self.best_overstep
+        value = self.loss.value
+        return value < self.best or (
+            self.later_wins and value <= self.best + _FLAT * abs(self.best)
+        )
+
+    def keep(self, overstep: float) -> None:
+        """Take the present point for the best."""
+        loss = self.loss
+        self.best, self.best_objective, self.best_overstep = loss.value, loss.objective, overstep
+        self.weights = {
+            variable.name: parameter.detach().clone()
+            for variable, parameter in zip(loss.model.variables, loss.parameters, strict=True)
+        }
+
+    def restore(self) -> None:
+        """Go back to the best point."""
+        with torch.no_grad():
+            for variable in self.loss.model.variables:
+                best = self.weights.get(variable.name, variable.start)
+                self.loss.model.parameter(variable).copy_(best)
+
+    def converged(self) -> Stop | None:
+        """Whether the gradient vanished, or the loss stands still; never where it is drawn."""
+        if self.loss.model.drawn:
+            return None  # the gradient is that of one draw
+        return converged(self.losses, self.loss.steepness, self.limits.convergence)
+
+    def check(self) -> None:
+        """End the run where a limit is reached, or where it leads nowhere. Raises Stopped."""
+        self.check_progress()
+        slow = self.limits.solvers_rule and stands_still(self.losses, self.limits.convergence)
+        if slow and self.feasible:
+            raise Stopped(Stop(1))
+        if len(self.iterations) > self.limits.epochs:
+            raise Stopped(Stop(3))
+        self.check_time()
+
+    def check_time(self) -> None:
+        """End the run where the time is over. Raises Stopped."""
+        if self.seconds >= self.limits.seconds:
+            raise Stopped(Stop(10))
+
+    def check_progress(self) -> None:
+        """End the run where the objective is an error or went out of all bounds. Raises Stopped."""
+        loss, value = self.loss, self.loss.value
+        if math.isnan(loss.objective):
+            raise Stopped(Stop(9, error_place(loss.model)))
+        size = _EXPLODED * max(abs(self.losses[0]), 1.0)
+        if abs(value) <= size and value < FAILED:
+            return
+        if value < 0:
+            raise Stopped(Stop(4, unbounded(loss.objective, loss.point, self._cells), True))
+        raise Stopped(
+            Stop(4, f"The objective became {loss.objective:.3g}: try a smaller --lr, clip the "
+                 "gradient (--clip-norm 1), or choose lbfgs.")
+        )  # fmt: skip
+
+    @property
+    def _cells(self) -> tuple[CellAddress, ...]:
+        return tuple(self.loss.model.cell_values())
+
+
+def unbounded(objective: float, point: torch.Tensor, cells: tuple[CellAddress, ...]) -> str:
+    """Which variable cells ran away with the objective, in words."""
+    sizes = point.abs()
+    far = [
+        str(cell)
+        for cell, size in zip(cells, sizes.tolist(), strict=True)
+        if size >= float(sizes.max()) * 1e-3
+    ]
+    names = ", ".join(far[:4]) + (f" and {len(far) - 4} more" if len(far) > 4 else "")
+    return (
+        f"The objective reached {objective:.3g} and has no limit: {names} can change without end. "
+        "Add bounds or a constraint, or another --sense."
+    )
+
+
+def _first_cells(loss: Loss) -> list[torch.Tensor]:
+    """Views of the first variable cells, up to TRAJECTORIES."""
+    heads: list[torch.Tensor] = []
+    left = TRAJECTORIES
+    for parameter in loss.parameters:
+        heads.append(parameter.detach().reshape(-1)[:left])
+        left -= len(heads[-1])
+    return heads

@@ -1,0 +1,150 @@
+"""What a run of training gives: history, settings, message, weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import torch
+
+from xl2torch.address import CellAddress
+from xl2torch.model import SheetModel
+from xl2torch.training.methods import full_name
+from xl2torch.training.stopping import CONVERGENCE, Stop
+
+if TYPE_CHECKING:
+    import pandas
+
+TRAJECTORIES = 12
+"""How many variable cells are followed through a run."""
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One line of the history; ``variables`` are the first cells, up to TRAJECTORIES of them.
+
+    ``violation`` is the largest amount by which a constraint is overstepped, bounds left out.
+    """
+
+    iteration: int
+    objective: float
+    gradient_norm: float
+    learning_rate: float
+    seconds: float
+    watched: tuple[float, ...]
+    variables: tuple[float, ...] = ()
+    violation: float = 0.0
+
+
+@dataclass(frozen=True)
+class Start:
+    """One of several starts: objective where it began and where it ended, and in how many steps."""
+
+    number: int
+    start: float
+    end: float
+    iterations: int
+    violation: float = 0.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run was made: enough to repeat it. ``reason`` says why this optimizer."""
+
+    optimizer: str
+    learning_rate: float
+    epochs: int
+    seed: int | None
+    init: str
+    reason: str = ""
+    arguments: Mapping[str, object] = field(default_factory=dict)
+    schedule: str = ""
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    max_time: float | None = None
+    convergence: float = CONVERGENCE
+    starts: int = 1
+
+    @property
+    def engine(self) -> str:
+        """The optimizer by its full name, and what it is from."""
+        return full_name(self.optimizer)
+
+
+@dataclass(frozen=True)
+class Result:
+    """Outcome of a run. The model holds ``weights``, the best point that was met.
+
+    ``remarks`` are what was noticed on the way, in words; ``ends`` the table of several starts;
+    ``subproblems`` the nodes of a search for integers.
+    """
+
+    model: SheetModel
+    settings: Settings
+    start: float
+    final: float
+    stop: Stop
+    iterations: tuple[Iteration, ...]
+    watched: tuple[CellAddress, ...]
+    weights: Mapping[str, torch.Tensor]
+    seconds: float
+    remarks: tuple[str, ...] = ()
+    ends: tuple[Start, ...] = ()
+    subproblems: int = 0
+
+    def __repr__(self) -> str:
+        return (
+            f"<Result {self.model.problem.objective}: {self.start:g} -> {self.final:g} in "
+            f"{self.epochs} iterations. {self.message}>"
+        )
+
+    @property
+    def message(self) -> str:
+        """Why training ended, in Solver's words."""
+        return self.stop.message
+
+    @property
+    def epochs(self) -> int:
+        """Iterations made."""
+        return self.iterations[-1].iteration if self.iterations else 0
+
+    @property
+    def history(self) -> pandas.DataFrame:
+        """One row per iteration; row 0 is the start point. Watched cells are columns by address.
+
+        With constraints that are more than bounds, ``violation`` is a column too.
+        """
+        import pandas
+
+        columns = ["iteration", "objective", "gradient_norm", "learning_rate", "seconds"]
+        constrained = bool(self.model.problem.general_constraints)
+        rows = [
+            (row.iteration, row.objective, row.gradient_norm, row.learning_rate, row.seconds,
+             *([row.violation] * constrained), *row.watched)
+            for row in self.iterations
+        ]  # fmt: skip
+        columns += ["violation"] * constrained
+        return pandas.DataFrame(rows, columns=[*columns, *(str(cell) for cell in self.watched)])
+
+    @property
+    def followed(self) -> tuple[CellAddress, ...]:
+        """The variable cells whose way is kept: the first TRAJECTORIES."""
+        cells = (cell for variable in self.model.variables for cell in variable.cells.cells())
+        return tuple(islice(cells, TRAJECTORIES))
+
+    @property
+    def trajectories(self) -> pandas.DataFrame:
+        """Values of the followed variable cells, one row per iteration, columns by address."""
+        import pandas
+
+        rows = [row.variables for row in self.iterations]
+        return pandas.DataFrame(rows, columns=[str(cell) for cell in self.followed])
+
+    @property
+    def starts(self) -> pandas.DataFrame:
+        """The table of several starts: where each began and ended."""
+        import pandas
+
+        return pandas.DataFrame([vars(item) for item in self.ends])
