@@ -61,3 +61,51 @@ def constraint_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):  # fmt: skip
         command = option(command)
     return command
+
+
+def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say how to train."""
+    for option in reversed((
+        click.option(
+            "--optimizer", metavar="NAME",
+            help="One of torch.optim (sgd, momentum, adam, adamw, rmsprop, adagrad, nadam, lbfgs, "
+            "...), or least-squares, l-bfgs-b, slsqp, trust-constr, highs (scipy). [default: what "
+            "fits the model; it is printed with the reason]",
+        ),
+        click.option(
+            "--engine", type=click.Choice(["auto", "torch", "scipy"]), default="auto",
+            show_default=True, help="Where the optimizer is chosen from.",
+        ),
+        click.option("--lr", type=float, help="Learning rate [default: 1 for lbfgs, else 0.01]."),
+        click.option(
+            "--set", "arguments", metavar="KEY=VALUE", multiple=True,
+            help="An argument of the optimizer of torch, such as weight_decay=0.01; repeatable.",
+        ),
+        click.option(
+            "--schedule", metavar="NAME", default="",
+            help="A learning-rate schedule of torch with its arguments, such as "
+            "cosine-annealing, one-cycle or step,step_size=100,gamma=0.5.",
+        ),
+        click.option("--clip-norm", type=float, help="Shorten longer gradients to this length."),
+        click.option("--clip-value", type=float, help="Limit of each element of the gradient."),
+        click.option(
+            "--epochs", type=click.IntRange(0),
+            help="Most iterations [default: the stored limit, else 2000 for lbfgs and scipy, 1000 "
+            "for others].",
+        ),
+        click.option(
+            "--max-time", type=float, metavar="SECONDS",
+            help="Stop after this time [default: the stored limit].",
+        ),
+        click.option(
+            "--convergence", type=float, metavar="X",
+            help="Solver's rule: stop when the objective changed by less, relative to itself, in "
+            "each of five iterations [default: 1e-12].",
+        ),
+        click.option(
+            "--starts", type=click.IntRange(1), metavar="N",
+            help="Train from N start points at once and keep the best [default: as stored].",
+        ),
+    )):  # fmt: skip
+        command = option(command)
+    return command

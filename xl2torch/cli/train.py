@@ -14,6 +14,7 @@ from xl2torch.cli.options import (
     constraint_options,
     model_options,
     protection_option,
+    training_options,
 )
 from xl2torch.cli.printing import number_text, print_json, print_stale, print_table
 from xl2torch.cli.progress import progress, status
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from xl2torch.training.result import Result
     from xl2torch.workbook.reader import Workbook
 
-_OPTIMIZERS = ("lbfgs", "sgd", "momentum", "adam", "least-squares")
 _SAME = 1e-6
 
 
@@ -33,15 +33,7 @@ _SAME = 1e-6
 @click.option("-o", "--output", "out", type=BOOK, help="Result file [default: BOOK-trained].")
 @model_options
 @constraint_options
-@click.option(
-    "--optimizer", type=click.Choice(_OPTIMIZERS),
-    help="[default: least-squares for a sum, mean or root mean of smooth squares with up to 50 "
-    "variable cells, adam where random cells are drawn anew at each step, else lbfgs]",
-)  # fmt: skip
-@click.option("--lr", type=float, help="Learning rate [default: 1 for lbfgs, else 0.01].")
-@click.option(
-    "--epochs", type=click.IntRange(0), help="Most iterations [default: 2000 for lbfgs, else 1000]."
-)
+@training_options
 @click.option(
     "--init", type=click.Choice(["file", "normal", "uniform", "zeros"]), default="file",
     show_default=True, help="Start values of the variable cells.",
@@ -72,14 +64,17 @@ _SAME = 1e-6
 def train(
     book: Path, sheet: str | None, as_json: bool, out: Path | None, objective: str | None,
     variables: tuple[str, ...], sense: str | None, constraints: tuple[str, ...],
-    non_negative: bool | None, optimizer: str | None, lr: float | None, epochs: int | None,
+    non_negative: bool | None, optimizer: str | None, engine: str, lr: float | None,
+    arguments: tuple[str, ...], schedule: str, clip_norm: float | None, clip_value: float | None,
+    epochs: int | None, max_time: float | None, convergence: float | None, starts: int | None,
     init: str, seed: int | None, watch: tuple[str, ...], report_list: str, history_every: int,
     store_model: bool, in_place: bool, force: bool, ignore_lock: bool, ignore_protection: bool,
 ) -> None:  # fmt: skip
     """Train the model of BOOK and write the answer into a copy of it.
 
     The Solver model stored in the sheet says what to minimise by changing which cells; the options
-    override it. Ctrl-C stops and keeps the best weights so far.
+    override it. Ctrl-C stops and keeps the best weights so far. The exit status is 1 where no
+    answer was found: no feasible point, an objective without limit, an error value.
 
     Example: xl2torch train titanic.xlsx --sheet nnet --watch AH1
     """
@@ -120,6 +115,7 @@ def train(
 
     from xl2torch.model import compile_problem
     from xl2torch.reports.save import check_reports, save
+    from xl2torch.training.arguments import parsed
     from xl2torch.training.fit import fit
     from xl2torch.training.methods import default_epochs
 
@@ -129,12 +125,13 @@ def train(
         check_reports(model, kinds)
     _warn_of_another_value(model)
     use_one_thread_for_small(model)
-    with progress(
-        problem, epochs or default_epochs(optimizer or "lbfgs"), quiet=as_json
-    ) as on_iteration:
+    total = epochs or default_epochs(optimizer or "lbfgs")
+    with progress(problem, total, quiet=as_json) as on_iteration:
         result = fit(
-            model, optimizer, lr=lr, epochs=epochs, seed=seed, init=init, watch_cells=watched,
-            on_iteration=on_iteration,
+            model, optimizer, lr=lr, epochs=epochs, seed=seed, init=init, engine=engine,
+            arguments=parsed(arguments, "--set"), schedule=schedule, clip_norm=clip_norm,
+            clip_value=clip_value, max_time=max_time, convergence=convergence, starts=starts,
+            watch_cells=watched, on_iteration=on_iteration,
         )  # fmt: skip
     with status("writing", quiet=as_json):
         saved = save(
@@ -146,6 +143,8 @@ def train(
         print_json(report)
     else:
         _print_training(report, saved)
+    if result.stop.failed:
+        raise SystemExit(1)
 
 
 def _warn_of_another_value(model: SheetModel) -> None:
@@ -182,6 +181,7 @@ def _train_report(workbook: Workbook, result: Result, saved: Any) -> dict[str, A
     from xl2torch.address import single_cell
     from xl2torch.graph.naming import solver_name
     from xl2torch.reports.outcome import formula_cells
+    from xl2torch.training.fit import stored_convergence
 
     problem = result.model.problem
     rows = [
@@ -203,6 +203,12 @@ def _train_report(workbook: Workbook, result: Result, saved: Any) -> dict[str, A
         "epochs": result.epochs,
         "seconds": round(result.seconds, 4),
         "engine": result.settings.engine,
+        "optimizer": result.settings.optimizer,
+        "stored_convergence": stored_convergence(result),
+        "reason": result.settings.reason,
+        "remarks": list(result.remarks),
+        "starts": [vars(item) for item in result.ends],
+        "subproblems": result.subproblems,
         "message": result.message,
         "message_code": result.stop.code,
         "output": str(saved.path),
@@ -229,6 +235,17 @@ def _train_report(workbook: Workbook, result: Result, saved: Any) -> dict[str, A
     }
 
 
+def _stored_rule(report: dict[str, Any]) -> str:
+    """That the stored stop rule is another one, in words."""
+    rule = report["stored_convergence"]
+    if rule is None:
+        return ""
+    return (
+        "; exact derivatives and a tighter stop rule than Solver's (which --convergence "
+        f"{rule} applies)"
+    )
+
+
 def _plain(value: Any) -> Any:
     return value if isinstance(value, float | bool | str) or value is None else str(value)
 
@@ -244,6 +261,9 @@ def _print_training(report: dict[str, Any], saved: Any) -> None:
     click.echo(f"{report['message']}")
     iterations = "1 iteration" if report["epochs"] == 1 else f"{report['epochs']} iterations"
     click.echo(f"{iterations} in {report['seconds']:.2f} s: {report['engine']}")
+    click.echo(f"chosen: {report['reason']}{_stored_rule(report)}")
+    for remark in report["remarks"]:
+        click.echo(f"note: {remark}")
     count = sum(math.prod(_shape(item["values"])) for item in report["variables"])
     cells = ", ".join(item["cells"] for item in report["variables"])
     click.echo(f"{count} variable cells: {cells}")

@@ -16,12 +16,10 @@ from xl2torch.problem import WORDS
 from xl2torch.reports.kinds import ANSWER
 from xl2torch.reports.layout import Line, Shown, report_sheet, table, title, titles
 from xl2torch.reports.outcome import Outcome, formula_cells
-from xl2torch.training.stopping import CONVERGENCE
 from xl2torch.values import CellValue
 from xl2torch.workbook.new_sheet import NewSheet, Row, StyledValue
 from xl2torch.workbook.ooxml import number_text
 from xl2torch.workbook.reader import Workbook
-from xl2torch.workbook.solver_model import DEFAULTS
 
 VARIABLES, ORIGINAL, FORMULA = "Variable Cells", "Original Value", "Original Formula"
 """Headings by which ``restore`` finds its way."""
@@ -189,20 +187,21 @@ def _target(outcome: Outcome) -> str:
 
 def _run(outcome: Outcome) -> list[Row]:
     """Rows 4 to 12: the message, the engine, the options."""
-    result, options = outcome.result, outcome.problem.options
+    result = outcome.result
     settings = result.settings
     seed = "None" if settings.seed is None else str(settings.seed)
     precision = f"{outcome.constraints.precision:.15f}".rstrip("0").rstrip(".")
     lines = [
         f"Engine: {settings.engine}",
         f"Solution Time: {result.seconds:.3f} Seconds.",
-        f"Iterations: {result.epochs} Subproblems: 0",
+        f"Iterations: {result.epochs} Subproblems: {result.subproblems}",
     ]
     details = [
-        f"Max Time {_limit(options.get('tim'))},  Iterations {settings.epochs}, "
+        f"Max Time {_limit(settings.max_time)},  Iterations {settings.epochs}, "
         f"Precision {precision}",
-        f" Convergence {number_text(CONVERGENCE)}, Learning Rate {settings.learning_rate:g}, "
-        f"Start Values {settings.init}, Random Seed {seed}, Derivatives Exact",
+        f" Convergence {number_text(settings.convergence)}, Population Size {settings.starts}, "
+        f"Random Seed {seed}, Derivatives Exact, Learning Rate {settings.learning_rate:g}, "
+        f"Start Values {settings.init}",
         " Assume NonNegative" if outcome.problem.non_negative else "",
     ]
     return [
@@ -223,5 +222,5 @@ def _indented(text: str) -> Row:
     return [None, StyledValue(text, "plain")]
 
 
-def _limit(text: str | None) -> str:
-    return "Unlimited" if text in (None, DEFAULTS["tim"]) else f"{text} Seconds"
+def _limit(seconds: float | None) -> str:
+    return "Unlimited" if seconds is None else f"{seconds:g} Seconds"

@@ -13,7 +13,7 @@ import torch
 import xl2torch
 from xl2torch.address import MAX_ROW, CellAddress, column_letters
 from xl2torch.reports.outcome import Outcome
-from xl2torch.training.result import Iteration
+from xl2torch.training.result import Iteration, Settings
 from xl2torch.values import CellValue, display
 from xl2torch.workbook.charts import line_chart
 from xl2torch.workbook.new_sheet import NewSheet, PlacedChart, Row, StyledValue
@@ -22,7 +22,7 @@ _HEADING = 3
 """Rows that stay in view: title, a blank row, the headings of the tables."""
 _DECADES = 100.0
 _LONGEST_NAME = 22
-_CHART_ROWS, _CHART_COLUMNS = 16, 4
+_CHARTS, _CHART_ROWS, _CHART_COLUMNS = 3, 16, 4
 Watched = tuple[CellAddress, CellValue, CellValue]
 _WIDTHS = {"iteration": 10.0, "number": 18.0, "gap": 3.0, "key": 16.0, "name": 34.0}
 
@@ -69,13 +69,16 @@ def training_sheet(
     history = thinned(result.iterations, every)
     table = _history(outcome, history)
     side = [*_settings(outcome, history), [], *_before_after(outcome, before_after)]
+    starts = _starts(outcome)
     ways = _trajectories(outcome, history)
-    height = max(len(table), len(side), len(ways))
+    charts_end = len(side) + _CHARTS * (_CHART_ROWS + 1)
+    below = [*side, *[[]] * (charts_end - len(side)), *starts] if starts else side
+    height = max(len(table), len(below), len(ways))
     left, middle = len(table[0]), max(len(row) for row in side)
     rows: list[Row] = [[StyledValue("Training", "title")], []]
     for place in range(height):
         rows.append([
-            *_padded(table, place, left), None, *_padded(side, place, middle), None,
+            *_padded(table, place, left), None, *_padded(below, place, middle), None,
             *(ways[place] if place < len(ways) else []),
         ])  # fmt: skip
     body = range(_HEADING + 1, _HEADING + 1 + len(history.kept))
@@ -105,6 +108,8 @@ def _history(outcome: Outcome, history: History) -> list[Row]:
     formats = outcome.formats
     styles = ["count", "number", "scientific", "number", "seconds"]
     heads = ["Iteration", "Objective", "Gradient norm", "Learning rate", "Seconds"]
+    constrained = bool(outcome.problem.general_constraints)
+    heads += ["Violation"] * constrained
     rows = [_headings([*heads, *(outcome.name(cell) or str(cell) for cell in result.watched)])]
     for item in history.kept:
         numbers = (
@@ -112,6 +117,8 @@ def _history(outcome: Outcome, history: History) -> list[Row]:
             round(item.seconds, 6),
         )  # fmt: skip
         row = [_number(number, style) for number, style in zip(numbers, styles, strict=False)]
+        if constrained:
+            row.append(_number(item.violation, "scientific"))
         for cell, number in zip(result.watched, item.watched, strict=True):
             row.append(_number(number, "number", formats[cell]))
         rows.append(row)
@@ -136,6 +143,9 @@ def _settings(outcome: Outcome, history: History) -> list[Row]:
         ("By changing", ", ".join(area.a1 for area in problem.variables)),
         ("Result", result.message),
         ("Engine", settings.engine),
+        ("Chosen", settings.reason or "as asked for"),
+        *_options(settings),
+        *(("Note", remark) for remark in result.remarks),
         ("Learning rate", settings.learning_rate),
         ("Start values", settings.init),
         ("Seed", "none" if settings.seed is None else float(settings.seed)),
@@ -146,9 +156,45 @@ def _settings(outcome: Outcome, history: History) -> list[Row]:
         ("On", f"{datetime.now():%Y-%m-%d %H:%M}"),
     ]  # fmt: skip
     if history.remark:
-        lines.insert(9, ("History", history.remark))
+        lines.append(("History", history.remark))
     rows = [_headings(["Setting", "Value", "", ""])]
     return rows + [[StyledValue(key, "key"), StyledValue(value)] for key, value in lines]
+
+
+def _options(settings: Settings) -> list[tuple[str, str | float]]:
+    """Settings that were asked for."""
+    given: list[tuple[str, str | float]] = [
+        (key, value if isinstance(value, float) else str(value))
+        for key, value in settings.arguments.items()
+    ]
+    if settings.schedule:
+        given.append(("Schedule", settings.schedule))
+    for key, limit in (
+        ("Gradient clipped to length", settings.clip_norm),
+        ("Gradient elements clipped to", settings.clip_value),
+        ("Most seconds", settings.max_time),
+    ):  # fmt: skip
+        if limit is not None:
+            given.append((key, limit))
+    if settings.starts > 1:
+        given.append(("Starts", float(settings.starts)))
+    return given
+
+
+def _starts(outcome: Outcome) -> list[Row]:
+    """The table of several starts, the best first."""
+    ends = outcome.result.ends
+    if not ends:
+        return []
+    sign = -1.0 if outcome.problem.sense == "max" else 1.0
+    ordered = sorted(ends, key=lambda item: (max(item.overstep, 1.0), sign * item.end))
+    rows: list[Row] = [[], _headings(["Start", "Iterations", "Began at", "Ended at"])]
+    for item in ordered:
+        rows.append([
+            _number(float(item.number), "count"), _number(float(item.iterations), "count"),
+            _number(item.start), _number(item.end),
+        ])  # fmt: skip
+    return rows
 
 
 def _before_after(outcome: Outcome, before_after: Sequence[Watched]) -> list[Row]:

@@ -132,7 +132,11 @@ def _fit(
     problem = model.problem
     start = float(model.eval()().detach())
     constraints = Constraints(model)
-    choice = choose(model, constraints, Asked(options.optimizer or "", options.engine, options.lr))
+    if options.epochs == 0 and not options.optimizer:  # whatever the model asks for
+        choice = Choice(LBFGS, "no iteration was asked for")
+    else:
+        asked = Asked(options.optimizer or "", options.engine, options.lr)
+        choice = choose(model, constraints, asked)
     settings = _settings(problem, options, choice)
     cells = tuple(
         parse_cell(model.compiled.workbook, cell, problem.sheet) if isinstance(cell, str) else cell
@@ -356,6 +360,14 @@ def _stored_limit(problem: Problem, name: str) -> float | None:
     """A limit of the stored model; None where it is unlimited."""
     limit = number_option(problem.options, name, math.inf)
     return None if limit >= float(DEFAULTS[name]) or limit < 0 else limit
+
+
+def stored_convergence(result: Result) -> float | None:
+    """Solver's stop rule in the stored model, where a run did not follow it."""
+    problem, settings = result.model.problem, result.settings
+    if not problem.stored or settings.optimizer == HIGHS or settings.convergence != CONVERGENCE:
+        return None
+    return number_option(problem.options, "cvg", float(DEFAULTS["cvg"]))
 
 
 def _stored_seed(problem: Problem) -> int:

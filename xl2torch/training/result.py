@@ -40,13 +40,17 @@ class Iteration:
 
 @dataclass(frozen=True)
 class Start:
-    """One of several starts: objective where it began and where it ended, and in how many steps."""
+    """One of several starts: objective where it began and where it ended, and in how many steps.
+
+    ``overstep``: how far it ended beyond a limit, in allowances; up to 1 all limits are kept. For
+    value of, the objective's distance to its target stands for the objective.
+    """
 
     number: int
     start: float
     end: float
     iterations: int
-    violation: float = 0.0
+    overstep: float = 0.0
 
 
 @dataclass(frozen=True)
