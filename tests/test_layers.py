@@ -12,7 +12,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "xl2torch"
 STAGES = (
     "errors", "address", "values", "workbook", "formula", "functions", "graph", "problem", "model",
-    "jacobian", "residuals", "linearity", "constraints", "optimality", "recalculation",
+    "jacobian", "residuals", "linearity", "constraints", "optimality", "linear_program",
+    "ranging", "recalculation",
     "verification", "inspection", "gradients", "training", "reports", "cli", "__main__",
 )  # fmt: skip
 FACADE = "__init__"  # names every stage, lazily

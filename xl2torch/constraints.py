@@ -96,8 +96,10 @@ class Constraints:
     @cached_property
     def integer(self) -> torch.Tensor:
         """Which variable cells have to be whole numbers, flat as a point."""
-        whole = {cell for item in self.model.problem.integer_constraints
-                 for cell in item.left.cells()}  # fmt: skip
+        problem = self.model.problem
+        # rlx 1: Ignore Integer Constraints.
+        kept = () if problem.options.get("rlx") == "1" else problem.integer_constraints
+        whole = {cell for item in kept for cell in item.left.cells()}
         return torch.tensor([cell in whole for cell in self.model.cell_values()])
 
     @cached_property

@@ -22,6 +22,9 @@ OPTIMAL = 1e-6
 """Largest slope along a free variable, times its size and relative to the objective, at which a
 point counts as optimal."""
 
+_ROUNDING = 1e-12
+"""Share of the gradient that is rounding."""
+
 
 @dataclass(frozen=True, eq=False)
 class Optimality:
@@ -64,6 +67,8 @@ def optimality(constraints: Constraints, point: torch.Tensor) -> Optimality:
         multipliers[binding] = _multipliers(
             free, gradient[~at_bound], _signs(problem, constraints, general, value)[binding]
         )
+        shares = np.abs(multipliers) * np.linalg.norm(slopes, axis=1)
+        multipliers[shares <= _ROUNDING * np.linalg.norm(gradient)] = 0.0
         unique = int(np.linalg.matrix_rank(free)) == len(free)
     reduced = gradient - slopes.T @ multipliers
     left = np.abs(reduced) * np.maximum(np.abs(point.numpy()), 1.0) / max(abs(value), 1.0)

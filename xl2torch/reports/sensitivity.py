@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from xl2torch.address import CellAddress
+from xl2torch.errors import ModelError
+from xl2torch.linear_program import linear_program
 from xl2torch.optimality import optimality
+from xl2torch.ranging import ranging
 from xl2torch.reports.kinds import SENSITIVITY
 from xl2torch.reports.layout import Shown, note, report_sheet, table, title, titles
 from xl2torch.reports.outcome import Outcome
+from xl2torch.training.methods import HIGHS
 from xl2torch.workbook.new_sheet import NewSheet, StyledValue
 
 
 @dataclass(frozen=True)
 class SensitivityLine:
-    """A variable and its reduced gradient, or a constrained cell and its Lagrange multiplier."""
+    """A variable and its reduced gradient, or a constrained cell and its Lagrange multiplier.
+
+    For a linear model these are reduced cost and shadow price; then ``coefficient`` is that of the
+    objective, or the right side, and it can move by ``increase`` and ``decrease`` before the basis
+    changes.
+    """
 
     cell: CellAddress
     name: str
     value: float
     derivative: float
+    coefficient: float | None = None
+    increase: float | None = None
+    decrease: float | None = None
 
 
 @dataclass(frozen=True)
@@ -40,28 +54,79 @@ class Sensitivity:
 def sensitivity(outcome: Outcome) -> Sensitivity:
     """Derivatives of the best objective at the result. Raises ModelError."""
     point, constraints = outcome.point, outcome.constraints
+    if bool(constraints.integer.any()):
+        raise ModelError("with integer constraints there are no multipliers, as in Solver")
+    if outcome.result.stop.code == 5:
+        raise ModelError("there is no feasible point whose multipliers could be told")
     found = optimality(constraints, point)
     values = constraints.left(point).detach().tolist()
-    return Sensitivity(
-        tuple(
-            SensitivityLine(*line)
-            for line in zip(
-                outcome.cells, outcome.names, point.tolist(), found.reduced.tolist(), strict=True
-            )
-        ),
-        tuple(
-            SensitivityLine(
-                constraints.limits[place].cell, outcome.name(constraints.limits[place].cell),
-                values[place], float(multiplier),
-            )
-            for place, multiplier in zip(constraints.general, found.multipliers, strict=True)
-        ),
-        found.optimal,
-        found.unique,
-    )  # fmt: skip
+    more = _ranges(outcome) if outcome.result.settings.optimizer == HIGHS else None
+    variables = [
+        SensitivityLine(*line)
+        for line in zip(
+            outcome.cells, outcome.names, point.tolist(), found.reduced.tolist(), strict=True
+        )
+    ]
+    limits = [
+        SensitivityLine(
+            constraints.limits[place].cell, outcome.name(constraints.limits[place].cell),
+            values[place], float(multiplier),
+        )
+        for place, multiplier in zip(constraints.general, found.multipliers, strict=True)
+    ]  # fmt: skip
+    if more is not None:
+        variables = [_extended(*pair) for pair in zip(variables, more[0], strict=True)]
+        limits = [_extended(*pair) for pair in zip(limits, more[1], strict=True)]
+    return Sensitivity(tuple(variables), tuple(limits), found.optimal, found.unique)
+
+
+_Moves = tuple[float, float, float]
+"""A coefficient, its allowable increase and decrease."""
+
+
+def _extended(line: SensitivityLine, moves: _Moves) -> SensitivityLine:
+    coefficient, increase, decrease = moves
+    return replace(line, coefficient=coefficient, increase=increase, decrease=decrease)
+
+
+def _ranges(outcome: Outcome) -> tuple[list[_Moves], list[_Moves]] | None:
+    """Coefficients and how far they can move, of variables and constraints of a linear model."""
+    if outcome.problem.sense == "value" or outcome.result.stop.code != 0:
+        return None
+    program = linear_program(outcome.constraints, outcome.point)
+    found = ranging(program, outcome.point.numpy())
+    up, down = found.costs
+    sign = 1.0
+    if outcome.problem.sense == "max":
+        up, down, sign = down, up, -1.0
+    rights = np.where(np.isfinite(program.most), program.most, program.least)
+    return (
+        list(zip((sign * program.costs).tolist(), up.tolist(), down.tolist(), strict=True)),
+        list(zip(rights.tolist(), *(side.tolist() for side in found.limits), strict=True)),
+    )
 
 
 # ---------------------------------------------------------------- the sheet
+
+
+_HEADS = (
+    [["", "", "Final", "Reduced"], ["Cell", "Name", "Value", "Gradient"]],
+    [["", "", "Final", "Lagrange"], ["Cell", "Name", "Value", "Multiplier"]],
+)
+_SIMPLEX_HEADS = (
+    [["", "", "Final", "Reduced", "Objective", "Allowable", "Allowable"],
+     ["Cell", "Name", "Value", "Cost", "Coefficient", "Increase", "Decrease"]],
+    [["", "", "Final", "Shadow", "Constraint", "Allowable", "Allowable"],
+     ["Cell", "Name", "Value", "Price", "R.H. Side", "Increase", "Decrease"]],
+)  # fmt: skip
+_NO_LIMIT = 1e30
+"""How Solver writes that there is none."""
+
+
+def _moves(item: SensitivityLine) -> list[float]:
+    """The further columns of a linear model."""
+    assert item.coefficient is not None and item.increase is not None and item.decrease is not None
+    return [item.coefficient, min(item.increase, _NO_LIMIT), min(item.decrease, _NO_LIMIT)]
 
 
 def sensitivity_sheet(outcome: Outcome, name: str) -> NewSheet:
@@ -70,22 +135,23 @@ def sensitivity_sheet(outcome: Outcome, name: str) -> NewSheet:
     sheet = outcome.problem.sheet
     formats = outcome.formats
 
+    linear = any(item.coefficient is not None for item in found.variables)
+
     def lines(items: tuple[SensitivityLine, ...]) -> list[list[Shown | str | float]]:
         return [
             [
                 item.cell.absolute(sheet), item.name, Shown(item.value, formats[item.cell]),
-                item.derivative,
+                item.derivative, *(_moves(item) if linear else []),
             ]
             for item in items
         ]  # fmt: skip
 
     rows = [*titles(SENSITIVITY, outcome), [], []]
-    heads = [["", "", "Final", "Reduced"], ["Cell", "Name", "Value", "Gradient"]]
-    rows += [title("Variable Cells"), *table(heads, lines(found.variables)), []]
+    rows += [title("Variable Cells")]
+    rows += [*table(_SIMPLEX_HEADS[0] if linear else _HEADS[0], lines(found.variables)), []]
     rows += [title("Constraints")]
     if found.constraints:
-        heads = [["", "", "Final", "Lagrange"], ["Cell", "Name", "Value", "Multiplier"]]
-        rows += table(heads, lines(found.constraints))
+        rows += table(_SIMPLEX_HEADS[1] if linear else _HEADS[1], lines(found.constraints))
     else:
         rows.append([None, StyledValue("NONE", "plain")])
     if not found.optimal:

@@ -72,7 +72,7 @@ def choose(model: SheetModel, constraints: Constraints, asked: Asked) -> Choice:
             f"no optimizer {asked.optimizer!r}; there are {', '.join(optimizer_names())}"
         )
     _refuse_all_different(model)
-    integers = _has_integers(model)
+    integers = bool(constraints.integer.any())
     wants_linear = _wants_simplex(model) and not asked.optimizer and asked.engine != "torch"
     place = None
     if integers or wants_linear or _may_be_linear(model, asked):
@@ -103,15 +103,6 @@ def nonlinearity(model: SheetModel, constraints: Constraints) -> str | None:
 def _wants_simplex(model: SheetModel) -> bool:
     options = model.problem.options
     return options.get("eng") == _SIMPLEX or options.get("lin") == "1"
-
-
-def _has_integers(model: SheetModel) -> bool:
-    return bool(model.problem.integer_constraints) and not ignores_integers(model.problem.options)
-
-
-def ignores_integers(options: Mapping[str, str]) -> bool:
-    """Whether the stored model says Ignore Integer Constraints."""
-    return options.get("rlx") == "1"
 
 
 def integer_tolerance(options: Mapping[str, str]) -> float:

@@ -1,6 +1,6 @@
-"""Linear models, with or without integers, by HiGHS (Huangfu and Hall, Math. Prog. Comp. 10, 2018).
+"""Linear models, with or without integers, by HiGHS.
 
-The coefficients are the derivatives of objective and constraints, which are the same everywhere.
+(Huangfu and Hall, Parallelizing the dual revised simplex method, Math. Prog. Comp. 10, 2018.)
 """
 
 from __future__ import annotations
@@ -10,64 +10,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from xl2torch.constraints import Constraints
-from xl2torch.jacobian import VectorFunction, jacobian, variable_limits, variable_shapes
-from xl2torch.training.choice import ignores_integers, integer_tolerance
+from xl2torch.linear_program import LinearProgram, Numbers, linear_program
+from xl2torch.training.choice import integer_tolerance
 from xl2torch.training.diagnosis import named
 from xl2torch.training.loss import Loss
 from xl2torch.training.record import Record, RunLimits
 from xl2torch.training.stopping import Stop
 from xl2torch.workbook.solver_model import number_option
 
-Numbers = NDArray[np.float64]
 _OPTIMAL, _LIMIT, _INFEASIBLE, _UNBOUNDED = 0, 1, 2, 3
 """scipy's codes of what became of a linear program."""
 _EXACT_GAP = 1e-9
 _TINY = 1e-9
-
-
-@dataclass(frozen=True, eq=False)
-class LinearProgram:
-    """Minimise costs·x where matrix·x is between ``least`` and ``most``, and x within bounds.
-
-    Row k belongs to the k-th limit that is no mere bound; the last row is that of a target.
-    """
-
-    costs: Numbers
-    matrix: Numbers
-    least: Numbers
-    most: Numbers
-    lower: Numbers
-    upper: Numbers
-    integer: NDArray[np.bool_]
-
-
-def linear_program(loss: Loss, constraints: Constraints) -> LinearProgram:
-    """The linear program of a model that is linear."""
-    model = loss.model
-    problem, point = model.problem, loss.point
-    function = VectorFunction(model, variable_shapes(model))
-    costs = jacobian(function, point)[0].numpy()
-    general = list(constraints.general)
-    matrix = constraints.slopes(point).numpy()[general]
-    rest = constraints.excess(point).detach().numpy()[general] - matrix @ point.numpy()
-    relations = np.array([constraints.limits[place].relation for place in general])
-    least = np.where(relations == "<=", -np.inf, -rest)
-    most = np.where(relations == ">=", np.inf, -rest)
-    if problem.sense == "value":
-        constant = float(function(point).detach()) - float(costs @ point.numpy())
-        matrix = np.vstack([matrix, costs])
-        least = np.append(least, problem.target - constant)
-        most = np.append(most, problem.target - constant)
-        costs = np.zeros_like(costs)
-    lower, upper = (limit.numpy() for limit in variable_limits(model))
-    whole = constraints.integer.numpy()
-    if ignores_integers(problem.options):
-        whole = np.zeros_like(whole)
-    sign = -1.0 if problem.sense == "max" else 1.0
-    return LinearProgram(sign * costs, matrix, least, most, lower, upper, whole)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +40,7 @@ def solve_linear(
     loss: Loss, constraints: Constraints, record: Record, limits: RunLimits
 ) -> tuple[Stop, int]:
     """Solve, note the answer, and say how many subproblems there were."""
-    program = linear_program(loss, constraints)
+    program = linear_program(constraints, loss.point)
     options = loss.model.problem.options
     gap = integer_tolerance(options)
     nodes = number_option(options, "nod", np.inf)
