@@ -16,7 +16,7 @@ def solved(program: LinearProgram) -> tuple[np.ndarray, float]:
     limits = LinearConstraint(program.matrix, program.least, program.most)
     bounds = np.column_stack([program.lower, program.upper])
     found = milp(program.costs, constraints=limits, bounds=(bounds[:, 0], bounds[:, 1]))
-    return found.x, found.fun
+    return found.x, np.nan if found.fun is None else found.fun
 
 
 def random_program(seed: int) -> LinearProgram:
@@ -55,7 +55,7 @@ def test_limits_move_as_far_as_told(seed: int) -> None:
     more, less = ranging(program, point).limits
     for row in range(4):
         for room, sign in ((more[row], 1.0), (less[row], -1.0)):
-            if not np.isfinite(room) or room < 1e-6:
+            if not np.isfinite(room) or room < 1e-6 or program.least[row] == program.most[row]:
                 continue
 
             def change(share: float, row: int = row, step: float = sign * room) -> float:

@@ -259,6 +259,11 @@ class _Run:
         if len(self.record.iterations) > 1 and self.settings.optimizer != HIGHS:
             lower, upper = variable_limits(self.loss.model)
             found.append(unfelt(self.loss.model, self.record.felt, lower < upper))
+        if stop.code == 0 and len(self.record.iterations) == 1 and not self.loss.bounded:
+            found.append(
+                "no variable cell has a slope at the start point: it is an optimum already, or a "
+                "plateau or a saddle; other start values (--init normal, --starts 20) tell"
+            )
         first_order = self.settings.optimizer in torch_optimizers()
         if stop.code == 3 and first_order and not self.loss.model.drawn:
             found.append(plateau(self.record.losses))

@@ -20,9 +20,10 @@ from xl2torch.training.record import Record, RunLimits
 from xl2torch.training.stopping import Stop
 from xl2torch.workbook.solver_model import number_option
 
-_OPTIMAL, _LIMIT, _INFEASIBLE, _UNBOUNDED = 0, 1, 2, 3
+_OPTIMAL, _LIMIT, _INFEASIBLE, _UNBOUNDED, _OTHER = 0, 1, 2, 3, 4
 """scipy's codes of what became of a linear program."""
 _EXACT_GAP = 1e-9
+_UNLIMITED = 2**31 - 1
 _TINY = 1e-9
 
 
@@ -110,7 +111,7 @@ def _solve(program: LinearProgram, gap: float, seconds: float, nodes: float) -> 
         options: dict[str, float] = {"mip_rel_gap": gap}
         if np.isfinite(seconds):
             options["time_limit"] = seconds
-        if nodes < 2**31 - 1:
+        if nodes < _UNLIMITED:
             options["node_limit"] = int(nodes)
         whole = milp(
             costs / size, integrality=program.integer.astype(int), bounds=Bounds(lower, upper),
@@ -118,8 +119,10 @@ def _solve(program: LinearProgram, gap: float, seconds: float, nodes: float) -> 
             options=options,
         )  # fmt: skip
         point = None if whole.x is None else np.asarray(whole.x) / columns
+        # A limit of nodes is among what scipy calls other reasons.
+        stopped = whole.status == _OTHER and nodes < _UNLIMITED
         return _Solution(
-            int(whole.status), point, 1, int(whole.get("mip_node_count") or 0),
+            _LIMIT if stopped else int(whole.status), point, 1, int(whole.get("mip_node_count") or 0),
             float(whole.get("mip_gap") or 0.0),
         )  # fmt: skip
     equal = least == most
@@ -199,7 +202,8 @@ def _escape(program: LinearProgram, constraints: Constraints) -> str:
     found = _solve(ray, 0.0, np.inf, np.inf)
     cells = list(constraints.model.cell_values())
     point = np.zeros(len(cells)) if found.point is None else found.point
-    names = named([cells[place] for place in np.flatnonzero(np.abs(point) > _TINY)])
+    matters = (program.costs != 0) | (program.matrix != 0).any(0)
+    names = named([cells[place] for place in np.flatnonzero(matters & (np.abs(point) > _TINY))])
     return (
         f"The objective has no limit: {names or 'the variable cells'} can change without end. "
         "Add bounds or a constraint, or another --sense."

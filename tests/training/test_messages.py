@@ -1,0 +1,144 @@
+"""Every message code that can occur, provoked; and what is then in the variable cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from packages import parts, solver, write
+
+import xl2torch
+from xl2torch.errors import ModelError
+from xl2torch.model import SheetModel
+from xl2torch.training.result import Iteration, Result
+from xl2torch.training.stopping import MESSAGES
+
+
+def stored(
+    folder: Path, formulas: str, start: Sequence[float] = (1.0, 1.0),
+    constraints: Sequence[tuple[str, str, str]] = (), sense: int = 2, **options: str,
+) -> SheetModel:  # fmt: skip
+    """A model with B1, B2 as variable cells; ``formulas`` are those of B3, B4, … by line."""
+    cells = [f"B{n} {value!r}" for n, value in enumerate(start, 1)]
+    cells += [f"B{n} ={text}" for n, text in enumerate(formulas.splitlines(), 3)]
+    names = solver(sense=sense, constraints=constraints, options=options)
+    book = write(folder / "b.xlsx", parts("\n".join(cells), names=names))
+    return xl2torch.compile(xl2torch.load(book))
+
+
+ROSENBROCK = "100*(B2-B1^2)^2+(3-B1)^4"
+CUT = ("$B$1:$B$2", "4", '"integer"')
+BINARY = ("$B$1:$B$2", "5", '"binary"')
+HARD = "7*B1+11*B2\n13*B1+17*B2"
+
+CASES = {
+    0: ("(B1-3)^2+(B2-4)^2", {}, {}),
+    1: ("(B1-3)^4+(B2-4)^2+EXP(B1)", {}, {"convergence": 0.5, "optimizer": "adam"}),
+    2: ("ABS(B1-3)+ABS(B2-B1)", {}, {"optimizer": "lbfgs"}),
+    3: (ROSENBROCK, {"itr": "2"}, {}),
+    4: ("B1+B2", {}, {}),
+    5: ("B1+B2\nB1-B2", {"constraints": [("$B$4", "3", "5"), ("$B$4", "1", "4")]}, {}),
+    7: ("B1^2+B2\nB1+B2", {"constraints": [("$B$4", "3", "5")], "eng": "2"}, {}),
+    9: ("LN(B1)+B2^2", {}, {"optimizer": "sgd", "lr": 0.4}),
+    10: (ROSENBROCK, {"tim": "0"}, {"max_time": 1e-9}),
+    17: ("SIN(3*B1)+B1^2/10+B2^2", {"msl": "1", "ssz": "20", "rsd": "7", "rbv": "2"}, {}),
+    18: ("SIN(3*B1)+B1^2/10+B2^2", {"msl": "1"}, {}),
+    19: ("B1+B2", {"constraints": [BINARY, ("$B$1", "3", "2")]}, {}),
+    20: ("B1^2+B2^2", {"constraints": [("$B$1", "3", "2"), ("$B$1", "1", "1")]}, {}),
+}
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_code(code: int, tmp_path: Path) -> None:
+    formulas, model_options, fit_options = CASES[code]
+    model = stored(tmp_path, formulas, **model_options)  # type: ignore[arg-type]
+    result = xl2torch.fit(model, **fit_options)  # type: ignore[arg-type]
+    assert result.stop.code == code, result.message
+    assert result.message.startswith(MESSAGES[code])
+    assert result.stop.failed == (code in (4, 5, 7, 9, 18, 19, 20))
+    if result.stop.restored:
+        assert values(result) == [1.0, 1.0] and result.final == result.start
+
+
+def values(result: Result) -> list[float]:
+    return list(result.model.cell_values().values())
+
+
+def test_interrupt_is_code_6(tmp_path: Path) -> None:
+    def stop(row: Iteration) -> None:
+        if row.iteration == 3:
+            raise KeyboardInterrupt
+
+    result = xl2torch.fit(stored(tmp_path, ROSENBROCK), on_iteration=stop)
+    assert result.stop.code == 6 and result.final < result.start
+
+
+def knapsack(folder: Path, **options: str) -> SheetModel:
+    """Thirty things whose values and weights are alike: many subproblems."""
+    count = 30
+    cells = [f"A{n} {(n * 37) % 29 + 50}\nC{n} {(n * 53) % 31 + 50}\nB{n} 0"
+             for n in range(1, count + 1)]  # fmt: skip
+    cells += [f"B40 =SUMPRODUCT(A1:A{count},B1:B{count})",
+              f"B41 =SUMPRODUCT(C1:C{count},B1:B{count})"]  # fmt: skip
+    area = f"$B$1:$B${count}"
+    names = solver(
+        "$B$40", area, sense=1, options=options,
+        constraints=[("$B$41", "1", "901"), (area, "5", '"binary"')],
+    )  # fmt: skip
+    book = write(folder / "b.xlsx", parts("\n".join(cells), names=names))
+    return xl2torch.compile(xl2torch.load(book))
+
+
+def test_a_chosen_integer_tolerance_is_code_14(tmp_path: Path) -> None:
+    exact = xl2torch.fit(knapsack(tmp_path, tol="0.01"))  # Excel's default: nobody chose it
+    loose = xl2torch.fit(knapsack(tmp_path, tol="0.2"))
+    assert (exact.stop.code, loose.stop.code) == (0, 14)
+    assert exact.final * 0.8 <= loose.final <= exact.final
+
+
+def test_a_limit_of_subproblems_is_code_16(tmp_path: Path) -> None:
+    assert xl2torch.fit(knapsack(tmp_path, nod="0")).stop.code == 16
+
+
+def test_integers_can_be_ignored(tmp_path: Path) -> None:
+    relaxed = xl2torch.fit(knapsack(tmp_path, rlx="1"))
+    numbers = values(relaxed)
+    assert relaxed.final > xl2torch.fit(knapsack(tmp_path)).final
+    assert all(-1e-9 <= number <= 1 + 1e-9 for number in numbers)
+    assert any(0.01 < number < 0.99 for number in numbers)
+
+
+def test_all_messages_are_provoked_here() -> None:
+    assert {*CASES, 6, 14, 16} == set(MESSAGES)
+
+
+def test_which_constraints_and_cells_are_told(tmp_path: Path) -> None:
+    infeasible = xl2torch.fit(stored(tmp_path, *CASES[5][:1], **CASES[5][1]))  # type: ignore[arg-type]
+    assert "Model!B4 >= 5; Model!B4 <= 4" in infeasible.message
+    unbounded = xl2torch.fit(stored(tmp_path, "B1-0*B2+5"))
+    assert "Model!B1 can change without end" in unbounded.message
+    error = xl2torch.fit(stored(tmp_path, "B1^2+B4\nLN(B2)"), "sgd", lr=0.9)
+    assert error.stop.code == 9 and "Model!B4: =LN(B2)" in error.message
+
+
+@pytest.mark.parametrize(
+    ("constraints", "options", "words"),
+    [
+        ([("$B$1:$B$2", "6", '"AllDifferent"')], {}, "alldifferent is not supported"),
+        ([CUT], {}, "integers in a nonlinear model"),
+    ],
+)
+def test_what_is_refused(
+    constraints: list[tuple[str, str, str]], options: dict[str, str], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=words):
+        xl2torch.fit(stored(tmp_path, "B1^2+B2^2", constraints=constraints, **options))
+
+
+def test_cells_that_are_not_felt_and_a_plateau_are_told(tmp_path: Path) -> None:
+    dead = xl2torch.fit(stored(tmp_path, "(MAX(0,B1)-3)^2+(B2-1)^2", (-1.0, 5.0)))
+    assert any("does not feel Model!B1:" in text for text in dead.remarks)
+    flat = stored(tmp_path, "1/(1+EXP(-B1))+1/(1+EXP(-B2))", (8.0, 8.0))
+    slow = xl2torch.fit(flat, "sgd", epochs=100)
+    assert any(text.startswith("a plateau") for text in slow.remarks)
