@@ -66,7 +66,7 @@ def jacobian(function: Callable[[torch.Tensor], torch.Tensor], point: torch.Tens
     """
     start = point.clone().requires_grad_()
     vector = function(start)
-    if not vector.requires_grad:
+    if not vector.requires_grad or not len(vector):
         return torch.zeros(len(vector), len(point), dtype=point.dtype)
     if len(vector) > len(point):
         try:

@@ -123,17 +123,17 @@ def test_which_constraints_and_cells_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("constraints", "options", "words"),
+    ("constraints", "words"),
     [
-        ([("$B$1:$B$2", "6", '"AllDifferent"')], {}, "alldifferent is not supported"),
-        ([CUT], {}, "integers in a nonlinear model"),
+        ([("$B$1:$B$2", "6", '"AllDifferent"')], "alldifferent is not supported"),
+        ([CUT], "integers in a nonlinear model"),
     ],
 )
 def test_what_is_refused(
-    constraints: list[tuple[str, str, str]], options: dict[str, str], words: str, tmp_path: Path
+    constraints: list[tuple[str, str, str]], words: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ModelError, match=words):
-        xl2torch.fit(stored(tmp_path, "B1^2+B2^2", constraints=constraints, **options))
+        xl2torch.fit(stored(tmp_path, "B1^2+B2^2", constraints=constraints))
 
 
 def test_cells_that_are_not_felt_and_a_plateau_are_told(tmp_path: Path) -> None:

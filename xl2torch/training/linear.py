@@ -122,7 +122,8 @@ def _solve(program: LinearProgram, gap: float, seconds: float, nodes: float) -> 
         # A limit of nodes is among what scipy calls other reasons.
         stopped = whole.status == _OTHER and nodes < _UNLIMITED
         return _Solution(
-            _LIMIT if stopped else int(whole.status), point, 1, int(whole.get("mip_node_count") or 0),
+            _LIMIT if stopped else int(whole.status), point, 1,
+            int(whole.get("mip_node_count") or 0),
             float(whole.get("mip_gap") or 0.0),
         )  # fmt: skip
     equal = least == most

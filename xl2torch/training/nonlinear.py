@@ -239,7 +239,7 @@ def _trust_region(
     with np.errstate(all="ignore"):
         found = minimize(
             goal, free.start, jac=True, hess=BFGS(), method="trust-constr",
-            bounds=Bounds(*free.bounds) if free.bounded else None, constraints=limits,
+            bounds=Bounds(*free.bounds) if free.bounded else None, constraints=limits if len(rows.equal) else (),
             callback=arrive,
             options={"gtol": 1e-10, "xtol": 1e-12, "barrier_tol": 1e-10,
                      "maxiter": record.left + 1},
