@@ -100,8 +100,9 @@ def test_scipys_find_the_minimum_within_bounds(name: str, tmp_path: Path) -> Non
         constraints=["A1 <= 2", "B1 >= 0"],
     )  # fmt: skip
     result = xl2torch.fit(model, name)
-    assert list(model.cell_values().values()) == pytest.approx([2.0, 0.0], abs=1e-5)
-    assert result.final == pytest.approx(3.0, abs=1e-5)
+    near = 1e-4 if name == "trust-constr" else 1e-9  # an interior point method stays inside
+    assert list(model.cell_values().values()) == pytest.approx([2.0, 0.0], abs=near)
+    assert result.final == pytest.approx(3.0, abs=2 * near)
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def _rows(loss: Loss, constraints: Constraints, free: FreeVariables) -> _Rows:
         relations.append("=")
         target = _distance(loss)
     signs = np.array([-1.0 if relation == "<=" else 1.0 for relation in relations])
-    equal = np.array([relation == "=" for relation in relations])
+    equal = np.array([relation == "=" for relation in relations], dtype=bool)
     ones = np.ones(len(relations))
     rows = _Rows(constraints, free, equal, signs, ones, target)
     steep = np.linalg.norm(rows.slopes(free.start), axis=1)
@@ -239,7 +239,8 @@ def _trust_region(
     with np.errstate(all="ignore"):
         found = minimize(
             goal, free.start, jac=True, hess=BFGS(), method="trust-constr",
-            bounds=Bounds(*free.bounds) if free.bounded else None, constraints=limits if len(rows.equal) else (),
+            bounds=Bounds(*free.bounds) if free.bounded else None,
+            constraints=limits if len(rows.equal) else (),
             callback=arrive,
             options={"gtol": 1e-10, "xtol": 1e-12, "barrier_tol": 1e-10,
                      "maxiter": record.left + 1},
