@@ -101,8 +101,7 @@ def nonlinearity(model: SheetModel, constraints: Constraints) -> str | None:
 
 
 def _wants_simplex(model: SheetModel) -> bool:
-    options = model.problem.options
-    return options.get("eng") == _SIMPLEX or options.get("lin") == "1"
+    return model.problem.options.get("eng") == _SIMPLEX
 
 
 def integer_tolerance(options: Mapping[str, str]) -> float:

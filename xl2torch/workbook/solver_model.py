@@ -6,8 +6,10 @@ Codes and defaults: those that Excel 2010 and later write; an absent name means 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Literal
 
 from xl2torch.address import CellRange
@@ -65,15 +67,53 @@ def solver_models(workbook: Workbook) -> list[SolverModel]:
     ]
 
 
-def _model(sheet: str, names: dict[str, str]) -> SolverModel:
-    count = int(_number(names.get("num", "0"), sheet, "num"))
+_LINEAR_ENGINES = ("coinmp", "lpsolve")
+_YES = frozenset({"1", "true"})
+
+
+def _excels_spelling(names: dict[str, str], sheet: str) -> dict[str, str]:
+    """Names as Excel's Solver would have written them.
+
+    LibreOffice joins areas by a semicolon, counts constraints by their names alone, names its
+    engine in ``lo_eng`` (those for nonlinear models work without gradients; ours stand in), and can
+    ask for whole numbers in all variable cells (``int``). OpenSolver writes Excel's own
+    names. Solver 2007 says ``lin`` where a linear model is to be assumed.
+    """
+    found = dict(names)
+    for key in [key for key in found if key == "adj" or key[:3] in ("lhs", "rhs")]:
+        found[key] = _UNQUOTED_SEMICOLON.sub(",", found[key])
+    if "num" not in found and "lhs1" in found:
+        found["num"] = str(next(n for n in count(1) if f"lhs{n + 1}" not in found))
+    engine = found.get("lo_eng", "").lower().strip('"').rpartition(".")[2]
+    if engine:
+        found["eng"] = "2" if engine.startswith(_LINEAR_ENGINES) else "1"
+    elif found.get("lin") == "1" and "eng" not in found:
+        found["eng"] = "2"
+    if found.get("int", "").lower() in _YES and found.get("adj"):
+        first = int(_number(found.get("num", "0"), sheet, "num")) + 1
+        areas = _UNQUOTED_COMMA.split(found["adj"])
+        for number, area in enumerate(areas, first):
+            found |= {f"lhs{number}": area, f"rel{number}": "4"}
+        found["num"] = str(first + len(areas) - 1)
+    if found.get("neg", "").lower() in ("true", "false"):
+        found["neg"] = "1" if found["neg"].lower() == "true" else "2"
+    return found
+
+
+_UNQUOTED_COMMA = re.compile(r",(?=(?:[^']*'[^']*')*[^']*$)")
+_UNQUOTED_SEMICOLON = re.compile(r";(?=(?:[^']*'[^']*')*[^']*$)")
+
+
+def _model(sheet: str, stored: dict[str, str]) -> SolverModel:
+    names = _excels_spelling(stored, sheet)
+    total = int(_number(names.get("num", "0"), sheet, "num"))
     constraints = tuple(
         StoredConstraint(
             names[f"lhs{index}"],
             RELATIONS.get(names.get(f"rel{index}", ""), "?"),
             names.get(f"rhs{index}", ""),
         )
-        for index in range(1, min(count, len(names)) + 1)  # what is counted has to be there
+        for index in range(1, min(total, len(names)) + 1)  # what is counted has to be there
         if f"lhs{index}" in names
     )
     return SolverModel(
