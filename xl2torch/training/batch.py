@@ -139,11 +139,11 @@ class BatchQuasiNewton:
             weight = inverse * (step * found).sum(1)
             weights.append(weight)
             found -= weight[:, None] * change
+        plain = 1 / gradients.norm(dim=1).clamp_min(1.0)
         if self._steps:
             curvature = (self._changes[-1] ** 2).sum(1) * self._inverse[-1]
-            found *= torch.where(curvature > 0, 1 / curvature.clamp_min(_TINY), 1.0)[:, None]
-        else:
-            found /= gradients.norm(dim=1, keepdim=True).clamp_min(1.0)
+            plain = torch.where(curvature > 0, 1 / curvature.clamp_min(_TINY), plain)
+        found *= plain[:, None]
         oldest_first = reversed(list(zip(self._newest_first(), weights, strict=True)))
         for (step, change, inverse), weight in oldest_first:
             found += (weight - inverse * (change * found).sum(1))[:, None] * step

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -112,7 +111,9 @@ def fit(
     _check(options)
     drawing = bool(model.drawn) or _starts(model.problem, options) > 1
     if seed is None and drawing:
-        options = replace(options, seed=_stored_seed(model.problem) or torch.seed() % 2**31)
+        options = replace(
+            options, seed=_stored_seed(model.problem) or torch.Generator().seed() % 2**31
+        )
     with torch.random.fork_rng(devices=[]):
         if options.seed is not None:
             torch.manual_seed(options.seed)
@@ -128,7 +129,6 @@ def _fit(
     model: SheetModel, options: Options, watch_cells: Sequence[CellAddress | str],
     on_iteration: Callable[[Iteration], None] | None,
 ) -> Result:  # fmt: skip
-    began = time.perf_counter()
     problem = model.problem
     start = float(model.eval()().detach())
     constraints = Constraints(model)
@@ -181,12 +181,12 @@ def _fit(
         for variable in model.variables:
             model.parameter(variable).data.copy_(variable.start)
         loss.evaluate()
-        record.keep(0.0)
+        record.keep(constraints.overstep(loss.point)[0])
     else:
         record.restore()
     return Result(
         model, settings, start, record.best_objective, stop, tuple(record.iterations), cells,
-        record.weights, time.perf_counter() - began, tuple(run.remarks(stop)), run.ends,
+        record.weights, record.seconds, tuple(run.remarks(stop)), run.ends,
         run.subproblems,
     )  # fmt: skip
 
@@ -219,6 +219,11 @@ class _Run:
         """All starts together, then the engine from the best ends."""
         settings, record = self.settings, self.record
         assert settings.seed is not None
+        if self.loss.model.drawn:
+            raise SelectionError(
+                f"--starts needs an objective that does not change: random cells "
+                f"{self.loss.model.drawn[0]} are drawn anew at each step"
+            )
         points = draw_starts(self.loss, settings.starts, settings.seed)
         found = run_starts(self.loss, self.constraints, record, settings, points)
         self.ends = found.table
@@ -230,8 +235,13 @@ class _Run:
             self.loss.move(point)
             self.loss.evaluate()
             self.stepper = _stepper(self.loss, settings)
-            stop = self._engine()
-        if not stop.failed or record.feasible:
+            try:
+                stop = self._engine()
+            except Stopped as stopped:
+                stop = stopped.stop
+                if stop.code in (3, 10):
+                    return stop
+        if record.feasible:
             best = found.order[0] + 1
             stop = Stop(17, f"{settings.starts} starts; the best was start {best}.")
         return stop
@@ -241,6 +251,9 @@ class _Run:
         if name == HIGHS:
             stop, self.subproblems = solve_linear(loss, self.constraints, record, self.limits)
             return stop
+        lower, upper = variable_limits(loss.model)
+        if bool((lower >= upper).all()):
+            return Stop(0, "Every variable cell is held by its bounds.")
         if not self.constraints.general:
             stop_now = record.converged()
             if stop_now is not None:
@@ -281,6 +294,8 @@ def _judged(
     """The stop, in the light of the best point: it may not keep the constraints."""
     if stop.failed or stop.code == 6 or not settings.epochs:
         return stop
+    if not record.feasible and stop.code in (0, 1, 2, 14, 17):
+        return Stop(5, "The best point that was met is kept; it does not keep all constraints.")
     if not record.feasible:
         return replace(stop, detail=f"{stop.detail} The constraints are not all kept yet.".strip())
     if problem.sense == "value" and stop.code in (0, 1, 2, 17):
@@ -357,7 +372,7 @@ def _settings(problem: Problem, options: Options, choice: Choice) -> Settings:
         options.init, choice.reason, options.arguments, options.schedule, options.clip_norm,
         options.clip_value, seconds,
         CONVERGENCE if options.convergence is None else options.convergence,
-        _starts(problem, options),
+        1 if name == HIGHS else _starts(problem, options),
     )  # fmt: skip
 
 

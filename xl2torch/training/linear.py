@@ -45,17 +45,17 @@ def solve_linear(
     options = loss.model.problem.options
     gap = integer_tolerance(options)
     nodes = number_option(options, "nod", np.inf)
-    found = _solve(program, gap, limits.seconds, nodes)
-    if found.code not in (_OPTIMAL, _LIMIT, _INFEASIBLE, _UNBOUNDED):  # either of the two
-        idle = _with(program, costs=np.zeros_like(program.costs))
-        some = _solve(idle, gap, limits.seconds, nodes)
-        found = _Solution(_UNBOUNDED if some.code == _OPTIMAL else some.code, None)
+    found = _solve(program, gap, record.seconds_left, nodes)
     if found.point is not None:
-        record.arrive(torch.from_numpy(_rounded(program, found.point)))
+        loss.at(torch.from_numpy(_rounded(program, found.point, record)))
+        record.note()
+        # A start that is no whole number may be lower: it is no answer.
+        record.keep(constraints.overstep(loss.point)[0])
+    escape = "" if found.code in (_OPTIMAL, _LIMIT, _INFEASIBLE) else _escape(program, constraints)
     if found.code == _INFEASIBLE:
         return Stop(5, _conflict(program, constraints), True), found.nodes
-    if found.code == _UNBOUNDED:
-        return Stop(4, _escape(program, constraints), True), found.nodes
+    if escape:
+        return Stop(4, escape, True), found.nodes
     if found.code == _LIMIT:
         out_of_time = record.seconds >= limits.seconds
         kept = found.point is not None
@@ -76,14 +76,14 @@ def _with(program: LinearProgram, **changes: Any) -> LinearProgram:
 
 
 def _sizes(program: LinearProgram) -> tuple[Numbers, Numbers]:
-    """Units of rows and columns, powers of two, that bring coefficients near 1."""
-    matrix = np.abs(program.matrix)
+    """Units of rows and columns, powers of two, that bring coefficients and costs near 1."""
+    matrix = np.abs(np.vstack([program.matrix, program.costs]))
     columns = np.ones(matrix.shape[1])
     rows = np.ones(matrix.shape[0])
     for _ in range(3):
         rows = _middle(matrix / columns, 1)
         columns = np.where(program.integer, 1.0, _middle(matrix / rows[:, None], 0))
-    return rows, columns
+    return rows[:-1], columns
 
 
 def _middle(matrix: Numbers, axis: int) -> Numbers:
@@ -106,7 +106,9 @@ def _solve(program: LinearProgram, gap: float, seconds: float, nodes: float) -> 
     least, most = program.least / rows, program.most / rows
     lower, upper = program.lower * columns, program.upper * columns
     costs = program.costs / columns
-    size = float(np.abs(costs).max(initial=0.0)) or 1.0
+    # HiGHS's tolerances are absolute: costs are made larger, never smaller.
+    largest = float(np.abs(costs).max(initial=0.0))
+    size = largest if 0 < largest < 1 else 1.0
     if program.integer.any():
         options: dict[str, float] = {"mip_rel_gap": gap}
         if np.isfinite(seconds):
@@ -145,7 +147,7 @@ def _solve(program: LinearProgram, gap: float, seconds: float, nodes: float) -> 
     )
 
 
-def _rounded(program: LinearProgram, point: Numbers) -> Numbers:
+def _rounded(program: LinearProgram, point: Numbers, record: Record) -> Numbers:
     """Integers without the rounding of the method, the other variables once more with these."""
     point = np.clip(point, program.lower, program.upper)
     if not program.integer.any():
@@ -158,7 +160,7 @@ def _rounded(program: LinearProgram, point: Numbers) -> Numbers:
     )  # fmt: skip
     if program.integer.all():
         return whole
-    again = _solve(fixed, 0.0, np.inf, np.inf)
+    again = _solve(fixed, 0.0, max(record.seconds_left, 1.0), np.inf)
     return point if again.point is None else np.where(program.integer, whole, again.point)
 
 
@@ -193,7 +195,13 @@ def _conflict(program: LinearProgram, constraints: Constraints) -> str:
 
 
 def _escape(program: LinearProgram, constraints: Constraints) -> str:
-    """Variable cells that can change without end while the objective gets better."""
+    """Which variable cells can change without end while the objective gets better; '' for none.
+
+    A direction in which all limits are kept for ever, and the objective falls, proves it; and that
+    some point keeps the limits.
+    """
+    if _solve(_with(program, costs=np.zeros_like(program.costs)), 0.0, np.inf, np.inf).code:
+        return ""
     ray = LinearProgram(
         program.costs, program.matrix, np.where(np.isfinite(program.least), 0.0, -np.inf),
         np.where(np.isfinite(program.most), 0.0, np.inf),
@@ -203,9 +211,11 @@ def _escape(program: LinearProgram, constraints: Constraints) -> str:
     found = _solve(ray, 0.0, np.inf, np.inf)
     cells = list(constraints.model.cell_values())
     point = np.zeros(len(cells)) if found.point is None else found.point
+    if program.costs @ point >= 0:
+        return ""
     matters = (program.costs != 0) | (program.matrix != 0).any(0)
     names = named([cells[place] for place in np.flatnonzero(matters & (np.abs(point) > _TINY))])
     return (
-        f"The objective has no limit: {names or 'the variable cells'} can change without end. "
+        f"The objective has no limit: {names} can change without end. "
         "Add bounds or a constraint, or another --sense."
     )

@@ -17,7 +17,7 @@ from xl2torch.constraints import Constraints
 from xl2torch.errors import SelectionError
 from xl2torch.training.batch import BatchLoss, BatchQuasiNewton, Points, State
 from xl2torch.training.loss import FAILED, Loss
-from xl2torch.training.methods import LBFGS, SCIPY
+from xl2torch.training.methods import LBFGS, NOT_ELEMENTWISE, SCIPY
 from xl2torch.training.optimizers import make_optimizer
 from xl2torch.training.record import Record
 from xl2torch.training.result import Settings, Start
@@ -156,17 +156,19 @@ def _first_order(
     batch: BatchLoss, points: Points, settings: Settings, record: Record, limit: int
 ) -> tuple[Points, torch.Tensor]:
     """An elementwise optimizer of torch: all starts are one parameter."""
+    if settings.optimizer in NOT_ELEMENTWISE:
+        raise SelectionError(f"--starts and {settings.optimizer} do not go together")
     parameter = torch.nn.Parameter(points.clone())
     optimizer = make_optimizer([parameter], settings)
     schedule = None
     if settings.schedule:
-        if settings.schedule.startswith("reduce"):
+        if settings.schedule.lower().startswith("reduce"):
             raise SelectionError(
                 f"--starts and the schedule {settings.schedule} do not go together"
             )
         schedule = make_schedule(settings.schedule, optimizer, settings.epochs)
-    ends, lowest = points.clone(), torch.full((len(points),), torch.inf, dtype=points.dtype)
     losses, gradients = batch(parameter.detach())
+    ends, lowest = points.clone(), losses.clone()
     for _ in range(limit):
         parameter.grad = _clipped(gradients, settings)
         optimizer.step()

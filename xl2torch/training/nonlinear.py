@@ -147,9 +147,11 @@ def _distance(loss: Loss) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda point: function(point) - target
 
 
-def _nearest(free: FreeVariables) -> Callable[[Numbers], tuple[float, Numbers]]:
+def _nearest(
+    free: FreeVariables, begin: torch.Tensor
+) -> Callable[[Numbers], tuple[float, Numbers]]:
     """For value of: among all points that reach the target, the one nearest to the start."""
-    start = free.start.copy()
+    start = free.numbers(begin)
 
     def function(numbers: Numbers) -> tuple[float, Numbers]:
         away = numbers - start
@@ -161,34 +163,33 @@ def _nearest(free: FreeVariables) -> Callable[[Numbers], tuple[float, Numbers]]:
 def solve_constrained(loss: Loss, constraints: Constraints, record: Record, method: str) -> Stop:
     """SLSQP or trust-constr: as small as can be where all constraints are kept."""
     solve = _slsqp if method == SLSQP else _trust_region
-    objective, searched, last = None, 0, math.inf
+    is_target = loss.model.problem.sense == "value"
+    begin = loss.point
+    searched, last = False, math.inf
     for _ in range(_RESTARTS):
         free = FreeVariables(loss, scaled=True)
         rows = _rows(loss, constraints, free)
-        if loss.model.problem.sense == "value":
-            objective = objective or _nearest(free)
-            goal = objective
-        else:
-            goal = _objective(loss, free, _size(loss))
+        goal = _nearest(free, begin) if is_target else _objective(loss, free, _size(loss))
         solve(goal, rows, record)
         overstep = constraints.overstep(loss.point)[0]
         if overstep <= 1.0:
             # A point before it may be better only because it oversteps a limit a little more.
-            if loss.value <= record.best + _AS_GOOD * max(abs(record.best), 1.0):
+            worse = loss.value - record.best
+            if worse <= 0 or (worse <= _AS_GOOD * abs(record.best) and not is_target):
                 record.keep(overstep)
             if abs(loss.value - last) <= _BETTER * max(abs(last), 1e-300):
                 break
             last = loss.value
-        elif record.feasible and searched:
+        elif record.feasible:
             break
-        elif searched >= _SEARCHES or not _find_feasible(loss, constraints, record, searched):
+        elif searched or not _find_feasible(loss, constraints, record):
             return _infeasible(loss, constraints, record)
         else:
-            searched = _SEARCHES
+            searched = True
     record.restore()
     loss.evaluate()
     found = optimality(constraints, loss.point)
-    if loss.model.problem.sense == "value" and not _reached(loss, constraints):
+    if is_target and not _reached(loss, constraints):
         return Stop(5, _missed(loss))
     if found.optimal:
         return Stop(0)
@@ -248,7 +249,7 @@ def _trust_region(
     record.arrive(free.point(np.asarray(found.x)))
 
 
-def _find_feasible(loss: Loss, constraints: Constraints, record: Record, searched: int) -> bool:
+def _find_feasible(loss: Loss, constraints: Constraints, record: Record) -> bool:
     """Move to a point that keeps the constraints, near or far; False where none was found."""
     from scipy.optimize import least_squares
 
@@ -257,6 +258,7 @@ def _find_feasible(loss: Loss, constraints: Constraints, record: Record, searche
     random = np.random.default_rng(0)
 
     def beyond(numbers: Numbers) -> Numbers:
+        record.check_time()
         found = rows.values(numbers)
         return np.where(rows.equal, found, np.minimum(found, 0.0))
 
@@ -265,7 +267,7 @@ def _find_feasible(loss: Loss, constraints: Constraints, record: Record, searche
         return rows.slopes(numbers) * active[:, None]
 
     best: tuple[float, torch.Tensor] | None = None
-    for trial in range(searched, _SEARCHES):
+    for trial in range(_SEARCHES):
         spread = np.maximum(np.abs(free.start), 1.0) * random.uniform(-2, 2, len(free))
         start = np.clip(free.start + (spread if trial else 0.0), *free.bounds)
         with np.errstate(all="ignore"):

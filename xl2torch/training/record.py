@@ -169,7 +169,8 @@ class Record:
         size = _EXPLODED * max(abs(self.losses[0]), 1.0)
         if abs(value) <= size and value < FAILED:
             return
-        if value < 0:
+        endless = math.inf if loss.model.problem.sense == "max" else -math.inf
+        if value < 0 or loss.objective == endless:
             raise Stopped(Stop(4, unbounded(loss.objective, loss.point, self._cells), True))
         raise Stopped(
             Stop(4, f"The objective became {loss.objective:.3g}: try a smaller --lr, clip the "
