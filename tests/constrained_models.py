@@ -51,6 +51,11 @@ class Known:
 
 
 FREE = (("neg", "2"),)
+REDUNDANT = Known(
+    "transport of squares", (2.5,) * 4, "(B1-4)^2+(B2-1)^2+B3^2+(B4-3)^2", 2.0,
+    (("B1+B2", EQ, 5), ("B3+B4", EQ, 5), ("B1+B3", EQ, 5), ("B2+B4", EQ, 5)), point=(4, 1, 1, 4),
+)  # fmt: skip
+"""One of four sums follows from the others, as in every transport model."""
 HOCK_SCHITTKOWSKI = (
     Known("6", (-1.2, 1), "(1-B1)^2", 0.0, (("10*(B2-B1^2)", EQ, 0),), extra=FREE, point=(1, 1)),
     Known("7", (2, 2), "LN(1+B1^2)-B2", -(3**0.5), (("(1+B1^2)^2+B2^2-4", EQ, 0),), extra=FREE),

@@ -137,6 +137,18 @@ class Constraints:
         signs = torch.tensor([_SIGNS[limit.relation] for limit in self.limits])
         return torch.where(signs == 0, excess.abs(), (excess * signs).clamp_min(0.0))
 
+    def hopeless(self, point: torch.Tensor) -> list[Limit]:
+        """Limits that are overstepped and that no variable cell can move."""
+        fixed: list[bool] = []
+        for item, (left, right) in zip(self._ordered, self._sides, strict=True):
+            moves = bool(item.bounds) or left.module is not None or right.module is not None
+            fixed += [not moves] * item.left.size
+        if not any(fixed):
+            return []
+        kept = self.violation(point) <= self.allowance(point)
+        rows = zip(self.limits, fixed, kept.tolist(), strict=True)
+        return [limit for limit, still, good in rows if still and not good]
+
     def overstep(self, point: torch.Tensor) -> tuple[float, float]:
         """How far a point is beyond its worst limit: in allowances, and as a number; bounds apart.
 
@@ -214,6 +226,8 @@ def _side(model: SheetModel, workbook: Workbook, area: CellRange, constraint: Co
     array = supported_value(Evaluation(workbook, blocks), area)
     kinds = array.full_kinds[0, 0]
     if ((kinds >= FIRST_ERROR) | (kinds == TEXT)).any():
+        if workbook is not model.compiled.workbook:  # a formula, computed in a scratch cell
+            raise ModelError(f"the constraint {constraint}: its right side is a text or an error")
         raise ModelError(
             f"the constraint {constraint}: the cells {area} hold a text or an error, not numbers"
         )

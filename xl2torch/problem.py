@@ -288,7 +288,11 @@ def _parsed(workbook: Workbook, text: str, sheet: str, areas: Sequence[CellRange
     relation = (match["relation"] or match["word"][:3].lower().replace("all", "dif")).replace(
         "=<", "<="
     ).replace("=>", ">=")  # fmt: skip
-    return _constraint(workbook, left[0], relation, (match["right"] or "").strip(), sheet, areas)
+    right = (match["right"] or "").strip()
+    named = {word.lower(): code for code, word in WORDS.items()}
+    if relation == "=" and right.lower() in named:  # as Solver shows it
+        relation = named[right.lower()]
+    return _constraint(workbook, left[0], relation, right, sheet, areas)
 
 
 def _stored(

@@ -10,6 +10,7 @@ from constrained_models import (
     HOCK_SCHITTKOWSKI,
     INTEGER,
     LINEAR,
+    REDUNDANT,
     VALUE_OF,
     Known,
 )
@@ -18,7 +19,7 @@ import xl2torch
 from xl2torch.constraints import Constraints
 from xl2torch.jacobian import present_point
 
-ALL = (*HOCK_SCHITTKOWSKI, *LINEAR, *INTEGER, *VALUE_OF)
+ALL = (REDUNDANT, *HOCK_SCHITTKOWSKI, *LINEAR, *INTEGER, *VALUE_OF)
 
 
 @pytest.mark.parametrize("known", ALL, ids=lambda known: known.name)

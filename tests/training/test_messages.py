@@ -136,6 +136,29 @@ def test_what_is_refused(
         xl2torch.fit(stored(tmp_path, "B1^2+B2^2", constraints=constraints))
 
 
+@pytest.mark.parametrize(
+    ("formulas", "constraints", "code", "words"),
+    [
+        ("B1^2+B2^2\nA9", [("$B$4", "3", "2")], 5, "No variable cell moves Model!B4 >= 2"),
+        ("B1^2+B2^2\nB1^2", [("$B$4", "1", "-1")], 5, "Model!B4 <= -1 (by"),
+        ("1E9*B1*B2\n3*B1+7*B2", [("$B$4", "1", "5000000"), ("$B$1:$B$2", "3", "0")], 0, ""),
+    ],
+)
+def test_far_and_impossible(
+    formulas: str, constraints: list[tuple[str, str, str]], code: int, words: str, tmp_path: Path
+) -> None:
+    sense = 1 if code == 0 else 2
+    result = xl2torch.fit(stored(tmp_path, formulas, constraints=constraints, sense=sense))
+    assert result.stop.code == code and words in result.message, result.message
+
+
+def test_all_cells_held(tmp_path: Path) -> None:
+    held = [("$B$1:$B$2", "2", "4")]
+    assert xl2torch.fit(stored(tmp_path, "B1^2+B2\nB1+B2", constraints=held)).final == 20.0
+    broken = [*held, ("$B$4", "3", "9")]
+    assert xl2torch.fit(stored(tmp_path, "B1^2+B2\nB1+B2", constraints=broken)).stop.code == 5
+
+
 def test_cells_that_are_not_felt_and_a_plateau_are_told(tmp_path: Path) -> None:
     dead = xl2torch.fit(stored(tmp_path, "(MAX(0,B1)-3)^2+(B2-1)^2", (-1.0, 5.0)))
     assert any("does not feel Model!B1:" in text for text in dead.remarks)

@@ -67,6 +67,15 @@ def test_constraints_are_kept(tmp_path: Path) -> None:
     assert result.final == pytest.approx(lowest(4.0), abs=1e-3)
 
 
+def test_ends_near_the_constraints_are_brought_there(tmp_path: Path) -> None:
+    """Greatest (x-1)² + (y-2)² where x + y <= 9, both not below 0: 68 at (9, 0)."""
+    model = xl2torch.compile(
+        grid(tmp_path, "3 2 =(A1-1)^2+(B1-2)^2 =A1+B1"), objective="C1", variables="A1:B1",
+        sense="max", constraints=["D1 <= 9"], non_negative=True,
+    )  # fmt: skip
+    assert xl2torch.fit(model, starts=10, seed=1).final == pytest.approx(68.0, rel=1e-6)
+
+
 def test_a_seed_repeats_a_run(tmp_path: Path) -> None:
     runs = [xl2torch.fit(waves(tmp_path), starts=10, seed=5) for _ in range(2)]
     assert [item.end for item in runs[0].ends] == [item.end for item in runs[1].ends]

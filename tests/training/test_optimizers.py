@@ -72,6 +72,12 @@ def test_the_way_is_torchs_own(tmp_path: Path) -> None:
     [
         ({"optimizer": "adam", "arguments": {"momentum": 0.9}}, "no argument momentum; it has"),
         ({"optimizer": "adam", "arguments": {"betas": 3}}, "optimizer adam"),
+        ({"optimizer": "adam", "arguments": {"maximize": True}}, "no argument maximize"),
+        ({"optimizer": "adam", "arguments": {"betas": (0.9, 0.9, 0.9)}}, "the optimizer adam"),
+        ({"optimizer": "lbfgs", "arguments": {"history_size": 0}}, "whole number above 0"),
+        ({"optimizer": "sgd", "schedule": "step,step_size=0"}, "the schedule step,step_size=0"),
+        ({"optimizer": "adafactor", "starts": 3}, "--starts and adafactor"),
+        ({"optimizer": "sgd", "schedule": "Reduce-LR-on-plateau", "starts": 3}, "not go together"),
         ({"optimizer": "sgd", "schedule": "weekly"}, "no schedule 'weekly'; there are"),
         ({"optimizer": "sgd", "schedule": "step,size=3"}, "no argument size; it has"),
         ({"optimizer": "sgd", "schedule": "step,3"}, "key=value"),

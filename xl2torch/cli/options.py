@@ -56,7 +56,8 @@ def constraint_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--constraint", "constraints", metavar="TEXT", multiple=True,
-            help='Such as "B5:B9 <= 100"; repeatable. Takes the place of the stored ones.',
+            help='Such as "B5:B9 <= 100", "B5:B9 int" or "B5:B9 bin"; repeatable. '
+            "Takes the place of the stored ones.",
         ),
     ):  # fmt: skip
         command = option(command)

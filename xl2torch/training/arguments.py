@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from xl2torch.errors import SelectionError
@@ -40,7 +41,15 @@ def checked(
         raise SelectionError(
             f"{what} has no argument {', '.join(unknown)}; it has {', '.join(accepted)}"
         )
-    try:
+    with reworded(what):
         return make()
-    except (TypeError, ValueError, RuntimeError, AttributeError, ZeroDivisionError) as error:
-        raise SelectionError(f"{what}: {error}") from None
+
+
+@contextmanager
+def reworded(what: str) -> Iterator[None]:
+    """What torch says of a wrong argument, as a SelectionError that names whose it is."""
+    try:
+        yield
+    except (TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError, LookupError,
+            AssertionError) as error:  # fmt: skip
+        raise SelectionError(f"{what}: {error or type(error).__name__}") from None

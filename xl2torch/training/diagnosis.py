@@ -13,10 +13,12 @@ from xl2torch.functions.array import constant
 from xl2torch.graph.blocks import Block
 from xl2torch.graph.schedule import Evaluation
 from xl2torch.model import SheetModel, first_error
+from xl2torch.training.loss import Loss
 
 _PLATEAU = 1e-4
 """Share of the whole way that is hardly worth the last tenth of the iterations."""
 _MOST_NAMED = 6
+_ASIDE = 1e-3
 
 
 def error_place(model: SheetModel) -> str:
@@ -47,16 +49,23 @@ def error_place(model: SheetModel) -> str:
     )
 
 
-def unfelt(model: SheetModel, felt: torch.Tensor, moving: torch.Tensor) -> str:
-    """Variable cells whose gradient was 0 all the time, in words; '' where there are none."""
+def unfelt(loss: Loss, felt: torch.Tensor, moving: torch.Tensor) -> str:
+    """Variable cells whose gradient was 0 all the time, in words; '' where there are none.
+
+    A cell that stood at its optimum from the start has a gradient as soon as it is moved.
+    """
+    still = moving & ~felt
+    if not bool(still.any()) or not bool(felt.any()):
+        return ""
+    point = loss.point
+    loss.at(torch.where(still, point + _ASIDE * point.abs().clamp_min(1.0), point))
+    still &= loss.gradient == 0
+    loss.at(point)
     cells = [
-        cell
-        for cell, feels, moves in zip(
-            model.cell_values(), felt.tolist(), moving.tolist(), strict=True
-        )
-        if moves and not feels
-    ]
-    if not cells or bool(~felt.any()):
+        cell for cell, feels_not in zip(loss.model.cell_values(), still.tolist(), strict=True)
+        if feels_not
+    ]  # fmt: skip
+    if not cells:
         return ""
     return (
         f"the objective does not feel {named(cells)}: the gradient there was 0 at every iteration "

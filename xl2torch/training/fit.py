@@ -11,7 +11,7 @@ import torch
 from xl2torch.address import CellAddress
 from xl2torch.constraints import Constraints
 from xl2torch.errors import ModelError, SelectionError, TrainingError
-from xl2torch.jacobian import VectorFunction, variable_limits, variable_shapes
+from xl2torch.jacobian import VectorFunction, present_point, variable_limits, variable_shapes
 from xl2torch.model import SheetModel, watch
 from xl2torch.problem import Problem
 from xl2torch.residuals import find_residuals
@@ -32,7 +32,13 @@ from xl2torch.training.methods import (
     torch_optimizers,
 )
 from xl2torch.training.multistart import draw_starts, polished_count, run_starts
-from xl2torch.training.nonlinear import missed, reached, solve_bounded, solve_constrained
+from xl2torch.training.nonlinear import (
+    missed,
+    reached,
+    solve_bounded,
+    solve_constrained,
+    unkept,
+)
 from xl2torch.training.optimizers import Stepper, default_rate, make_stepper
 from xl2torch.training.record import Record, RunLimits
 from xl2torch.training.result import Iteration, Result, Settings, Start
@@ -144,7 +150,7 @@ def _fit(
     )
     initialize(model, options.init, options.seed)
     loss = Loss(model)
-    refused = _refused(model, settings, choice) if settings.epochs else None
+    refused = _refused(model, constraints, settings, choice) if settings.epochs else None
     for item in loss.bounded if settings.epochs and refused is None else ():
         item.project()  # without an iteration the point is what it is
     loss.evaluate()
@@ -157,8 +163,6 @@ def _fit(
         _refuse_flat(model, loss.parameters, loss.evaluate)
         loss.evaluate()
     stepper = _stepper(loss, settings)
-    if stepper is not None:
-        settings = replace(settings, learning_rate=stepper.learning_rate)
     limits = RunLimits(
         settings.epochs, settings.max_time or math.inf, settings.convergence,
         options.convergence is not None,
@@ -271,8 +275,10 @@ class _Run:
         found = []
         if len(self.record.iterations) > 1 and self.settings.optimizer != HIGHS:
             lower, upper = variable_limits(self.loss.model)
-            found.append(unfelt(self.loss.model, self.record.felt, lower < upper))
-        if stop.code == 0 and len(self.record.iterations) == 1 and not self.loss.bounded:
+            found.append(unfelt(self.loss, self.record.felt, lower < upper))
+        first = self.record.iterations[0]
+        still = stop.code == 0 and len(self.record.iterations) == 1 and not first.gradient_norm
+        if still and self.settings.optimizer != HIGHS and self.loss.model.problem.sense != "value":
             found.append(
                 "no variable cell has a slope at the start point: it is an optimum already, or a "
                 "plateau or a saddle; other start values (--init normal, --starts 20) tell"
@@ -295,9 +301,10 @@ def _judged(
     if stop.failed or stop.code == 6 or not settings.epochs:
         return stop
     if not record.feasible and stop.code in (0, 1, 2, 14, 17):
-        return Stop(5, "The best point that was met is kept; it does not keep all constraints.")
-    if not record.feasible:
-        return replace(stop, detail=f"{stop.detail} The constraints are not all kept yet.".strip())
+        record.restore()
+        return Stop(5, unkept(constraints, record.loss.point), True)
+    if not record.feasible and not stop.detail:
+        return replace(stop, detail="The constraints are not all kept yet.")
     if problem.sense == "value" and stop.code in (0, 1, 2, 17):
         if not reached(record.best_objective, problem.target, constraints.precision):
             return Stop(5, missed(problem.target, record.best_objective))
@@ -403,7 +410,9 @@ def _starts(problem: Problem, options: Options) -> int:
     return int(min(max(stored, _LEAST_STARTS), _MOST_STARTS))
 
 
-def _refused(model: SheetModel, settings: Settings, choice: Choice) -> Stop | None:
+def _refused(
+    model: SheetModel, constraints: Constraints, settings: Settings, choice: Choice
+) -> Stop | None:
     """What cannot be solved for reasons that are known before the first iteration."""
     problem = model.problem
     lower, upper = variable_limits(model)
@@ -429,6 +438,10 @@ def _refused(model: SheetModel, settings: Settings, choice: Choice) -> Stop | No
             18, f"{first} has not. Add them, clear Require Bounds on Variables in Solver, or give "
             "--starts 1.", True,
         )  # fmt: skip
+    hopeless = constraints.hopeless(present_point(model))
+    if hopeless:
+        texts = "; ".join(limit.text for limit in hopeless[:3])
+        return Stop(5, f"No variable cell moves {texts}, which does not hold.", True)
     if choice.nonlinear:
         return Stop(
             7, f"Not linear in the variable cells: {choice.nonlinear}. Choose GRG Nonlinear in "

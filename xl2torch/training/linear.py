@@ -58,7 +58,7 @@ def solve_linear(
         return Stop(4, escape, True), found.nodes
     if found.code == _LIMIT:
         out_of_time = record.seconds >= limits.seconds
-        kept = found.point is not None
+        kept = record.feasible
         detail = "" if kept else "No point that keeps all constraints was met."
         return Stop(10 if out_of_time else 16 if program.integer.any() else 3, detail), found.nodes
     if found.code != _OPTIMAL:

@@ -32,6 +32,8 @@ _LARGE = 10.0
 """Start values beyond this are of another order of magnitude than 1."""
 _STILL = 10
 """Iterations without a change after which a start has ended."""
+_NEAR = 1e4
+"""Allowances by which an end of a penalty may overstep a limit: an engine brings it there."""
 _MOST_POLISHED = 3
 """Ends that are brought to the constraints one by one."""
 
@@ -86,7 +88,7 @@ def run_starts(
     losses = first(points)[0]
     oversteps = [constraints.overstep(point)[0] for point in points]
     keys = [
-        (max(1.0, over if over == over else FAILED), value)
+        (max(_NEAR, over if over == over else FAILED), value)
         for over, value in zip(oversteps, losses.tolist(), strict=True)
     ]
     order = tuple(sorted(range(len(keys)), key=keys.__getitem__))

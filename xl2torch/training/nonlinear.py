@@ -9,8 +9,9 @@ constraints is looked for by least squares of what is overstepped.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ _FAR = 1e10
 _BETTER = 1e-12
 _FLAT_OBJECTIVE = 1e-3
 _AS_GOOD = 1e-5
+_DEPENDENT = 1e-10
 _SEARCHES = 8
 """Points from which a feasible one is looked for."""
 _TOLERANCE = 1e-14
@@ -109,10 +111,13 @@ class _Rows:
     signs: np.ndarray
     sizes: np.ndarray
     target: Callable[[torch.Tensor], torch.Tensor] | None
+    chosen: np.ndarray
 
     def excess(self, point: torch.Tensor) -> torch.Tensor:
         found = self.constraints.excess(point)[list(self.constraints.general)]
-        return found if self.target is None else torch.cat([found, self.target(point).reshape(1)])
+        if self.target is not None:
+            found = torch.cat([found, self.target(point).reshape(1)])
+        return found[self.chosen]
 
     def values(self, numbers: Numbers) -> Numbers:
         with torch.no_grad():
@@ -134,10 +139,38 @@ def _rows(loss: Loss, constraints: Constraints, free: FreeVariables) -> _Rows:
     signs = np.array([-1.0 if relation == "<=" else 1.0 for relation in relations])
     equal = np.array([relation == "=" for relation in relations], dtype=bool)
     ones = np.ones(len(relations))
-    rows = _Rows(constraints, free, equal, signs, ones, target)
+    rows = _Rows(constraints, free, equal, signs, ones, target, np.arange(len(equal)))
+    chosen = _independent(rows)
+    rows = replace(
+        rows, equal=equal[chosen], signs=signs[chosen], sizes=ones[chosen], chosen=chosen
+    )
     steep = np.linalg.norm(rows.slopes(free.start), axis=1)
     sizes = np.where((steep > 0) & np.isfinite(steep), steep, 1.0)
-    return _Rows(constraints, free, equal, signs, sizes, target)
+    return replace(rows, sizes=sizes)
+
+
+def _independent(rows: _Rows) -> np.ndarray:
+    """Rows without equal ones that others imply: row and column sums of a transport, say.
+
+    Those depend on the others by derivatives and value, at the start and at another point.
+    """
+    from scipy.linalg import qr
+
+    equal = np.flatnonzero(rows.equal)
+    if len(equal) < 2:
+        return np.arange(len(rows.equal))
+    free = rows.free
+    aside = np.random.default_rng(0).uniform(0.01, 0.1, len(free)) * np.maximum(
+        np.abs(free.start), 1.0
+    )
+    parts = []
+    for numbers in (free.start, np.clip(free.start + aside, *free.bounds)):
+        parts += [rows.slopes(numbers)[equal], rows.values(numbers)[equal, None]]
+    stacked = np.hstack(parts)
+    sizes = np.linalg.norm(stacked, axis=1, keepdims=True)
+    factor, order = qr((stacked / np.where(sizes > 0, sizes, 1.0)).T, mode="r", pivoting=True)
+    rank = int((np.abs(np.diag(factor)) > _DEPENDENT).sum())
+    return np.sort(np.append(np.flatnonzero(~rows.equal), equal[order[:rank]]))
 
 
 def _distance(loss: Loss) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -170,7 +203,13 @@ def solve_constrained(loss: Loss, constraints: Constraints, record: Record, meth
         free = FreeVariables(loss, scaled=True)
         rows = _rows(loss, constraints, free)
         goal = _nearest(free, begin) if is_target else _objective(loss, free, _size(loss))
-        solve(goal, rows, record)
+        try:
+            solve(goal, rows, record)
+        except Stopped as stopped:
+            if stopped.stop.code != 4 or stopped.stop.restored:
+                raise
+            record.restore()  # far away, and not downhill: it goes on from the best point
+            loss.evaluate()
         overstep = constraints.overstep(loss.point)[0]
         if overstep <= 1.0:
             # A point before it may be better only because it oversteps a limit a little more.
@@ -180,12 +219,12 @@ def solve_constrained(loss: Loss, constraints: Constraints, record: Record, meth
             if abs(loss.value - last) <= _BETTER * max(abs(last), 1e-300):
                 break
             last = loss.value
+        elif not searched and _find_feasible(loss, constraints, record):
+            searched = True
         elif record.feasible:
             break
-        elif searched or not _find_feasible(loss, constraints, record):
-            return _infeasible(loss, constraints, record)
         else:
-            searched = True
+            return _infeasible(loss, constraints, record)
     record.restore()
     loss.evaluate()
     found = optimality(constraints, loss.point)
@@ -221,7 +260,15 @@ def _slsqp(goal: Callable[[Numbers], tuple[float, Numbers]], rows: _Rows, record
             constraints=limits, callback=arrive,
             options={"ftol": _TOLERANCE, "maxiter": record.left + 1},
         )  # fmt: skip
-    record.arrive(free.point(np.asarray(found.x)))
+    _end(record, free.point(np.asarray(found.x)))
+
+
+def _end(record: Record, point: torch.Tensor) -> None:
+    """Note the point where a method ends, unless it was noted already."""
+    if record.last is None or not torch.equal(point, record.last):
+        record.arrive(point)
+    else:
+        record.loss.at(point)
 
 
 def _trust_region(
@@ -237,7 +284,8 @@ def _trust_region(
         record.arrive(free.point(numbers))
         record.check()
 
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a step without curvature is no matter
         found = minimize(
             goal, free.start, jac=True, hess=BFGS(), method="trust-constr",
             bounds=Bounds(*free.bounds) if free.bounded else None,
@@ -246,7 +294,7 @@ def _trust_region(
             options={"gtol": 1e-10, "xtol": 1e-12, "barrier_tol": 1e-10,
                      "maxiter": record.left + 1},
         )  # fmt: skip
-    record.arrive(free.point(np.asarray(found.x)))
+    _end(record, free.point(np.asarray(found.x)))
 
 
 def _find_feasible(loss: Loss, constraints: Constraints, record: Record) -> bool:
@@ -291,7 +339,15 @@ def _find_feasible(loss: Loss, constraints: Constraints, record: Record) -> bool
 def _infeasible(loss: Loss, constraints: Constraints, record: Record) -> Stop:
     """Which constraints are not kept at the best point that was found."""
     record.restore()
-    point = loss.point
+    loss.evaluate()
+    broken = unkept(constraints, loss.point)
+    return Stop(5, broken or _missed(loss), bool(broken))
+
+
+def unkept(constraints: Constraints, point: torch.Tensor) -> str:
+    """Constraints that are overstepped at a point, in words; '' for none."""
+    if not constraints.limits:
+        return ""
     with torch.no_grad():
         kept = constraints.violation(point) <= constraints.allowance(point)
         excess = constraints.excess(point).abs().tolist()
@@ -300,12 +356,7 @@ def _infeasible(loss: Loss, constraints: Constraints, record: Record) -> Stop:
         for place, limit in enumerate(constraints.limits) if not bool(kept[place])
     ]  # fmt: skip
     if not broken:
-        return Stop(5, _missed(loss), True)
-    return Stop(5, infeasible_text(broken), True)
-
-
-def infeasible_text(broken: list[str]) -> str:
-    """Constraints that cannot be kept, in words."""
+        return ""
     named = "; ".join(broken[:6]) + (f"; and {len(broken) - 6} more" if len(broken) > 6 else "")
     return f"Where the others are kept, these are not: {named}. Loosen or drop one of them."
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from xl2torch.errors import SelectionError
-from xl2torch.training.arguments import checked
+from xl2torch.training.arguments import checked, reworded
 from xl2torch.training.loss import Loss
 from xl2torch.training.methods import LBFGS, torch_optimizers
 from xl2torch.training.quasi_newton import QuasiNewton
@@ -18,7 +18,7 @@ from xl2torch.training.schedules import Scheduler, make_schedule
 
 _LEAST_RATE = 0.01
 """torch's own default rate is for large networks where it is below this."""
-_OWN = frozenset({"params", "lr"})
+_OWN = frozenset({"params", "lr", "maximize", "differentiable", "capturable"})
 _LBFGS_ARGUMENTS = ("history_size", "max_eval")
 
 
@@ -45,6 +45,8 @@ class FirstOrder:
         self.schedule = schedule
         self.clip_norm = settings.clip_norm
         self.clip_value = settings.clip_value
+        self.name = settings.optimizer
+        self.schedule_name = settings.schedule
 
     @property
     def learning_rate(self) -> float:
@@ -57,14 +59,16 @@ class FirstOrder:
             torch.nn.utils.clip_grad_norm_(self.loss.parameters, self.clip_norm)
         if self.clip_value is not None:
             torch.nn.utils.clip_grad_value_(self.loss.parameters, self.clip_value)
-        self.optimizer.step()
+        with reworded(f"the optimizer {self.name}"):
+            self.optimizer.step()
         for item in self.loss.bounded:
             item.project()
         self.loss.evaluate()
-        if isinstance(self.schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
-            self.schedule.step(self.loss.value)
-        elif self.schedule is not None:
-            self.schedule.step()
+        with reworded(f"the schedule {self.schedule_name}"):
+            if isinstance(self.schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
+                self.schedule.step(self.loss.value)
+            elif self.schedule is not None:
+                self.schedule.step()
 
 
 def default_rate(optimizer: str) -> float:
@@ -107,6 +111,9 @@ def _quasi_newton(loss: Loss, settings: Settings) -> QuasiNewton:
         raise SelectionError(
             f"lbfgs has no argument {', '.join(unknown)} here; it has {', '.join(_LBFGS_ARGUMENTS)}"
         )
+    for name, value in settings.arguments.items():
+        if not isinstance(value, int) or value < 1:
+            raise SelectionError(f"lbfgs: {name} is a whole number above 0, not {value}")
     if settings.schedule or settings.clip_norm is not None or settings.clip_value is not None:
         raise SelectionError(
             "lbfgs finds its own steps: leave out schedule and clipping, or choose another "

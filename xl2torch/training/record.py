@@ -11,6 +11,7 @@ import torch
 
 from xl2torch.address import CellAddress
 from xl2torch.constraints import Constraints
+from xl2torch.jacobian import variable_limits
 from xl2torch.training.diagnosis import error_place
 from xl2torch.training.loss import FAILED, Loss
 from xl2torch.training.result import TRAJECTORIES, Iteration
@@ -59,10 +60,12 @@ class Record:
         self.later_wins = False
         self.iterations: list[Iteration] = []
         self.losses: list[float] = []
+        self.last: torch.Tensor | None = None
         self.best, self.best_objective, self.best_overstep = math.inf, math.nan, math.inf
         self.weights: Mapping[str, torch.Tensor] = {}
         self.felt = torch.zeros(len(loss.point), dtype=torch.bool)
         self._constrained = bool(constraints.general)
+        self._boxed = all(bool(torch.isfinite(t).all()) for t in variable_limits(loss.model))
         self._watched = watched
         self._on_iteration = on_iteration
         self._heads = _first_cells(loss)
@@ -108,6 +111,7 @@ class Record:
             tuple(number for head in self._heads for number in head.tolist()), violation,
         )  # fmt: skip
         self.iterations.append(row)
+        self.last = loss.point
         self.losses.append(loss.value)
         if self._is_better(overstep):
             self.keep(overstep)
@@ -167,8 +171,14 @@ class Record:
         if math.isnan(loss.objective):
             raise Stopped(Stop(9, error_place(loss.model)))
         size = _EXPLODED * max(abs(self.losses[0]), 1.0)
+        if self._constrained or self._boxed:
+            size *= _EXPLODED  # a large number may be right
         if abs(value) <= size and value < FAILED:
             return
+        if self._constrained and value < FAILED and not (
+            self.constraints.overstep(loss.point)[0] <= 1.0
+        ):  # fmt: skip
+            return  # outside the constraints any number can come
         endless = math.inf if loss.model.problem.sense == "max" else -math.inf
         if value < 0 or loss.objective == endless:
             raise Stopped(Stop(4, unbounded(loss.objective, loss.point, self._cells), True))

@@ -17,6 +17,7 @@ from xl2torch.training.arguments import checked, parsed
 _COMBINING = frozenset({"LambdaLR", "MultiplicativeLR", "SequentialLR", "ChainedScheduler"})
 """They need functions, or other schedules."""
 _GAMMA = 0.1
+_UNBRACKETED_COMMA = re.compile(r",(?![^\[(]*[\])])")
 
 
 class Scheduler(Protocol):
@@ -48,7 +49,7 @@ def make_schedule(text: str, optimizer: torch.optim.Optimizer, epochs: int) -> S
 
     Raises SelectionError.
     """
-    name, *pairs = (part.strip() for part in text.split(","))
+    name, *pairs = (part.strip() for part in _UNBRACKETED_COMMA.split(text))
     kind = schedules().get(name.lower())
     if kind is None:
         raise SelectionError(f"no schedule {name!r}; there are {', '.join(sorted(schedules()))}")
