@@ -127,6 +127,23 @@ class Constraints:
         """Derivatives of left minus right by all variable cells, (limits, cells)."""
         return jacobian(self.excess, point)
 
+    def general_excess(self, point: torch.Tensor) -> torch.Tensor:
+        """Left minus right side of the limits that are no mere bounds."""
+        sides = zip(self._ordered, self._sides, strict=True)
+        return self._joined([
+            left(point) - right(point) for item, (left, right) in sides if not item.bounds
+        ])  # fmt: skip
+
+    def general_slopes(self, point: torch.Tensor) -> torch.Tensor:
+        """Derivatives of these by all variable cells, (limits, cells)."""
+        return jacobian(self.general_excess, point)
+
+    def reaches(self, objective: float) -> bool:
+        """Whether an objective is at its target, within the precision."""
+        return math.isclose(
+            objective, self.model.problem.target, rel_tol=self.precision, abs_tol=self.precision
+        )
+
     def allowance(self, point: torch.Tensor) -> torch.Tensor:
         """How far from its limit a cell may be and still keep it."""
         return self.precision * self.right(point).abs().clamp_min(1.0)

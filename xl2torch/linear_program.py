@@ -36,14 +36,9 @@ def linear_program(constraints: Constraints, point: torch.Tensor) -> LinearProgr
     problem = model.problem
     function = VectorFunction(model.eval(), variable_shapes(model))
     costs = jacobian(function, point)[0].numpy()
-    general = list(constraints.general)
-    if general:
-        matrix = constraints.slopes(point).numpy()[general]
-        excess = constraints.excess(point).detach().numpy()[general]
-    else:
-        matrix, excess = np.zeros((0, len(point))), np.zeros(0)
-    rest = excess - matrix @ point.numpy()
-    relations = np.array([constraints.limits[place].relation for place in general])
+    matrix = constraints.general_slopes(point).numpy()
+    rest = constraints.general_excess(point).detach().numpy() - matrix @ point.numpy()
+    relations = np.array([constraints.limits[place].relation for place in constraints.general])
     least = np.where(relations == "<=", -np.inf, -rest)
     most = np.where(relations == ">=", np.inf, -rest)
     if problem.sense == "value":

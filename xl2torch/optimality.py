@@ -8,7 +8,6 @@ by the right side of a constraint; whether the objective is minimised or maximis
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,12 +52,10 @@ def optimality(constraints: Constraints, point: torch.Tensor) -> Optimality:
     limits = variable_limits(model)
     at_bound = _at_bound(point, limits, constraints.precision)
     general = list(constraints.general)
-    slopes = constraints.slopes(point).numpy()[general] if general else np.zeros((0, len(point)))
+    slopes = constraints.general_slopes(point).numpy()
     binding = constraints.binding(point).numpy()[general].astype(bool)
     multipliers = np.zeros(len(general))
-    reached = problem.sense == "value" and math.isclose(
-        value, problem.target, rel_tol=constraints.precision, abs_tol=constraints.precision
-    )
+    reached = problem.sense == "value" and constraints.reaches(value)
     unique = True
     if reached:  # whatever moves a little, the objective can be brought back to its target
         gradient = np.zeros_like(gradient)

@@ -13,8 +13,10 @@ from packages import parts, write
 from solver_books import model_book
 
 import xl2torch
+from xl2torch.constraints import Constraints
 from xl2torch.errors import SelectionError
-from xl2torch.training.fit import default_optimizer
+from xl2torch.model import SheetModel
+from xl2torch.training.choice import Asked, choose
 from xl2torch.workbook.reader import load
 
 CERTIFIED = CORPUS / "nist" / "certified.json"
@@ -97,6 +99,11 @@ def test_a_perfect_fit_is_found() -> None:
     assert result.final < 1e-25 and result.stop.code == 0
 
 
+def chosen(model: SheetModel) -> str:
+    """The optimizer for a model where nothing is asked for."""
+    return choose(model, Constraints(model), Asked()).optimizer
+
+
 @pytest.mark.parametrize(
     ("table", "sense", "expected"),
     [
@@ -113,7 +120,7 @@ def test_a_perfect_fit_is_found() -> None:
 )
 def test_when_it_is_chosen(tmp_path: Path, table: str, sense: str | None, expected: str) -> None:
     workbook = load(write(tmp_path / "b.xlsx", parts(table)))
-    assert default_optimizer(xl2torch.compile(workbook, sense=sense)) == expected
+    assert chosen(xl2torch.compile(workbook, sense=sense)) == expected
 
 
 def test_many_variables_are_for_lbfgs(tmp_path: Path) -> None:
@@ -121,7 +128,7 @@ def test_many_variables_are_for_lbfgs(tmp_path: Path) -> None:
     workbook = load(write(tmp_path / "b.xlsx", parts(table, names="")))
     for last, expected in ((50, "least-squares"), (51, "lbfgs")):
         model = xl2torch.compile(workbook, objective="B3", variables=f"A1:A{last}")
-        assert default_optimizer(model) == expected
+        assert chosen(model) == expected
 
 
 def test_where_it_makes_no_sense(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from xl2torch.address import CellAddress
 from xl2torch.constraints import Constraints
 from xl2torch.errors import ModelError, SelectionError, TrainingError
-from xl2torch.jacobian import VectorFunction, present_point, variable_limits, variable_shapes
+from xl2torch.jacobian import present_point, variable_limits
 from xl2torch.model import SheetModel, watch
 from xl2torch.problem import Problem
 from xl2torch.residuals import find_residuals
@@ -21,12 +21,13 @@ from xl2torch.training.diagnosis import plateau, unfelt
 from xl2torch.training.initialization import initialize
 from xl2torch.training.least_squares import solve_least_squares
 from xl2torch.training.linear import solve_linear
-from xl2torch.training.loss import Loss
+from xl2torch.training.loss import Loss, distance_to_target
 from xl2torch.training.methods import (
     HIGHS,
     LBFGS,
     LBFGSB,
     LEAST_SQUARES,
+    SCALED,
     SCIPY,
     default_epochs,
     torch_optimizers,
@@ -34,7 +35,6 @@ from xl2torch.training.methods import (
 from xl2torch.training.multistart import draw_starts, polished_count, run_starts
 from xl2torch.training.nonlinear import (
     missed,
-    reached,
     solve_bounded,
     solve_constrained,
     unkept,
@@ -124,11 +124,6 @@ def fit(
         if options.seed is not None:
             torch.manual_seed(options.seed)
         return _fit(model, options, watch_cells, on_iteration)
-
-
-def default_optimizer(model: SheetModel, lr: float | None = None) -> str:
-    """What is used where nothing is asked for."""
-    return choose(model, Constraints(model), Asked(lr=lr)).optimizer
 
 
 def _fit(
@@ -286,9 +281,7 @@ class _Run:
         first_order = self.settings.optimizer in torch_optimizers()
         if stop.code == 3 and first_order and not self.loss.model.drawn:
             found.append(plateau(self.record.losses))
-        if self.settings.optimizer != LEAST_SQUARES and (
-            self.settings.optimizer in SCIPY or self.settings.optimizer == LBFGS
-        ) and self.settings.optimizer != HIGHS:  # fmt: skip
+        if self.settings.optimizer in SCALED:
             start = torch.cat([item.start.reshape(-1) for item in self.loss.model.variables])
             found.append(scaling_remark(start))
         return [text for text in found if text]
@@ -306,7 +299,7 @@ def _judged(
     if not record.feasible and not stop.detail:
         return replace(stop, detail="The constraints are not all kept yet.")
     if problem.sense == "value" and stop.code in (0, 1, 2, 17):
-        if not reached(record.best_objective, problem.target, constraints.precision):
+        if not constraints.reaches(record.best_objective):
             return Stop(5, missed(problem.target, record.best_objective))
         return Stop(0) if stop.code != 17 else stop
     return stop
@@ -334,8 +327,7 @@ def _stepper(loss: Loss, settings: Settings) -> Stepper | None:
 def _residuals(model: SheetModel) -> Callable[[torch.Tensor], torch.Tensor]:
     """Residuals of the objective. Raises SelectionError where least squares make no sense."""
     if model.problem.sense == "value":
-        function = VectorFunction(model.eval(), variable_shapes(model))
-        return lambda point: function(point) - model.problem.target
+        return distance_to_target(model)
     found = find_residuals(model)
     if found is None:
         raise SelectionError(

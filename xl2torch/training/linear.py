@@ -31,7 +31,6 @@ _TINY = 1e-9
 class _Solution:
     code: int
     point: Numbers | None
-    iterations: int = 0
     nodes: int = 0
     gap: float = 0.0
     prices: Numbers | None = None
@@ -124,7 +123,7 @@ def _solve(program: LinearProgram, gap: float, seconds: float, nodes: float) -> 
         # A limit of nodes is among what scipy calls other reasons.
         stopped = whole.status == _OTHER and nodes < _UNLIMITED
         return _Solution(
-            _LIMIT if stopped else int(whole.status), point, 1,
+            _LIMIT if stopped else int(whole.status), point,
             int(whole.get("mip_node_count") or 0),
             float(whole.get("mip_gap") or 0.0),
         )  # fmt: skip
@@ -142,9 +141,7 @@ def _solve(program: LinearProgram, gap: float, seconds: float, nodes: float) -> 
     prices[equal] = found.eqlin.marginals
     prices[above] += found.ineqlin.marginals[: above.sum()]
     prices[below] -= found.ineqlin.marginals[above.sum() :]
-    return _Solution(
-        int(found.status), np.asarray(found.x) / columns, int(found.nit), prices=prices
-    )
+    return _Solution(int(found.status), np.asarray(found.x) / columns, prices=prices)
 
 
 def _rounded(program: LinearProgram, point: Numbers, record: Record) -> Numbers:

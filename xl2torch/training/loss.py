@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 
-from xl2torch.jacobian import present_point
+from xl2torch.jacobian import VectorFunction, present_point, variable_shapes
 from xl2torch.model import SheetModel
 from xl2torch.problem import Problem
 from xl2torch.training.bounded import Bounded, gradient_of
@@ -23,6 +23,13 @@ def loss_of(problem: Problem) -> Callable[[torch.Tensor], torch.Tensor]:
     if problem.sense == "value":
         return lambda value: (value - problem.target) ** 2
     return lambda value: value
+
+
+def distance_to_target(model: SheetModel) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Objective minus its target, as a function of all variable cells."""
+    function = VectorFunction(model.eval(), variable_shapes(model))
+    target = model.problem.target
+    return lambda point: function(point) - target
 
 
 class Loss:

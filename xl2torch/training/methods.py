@@ -21,6 +21,8 @@ SCIPY: Mapping[str, str] = {
 }
 CONSTRAINED = frozenset({SLSQP, TRUST, HIGHS})
 """Those that keep constraints which are more than bounds."""
+SCALED = frozenset({LBFGS, LBFGSB, SLSQP, TRUST})
+"""Those that measure variables of very different size in units of their own."""
 NOT_ELEMENTWISE = frozenset({"adafactor"})
 """Those of torch whose step mixes the rows of a tensor: these are no runs of their own."""
 _MOMENTUM = "momentum"

@@ -212,7 +212,7 @@ def _with_penalties(
         [-1.0 if constraints.limits[place].relation == ">=" else 1.0 for place in general],
         dtype=torch.float64,
     )
-    sizes = constraints.slopes(loss.point)[general].norm(dim=1)
+    sizes = constraints.general_slopes(loss.point).norm(dim=1)
     sizes = torch.where((sizes > 0) & torch.isfinite(sizes), sizes, 1.0)
     size = max(abs(loss.value), 1e-12)
     steps = torch.zeros(len(points), dtype=torch.int64)
@@ -220,7 +220,7 @@ def _with_penalties(
     for weight in _PENALTIES:
 
         def penalty(point: torch.Tensor, weight: float = weight) -> torch.Tensor:
-            excess = constraints.excess(point)[general] * signs / sizes
+            excess = constraints.general_excess(point) * signs / sizes
             beyond = torch.where(equal, excess, excess.clamp_min(0.0))
             return weight * size * (beyond**2).sum()
 

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 
 from xl2torch.constraints import Constraints
-from xl2torch.jacobian import VectorFunction, jacobian, variable_shapes
+from xl2torch.jacobian import jacobian
 from xl2torch.optimality import optimality
 from xl2torch.training.descent import still_steep
 from xl2torch.training.free import FreeVariables, Numbers
-from xl2torch.training.loss import Loss
+from xl2torch.training.loss import Loss, distance_to_target
 from xl2torch.training.methods import SLSQP
 from xl2torch.training.record import Record
 from xl2torch.training.stopping import Stop, Stopped
@@ -114,7 +114,7 @@ class _Rows:
     chosen: np.ndarray
 
     def excess(self, point: torch.Tensor) -> torch.Tensor:
-        found = self.constraints.excess(point)[list(self.constraints.general)]
+        found = self.constraints.general_excess(point)
         if self.target is not None:
             found = torch.cat([found, self.target(point).reshape(1)])
         return found[self.chosen]
@@ -135,7 +135,7 @@ def _rows(loss: Loss, constraints: Constraints, free: FreeVariables) -> _Rows:
     relations = [constraints.limits[place].relation for place in constraints.general]
     if problem.sense == "value":
         relations.append("=")
-        target = _distance(loss)
+        target = distance_to_target(loss.model)
     signs = np.array([-1.0 if relation == "<=" else 1.0 for relation in relations])
     equal = np.array([relation == "=" for relation in relations], dtype=bool)
     ones = np.ones(len(relations))
@@ -171,13 +171,6 @@ def _independent(rows: _Rows) -> np.ndarray:
     factor, order = qr((stacked / np.where(sizes > 0, sizes, 1.0)).T, mode="r", pivoting=True)
     rank = int((np.abs(np.diag(factor)) > _DEPENDENT).sum())
     return np.sort(np.append(np.flatnonzero(~rows.equal), equal[order[:rank]]))
-
-
-def _distance(loss: Loss) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Objective minus its target, as a function of all variable cells."""
-    function = VectorFunction(loss.model, variable_shapes(loss.model))
-    target = loss.model.problem.target
-    return lambda point: function(point) - target
 
 
 def _nearest(
@@ -228,8 +221,8 @@ def solve_constrained(loss: Loss, constraints: Constraints, record: Record, meth
     record.restore()
     loss.evaluate()
     found = optimality(constraints, loss.point)
-    if is_target and not _reached(loss, constraints):
-        return Stop(5, _missed(loss))
+    if is_target and not constraints.reaches(loss.objective):
+        return Stop(5, missed(loss.model.problem.target, loss.objective))
     if found.optimal:
         return Stop(0)
     return Stop(2, "The optimality conditions do not hold to six digits: a kink, or constraints "
@@ -341,7 +334,7 @@ def _infeasible(loss: Loss, constraints: Constraints, record: Record) -> Stop:
     record.restore()
     loss.evaluate()
     broken = unkept(constraints, loss.point)
-    return Stop(5, broken or _missed(loss), bool(broken))
+    return Stop(5, broken or missed(loss.model.problem.target, loss.objective), bool(broken))
 
 
 def unkept(constraints: Constraints, point: torch.Tensor) -> str:
@@ -359,19 +352,6 @@ def unkept(constraints: Constraints, point: torch.Tensor) -> str:
         return ""
     named = "; ".join(broken[:6]) + (f"; and {len(broken) - 6} more" if len(broken) > 6 else "")
     return f"Where the others are kept, these are not: {named}. Loosen or drop one of them."
-
-
-def _reached(loss: Loss, constraints: Constraints) -> bool:
-    return reached(loss.objective, loss.model.problem.target, constraints.precision)
-
-
-def reached(objective: float, target: float, precision: float) -> bool:
-    """Whether the objective is at its target, within the constraint precision."""
-    return math.isclose(objective, target, rel_tol=precision, abs_tol=precision)
-
-
-def _missed(loss: Loss) -> str:
-    return missed(loss.model.problem.target, loss.objective)
 
 
 def missed(target: float, objective: float) -> str:
