@@ -152,6 +152,12 @@ def test_far_and_impossible(
     assert result.stop.code == code and words in result.message, result.message
 
 
+def test_a_limit_before_the_constraints_are_kept_is_no_answer(tmp_path: Path) -> None:
+    model = stored(tmp_path, "B1^2+B2^2\nB1^3+B2^3", constraints=[("$B$4", "2", "5000")])
+    result = xl2torch.fit(model, epochs=1)
+    assert result.stop.code == 3 and result.stop.failed and "not all kept" in result.message
+
+
 def test_all_cells_held(tmp_path: Path) -> None:
     held = [("$B$1:$B$2", "2", "4")]
     assert xl2torch.fit(stored(tmp_path, "B1^2+B2\nB1+B2", constraints=held)).final == 20.0

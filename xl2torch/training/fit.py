@@ -296,8 +296,9 @@ def _judged(
     if not record.feasible and stop.code in (0, 1, 2, 14, 17):
         record.restore()
         return Stop(5, unkept(constraints, record.loss.point), True)
-    if not record.feasible and not stop.detail:
-        return replace(stop, detail="The constraints are not all kept yet.")
+    if not record.feasible:
+        detail = stop.detail or "The constraints are not all kept yet."
+        return replace(stop, detail=detail, infeasible=True)
     if problem.sense == "value" and stop.code in (0, 1, 2, 17):
         if not constraints.reaches(record.best_objective):
             return Stop(5, missed(problem.target, record.best_objective))

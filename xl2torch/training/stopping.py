@@ -35,11 +35,16 @@ WINDOW = 5
 
 @dataclass(frozen=True)
 class Stop:
-    """Why training ended. ``restored``: the start values are kept, no better ones make sense."""
+    """Why training ended.
+
+    ``restored``: the start values are kept, no better ones make sense. ``infeasible``: the best
+    point that was met when a limit ended the run does not keep all constraints.
+    """
 
     code: int
     detail: str = ""
     restored: bool = False
+    infeasible: bool = False
 
     @property
     def message(self) -> str:
@@ -49,7 +54,7 @@ class Stop:
     @property
     def failed(self) -> bool:
         """Whether it is no answer to what was asked."""
-        return self.code in _FAILED
+        return self.code in _FAILED or self.infeasible
 
 
 class Stopped(Exception):
