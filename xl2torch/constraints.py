@@ -13,8 +13,7 @@ from torch import fx
 
 from xl2torch.address import CellAddress, CellRange
 from xl2torch.errors import ModelError
-from xl2torch.functions.array import constant
-from xl2torch.graph.blocks import Block
+from xl2torch.graph.blocks import given_numbers
 from xl2torch.graph.schedule import Evaluation
 from xl2torch.jacobian import jacobian, range_function
 from xl2torch.model import SheetModel, compile_range, supported_value
@@ -236,10 +235,7 @@ def _side(model: SheetModel, workbook: Workbook, area: CellRange, constraint: Co
     module = compile_range(workbook, area, given)
     if module is not None:
         return Side(range_function(module, len(given)), module)
-    blocks = [
-        Block(cells, constant(np.asarray(numbers).reshape(1, 1, cells.rows, cells.columns)))
-        for cells, numbers in given.items()
-    ]
+    blocks = [given_numbers(cells, numbers.numpy()) for cells, numbers in given.items()]
     array = supported_value(Evaluation(workbook, blocks), area)
     kinds = array.full_kinds[0, 0]
     if ((kinds >= FIRST_ERROR) | (kinds == TEXT)).any():

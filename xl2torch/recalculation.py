@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xl2torch.address import CellAddress, CellRange, single_cell
-from xl2torch.functions.array import Array, constant
-from xl2torch.graph.blocks import Block, from_cells, stored
+from xl2torch.functions.array import Array
+from xl2torch.graph.blocks import Block, from_cells, given_numbers, stored
 from xl2torch.graph.schedule import Evaluation, Unit
 from xl2torch.values import BLANK, CellValue
 from xl2torch.workbook.cells import CellBlock, Floats, cell_value
@@ -108,7 +108,7 @@ def _never_drawn(workbook: Workbook, evaluation: Evaluation) -> set[Unit]:
 def _array(area: CellRange, values: Floats | CellBlock) -> Array:
     if isinstance(values, CellBlock):
         return from_cells(values)
-    return constant(np.asarray(values, dtype=float).reshape(1, 1, area.rows, area.columns))
+    return given_numbers(area, values).array
 
 
 def _differences(workbook: Workbook, unit: Unit) -> Differences:

@@ -28,7 +28,7 @@ from xl2torch.functions.array import (
 from xl2torch.functions.shapes import join, renamed
 from xl2torch.functions.trace import apply
 from xl2torch.values import BLANK
-from xl2torch.workbook.cells import CellBlock
+from xl2torch.workbook.cells import CellBlock, Floats
 from xl2torch.workbook.reader import Workbook
 
 MAX_CELLS = 20_000_000
@@ -40,6 +40,12 @@ class Block:
 
     area: CellRange
     array: Array
+
+
+def given_numbers(area: CellRange, numbers: Floats) -> Block:
+    """Numbers, in any shape of the rectangle, that take the place of what its cells hold."""
+    values = np.array(numbers, dtype=float).reshape(1, 1, area.rows, area.columns)
+    return Block(area, constant(values))
 
 
 def stored(workbook: Workbook, area: CellRange) -> Array:

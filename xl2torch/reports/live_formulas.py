@@ -14,10 +14,9 @@ import numpy as np
 from xl2torch.address import CellAddress, CellRange, single_cell
 from xl2torch.formula.ast import Call, Node, Reference, children, functions_in, walk
 from xl2torch.formula.relocation import NotRelocatable, relocated
-from xl2torch.functions.array import constant
 from xl2torch.functions.registry import FUNCTIONS, VOLATILE
 from xl2torch.gradients.check import GradientCheck
-from xl2torch.graph.blocks import Block
+from xl2torch.graph.blocks import given_numbers
 from xl2torch.graph.regions import Region
 from xl2torch.graph.schedule import Evaluation, Unit
 from xl2torch.values import CellValue
@@ -164,7 +163,7 @@ def _values(
         numbers = np.array(numbers)
         if moved is not None and area.contains(single_cell(moved)):
             numbers[moved.row - area.top, moved.column - area.left] += by
-        blocks.append(Block(area, constant(numbers[None, None])))
+        blocks.append(given_numbers(area, numbers))
     array = Evaluation(check.model.compiled.workbook, blocks).value(plan.box)
     numbers, kinds, texts = array.numpy()[0, 0], array.full_kinds[0, 0], array.full_texts[0, 0]
     return [

@@ -25,6 +25,7 @@ from xl2torch.training.methods import (
     optimizer_names,
     torch_optimizers,
 )
+from xl2torch.workbook.solver_model import number_option
 
 ENGINES = ("auto", "torch", "scipy")
 _FEW = 50
@@ -106,10 +107,7 @@ def _wants_simplex(model: SheetModel) -> bool:
 
 def integer_tolerance(options: Mapping[str, str]) -> float:
     """The integer tolerance that somebody chose; 0 where it is Excel's default."""
-    try:
-        stored = float(options.get("tol", 0.0))
-    except ValueError:
-        return 0.0
+    stored = number_option(options, "tol", 0.0)
     return 0.0 if stored in _EXACT_TOLERANCES else stored
 
 

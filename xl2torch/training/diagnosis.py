@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from xl2torch.address import CellAddress, single_cell
 from xl2torch.errors import Xl2TorchError
-from xl2torch.functions.array import constant
-from xl2torch.graph.blocks import Block
+from xl2torch.graph.blocks import given_numbers
 from xl2torch.graph.schedule import Evaluation
 from xl2torch.model import SheetModel, first_error
 from xl2torch.training.loss import Loss
@@ -24,14 +22,7 @@ _ASIDE = 1e-3
 def error_place(model: SheetModel) -> str:
     """Where the error value of the objective begins at the present parameters, in words."""
     given = [
-        Block(
-            variable.cells,
-            constant(
-                np.array(model.parameter(variable).detach().numpy()).reshape(
-                    1, 1, variable.cells.rows, variable.cells.columns
-                )
-            ),
-        )
+        given_numbers(variable.cells, model.parameter(variable).detach().numpy())
         for variable in model.variables
     ]
     evaluation = Evaluation(model.compiled.workbook, given)

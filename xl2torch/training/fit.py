@@ -30,6 +30,7 @@ from xl2torch.training.methods import (
     SCALED,
     SCIPY,
     default_epochs,
+    is_first_order,
     torch_optimizers,
 )
 from xl2torch.training.multistart import draw_starts, polished_count, run_starts
@@ -167,7 +168,7 @@ def _fit(
         (lambda: 1.0) if stepper is None else (lambda: stepper.learning_rate),
         watch(model, cells), on_iteration,
     )  # fmt: skip
-    run = _Run(loss, constraints, record, settings, stepper, limits)
+    run = _Run(loss, constraints, record, settings, stepper)
     try:
         record.note()
         stop = refused or run.solve()
@@ -195,14 +196,13 @@ class _Run:
 
     def __init__(
         self, loss: Loss, constraints: Constraints, record: Record, settings: Settings,
-        stepper: Stepper | None, limits: RunLimits,
+        stepper: Stepper | None,
     ) -> None:  # fmt: skip
         self.loss = loss
         self.constraints = constraints
         self.record = record
         self.settings = settings
         self.stepper = stepper
-        self.limits = limits
         self.ends: tuple[Start, ...] = ()
         self.subproblems = 0
 
@@ -226,8 +226,7 @@ class _Run:
         points = draw_starts(self.loss, settings.starts, settings.seed)
         found = run_starts(self.loss, self.constraints, record, settings, points)
         self.ends = found.table
-        elementwise = settings.optimizer not in SCIPY and settings.optimizer != LBFGS
-        if elementwise or not record.left:
+        if is_first_order(settings.optimizer) or not record.left:
             return Stop(3)
         stop = Stop(3)
         for point in found.best(polished_count(self.constraints)):
@@ -248,7 +247,7 @@ class _Run:
     def _engine(self) -> Stop:
         name, loss, record = self.settings.optimizer, self.loss, self.record
         if name == HIGHS:
-            stop, self.subproblems = solve_linear(loss, self.constraints, record, self.limits)
+            stop, self.subproblems = solve_linear(loss, self.constraints, record)
             return stop
         lower, upper = variable_limits(loss.model)
         if bool((lower >= upper).all()):

@@ -16,7 +16,7 @@ from xl2torch.linear_program import LinearProgram, Numbers, linear_program
 from xl2torch.training.choice import integer_tolerance
 from xl2torch.training.diagnosis import named
 from xl2torch.training.loss import Loss
-from xl2torch.training.record import Record, RunLimits
+from xl2torch.training.record import Record
 from xl2torch.training.stopping import Stop
 from xl2torch.workbook.solver_model import number_option
 
@@ -36,9 +36,7 @@ class _Solution:
     prices: Numbers | None = None
 
 
-def solve_linear(
-    loss: Loss, constraints: Constraints, record: Record, limits: RunLimits
-) -> tuple[Stop, int]:
+def solve_linear(loss: Loss, constraints: Constraints, record: Record) -> tuple[Stop, int]:
     """Solve, note the answer, and say how many subproblems there were."""
     program = linear_program(constraints, loss.point)
     options = loss.model.problem.options
@@ -56,7 +54,7 @@ def solve_linear(
     if escape:
         return Stop(4, escape, True), found.nodes
     if found.code == _LIMIT:
-        out_of_time = record.seconds >= limits.seconds
+        out_of_time = record.seconds_left == 0
         kept = record.feasible
         detail = "" if kept else "No point that keeps all constraints was met."
         return Stop(10 if out_of_time else 16 if program.integer.any() else 3, detail), found.nodes

@@ -47,6 +47,11 @@ def optimizer_names() -> tuple[str, ...]:
     return (*sorted(torch_optimizers()), *SCIPY)
 
 
+def is_first_order(optimizer: str) -> bool:
+    """Whether it is one of torch's that only steps along the gradient."""
+    return optimizer != LBFGS and optimizer not in SCIPY
+
+
 def full_name(optimizer: str) -> str:
     """An optimizer by its full name, and what it is from."""
     if optimizer in SCIPY:

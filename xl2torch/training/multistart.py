@@ -17,7 +17,7 @@ from xl2torch.constraints import Constraints
 from xl2torch.errors import SelectionError
 from xl2torch.training.batch import BatchLoss, BatchQuasiNewton, Points, State
 from xl2torch.training.loss import FAILED, Loss
-from xl2torch.training.methods import LBFGS, NOT_ELEMENTWISE, SCIPY
+from xl2torch.training.methods import LBFGS, NOT_ELEMENTWISE, is_first_order
 from xl2torch.training.optimizers import make_optimizer
 from xl2torch.training.record import Record
 from xl2torch.training.result import Settings, Start
@@ -80,7 +80,6 @@ def run_starts(
     first = BatchLoss(model)
     points = first.project(points)
     begun = first(points)[0]
-    steps = torch.zeros(len(points), dtype=torch.int64)
     if constraints.general:
         points, steps = _with_penalties(loss, constraints, record, settings, points)
     else:
@@ -119,9 +118,9 @@ def _objectives(loss: Loss) -> Callable[[float], float]:
 def _trained(
     batch: BatchLoss, points: Points, settings: Settings, record: Record, limit: int,
 ) -> tuple[Points, torch.Tensor]:  # fmt: skip
-    if settings.optimizer == LBFGS or settings.optimizer in SCIPY:
-        return _quasi_newton(batch, points, record, limit)
-    return _first_order(batch, points, settings, record, limit)
+    if is_first_order(settings.optimizer):
+        return _first_order(batch, points, settings, record, limit)
+    return _quasi_newton(batch, points, record, limit)
 
 
 def _quasi_newton(
