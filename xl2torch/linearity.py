@@ -17,7 +17,9 @@ _MOVES = frozenset(
      "clone", "contiguous", "diagonal", "tril", "triu", "add", "sub", "rsub"}
 )  # fmt: skip
 """Linear in all operands together."""
-_PICKS = frozenset({"index_select", "take_along_dim", "gather", "truediv", "div"})
+_AFFINE = {"linear": (0, 1), "addmm": (1, 2), "embedding": (1,)}
+"""Places of the factors of a product; what else there is, is added or an index."""
+_PICKS = frozenset({"masked_fill", "index_select", "take_along_dim", "gather", "truediv", "div"})
 """Linear in the first operand, where the others are constant."""
 _PRODUCTS = frozenset({"mul", "matmul", "dot", "mv", "mm", "bmm", "einsum", "kron", "conv2d"})
 """Linear in one operand, where the others are constant."""
@@ -75,6 +77,8 @@ def _is_linear(node: fx.Node, traced: Collection[fx.Node]) -> bool:
         return operands[0] not in traced
     if name in _PICKS:
         return moving == [0]
+    if name in _AFFINE:
+        return sum(place in moving for place in _AFFINE[name]) <= 1
     return name in _MOVES or (name in _PRODUCTS and len(moving) == 1)
 
 

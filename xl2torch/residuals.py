@@ -7,6 +7,7 @@ around them are looked through.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from xl2torch.jacobian import VectorFunction, variable_shapes
 from xl2torch.model import SheetModel
 
 _ROOT = 0.5
+_NORM = "linalg_vector_norm"
 _KINKS = frozenset(
     {"relu", "maximum", "minimum", "max", "min", "amax", "amin", "abs", "clamp", "floor",
      "ceil", "round", "trunc", "sign", "sort", "max_pool2d", "fmod", "remainder"}
@@ -51,9 +53,13 @@ class Residuals:
 
 @dataclass(frozen=True, eq=False)
 class _Term:
-    """Squares of a node's elements, each ``weight`` times; those that ``mask`` leaves out not."""
+    """Squares of a node's elements (``minus`` those of another), each ``weight`` times.
+
+    Those that ``mask`` leaves out are not among them.
+    """
 
     node: fx.Node
+    minus: fx.Node | None
     weight: float
     weights: torch.Tensor | None
     mask: torch.Tensor | None
@@ -70,12 +76,19 @@ def find_residuals(model: SheetModel) -> Residuals | None:
     assert isinstance(output, fx.Node)
     try:
         node, factor = search.unwrapped(output), 1.0
-        root = node_name(node) == "sqrt" or (
+        if node_name(node) == "truediv" and node_name(node.args[0]) == _NORM:
+            divisor = node.args[1]
+            if isinstance(divisor, float):
+                node, factor = search.unwrapped(node.args[0]), divisor**-2
+        root = node_name(node) in ("sqrt", _NORM) or (
             node_name(node) == "pow" and bool(node.args[1] == _ROOT)
         )
-        if root:
-            node = search.unwrapped(node.args[0], under_root=True)
-        search.visit(node, factor, None, None)
+        if node_name(node) == _NORM:
+            search.squares(node.args[0], factor, None)
+        else:
+            if root:
+                node = search.unwrapped(node.args[0], under_root=True)
+            search.visit(node, factor, None, None)
     except _NoSquares:
         return None
     weights = {term.weight for term in search.terms}
@@ -138,6 +151,10 @@ class _Search:
         plain = weights is None and mask is None
         if name in ("pow", "square") and (name == "square" or second == 2):
             self._note(first, weight, weights, mask)
+        elif name == "mse_loss" and plain:
+            mean = node.kwargs.get("reduction", "mean") == "mean"
+            terms = node_value(first).numel() if mean else 1
+            self._note(first, weight / terms, None, None, second)
         elif name in ("mul", "dot", "matmul") and first is second:
             if name == "matmul" and node_value(node).dim():
                 raise _NoSquares
@@ -156,6 +173,8 @@ class _Search:
                 self.visit(part, sign * weight, weights, mask)
         elif name in ("mul", "truediv", "div"):
             self._scaled(name, first, second, weight, weights, mask)
+        elif name == "masked_fill" and plain and node.args[2] == 0 and second not in self.traced:
+            self.visit(first, weight, None, ~node_value(second))
         elif name == "where" and second in self.traced and node.args[2] == 0:
             if first in self.traced or mask is not None:
                 raise _NoSquares
@@ -197,16 +216,27 @@ class _Search:
         else:
             raise _NoSquares
 
+    def squares(self, node: object, weight: float, mask: torch.Tensor | None) -> None:
+        """Note the squares of a node's elements."""
+        if node_name(node) == "masked_fill" and mask is None and isinstance(node, fx.Node):
+            inner, left_out, number = node.args
+            if number == 0 and left_out not in self.traced:
+                self.squares(inner, weight, ~node_value(left_out))
+                return
+        self._note(node, weight, None, mask)
+
     def _note(
-        self, node: object, weight: float, weights: torch.Tensor | None, mask: torch.Tensor | None
-    ) -> None:
+        self, node: object, weight: float, weights: torch.Tensor | None,
+        mask: torch.Tensor | None, minus: object = None,
+    ) -> None:  # fmt: skip
         if not isinstance(node, fx.Node) or not weight:
             raise _NoSquares
         shape = node_value(node).shape
         for item in (weights, mask):
             if item is not None and np.broadcast_shapes(item.shape, shape) != tuple(shape):
                 raise _NoSquares
-        self.terms.append(_Term(node, weight, weights, mask))
+        other = minus if isinstance(minus, fx.Node) else None
+        self.terms.append(_Term(node, other, weight, weights, mask))
 
 
 def _assembled(model: SheetModel, terms: list[_Term], root: bool) -> Residuals:
@@ -216,7 +246,12 @@ def _assembled(model: SheetModel, terms: list[_Term], root: bool) -> Residuals:
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     graph.graph_copy(model.graph, copies)
-    flat = [graph.call_function(torch.reshape, (copies[term.node], (-1,))) for term in terms]
+    flat = []
+    for term in terms:
+        residual = copies[term.node]
+        if term.minus is not None:
+            residual = graph.call_function(operator.sub, (residual, copies[term.minus]))
+        flat.append(graph.call_function(torch.reshape, (residual, (-1,))))
     graph.output(graph.call_function(torch.cat, (flat,)))
     graph.eliminate_dead_code()
     module = fx.GraphModule(model, graph)
@@ -237,7 +272,7 @@ def _assembled(model: SheetModel, terms: list[_Term], root: bool) -> Residuals:
         found = found if whole else found[index]
         return found * scale if weighted else found
 
-    observed = [_observed(term.node) for term in terms]
+    observed = [_observed(term) for term in terms]
     known = None
     if not weighted and all(item is not None for item in observed):
         known = torch.cat([item for item in observed if item is not None])[kept]
@@ -259,12 +294,12 @@ def _spread(item: torch.Tensor | None, node: fx.Node) -> torch.Tensor:
     return item.expand(shape).reshape(-1)
 
 
-def _observed(node: fx.Node) -> torch.Tensor | None:
+def _observed(term: _Term) -> torch.Tensor | None:
     """The constant in a difference of a constant and what the model says."""
-    if node_name(node) != "sub":
+    if term.minus is None and node_name(term.node) != "sub":
         return None
-    shape = node_value(node).shape
-    for item in node.args:
+    shape = node_value(term.node).shape
+    for item in term.node.args if term.minus is None else (term.node, term.minus):
         if isinstance(item, fx.Node) and item.op == "get_attr" and not _is_parameter(item):
             return node_value(item).to(torch.float64).expand(shape).reshape(-1)
         if isinstance(item, int | float):

@@ -82,6 +82,52 @@ class Survival(nn.Module):
         return nn.functional.mse_loss(prediction, self.y)
 
 
+class Moons(nn.Module):
+    """Two moons: 2-10-10-1, logistic units, binary cross-entropy. The last weights are biases."""
+
+    x: Tensor
+    y: Tensor
+
+    def __init__(self, x: Tensor, y: Tensor, layers: list[Tensor]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([_linear(weights) for weights in layers])
+        self.register_buffer("x", x)
+        self.register_buffer("y", y)
+
+    def forward(self) -> Tensor:
+        """Loss."""
+        first, second, output = self.layers
+        hidden = torch.sigmoid(second(torch.sigmoid(first(self.x))))
+        return nn.functional.binary_cross_entropy_with_logits(output(hidden)[:, 0], self.y)
+
+
+class Classifier(nn.Module):
+    """A classifier: one layer of ReLU units, softmax, cross-entropy. The last row are biases."""
+
+    x: Tensor
+    y: Tensor
+
+    def __init__(self, x: Tensor, y: Tensor, layers: list[Tensor]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([_linear(weights.T) for weights in layers])
+        self.register_buffer("x", x)
+        self.register_buffer("y", y)
+
+    def forward(self) -> Tensor:
+        """Loss."""
+        first, second = self.layers
+        return nn.functional.cross_entropy(second(torch.relu(first(self.x))), self.y)
+
+
+def _linear(weights: Tensor) -> nn.Linear:
+    """A layer from weights with a row per unit, the bias last."""
+    layer = nn.Linear(weights.shape[1] - 1, weights.shape[0], dtype=weights.dtype)
+    with torch.no_grad():
+        layer.weight.copy_(weights[:, :-1])
+        layer.bias.copy_(weights[:, -1])
+    return layer
+
+
 class Convolution(nn.Module):
     """conv-example.xlsx: two convolutions of two channels, max-pool 2×2, a linear output.
 

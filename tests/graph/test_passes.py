@@ -12,17 +12,31 @@ import torch
 from cells import SHEET, trained, workbook
 from grids import grid
 from torch import fx
-from torch.nn.functional import conv2d, max_pool2d
+from torch.linalg import vector_norm
+from torch.nn.functional import conv2d, linear, logsigmoid, max_pool2d, mse_loss
 
 import xl2torch
 from xl2torch.address import column_letters, moved, parse_a1
 from xl2torch.graph.passes import PASSES, simplify
 from xl2torch.graph.passes.merge_like_columns import merge_like_columns
+from xl2torch.graph.passes.merge_stacks import merge_stacks
+from xl2torch.graph.passes.recognise_linear import recognise_linear
+from xl2torch.graph.passes.recognise_log_sigmoid import recognise_log_sigmoid
+from xl2torch.graph.passes.recognise_log_softmax import recognise_log_softmax
+from xl2torch.graph.passes.recognise_loss import recognise_loss
+from xl2torch.graph.passes.recognise_mean import recognise_mean
+from xl2torch.graph.passes.recognise_norm import recognise_norm
 from xl2torch.graph.passes.recognise_relu import recognise_relu
+from xl2torch.graph.passes.recognise_sigmoid import recognise_sigmoid
+from xl2torch.graph.passes.recognise_softmax import recognise_softmax
 from xl2torch.graph.passes.share_equal_nodes import share_equal_nodes
+from xl2torch.graph.passes.sum_columns import sum_columns
 from xl2torch.workbook.reader import Workbook
 
-NAMES: dict[str, Any] = {"torch": torch, "operator": operator}
+NAMES: dict[str, Any] = {
+    "torch": torch, "operator": operator, "linear": linear, "logsigmoid": logsigmoid,
+    "mse_loss": mse_loss, "vector_norm": vector_norm,
+}  # fmt: skip
 
 CASES: list[tuple[Callable[[fx.Graph], fx.Graph], str, str]] = [
     (share_equal_nodes, "torch.exp(x) + torch.exp(x)", "(exp := torch.exp(x)) + exp"),
@@ -50,8 +64,107 @@ CASES: list[tuple[Callable[[fx.Graph], fx.Graph], str, str]] = [
         merge_like_columns,
         "torch.stack([torch.matmul(x, torch.select(w, 0, 1)),"
         " torch.matmul(x, torch.select(w, 0, 0))], dim=1)",
-        "torch.stack([torch.matmul(x, torch.select(w, 0, 1)),"
-        " torch.matmul(x, torch.select(w, 0, 0))], dim=1)",
+        "torch.matmul(x, torch.t(torch.stack((torch.select(w, 0, 1), torch.select(w, 0, 0)))))",
+    ),
+    (
+        merge_like_columns,
+        "torch.stack([torch.tanh(torch.matmul(x, torch.select(w, 0, 0)) + 1.0),"
+        " torch.tanh(torch.matmul(x, torch.select(w, 0, 1)) + 1.0)], dim=1)",
+        "torch.tanh(torch.matmul(x, torch.t(w)) + 1.0)",
+    ),
+    (  # different functions
+        merge_like_columns,
+        "torch.stack([torch.tanh(torch.select(w, 0, 0)), torch.exp(torch.select(w, 0, 1))], dim=1)",
+        "torch.stack([torch.tanh(torch.select(w, 0, 0)), torch.exp(torch.select(w, 0, 1))], dim=1)",
+    ),
+    (
+        sum_columns,
+        "torch.select(x, 1, 0) + torch.select(x, 1, 1) + torch.select(x, 1, 2)",
+        "torch.sum(x, dim=1)",
+    ),
+    (
+        sum_columns,
+        "torch.select(x, 1, 1) + torch.select(x, 1, 2)",
+        "torch.sum(torch.narrow(x, 1, 1, 2), dim=1)",
+    ),
+    (
+        sum_columns,
+        "torch.select(x, 1, 0) + torch.select(x, 1, 2)",
+        "torch.select(x, 1, 0) + torch.select(x, 1, 2)",
+    ),
+    (recognise_relu, "(x + torch.abs(x)) / 2", "torch.relu(x)"),
+    (recognise_relu, "(x + torch.abs(x)) / 3", "(x + torch.abs(x)) / 3"),
+    (recognise_sigmoid, "1 / (1 + torch.exp(-x))", "torch.sigmoid(x)"),
+    (recognise_sigmoid, "1 / (torch.exp(x) + 1)", "torch.sigmoid(-x)"),
+    (recognise_sigmoid, "(exp := torch.exp(x)) / (1 + exp)", "torch.sigmoid(x)"),
+    (recognise_sigmoid, "1 / (2 + torch.exp(-x))", "1 / (2 + torch.exp(-x))"),
+    (recognise_log_sigmoid, "torch.log(torch.sigmoid(x))", "logsigmoid(x)"),
+    (recognise_log_sigmoid, "torch.log(1 - torch.sigmoid(x))", "logsigmoid(-x)"),
+    (
+        recognise_softmax,
+        "(exp := torch.exp(x)) / torch.unsqueeze(torch.sum(exp, dim=1), 1)",
+        "torch.softmax(x, dim=1)",
+    ),
+    (
+        recognise_softmax,
+        "(exp := torch.exp(x)) / torch.sum(exp, dim=0)",
+        "torch.softmax(x, dim=0)",
+    ),
+    (
+        recognise_softmax,
+        "(exp := torch.exp(x - torch.unsqueeze(torch.amax(x, 1), 1)))"
+        " / torch.unsqueeze(torch.sum(exp, dim=1), 1)",
+        "torch.softmax(x, dim=1)",
+    ),
+    (
+        recognise_softmax,
+        "(exp := torch.exp(x)) / torch.sum(exp)",
+        "(exp := torch.exp(x)) / torch.sum(exp)",
+    ),
+    (recognise_log_softmax, "torch.log(torch.softmax(x, dim=1))", "torch.log_softmax(x, dim=1)"),
+    (
+        recognise_log_softmax,
+        "x - torch.unsqueeze(torch.log(torch.sum(torch.exp(x), dim=1)), 1)",
+        "torch.log_softmax(x, dim=1)",
+    ),
+    (recognise_mean, "torch.sum(x) / 12", "torch.mean(x)"),
+    (recognise_mean, "torch.sum(x) / 11", "torch.sum(x) / 11"),
+    (recognise_mean, "torch.mean(-x)", "-torch.mean(x)"),
+    (recognise_mean, "-(-x)", "x"),
+    (recognise_loss, "torch.mean((x - torch.sin(x)) ** 2)", "mse_loss(x, torch.sin(x))"),
+    (
+        recognise_loss,
+        "torch.sum((x - torch.sin(x)) ** 2)",
+        "mse_loss(x, torch.sin(x), reduction='sum')",
+    ),
+    (recognise_loss, "torch.mean((x - torch.sin(x)) ** 3)", "torch.mean((x - torch.sin(x)) ** 3)"),
+    (recognise_norm, "torch.sqrt(torch.sum(x ** 2))", "vector_norm(x)"),
+    (
+        recognise_norm,
+        "torch.sqrt(mse_loss(x, torch.sin(x)))",
+        "vector_norm(x - torch.sin(x)) / 3.4641016151377544",
+    ),
+    (recognise_linear, "torch.matmul(x, torch.t(w))", "linear(x, w)"),
+    (
+        recognise_linear,
+        "torch.matmul(x, torch.t(w)) + torch.select(x, 1, 0)[:2]",
+        "linear(x, w, torch.select(x, 1, 0)[:2])",
+    ),
+    (
+        recognise_linear,
+        "torch.select(w, 1, 0) + torch.matmul(x, torch.tanh(w))",
+        "torch.addmm(torch.select(w, 1, 0), x, torch.tanh(w))",
+    ),
+    (
+        merge_stacks,
+        "torch.cat((torch.unsqueeze(x, 0), torch.unsqueeze(torch.sin(x), 0)))",
+        "torch.stack((x, torch.sin(x)))",
+    ),
+    (
+        merge_stacks,
+        "torch.cat((torch.unsqueeze(torch.stack((x, torch.sin(x))), 0),"
+        " torch.reshape(torch.stack((torch.cos(x), torch.exp(x))), (1, 2, 4, 3))))",
+        "torch.reshape(torch.stack((x, torch.sin(x), torch.cos(x), torch.exp(x))), (2, 2, 4, 3))",
     ),
 ]
 
@@ -59,7 +172,7 @@ CASES: list[tuple[Callable[[fx.Graph], fx.Graph], str, str]] = [
 def tensors(source: str) -> dict[str, torch.Tensor]:
     """Inputs away from kinks: x is 4×3 or, beside w, what w fits."""
     generator = torch.Generator().manual_seed(0)
-    shapes = {"x": (4, 3), "w": (2, 3) if "select(w, 0" in source else (3, 3)}
+    shapes = {"x": (4, 3), "w": (2, 3) if "select(w, 0" in source or "t(w)" in source else (3, 3)}
     return {
         name: torch.randn(shape, generator=generator, dtype=torch.float64)
         for name, shape in shapes.items()
@@ -76,7 +189,7 @@ def graph_of(source: str) -> fx.Graph:
             node.meta["value"] = next(values)
         elif node.op == "call_function":
             node.args = fx.node.map_aggregate(node.args, lambda item: item)
-            concrete = fx.node.map_arg(node.args, lambda item: item.meta["value"])
+            concrete: Any = fx.node.map_arg(node.args, lambda item: item.meta["value"])
             node.meta["value"] = node.target(*concrete, **node.kwargs)
     return graph
 

@@ -82,7 +82,7 @@ class Trace(fx.Graph):
         value = value.contiguous()
         key = (value.dtype, tuple(value.shape), value.numpy().tobytes())
         node = self._constants.get(key)
-        if node is None:
+        if node is None or node._erased:  # a pass may have dropped it
             name = f"constant_{len(self._constants) + 1}"
             # Constants stand before everything else: any later node may read them.
             with self.inserting_before(next(iter(self.nodes))):
@@ -153,3 +153,8 @@ def _recorded(trace: Trace, item: Any, literal: bool) -> Any:
     if item.dim() or item.dtype == torch.bool or not literal:
         return trace.constant(item)
     return item.item()
+
+
+def take(data: torch.Tensor, *index: torch.Tensor) -> torch.Tensor:
+    """Elements at integer indices, one index tensor per dim."""
+    return data[index]

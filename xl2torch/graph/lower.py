@@ -55,7 +55,7 @@ from xl2torch.functions.array import (
 from xl2torch.functions.known import KNOWN_TO_EXCEL
 from xl2torch.functions.registry import CALENDAR, FUNCTIONS, Function, IntArray
 from xl2torch.functions.shapes import column, join
-from xl2torch.functions.trace import Data, Trace, apply, is_traced, value_of
+from xl2torch.functions.trace import Data, Trace, apply, is_traced, take, value_of
 from xl2torch.graph.blocks import windows
 from xl2torch.graph.growth import CUMULATIVE, growth_of, running
 from xl2torch.graph.precedents import Sweep, sweep, sweeps, swept_range
@@ -668,7 +668,7 @@ def _indexed(block: Array, rows: IntArray, columns: IntArray) -> tuple[Data, tup
             index.append(torch.from_numpy(np.ascontiguousarray(source)).reshape(keep))
         if not index:
             return data, ()
-        return apply(_take, data, *index), axes
+        return apply(take, data, *index), axes
     result_axes: tuple[int, ...] = ()
     for axis in block.axes:
         result_axes += row_axes if axis == HEIGHT else column_axes
@@ -697,8 +697,3 @@ def _indexed(block: Array, rows: IntArray, columns: IntArray) -> tuple[Data, tup
         data = apply(torch.unsqueeze, data, -1)
         data = apply(torch.repeat_interleave, data, size, dim=-1)
     return data, result_axes + repeated
-
-
-def _take(data: torch.Tensor, *index: torch.Tensor) -> torch.Tensor:
-    """Elements at integer indices, one index tensor per dim."""
-    return data[index]

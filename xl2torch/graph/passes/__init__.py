@@ -6,24 +6,53 @@ from torch import fx
 
 from xl2torch.graph.passes.drop_gaps import drop_gaps
 from xl2torch.graph.passes.drop_unused_guards import drop_unused_guards
+from xl2torch.graph.passes.fill_masked import fill_masked
 from xl2torch.graph.passes.merge_channels import merge_channels
 from xl2torch.graph.passes.merge_like_columns import merge_like_columns
+from xl2torch.graph.passes.merge_stacks import merge_stacks
 from xl2torch.graph.passes.recognise_convolution import recognise_convolution
+from xl2torch.graph.passes.recognise_cross_entropy import recognise_cross_entropy
+from xl2torch.graph.passes.recognise_embedding import recognise_embedding
+from xl2torch.graph.passes.recognise_linear import recognise_linear
+from xl2torch.graph.passes.recognise_log_sigmoid import recognise_log_sigmoid
+from xl2torch.graph.passes.recognise_log_softmax import recognise_log_softmax
+from xl2torch.graph.passes.recognise_loss import recognise_loss
 from xl2torch.graph.passes.recognise_max_pool import recognise_max_pool
+from xl2torch.graph.passes.recognise_mean import recognise_mean
+from xl2torch.graph.passes.recognise_norm import recognise_norm
+from xl2torch.graph.passes.recognise_pad import recognise_pad
 from xl2torch.graph.passes.recognise_relu import recognise_relu
+from xl2torch.graph.passes.recognise_sigmoid import recognise_sigmoid
+from xl2torch.graph.passes.recognise_softmax import recognise_softmax
 from xl2torch.graph.passes.rewriting import drop_unused
 from xl2torch.graph.passes.share_equal_nodes import share_equal_nodes
+from xl2torch.graph.passes.sum_columns import sum_columns
 
 PASSES: tuple[Callable[[fx.Graph], fx.Graph], ...] = (
-    drop_unused_guards,
     share_equal_nodes,
     recognise_relu,
+    recognise_sigmoid,
+    recognise_softmax,
+    recognise_log_sigmoid,
+    recognise_log_softmax,
+    drop_unused_guards,
+    sum_columns,
     merge_like_columns,
+    sum_columns,
     recognise_convolution,
     recognise_max_pool,
     drop_gaps,
     share_equal_nodes,
     merge_channels,
+    merge_stacks,
+    recognise_pad,
+    recognise_cross_entropy,
+    recognise_mean,
+    fill_masked,
+    recognise_loss,
+    recognise_norm,
+    recognise_embedding,
+    recognise_linear,
     share_equal_nodes,
 )
 

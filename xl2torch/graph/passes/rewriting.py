@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import fx
 
-from xl2torch.functions.trace import Trace
+from xl2torch.functions.trace import Trace, take
 
 
 def add_node(
@@ -41,6 +42,11 @@ def value_of(item: Any) -> torch.Tensor:
 def is_call(item: Any, *functions: Callable[..., Any]) -> bool:
     """Whether a node calls one of some functions."""
     return isinstance(item, fx.Node) and item.op == "call_function" and item.target in functions
+
+
+def is_lookup(item: Any) -> bool:
+    """Whether a node picks elements at places, a row and a column for each."""
+    return isinstance(item, fx.Node) and item.target in (torch.take_along_dim, take)
 
 
 def constant_value(item: Any, graph: fx.Graph) -> torch.Tensor | None:
@@ -94,6 +100,60 @@ def _matrix_of_windows(windows: torch.Tensor) -> torch.Tensor | None:
             matrix[i : i + rows, j : j + columns] = windows[:, :, i, j]
     again = matrix.unfold(0, height, 1).unfold(1, width, 1)
     return matrix if torch.equal(again, windows) else None
+
+
+def behind(item: Any) -> Any:
+    """What a guard protects: the operand itself, where its function has a value."""
+    while isinstance(item, fx.Node) and ("guard" in item.meta or "edge" in item.meta):
+        item = item.args[1]
+    return item
+
+
+def is_number(item: Any, number: float) -> bool:
+    """Whether an operand is a number that is written into the code."""
+    return isinstance(item, int | float) and not isinstance(item, bool) and item == number
+
+
+def commuted(node: fx.Node) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """The two operands in either order."""
+    first, second = node.args
+    return (first, second), (second, first)
+
+
+def negated(graph: fx.Graph, item: fx.Node) -> fx.Node:
+    """-x, without a double sign."""
+    if is_call(item, operator.neg):
+        return item.args[0]  # type: ignore[return-value]
+    if is_call(item, operator.sub) and all(isinstance(part, fx.Node) for part in item.args):
+        return add_node(graph, operator.sub, item.args[1], item.args[0])
+    if is_call(item, operator.mul):
+        for factor, other in commuted(item):
+            if is_number(factor, -1.0):
+                return other  # type: ignore[no-any-return]
+    return add_node(graph, operator.neg, item)
+
+
+def absorb(root: fx.Node, new: fx.Node) -> None:
+    """Put a node in the place of a whole expression; lines of the sheet inside it are noted.
+
+    ``meta["parts"]`` of the new node are cells and formula of the lines that it computes at once.
+    """
+    kept = set(new.all_input_nodes)
+    parts: dict[fx.Node, tuple[Any, Any]] = {}
+    stack = [(node, root) for node in root.all_input_nodes]
+    for node, user in stack:
+        if node in kept or node in parts or node is new or node.op != "call_function":
+            continue
+        if set(node.users) - {user, *parts} - {root}:
+            continue
+        parts[node] = (node.meta.get("cells"), node.meta.get("formula"))
+        stack += [(inner, node) for inner in node.all_input_nodes]
+    lines = [part for node in parts for part in (*node.meta.get("parts", ()), parts[node])]
+    found = [line for line in reversed(lines) if line[0] is not None]
+    found += list(root.meta.get("parts", ()))
+    if found:
+        new.meta["parts"] = tuple(dict.fromkeys((*new.meta.get("parts", ()), *found)))
+    replace(root, new)
 
 
 def same_items(items: Sequence[Any]) -> bool:

@@ -1,0 +1,32 @@
+"""The logarithm of a logistic function, and of 1 minus it, in one numerically stable function."""
+
+from __future__ import annotations
+
+import operator
+
+import torch
+from torch import fx
+from torch.nn.functional import logsigmoid
+
+from xl2torch.graph.passes.rewriting import absorb, add_node, behind, is_call, is_number, negated
+from xl2torch.graph.passes.settling import guards_of, settle
+
+
+def recognise_log_sigmoid(graph: fx.Graph) -> fx.Graph:
+    """log(sigmoid(x)) becomes logsigmoid(x), log(1 - sigmoid(x)) becomes logsigmoid(-x)."""
+    guards: set[fx.Node] = set()
+    for node in list(graph.nodes):
+        if not is_call(node, torch.log):
+            continue
+        inner = behind(node.args[0])
+        other = is_call(inner, operator.sub) and is_number(inner.args[0], 1.0)
+        sigmoid = behind(inner.args[1]) if other else inner
+        if not is_call(sigmoid, torch.sigmoid):
+            continue
+        with graph.inserting_before(node):
+            source = sigmoid.args[0]
+            result = add_node(graph, logsigmoid, negated(graph, source) if other else source)
+        guards |= guards_of(node, 4)
+        absorb(node, result)
+    settle(graph, guards)
+    return graph
