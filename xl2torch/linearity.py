@@ -14,7 +14,7 @@ _MOVES = frozenset(
     {"reshape", "view", "select", "narrow", "squeeze", "unsqueeze", "flatten", "unflatten",
      "permute", "transpose", "t", "flip", "stack", "cat", "repeat_interleave", "broadcast_to",
      "expand", "unfold", "getitem", "sum", "mean", "cumsum", "neg", "pos", "pad", "roll", "movedim",
-     "clone", "contiguous", "diagonal", "tril", "triu", "add", "sub", "rsub"}
+     "clone", "contiguous", "split_with_sizes", "diagonal", "tril", "triu", "add", "sub", "rsub"}
 )  # fmt: skip
 """Linear in all operands together."""
 _AFFINE = {"linear": (0, 1), "addmm": (1, 2), "embedding": (1,)}

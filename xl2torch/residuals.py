@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import fx
 
-from xl2torch.graph.nodes import dependents, node_name, node_value, parameter_nodes
+from xl2torch.graph.nodes import dependents, known_elements, node_name, node_value, parameter_nodes
 from xl2torch.jacobian import VectorFunction, variable_shapes
 from xl2torch.model import SheetModel
 
@@ -216,6 +216,21 @@ class _Search:
         else:
             raise _NoSquares
 
+    def _without_zeros(
+        self, node: fx.Node, minus: fx.Node | None, mask: torch.Tensor | None
+    ) -> torch.Tensor | None:
+        """The mask, without what is 0 whatever the parameters: nothing is observed there."""
+        known = [
+            known_elements(item, lambda part: None if part in self.traced else node_value(part))
+            for item in (node, 0.0 if minus is None else minus)
+        ]
+        if known[0] is None or known[1] is None:
+            return mask
+        zero = known[0] == known[1]
+        if not bool(zero.any()):
+            return mask
+        return ~zero if mask is None else mask & ~zero
+
     def squares(self, node: object, weight: float, mask: torch.Tensor | None) -> None:
         """Note the squares of a node's elements."""
         if node_name(node) == "masked_fill" and mask is None and isinstance(node, fx.Node):
@@ -236,6 +251,7 @@ class _Search:
             if item is not None and np.broadcast_shapes(item.shape, shape) != tuple(shape):
                 raise _NoSquares
         other = minus if isinstance(minus, fx.Node) else None
+        mask = self._without_zeros(node, other, mask)
         self.terms.append(_Term(node, other, weight, weights, mask))
 
 

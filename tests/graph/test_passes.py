@@ -18,6 +18,7 @@ from torch.nn.functional import conv2d, linear, logsigmoid, max_pool2d, mse_loss
 import xl2torch
 from xl2torch.address import column_letters, moved, parse_a1
 from xl2torch.graph.passes import PASSES, simplify
+from xl2torch.graph.passes.cancel_moves import cancel_moves
 from xl2torch.graph.passes.merge_like_columns import merge_like_columns
 from xl2torch.graph.passes.merge_stacks import merge_stacks
 from xl2torch.graph.passes.recognise_linear import recognise_linear
@@ -93,6 +94,15 @@ CASES: list[tuple[Callable[[fx.Graph], fx.Graph], str, str]] = [
         "torch.select(x, 1, 0) + torch.select(x, 1, 2)",
     ),
     (recognise_relu, "(x + torch.abs(x)) / 2", "torch.relu(x)"),
+    (cancel_moves, "torch.squeeze(torch.unsqueeze(x, 1), 1)", "x"),
+    (cancel_moves, "torch.select(torch.unsqueeze(x, 0), 0, 0)", "x"),
+    (cancel_moves, "torch.t(torch.t(x))", "x"),
+    (cancel_moves, "torch.sin(torch.narrow(torch.reshape(x, (4, 3)), 1, 0, 3))", "torch.sin(x)"),
+    (
+        cancel_moves,
+        "torch.unsqueeze(torch.select(x, 0, 0), 0)",
+        "torch.unsqueeze(torch.select(x, 0, 0), 0)",
+    ),
     (recognise_relu, "(x + torch.abs(x)) / 3", "(x + torch.abs(x)) / 3"),
     (recognise_sigmoid, "1 / (1 + torch.exp(-x))", "torch.sigmoid(x)"),
     (recognise_sigmoid, "1 / (torch.exp(x) + 1)", "torch.sigmoid(-x)"),
@@ -147,8 +157,8 @@ CASES: list[tuple[Callable[[fx.Graph], fx.Graph], str, str]] = [
     (recognise_linear, "torch.matmul(x, torch.t(w))", "linear(x, w)"),
     (
         recognise_linear,
-        "torch.matmul(x, torch.t(w)) + torch.select(x, 1, 0)[:2]",
-        "linear(x, w, torch.select(x, 1, 0)[:2])",
+        "torch.matmul(x, torch.t(w)) + torch.select(w, 1, 0)",
+        "linear(x, w, torch.select(w, 1, 0))",
     ),
     (
         recognise_linear,

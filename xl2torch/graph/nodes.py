@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import operator
+from collections.abc import Callable, Collection
+from typing import Any
 
 import torch
 from torch import fx
@@ -36,3 +38,41 @@ def parameter_nodes(module: fx.GraphModule) -> list[fx.Node]:
     """Nodes that read a parameter of the module."""
     names = {name for name, _ in module.named_parameters()}
     return [n for n in module.graph.nodes if n.op == "get_attr" and n.target in names]
+
+
+_ELEMENTWISE = (operator.add, operator.sub, operator.mul, operator.pow, operator.neg)
+
+
+def known_elements(
+    item: Any, constant: Callable[[Any], torch.Tensor | None]
+) -> torch.Tensor | None:
+    """What is known of a node's elements whatever the parameters: NaN where nothing is.
+
+    ``constant`` gives the value of a node that no parameter reaches.
+    """
+    if isinstance(item, int | float):
+        return torch.tensor(float(item), dtype=torch.float64)
+    if not isinstance(item, fx.Node):
+        return None
+    value = constant(item)
+    if value is not None:
+        return value.to(torch.float64)
+    unknown = torch.full_like(node_value(item), torch.nan, dtype=torch.float64)
+    if item.op != "call_function":
+        return unknown
+    if item.target in (torch.masked_fill, torch.where):
+        mask_at = 1 if item.target is torch.masked_fill else 0
+        mask = constant(item.args[mask_at])
+        if mask is None:
+            return unknown
+        order = (2, 0) if item.target is torch.masked_fill else (1, 2)
+        first, second = (known_elements(item.args[place], constant) for place in order)
+        if first is None or second is None:
+            return unknown
+        return torch.where(mask, first, second)
+    if item.target in _ELEMENTWISE:
+        operands = [known_elements(part, constant) for part in item.args]
+        if all(operand is not None for operand in operands):
+            result: torch.Tensor = item.target(*operands)
+            return result
+    return unknown

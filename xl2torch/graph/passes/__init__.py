@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from torch import fx
 
+from xl2torch.graph.passes.batch_pictures import batch_pictures
+from xl2torch.graph.passes.cancel_moves import cancel_moves
 from xl2torch.graph.passes.drop_gaps import drop_gaps
 from xl2torch.graph.passes.drop_unused_guards import drop_unused_guards
 from xl2torch.graph.passes.fill_masked import fill_masked
@@ -26,7 +28,9 @@ from xl2torch.graph.passes.recognise_sigmoid import recognise_sigmoid
 from xl2torch.graph.passes.recognise_softmax import recognise_softmax
 from xl2torch.graph.passes.rewriting import drop_unused
 from xl2torch.graph.passes.share_equal_nodes import share_equal_nodes
+from xl2torch.graph.passes.split_weights import split_weights
 from xl2torch.graph.passes.sum_columns import sum_columns
+from xl2torch.graph.passes.transpose_weights import transpose_weights
 
 PASSES: tuple[Callable[[fx.Graph], fx.Graph], ...] = (
     share_equal_nodes,
@@ -53,6 +57,10 @@ PASSES: tuple[Callable[[fx.Graph], fx.Graph], ...] = (
     recognise_norm,
     recognise_embedding,
     recognise_linear,
+    transpose_weights,
+    cancel_moves,
+    batch_pictures,
+    split_weights,
     share_equal_nodes,
 )
 

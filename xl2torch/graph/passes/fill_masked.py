@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import operator
-from typing import Any
-
 import torch
 from torch import fx
 
+from xl2torch.graph.nodes import known_elements
 from xl2torch.graph.passes.rewriting import (
     add_constant,
     add_node,
@@ -17,8 +15,6 @@ from xl2torch.graph.passes.rewriting import (
     replace,
     value_of,
 )
-
-_ELEMENTWISE = (operator.add, operator.sub, operator.mul, operator.pow, operator.neg)
 
 
 def fill_masked(graph: fx.Graph) -> fx.Graph:
@@ -39,7 +35,7 @@ def fill_masked(graph: fx.Graph) -> fx.Graph:
         shape = value_of(node).shape
         if value_of(source).shape != shape or constant_value(source, graph) is not None:
             continue
-        known = _known(source, graph)
+        known = known_elements(source, lambda item: constant_value(item, graph))
         places = filled.expand(shape)
         if known is not None and bool((known.expand(shape)[places] == number).all()):
             replace(node, source)
@@ -49,33 +45,3 @@ def fill_masked(graph: fx.Graph) -> fx.Graph:
             replace(node, add_node(graph, torch.masked_fill, source, wanted, number))
     drop_unused(graph)
     return graph
-
-
-def _known(item: Any, graph: fx.Graph) -> torch.Tensor | None:
-    """What is known of a node's elements whatever the parameters: NaN where nothing is."""
-    if isinstance(item, int | float):
-        return torch.tensor(float(item), dtype=torch.float64)
-    constant = constant_value(item, graph)
-    if constant is not None:
-        return constant.to(torch.float64)
-    if is_call(item, torch.masked_fill):
-        source = _unknown(item.args[0])
-        mask = constant_value(item.args[1], graph)
-        return None if mask is None else source.masked_fill(mask, item.args[2])
-    if is_call(item, torch.where):
-        mask = constant_value(item.args[0], graph)
-        first, second = (_known(part, graph) for part in item.args[1:])
-        if mask is None or first is None or second is None:
-            return None
-        return torch.where(mask, first, second)
-    if is_call(item, *_ELEMENTWISE):
-        operands = [_known(part, graph) for part in item.args]
-        if any(operand is None for operand in operands):
-            return None
-        result: torch.Tensor = item.target(*operands)
-        return result
-    return _unknown(item) if isinstance(item, fx.Node) else None
-
-
-def _unknown(item: Any) -> torch.Tensor:
-    return torch.full_like(value_of(item), torch.nan, dtype=torch.float64)
