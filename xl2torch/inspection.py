@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import fx
 
+from xl2torch.address import CellRange
 from xl2torch.errors import UnsupportedError, Xl2TorchError
 from xl2torch.formula.ast import functions_in
 from xl2torch.functions.registry import FUNCTIONS
-from xl2torch.graph.naming import line_of
+from xl2torch.graph.naming import identifier, label, line_of
+from xl2torch.graph.printing import Printer
 from xl2torch.graph.regions import odd_cells
 from xl2torch.graph.schedule import Evaluation, Unit
 from xl2torch.model import SheetModel, compile, compile_problem
@@ -21,14 +23,6 @@ from xl2torch.problem import Problem
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.solver_model import SolverModel, solver_models
 
-_INFIX = {
-    operator.eq: ("==", 1), operator.ne: ("!=", 1), operator.lt: ("<", 1), operator.gt: (">", 1),
-    operator.le: ("<=", 1), operator.ge: (">=", 1), operator.add: ("+", 2), operator.sub: ("-", 2),
-    operator.mul: ("*", 3), operator.truediv: ("/", 3), torch.matmul: ("@", 3),
-    operator.pow: ("**", 5),
-}  # fmt: skip
-"""Infix operators of Python with their precedence; prefix minus has 4."""
-_PREFIX = 4
 ODD_CELLS_LISTED = 50
 _SHOWN = 5
 
@@ -146,6 +140,7 @@ def describe_model(model: SheetModel) -> dict[str, Any]:
                     }
                 )
         elif is_line(node):
+            program += [_part(model, node, *part) for part in node.meta.get("parts", ())]
             program.append(
                 {
                     "name": node.name,
@@ -196,6 +191,17 @@ def describe_model(model: SheetModel) -> dict[str, Any]:
     }
 
 
+def _part(model: SheetModel, node: fx.Node, cells: CellRange, formula: str) -> dict[str, Any]:
+    """A line of the sheet that the program computes within another."""
+    return {
+        "name": identifier(label(model.compiled.workbook, cells), cells),
+        "cells": str(cells),
+        "formula": "=" + (formula or ""),
+        "torch": f"(within {node.name})",
+        "shape": [size for size in (cells.rows, cells.columns) if size > 1],
+    }
+
+
 def _collect_steps(unit: Unit, steps: dict[str, list[str]]) -> None:
     """Note the functions of a region that move in steps where they read trained values."""
     assert unit.region is not None
@@ -242,69 +248,21 @@ def is_line(node: fx.Node) -> bool:
     return node.op == "call_function" and node.meta.get("cells") is not None
 
 
+_PRINTER = Printer(lambda node: node.op == "get_attr" or is_line(node))
+
+
 def expression(node: fx.Node) -> str:
     """Torch expression of a node, in terms of the named nodes that it uses."""
-    if "final" in node.meta:
-        assert isinstance(node.args[1], fx.Node)
-        return expression(node.args[1])
-    return _call_text(node)
-
-
-def _operand(item: Any, binding: int = 0) -> str:
-    """Text of an operand, in parentheses when it binds less than its surroundings."""
-    if isinstance(item, fx.Node) and any(mark in item.meta for mark in ("guard", "edge")):
-        return _operand(item.args[1], binding)  # guards at a domain's edge are left out
-    if isinstance(item, fx.Node):
-        if item.op == "get_attr" or is_line(item):
-            return item.name
-        text = _call_text(item)
-        own = _INFIX[item.target][1] if item.target in _INFIX else 9
-        own = _PREFIX if item.target is operator.neg else own
-        return f"({text})" if own < binding else text
-    if isinstance(item, tuple | list):
-        return "[" + ", ".join(_operand(part) for part in item) + "]"
-    if isinstance(item, float) and item.is_integer() and abs(item) < 1e15:
-        return str(int(item)) if item >= 0 or not binding else f"({int(item)})"
-    return str(item)
-
-
-def _call_text(node: fx.Node) -> str:
-    if node.target in _INFIX:
-        symbol, binding = _INFIX[node.target]
-        left_first = node.target is not operator.pow
-        left = _operand(node.args[0], binding + (not left_first))
-        return f"{left} {symbol} {_operand(node.args[1], binding + left_first)}"
-    if node.target is operator.neg:
-        return f"-{_operand(node.args[0], _PREFIX)}"
-    if node.target is operator.getitem and node.meta.get("cells") is not None:
+    if node.target is operator.getitem and node.args[0].op == "call_module":  # type: ignore[union-attr]
         return _loop_text(node)
-    if node.target is torch.Tensor.unfold:
-        data, dim, size, step = node.args
-        return f"{_operand(data, 9)}.unfold({dim}, {size}, {step})"
-    if node.target is torch.t:
-        return f"{_operand(node.args[0], 9)}.T"
-    if node.target is torch.select:
-        data, dim, index = node.args
-        leading = ":, " * dim if isinstance(dim, int) else ""
-        return f"{_operand(data, 9)}[{leading}{index}]"
-    if node.target is torch.narrow:
-        data, dim, start, length = node.args
-        assert isinstance(dim, int) and isinstance(start, int) and isinstance(length, int)
-        return f"{_operand(data, 9)}[{':, ' * dim}{start or ''}:{start + length}]"
-    arguments = [_operand(item) for item in node.args]
-    arguments += [f"{key}={_operand(value)}" for key, value in node.kwargs.items()]
-    name = getattr(node.target, "__name__", str(node.target))
-    return f"{name}({', '.join(arguments)})"
+    return _PRINTER.expression(node)
 
 
 def _loop_text(node: fx.Node) -> str:
     """A line that a loop over rows computes: what it begins with and reads."""
     loop = node.args[0]
     assert isinstance(loop, fx.Node)
-    names = dict.fromkeys(
-        item.name if item.op == "get_attr" or is_line(item) else _call_text(item)
-        for item in loop.all_input_nodes
-    )
+    names = dict.fromkeys(_PRINTER.operand(item) for item in loop.all_input_nodes)
     steps = node.meta["value"].shape[0]
     return f"loop over {steps} steps of ({', '.join(names)})"
 

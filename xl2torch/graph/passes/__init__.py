@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torch import fx
 
+from xl2torch.graph.lines import lines_of, note_parts
 from xl2torch.graph.passes.batch_pictures import batch_pictures
 from xl2torch.graph.passes.cancel_moves import cancel_moves
 from xl2torch.graph.passes.drop_gaps import drop_gaps
@@ -67,8 +68,11 @@ PASSES: tuple[Callable[[fx.Graph], fx.Graph], ...] = (
 
 def simplify(graph: fx.Graph) -> fx.Graph:
     """Run all passes in order; the graph is checked after each."""
+    drop_unused(graph)
+    lines = lines_of(graph)
     for run in PASSES:
         graph = run(graph)
         drop_unused(graph)
         graph.lint()
+    note_parts(graph, lines)
     return graph

@@ -54,7 +54,7 @@ def batch_pictures(graph: fx.Graph) -> fx.Graph:
 def _again(graph: fx.Graph, node: fx.Node, source: fx.Node) -> fx.Node:
     """The same call with a batch for its picture."""
     made = add_node(graph, node.target, source, *node.args[1:], **node.kwargs)  # type: ignore[arg-type]
-    for fact in ("cells", "formula", "parts"):
+    for fact in ("cells", "formula"):
         if fact in node.meta:
             made.meta[fact] = node.meta[fact]
     return made

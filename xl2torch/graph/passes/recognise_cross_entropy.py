@@ -11,13 +11,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from xl2torch.functions.trace import take
 from xl2torch.graph.passes.rewriting import (
-    absorb,
     add_constant,
     add_node,
     constant_value,
     drop_unused,
     is_call,
     negated,
+    replace,
     value_of,
 )
 
@@ -32,7 +32,7 @@ def recognise_cross_entropy(graph: fx.Graph) -> fx.Graph:
         with graph.inserting_before(node):
             found = _binary(node, graph) or _several(node, graph)
         if found is not None:
-            absorb(node, found)
+            replace(node, found)
     drop_unused(graph)
     return graph
 

@@ -6,7 +6,7 @@ import torch
 from torch import fx
 from torch.nn.functional import embedding
 
-from xl2torch.graph.passes.rewriting import absorb, add_node, constant_value, is_call, value_of
+from xl2torch.graph.passes.rewriting import add_node, constant_value, is_call, replace, value_of
 
 
 def recognise_embedding(graph: fx.Graph) -> fx.Graph:
@@ -21,5 +21,5 @@ def recognise_embedding(graph: fx.Graph) -> fx.Graph:
             continue
         with graph.inserting_before(node):
             found = add_node(graph, embedding, places, weight)
-        absorb(node, found)
+        replace(node, found)
     return graph

@@ -9,11 +9,11 @@ from torch import fx
 from torch.nn.functional import linear
 
 from xl2torch.graph.passes.rewriting import (
-    absorb,
     add_node,
     commuted,
     drop_unused,
     is_call,
+    replace,
     value_of,
 )
 
@@ -32,7 +32,7 @@ def recognise_linear(graph: fx.Graph) -> fx.Graph:
                     found = add_node(graph, torch.addmm, layer[1], source, weight)
                 else:
                     continue
-            absorb(layer[0] if layer else node, found)
+            replace(layer[0] if layer else node, found)
     drop_unused(graph)
     return graph
 

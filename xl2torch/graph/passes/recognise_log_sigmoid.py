@@ -8,7 +8,7 @@ import torch
 from torch import fx
 from torch.nn.functional import logsigmoid
 
-from xl2torch.graph.passes.rewriting import absorb, add_node, behind, is_call, is_number, negated
+from xl2torch.graph.passes.rewriting import add_node, behind, is_call, is_number, negated, replace
 from xl2torch.graph.passes.settling import guards_of, settle
 
 
@@ -27,6 +27,6 @@ def recognise_log_sigmoid(graph: fx.Graph) -> fx.Graph:
             source = sigmoid.args[0]
             result = add_node(graph, logsigmoid, negated(graph, source) if other else source)
         guards |= guards_of(node, 4)
-        absorb(node, result)
+        replace(node, result)
     settle(graph, guards)
     return graph

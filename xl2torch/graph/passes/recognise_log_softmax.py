@@ -11,12 +11,12 @@ from torch import fx
 
 from xl2torch.graph.passes.recognise_softmax import without_shift
 from xl2torch.graph.passes.rewriting import (
-    absorb,
     add_node,
     behind,
     constant_value,
     is_call,
     is_lookup,
+    replace,
 )
 from xl2torch.graph.passes.settling import guards_of, settle
 
@@ -33,7 +33,7 @@ def recognise_log_softmax(graph: fx.Graph) -> fx.Graph:
         if found is None:
             continue
         guards |= guards_of(node)
-        absorb(node, found)
+        replace(node, found)
     settle(graph, guards)
     return graph
 

@@ -14,11 +14,11 @@ from torch.nn.functional import (
 )
 
 from xl2torch.graph.passes.rewriting import (
-    absorb,
     add_node,
     drop_unused,
     is_call,
     is_number,
+    replace,
     value_of,
 )
 
@@ -42,7 +42,7 @@ def recognise_loss(graph: fx.Graph) -> fx.Graph:
                 if difference is None:
                     continue
                 loss = add_node(graph, mse_loss, *difference, **options)
-        absorb(node, loss)
+        replace(node, loss)
     drop_unused(graph)
     return graph
 

@@ -14,7 +14,7 @@ from torch import fx
 from torch.linalg import vector_norm
 from torch.nn.functional import mse_loss
 
-from xl2torch.graph.passes.rewriting import absorb, add_node, behind, is_call, is_number, value_of
+from xl2torch.graph.passes.rewriting import add_node, behind, is_call, is_number, replace, value_of
 from xl2torch.graph.passes.settling import guards_of, settle
 
 
@@ -49,7 +49,7 @@ def recognise_norm(graph: fx.Graph) -> fx.Graph:
             if divisor != 1:
                 norm = add_node(graph, operator.truediv, norm, math.sqrt(divisor))
         guards |= guards_of(node, 2)
-        absorb(node, norm)
+        replace(node, norm)
     settle(graph, guards)
     return graph
 

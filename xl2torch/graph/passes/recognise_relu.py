@@ -12,12 +12,12 @@ import torch
 from torch import fx
 
 from xl2torch.graph.passes.rewriting import (
-    absorb,
     add_node,
     commuted,
     drop_unused,
     is_call,
     is_number,
+    replace,
 )
 
 _ZERO_BRANCH_FIRST = (operator.lt, operator.le)
@@ -31,7 +31,7 @@ def recognise_relu(graph: fx.Graph) -> fx.Graph:
         if source is not None:
             with graph.inserting_before(node):
                 relu = add_node(graph, torch.relu, source)
-            absorb(node, relu)
+            replace(node, relu)
     drop_unused(graph)
     return graph
 

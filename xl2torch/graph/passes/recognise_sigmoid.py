@@ -12,13 +12,13 @@ import torch
 from torch import fx
 
 from xl2torch.graph.passes.rewriting import (
-    absorb,
     add_node,
     behind,
     commuted,
     is_call,
     is_number,
     negated,
+    replace,
 )
 from xl2torch.graph.passes.settling import guards_of, settle
 
@@ -35,7 +35,7 @@ def recognise_sigmoid(graph: fx.Graph) -> fx.Graph:
             source = negated(graph, power) if inverted else power
             sigmoid = add_node(graph, torch.sigmoid, source)
         guards |= guards_of(node)
-        absorb(node, sigmoid)
+        replace(node, sigmoid)
     settle(graph, guards)
     return graph
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from xl2torch.graph.passes.rewriting import absorb, add_node, behind, is_call, value_of
+from xl2torch.graph.passes.rewriting import add_node, behind, is_call, replace, value_of
 from xl2torch.graph.passes.settling import guards_of, settle
 
 
@@ -31,7 +31,7 @@ def recognise_softmax(graph: fx.Graph) -> fx.Graph:
             source = without_shift(behind(exponential.args[0]), dim)
             result = add_node(graph, torch.softmax, source, dim=dim)
         guards |= guards_of(node)
-        absorb(node, result)
+        replace(node, result)
     settle(graph, guards)
     return graph
 

@@ -133,29 +133,6 @@ def negated(graph: fx.Graph, item: fx.Node) -> fx.Node:
     return add_node(graph, operator.neg, item)
 
 
-def absorb(root: fx.Node, new: fx.Node) -> None:
-    """Put a node in the place of a whole expression; lines of the sheet inside it are noted.
-
-    ``meta["parts"]`` of the new node are cells and formula of the lines that it computes at once.
-    """
-    kept = set(new.all_input_nodes)
-    parts: dict[fx.Node, tuple[Any, Any]] = {}
-    stack = [(node, root) for node in root.all_input_nodes]
-    for node, user in stack:
-        if node in kept or node in parts or node is new or node.op != "call_function":
-            continue
-        if set(node.users) - {user, *parts} - {root}:
-            continue
-        parts[node] = (node.meta.get("cells"), node.meta.get("formula"))
-        stack += [(inner, node) for inner in node.all_input_nodes]
-    lines = [part for node in parts for part in (*node.meta.get("parts", ()), parts[node])]
-    found = [line for line in reversed(lines) if line[0] is not None]
-    found += list(root.meta.get("parts", ()))
-    if found:
-        new.meta["parts"] = tuple(dict.fromkeys((*new.meta.get("parts", ()), *found)))
-    replace(root, new)
-
-
 def same_items(items: Sequence[Any]) -> bool:
     """Whether all items are one and the same."""
     return all(item is items[0] or item == items[0] for item in items)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import operator
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,13 +11,13 @@ from torch import fx
 
 from xl2torch.address import CellRange
 from xl2torch.graph.passes.rewriting import (
-    absorb,
     add_constant,
     add_node,
     commuted,
     constant_value,
     drop_unused,
     is_call,
+    replace,
     value_of,
 )
 
@@ -43,7 +43,7 @@ def _sum_within(graph: fx.Graph, root: fx.Node) -> None:
         terms = summands(link)
         found = _plain(graph, link, terms) or _weighted(graph, link, terms)
         if found is not None:
-            absorb(link, found)
+            replace(link, found)
             return
 
 
@@ -107,10 +107,10 @@ def hull(items: list[fx.Node]) -> CellRange | None:
     whole: CellRange = areas[0]  # type: ignore[assignment]
     for area in areas[1:]:
         assert area is not None
-        if area == replace(whole, left=whole.right + 1, right=area.right):
-            whole = replace(whole, right=area.right)
-        elif area == replace(whole, top=whole.bottom + 1, bottom=area.bottom):
-            whole = replace(whole, bottom=area.bottom)
+        if area == dataclasses.replace(whole, left=whole.right + 1, right=area.right):
+            whole = dataclasses.replace(whole, right=area.right)
+        elif area == dataclasses.replace(whole, top=whole.bottom + 1, bottom=area.bottom):
+            whole = dataclasses.replace(whole, bottom=area.bottom)
         else:
             return None
     return whole

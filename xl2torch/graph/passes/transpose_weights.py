@@ -10,7 +10,7 @@ import torch
 from torch import fx
 from torch.nn.functional import linear
 
-from xl2torch.graph.passes.rewriting import absorb, add_node, drop_unused, is_call, value_of
+from xl2torch.graph.passes.rewriting import add_node, drop_unused, is_call, replace, value_of
 
 _LARGE = 10_000_000
 """Multiplications, from which the copy does not count."""
@@ -28,6 +28,6 @@ def transpose_weights(graph: fx.Graph) -> fx.Graph:
         with graph.inserting_before(node):
             turned = add_node(graph, torch.t, weight)
             layout = add_node(graph, torch.clone, turned, memory_format=torch.contiguous_format)
-            absorb(node, add_node(graph, linear, source, layout, bias))
+            replace(node, add_node(graph, linear, source, layout, bias))
     drop_unused(graph)
     return graph

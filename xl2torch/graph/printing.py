@@ -1,0 +1,167 @@
+"""A program as text: each node as the torch expression that a person would write."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx
+from torch.nn import functional
+
+_INFIX = {
+    operator.eq: ("==", 1), operator.ne: ("!=", 1), operator.lt: ("<", 1), operator.gt: (">", 1),
+    operator.le: ("<=", 1), operator.ge: (">=", 1), operator.add: ("+", 2), operator.sub: ("-", 2),
+    operator.mul: ("*", 3), operator.truediv: ("/", 3), torch.matmul: ("@", 3),
+    operator.pow: ("**", 5),
+}  # fmt: skip
+"""Infix operators of Python with their precedence; prefix minus has 4."""
+_PREFIX, _ATOM = 4, 9
+_METHODS = frozenset({"unfold", "masked_fill", "detach", "to", "reshape", "squeeze", "unsqueeze"})
+"""Functions that read better as methods of their first operand."""
+
+
+class Printer:
+    """Prints expressions; ``is_named`` says which nodes stand for themselves by their name.
+
+    ``qualified``: with ``torch.`` and ``F.``, as code that runs. Else short, and without what only
+    guards a function at the edge of its domain.
+    """
+
+    def __init__(self, is_named: Callable[[fx.Node], bool], qualified: bool = False) -> None:
+        self.is_named = is_named
+        self.qualified = qualified
+
+    def expression(self, node: fx.Node) -> str:
+        """Right-hand side of a node's line."""
+        if not self.qualified and "final" in node.meta:
+            assert isinstance(node.args[1], fx.Node)
+            return self.expression(node.args[1])
+        return self._call(node)[0]
+
+    def operand(self, item: Any, binding: int = 0) -> str:
+        """Text of an operand, in parentheses where it binds less than its surroundings."""
+        if isinstance(item, fx.Node):
+            if not self.qualified and any(mark in item.meta for mark in ("guard", "edge")):
+                return self.operand(item.args[1], binding)
+            if self.is_named(item):
+                return item.name
+            text, own = self._call(item)
+            return f"({text})" if own < binding else text
+        if isinstance(item, tuple | list):
+            inside = ", ".join(self.operand(part) for part in item)
+            if not self.qualified or isinstance(item, list):
+                return f"[{inside}]"
+            return f"({inside},)" if len(item) == 1 else f"({inside})"
+        return self._literal(item, binding)
+
+    def _literal(self, item: Any, binding: int) -> str:
+        if isinstance(item, float):
+            if not math.isfinite(item):
+                text = "nan" if math.isnan(item) else "inf" if item > 0 else "-inf"
+                return f'float("{text}")' if self.qualified else text
+            if item.is_integer() and abs(item) < 1e15:
+                item = int(item)
+        negative = isinstance(item, int | float) and item < 0 and binding
+        return f"({item})" if negative else str(item)
+
+    def _call(self, node: fx.Node) -> tuple[str, int]:
+        """Text of a call, and how tightly it binds."""
+        target: Any = node.target
+        if node.op == "get_attr":
+            return node.name, _ATOM
+        if target in _INFIX:
+            symbol, binding = _INFIX[target]
+            left_first = target is not operator.pow
+            left = self.operand(node.args[0], binding + (not left_first))
+            return f"{left} {symbol} {self.operand(node.args[1], binding + left_first)}", binding
+        if target is operator.neg:
+            return f"-{self.operand(node.args[0], _PREFIX)}", _PREFIX
+        return self._move(node) or self._function(node), _ATOM
+
+    def _move(self, node: fx.Node) -> str | None:
+        """An index, a slice or a transposition."""
+        source: Any = node.args[0] if node.args else None
+        rest: Any = node.args[1:]
+        if node.target is torch.t:
+            return f"{self.operand(source, _ATOM)}.T"
+        if node.target is torch.clone:  # only another layout in memory
+            return self.operand(source, _ATOM)
+        if node.target is torch.select:
+            return self._indexed(source, rest[0], str(rest[1]))
+        if node.target is torch.narrow:
+            return self._sliced(source, *rest)
+        if node.target is torch.unsqueeze and rest[0] in (0, 1) and self.qualified:
+            return self._indexed(source, rest[0], "None")
+        if node.target is torch.squeeze and _is_piece(source):
+            start, _ = _extent(source)
+            whole, _, axis = source.args[0].args
+            if axis == rest[0]:
+                return self._indexed(whole, axis, str(start))
+        if _is_piece(node):
+            start, size = _extent(node)
+            whole, _, axis = source.args
+            return self._sliced(whole, axis, start, size)
+        return None
+
+    def _indexed(self, source: Any, axis: int, index: str) -> str:
+        return f"{self.operand(source, _ATOM)}[{':, ' * axis}{index}]"
+
+    def _sliced(self, source: Any, axis: int, start: int, size: int) -> str:
+        whole = source.meta["value"].shape[axis]
+        end = "" if start + size == whole else start + size
+        return self._indexed(source, axis, f"{start or ''}:{end}")
+
+    def _function(self, node: fx.Node) -> str:
+        name = function_name(node.target) if self.qualified else short_name(node.target)
+        inputs = list(node.args)
+        owner = ""
+        if short_name(node.target) in _METHODS:
+            owner = f"{self.operand(inputs.pop(0), _ATOM)}."
+            name = short_name(node.target)
+        arguments = [self.operand(item) for item in inputs]
+        arguments += [f"{key}={self.operand(value)}" for key, value in sorted(node.kwargs.items())]
+        return f"{owner}{name}({', '.join(arguments)})"
+
+
+def short_name(target: Any) -> str:
+    """Name of a function, without where it stands."""
+    name: str = getattr(target, "__name__", str(target))
+    return name.removeprefix("linalg_") if name == "linalg_vector_norm" else name.lstrip("_")
+
+
+def function_name(target: Any) -> str:
+    """Name of a function as code that imports torch, and torch.nn.functional as F, calls it."""
+    name: str = getattr(target, "__name__", str(target))
+    if name == "linalg_vector_norm":
+        return "torch.linalg.vector_norm"
+    for module, prefix in ((torch, "torch"), (functional, "F"), (torch.special, "torch.special")):
+        if getattr(module, name, None) is target:
+            return f"{prefix}.{name}"
+    if target in vars(operator).values():
+        return f"operator.{name}"
+    short = name.removeprefix("special_")
+    return f"torch.special.{short}" if hasattr(torch.special, short) else short_name(target)
+
+
+def is_own(target: Any) -> bool:
+    """Whether a function is this package's, not torch's."""
+    return str(getattr(target, "__module__", "")).startswith("xl2torch")
+
+
+def _is_piece(item: Any) -> bool:
+    """Whether a node is one of the parts into which another was split."""
+    return (
+        isinstance(item, fx.Node)
+        and item.target is operator.getitem
+        and isinstance(item.args[0], fx.Node)
+        and item.args[0].target is torch.split_with_sizes
+    )
+
+
+def _extent(item: Any) -> tuple[int, int]:
+    """Where a part begins, and its size."""
+    sizes = item.args[0].args[1]
+    return sum(sizes[: item.args[1]]), sizes[item.args[1]]
