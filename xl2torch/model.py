@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -16,13 +16,17 @@ from xl2torch.errors import ModelError, SelectionError, UnsupportedCell, Unsuppo
 from xl2torch.functions.array import DTYPE, HEIGHT, WIDTH, Array, Unsupported, logical, spread
 from xl2torch.functions.shapes import full_data
 from xl2torch.functions.trace import DRAWING, Data, Trace, apply, value_of
-from xl2torch.graph.blocks import Block, stored
+from xl2torch.graph.blocks import Block, given_numbers, stored
 from xl2torch.graph.naming import identifier, label, unique
 from xl2torch.graph.passes import simplify
 from xl2torch.graph.schedule import Evaluation
+from xl2torch.prediction import Predictor, find_outputs, predict_frame
 from xl2torch.problem import Problem, find_problem
 from xl2torch.values import BLANK, FIRST_ERROR, TEXT, error_of_kind
 from xl2torch.workbook.reader import Workbook
+
+if TYPE_CHECKING:
+    import pandas
 
 _MOST_VARIABLES = 1_000_000
 
@@ -102,6 +106,28 @@ class SheetModel(fx.GraphModule):
             flat = self.parameter(variable).detach().reshape(-1).tolist()
             values.update(zip(variable.cells.cells(), flat, strict=True))
         return values
+
+    def predictor(self, outputs: str | None = None) -> Predictor:
+        """The row formulas, with the present parameters. Raises ModelError, SelectionError."""
+        compiled = self.compiled
+        areas = find_outputs(
+            compiled.workbook, compiled.evaluation, self.problem.objective, outputs
+        )
+        given = [
+            given_numbers(variable.cells, self.parameter(variable).detach().cpu().numpy())
+            for variable in self.variables
+        ]
+        return Predictor(compiled.workbook, Evaluation(compiled.workbook, given), areas)
+
+    def predict(self, frame: pandas.DataFrame, outputs: str | None = None) -> pandas.DataFrame:
+        """Predictions for new rows, beside the columns of the frame, which match by header.
+
+        ``outputs``: the sheet's columns of predictions (``AG4:AG715``), by default those nearest
+        before the loss. What the sheet computes over its own rows (a maximum that it divides by)
+        stays the sheet's. ``frame.attrs["notes"]`` says what was assumed. Raises SelectionError
+        (a column is missing or of another type), ModelError (rows cannot be predicted alone).
+        """
+        return predict_frame(self.predictor(outputs), frame)
 
 
 def compile(

@@ -42,6 +42,12 @@ def label(workbook: Workbook, area: CellRange) -> str:
     return _first_text(workbook, area, near[0]) or _first_text(workbook, area, near[1])
 
 
+def header(workbook: Workbook, area: CellRange) -> str:
+    """The nearest text above the first cell of a column, '' when there is none."""
+    above = ((row, area.left) for row in range(area.top - 1, max(area.top - _REACH, 0), -1))
+    return _first_text(workbook, area, above)
+
+
 def solver_name(workbook: Workbook, area: CellRange) -> str:
     """Name of a cell in Solver's reports: nearest text to the left, then nearest text above."""
     parts = (_nearest_left(workbook, area), _nearest_above(workbook, area))

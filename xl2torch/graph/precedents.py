@@ -61,7 +61,8 @@ def sweeps(reference: Reference, region: Region, workbook: Workbook) -> tuple[Sw
         bottom = Bound(max(last_row, 1), False)
     if reference.whole_rows:
         right = Bound(max(last_column, 1), False)
-    rows = sweep(top, bottom, area.top, region.row_step, region.rows, MAX_ROW)
+    last = MAX_ROW if area.bottom <= MAX_ROW else 4 * MAX_ROW  # new rows stand beyond all others
+    rows = sweep(top, bottom, area.top, region.row_step, region.rows, last)
     columns = sweep(left, right, area.left, region.column_step, region.columns, MAX_COLUMN)
     return rows, columns
 

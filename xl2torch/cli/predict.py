@@ -1,0 +1,60 @@
+"""xl2torch predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from xl2torch.cli.options import BOOK, common, model_options
+from xl2torch.cli.printing import print_json
+
+
+@click.command()
+@common
+@click.argument("data", type=BOOK)
+@model_options
+@click.option("--data-sheet", metavar="D", help="Sheet of DATA [default: the first].")
+@click.option("-o", "--output", "out", type=BOOK, help="Result: .csv, .parquet or .xlsx "
+              "[default: CSV on standard output].")  # fmt: skip
+@click.option("--outputs", metavar="RANGE", help="Columns of predictions, such as AG4:AG715 "
+              "[default: those nearest before the loss].")  # fmt: skip
+@click.option("--force", is_flag=True, help="Overwrite an existing result file.")
+def predict(
+    book: Path, data: Path, sheet: str | None, as_json: bool, objective: str | None,
+    variables: tuple[str, ...], sense: str | None, data_sheet: str | None, out: Path | None,
+    outputs: str | None, force: bool,
+) -> None:  # fmt: skip
+    """Predict for the rows of DATA (.csv, .parquet, .xlsx) with the model of BOOK.
+
+    DATA has the raw columns of the sheet's table, matched by header; the sheet's own formulas and
+    weights run on its rows. What the sheet computes over its own rows, such as a maximum that it
+    divides by, stays the sheet's.
+
+    Example: xl2torch predict titanic-trained.xlsx passengers.csv --sheet nnet -o predicted.csv
+    """
+    from xl2torch.export.tables import as_csv, read_table, write_table
+    from xl2torch.model import compile
+    from xl2torch.prediction import free_name
+    from xl2torch.workbook.reader import load
+
+    table, from_text = read_table(data, data_sheet)
+    model = compile(load(book), sheet, objective, variables or None, sense=sense)
+    found = model.predictor(outputs).predict(table, from_text)
+    result = dict(table)
+    for name, values in found.columns.items():
+        result[free_name(name, table)] = values
+    for note in found.notes:
+        click.echo(f"note: {note}", err=True)
+    if out is not None:
+        write_table(result, out, force)
+    if as_json:
+        rows = {name: [None if isinstance(v, float) and v != v else v for v in values]
+                for name, values in found.columns.items()}  # fmt: skip
+        print_json({"predictions": rows, "notes": found.notes, "output": out and str(out)})
+    elif out is None:
+        click.echo(as_csv(result), nl=False)
+    else:
+        rows_written = len(next(iter(result.values()), []))
+        names = ", ".join(found.columns)
+        click.echo(f"wrote {out}: {rows_written:,} rows with {names}")

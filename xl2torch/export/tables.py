@@ -1,0 +1,178 @@
+"""Tables in files: what predictions are made from, and what they are written to."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from xl2torch.errors import OutputError, SelectionError, WorkbookError
+from xl2torch.values import CellValue, ErrorValue
+from xl2torch.workbook.reader import load
+
+KINDS = (".csv", ".parquet", ".xlsx", ".xlsm")
+
+
+def read_table(path: Path, sheet: str | None = None) -> tuple[dict[str, list[Any]], bool]:
+    """Columns of a table by header, and whether its values are texts (CSV).
+
+    The header of a sheet is its first row that is not blank. Raises SelectionError or
+    WorkbookError.
+    """
+    kind = path.suffix.lower()
+    if kind not in KINDS:
+        raise SelectionError(f"{path.name}: data come from a file that ends in .csv, .parquet or "
+                             ".xlsx")  # fmt: skip
+    if sheet is not None and kind in (".csv", ".parquet"):
+        raise SelectionError(f"--data-sheet is for workbooks; {path.name} has no sheets")
+    if not path.is_file():
+        raise WorkbookError(f"{path} does not exist, or is no file")
+    try:
+        if kind == ".csv":
+            return _read_csv(path), True
+        if kind == ".parquet":
+            return _read_parquet(path), False
+    except (OSError, ValueError, csv.Error) as error:
+        raise WorkbookError(f"{path.name} cannot be read: {error}") from None
+    return _read_sheet(path, sheet), False
+
+
+def _read_csv(path: Path) -> dict[str, list[Any]]:
+    text = path.read_text(encoding="utf-8-sig")
+    try:
+        dialect: Any = csv.Sniffer().sniff(text.partition("\n")[0] + "\n", ",;\t")
+    except csv.Error:
+        dialect = csv.excel
+    lines = [line for line in csv.reader(io.StringIO(text, newline=""), dialect) if line]
+    if not lines:
+        raise ValueError("it is empty")
+    names = lines[0]
+    for number, line in enumerate(lines[1:], 2):
+        if len(line) != len(names):
+            raise ValueError(f"line {number} has {len(line)} values, the header has {len(names)}")
+    return _by_name(names, lines[1:])
+
+
+def _read_parquet(path: Path) -> dict[str, list[Any]]:
+    import pandas
+
+    try:
+        frame = pandas.read_parquet(path)
+    except ImportError:
+        raise SelectionError(
+            f"{path.name}: reading parquet needs the package pyarrow: pip install pyarrow"
+        ) from None
+    return {str(name): frame[name].tolist() for name in frame.columns}
+
+
+def _read_sheet(path: Path, name: str | None) -> dict[str, list[Any]]:
+    workbook = load(path)
+    sheet = workbook.sheet(name) if name else workbook.sheets[0]
+    rows, columns = sheet.extent
+    lines: list[list[CellValue]] = [
+        [sheet.cells.value(row, column) for column in range(1, columns + 1)]
+        for row in range(1, rows + 1)
+    ]
+    lines = [line for line in lines if any(value is not None for value in line)]
+    if not lines:
+        raise SelectionError(f"sheet {sheet.name!r} of {path.name} is empty")
+    kept = [place for place, value in enumerate(lines[0]) if value is not None]
+    return _by_name(
+        [str(lines[0][place]) for place in kept],
+        [[_plain(line[place]) for place in kept] for line in lines[1:]],
+    )
+
+
+def _plain(value: CellValue) -> Any:
+    return str(value) if isinstance(value, ErrorValue) else value
+
+
+def _by_name(names: Sequence[str], lines: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
+    double = sorted({name for name in names if names.count(name) > 1})
+    if double:
+        raise SelectionError(f"the data has several columns named {', '.join(double)}")
+    return {name: [line[place] for line in lines] for place, name in enumerate(names)}
+
+
+def write_table(table: Mapping[str, Sequence[Any]], path: Path, force: bool = False) -> None:
+    """Write columns as CSV, parquet or a sheet. Text is never written as a formula.
+
+    Raises OutputError or SelectionError.
+    """
+    kind = path.suffix.lower()
+    if kind not in (".csv", ".parquet", ".xlsx"):
+        raise SelectionError(f"{path.name}: write to a file that ends in .csv, .parquet or .xlsx")
+    if not path.parent.is_dir():
+        raise OutputError(f"the output folder {path.parent} does not exist")
+    if path.exists() and not force:
+        raise OutputError(f"{path} exists already: give --force to overwrite it, or another -o")
+    partial = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
+    try:
+        if kind == ".csv":
+            partial.write_text(as_csv(table), encoding="utf-8", newline="")
+        elif kind == ".parquet":
+            _write_parquet(table, partial)
+        else:
+            _write_sheet(table, partial)
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def as_csv(table: Mapping[str, Sequence[Any]]) -> str:
+    """The table as text, numbers with all their digits, blanks and errors empty."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(table)
+    for row in zip(*table.values(), strict=True):
+        writer.writerow([_text(value) for value in row])
+    return stream.getvalue()
+
+
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, ErrorValue):
+        return ""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _write_parquet(table: Mapping[str, Sequence[Any]], path: Path) -> None:
+    import pandas
+
+    plain = {name: [None if isinstance(v, ErrorValue) else v for v in values]
+             for name, values in table.items()}  # fmt: skip
+    try:
+        pandas.DataFrame(plain).to_parquet(path)
+    except ImportError:
+        raise SelectionError(
+            f"{path.name}: writing parquet needs the package pyarrow: pip install pyarrow"
+        ) from None
+
+
+def _write_sheet(table: Mapping[str, Sequence[Any]], path: Path) -> None:
+    from openpyxl import Workbook
+    from openpyxl.cell import WriteOnlyCell
+
+    book = Workbook(write_only=True)
+    sheet = book.create_sheet("Predictions")
+
+    def cell(value: Any) -> Any:
+        made = WriteOnlyCell(sheet, None)
+        if isinstance(value, ErrorValue):
+            made.value, made.data_type = str(value), "e"
+        else:
+            made.value = value
+            if isinstance(value, str):
+                made.data_type = "s"  # also where it begins with "="
+        return made
+
+    sheet.append([cell(name) for name in table])
+    for row in zip(*table.values(), strict=True):
+        sheet.append([cell(value) for value in row])
+    book.save(path)
