@@ -248,7 +248,7 @@ def is_line(node: fx.Node) -> bool:
     return node.op == "call_function" and node.meta.get("cells") is not None
 
 
-_PRINTER = Printer(lambda node: node.op == "get_attr" or is_line(node))
+_PRINTER = Printer(lambda node: node.name if node.op == "get_attr" or is_line(node) else None)
 
 
 def expression(node: fx.Node) -> str:

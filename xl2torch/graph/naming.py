@@ -6,6 +6,7 @@ import keyword
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import takewhile
 
 from torch import fx
 
@@ -13,6 +14,7 @@ from xl2torch.address import CellRange, parse_a1, single_cell, unquote_sheet
 from xl2torch.workbook.reader import Workbook
 
 _REACH = 30
+_TITLE_REACH = 4
 _JOINED = 6
 
 
@@ -32,14 +34,46 @@ def label(workbook: Workbook, area: CellRange) -> str:
             return name.name
     cells = workbook.sheet(area.sheet).cells
     above = ((row, area.left) for row in range(area.top - 1, max(area.top - _REACH, 0), -1))
-    beside = ((area.top, column) for column in range(area.left - 1, max(area.left - _REACH, 0), -1))
+    beside: Iterable[tuple[int, int]] = (
+        (area.top, column) for column in range(area.left - 1, max(area.left - _REACH, 0), -1)
+    )
     if area.rows > area.columns == 1 and area.rows <= _JOINED:
         # A few labelled cells below each other (m, b): all their labels.
         labels = [cells.value(row, area.left - 1) for row in range(area.top, area.bottom + 1)]
         if area.left > 1 and all(isinstance(text, str) and text.strip() for text in labels):
             return " ".join(str(text).strip() for text in labels)
     near = (above, beside) if area.rows > area.columns else (beside, above)
+    if area.columns > 1 and area.columns >= area.rows:
+        # What stands to its left beyond other numbers names these, not the block.
+        beside = list(beside)
+        adjacent = _first_text(workbook, area, _until_number(workbook, area, beside))
+        title = "" if adjacent else _title(workbook, area)
+        if title:
+            return title
+        near = (beside, above)
     return _first_text(workbook, area, near[0]) or _first_text(workbook, area, near[1])
+
+
+def _until_number(
+    workbook: Workbook, area: CellRange, places: Iterable[tuple[int, int]]
+) -> Iterable[tuple[int, int]]:
+    """Places up to the first that holds a number."""
+    cells = workbook.sheet(area.sheet).cells
+    return takewhile(lambda place: not isinstance(cells.value(*place), int | float), places)
+
+
+def _title(workbook: Workbook, area: CellRange) -> str:
+    """The text above a row of headers, each of another column of a block; '' where none is."""
+    cells = workbook.sheet(area.sheet).cells
+    top = area.top - 1
+    headers = (
+        [cells.value(top, column) for column in range(area.left, area.right + 1)] if top else []
+    )
+    texts = {text for text in headers if isinstance(text, str) and text.strip()}
+    if len(texts) < area.columns or area.columns < 2:
+        return ""
+    above = ((row, area.left) for row in range(top - 1, max(top - _TITLE_REACH, 0), -1))
+    return _first_text(workbook, area, _until_number(workbook, area, above))
 
 
 def header(workbook: Workbook, area: CellRange) -> str:

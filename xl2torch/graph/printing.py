@@ -24,14 +24,14 @@ _METHODS = frozenset({"unfold", "masked_fill", "detach", "to", "reshape", "squee
 
 
 class Printer:
-    """Prints expressions; ``is_named`` says which nodes stand for themselves by their name.
+    """Prints expressions; ``name_of`` gives the name of a node that stands for itself.
 
     ``qualified``: with ``torch.`` and ``F.``, as code that runs. Else short, and without what only
     guards a function at the edge of its domain.
     """
 
-    def __init__(self, is_named: Callable[[fx.Node], bool], qualified: bool = False) -> None:
-        self.is_named = is_named
+    def __init__(self, name_of: Callable[[fx.Node], str | None], qualified: bool = False) -> None:
+        self.name_of = name_of
         self.qualified = qualified
 
     def expression(self, node: fx.Node) -> str:
@@ -46,8 +46,9 @@ class Printer:
         if isinstance(item, fx.Node):
             if not self.qualified and any(mark in item.meta for mark in ("guard", "edge")):
                 return self.operand(item.args[1], binding)
-            if self.is_named(item):
-                return item.name
+            name = self.name_of(item)
+            if name is not None:
+                return name
             text, own = self._call(item)
             return f"({text})" if own < binding else text
         if isinstance(item, tuple | list):

@@ -1,0 +1,84 @@
+"""How a written program comes by its data: cells of the workbook, else numbers in the file."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from xl2torch.address import CellRange
+from xl2torch.errors import ModelError
+from xl2torch.graph.blocks import stored
+from xl2torch.values import BLANK
+from xl2torch.workbook.reader import Workbook
+
+_FEW = 12
+_MOST_BYTES = 1_000_000
+_WIDTH = 84
+
+
+def quoted(text: str) -> str:
+    """A text of the workbook as a string literal of Python."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def cells_text(workbook: Workbook, cells: CellRange | None, value: torch.Tensor) -> str | None:
+    """Code that reads a tensor from cells; None where the file's cells hold something else."""
+    if cells is None or value.dtype == torch.bool:
+        return None
+    array = stored(workbook, cells)
+    numbers = torch.from_numpy(np.nan_to_num(array.numpy()[0, 0].copy(), nan=0.0))
+    call = f'cells(book, {quoted(cells.sheet)}, "{cells.a1}")'
+    for source, suffix in ((numbers, ""), (numbers.T, ".T")):
+        flat, wanted = source.reshape(-1), value.detach().reshape(-1)
+        if flat.shape != wanted.shape or not torch.equal(flat, wanted.to(flat.dtype)):
+            continue
+        shape = [size for size in source.shape if size > 1]
+        text = call + (suffix if len(shape) > 1 else "")
+        if list(value.shape) != shape:
+            text += f".reshape({', '.join(map(str, value.shape)) or '()'})"
+        return text if value.is_floating_point() else f"{text}.long()"
+    return None
+
+
+def blank_text(workbook: Workbook, areas: Sequence[CellRange], value: torch.Tensor) -> str | None:
+    """Code that tells the blank cells of a range, where that is what a mask says."""
+    if value.dtype != torch.bool:
+        return None
+    for cells in areas:
+        if cells.size != value.numel():
+            continue
+        blank = torch.from_numpy((stored(workbook, cells).full_kinds[0, 0] == BLANK).copy())
+        for mask, sign in ((blank, ""), (~blank, "~")):
+            if torch.equal(mask.reshape(value.shape), value):
+                call = f'blank(book, {quoted(cells.sheet)}, "{cells.a1}")'
+                return f"{sign}{call}.reshape({_shape(value)})"
+    return None
+
+
+def literal_lines(value: torch.Tensor) -> list[str]:
+    """Code of a tensor's own numbers, in lines. Raises ModelError where they are too many."""
+    plain = value.detach()
+    if plain.numel() <= _FEW:
+        numbers = repr(plain.tolist()).replace("nan", 'float("nan")').replace("inf", 'float("inf")')
+        return [f"torch.tensor({numbers}, dtype={value.dtype})"]
+    raw = plain.contiguous().numpy().tobytes()
+    if len(raw) > _MOST_BYTES:
+        raise ModelError(
+            f"a constant of {plain.numel():,} numbers is no range of the sheet, and too large for "
+            "Python source: export --to pt2 or onnx"
+        )
+    text = base64.b64encode(zlib.compress(raw, 9)).decode("ascii")
+    pieces = [text[start : start + _WIDTH] for start in range(0, len(text), _WIDTH)]
+    name = str(value.dtype).removeprefix("torch.")
+    shape = f"({_shape(plain)},)"
+    return ["numbers(", *(f'    "{piece}"' for piece in pieces[:-1]), f'    "{pieces[-1]}",',
+            f'    "{name}", {shape},', ")"]  # fmt: skip
+
+
+def _shape(value: torch.Tensor) -> str:
+    return ", ".join(map(str, value.shape))

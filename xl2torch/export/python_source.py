@@ -1,0 +1,356 @@
+"""The model as one file of PyTorch that a person would write, with the sheet's names.
+
+Cell text stands in comments and in string literals only: no code comes from it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import fx
+
+from xl2torch.address import CellRange
+from xl2torch.errors import ModelError, SelectionError
+from xl2torch.export.constants import blank_text, cells_text, literal_lines, quoted
+from xl2torch.graph.printing import Printer, is_own
+from xl2torch.model import SheetModel, Variable
+
+_WIDTH = 100
+_INDENT = " " * 8
+
+_CELLS = '''
+def cells(book, sheet, area):
+    """Numbers of a range as stored in the workbook; blank cells and text count 0."""
+    left, top, right, bottom = range_boundaries(area)
+    rows = book[sheet].iter_rows(top, bottom, left, right, values_only=True)
+    table = [[number(value) for value in row] for row in rows]
+    return torch.tensor(table, dtype=torch.float64).squeeze()
+
+
+def number(value):
+    """A cell's value as a number; dates count days."""
+    if isinstance(value, datetime | date | time | timedelta):
+        return to_excel(value)
+    return float(value) if isinstance(value, int | float) else 0.0
+'''
+_BLANK = '''
+def blank(book, sheet, area):
+    """Which cells of a range are blank."""
+    left, top, right, bottom = range_boundaries(area)
+    rows = book[sheet].iter_rows(top, bottom, left, right, values_only=True)
+    return torch.tensor([[value is None for value in row] for row in rows])
+'''
+_NUMBERS = '''
+def numbers(text, dtype, shape):
+    """A constant that the sheet's formulas make of its cells, packed."""
+    packed = bytearray(zlib.decompress(base64.b64decode(text)))
+    return torch.frombuffer(packed, dtype=getattr(torch, dtype)).reshape(shape).clone()
+'''
+
+
+def python_source(model: SheetModel, folder: Path) -> str:
+    """Source text of a file in ``folder``. Raises ModelError or SelectionError."""
+    return _Writer(model, folder).text()
+
+
+class _Writer:
+    def __init__(self, model: SheetModel, folder: Path) -> None:
+        self.model = model
+        self.folder = folder
+        self.workbook = model.compiled.workbook
+        self.problem = model.problem
+        self.kept: set[fx.Node] = set()
+        self.own: dict[str, Any] = {}
+        if any(node.op == "call_module" for node in model.graph.nodes):
+            raise ModelError(
+                "the sheet's formulas run down the rows in a loop, which is not written as Python "
+                "source: export --to pt2"
+            )
+        self._refuse_unsaved()
+
+    def _refuse_unsaved(self) -> None:
+        for variable in self.model.variables:
+            present = self.model.parameter(variable).detach().cpu().to(variable.start.dtype)
+            if not torch.equal(present, variable.start):
+                raise SelectionError(
+                    "the weights of the file are read from the workbook, and the model has others: "
+                    "save the result, and export the model of the saved workbook"
+                )
+
+    # ------------------------------------------------------------ the file
+
+    def text(self) -> str:
+        """The whole file."""
+        name = self._class_name()
+        forward = self._forward()
+        inputs = self._inputs()
+        body = "\n".join(inputs)
+        helpers = [_CELLS]
+        if "blank(book" in body:
+            helpers.append(_BLANK)
+        if "numbers(\n" in body:
+            helpers.append(_NUMBERS)
+        parts = [self._head(body), *helpers, *self._own_functions()]
+        parts.append(
+            f"\nclass {name}(nn.Module):\n"
+            f'    """{self._clean(self._purpose())}"""\n\n'
+            "    def __init__(self, book):\n        super().__init__()\n"
+            + body
+            + "\n\n    def forward(self):\n"
+            + "\n".join(forward)
+            + "\n"
+        )
+        parts.append(self._main(name))
+        return "\n".join(parts)
+
+    def _class_name(self) -> str:
+        words = re.findall(r"[A-Za-z0-9]+", self.problem.sheet)
+        name = "".join(word[:1].upper() + word[1:] for word in words)
+        return name if name[:1].isalpha() and name not in ("Path", "F") else f"Sheet{name}"
+
+    def _purpose(self) -> str:
+        goal = {"min": "as small", "max": "as large"}.get(self.problem.sense)
+        what = f"{goal} as can be" if goal else f"equal to {self.problem.target:g}"
+        return f"{self.problem.objective}, to be made {what} by training."
+
+    def _head(self, body: str) -> str:
+        path = self.workbook.path
+        relative = os.path.relpath(path.resolve(), self.folder.resolve()).replace("\\", "/")
+        notes = ""
+        if self.problem.constraints:
+            notes = "\nThe constraints of the Solver model are not kept here, bounds are.\n"
+        packed = "import base64\nimport zlib\n" if "numbers(\n" in body else ""
+        extra = "import math\n" if any("math." in text for text in self.own.values()) else ""
+        extra += "import operator\n" if any("operator." in t for t in self.own.values()) else ""
+        standard = sorted([*packed.splitlines(), *extra.splitlines(), "import sys"])
+        return (
+            f'"""Sheet {self._clean(self.problem.sheet)} of {self._clean(path.name)} as PyTorch, '
+            f"line by line.\n{notes}\n"
+            "Written by xl2torch. Data and weights are read from the workbook.\n"
+            '"""\n\n'
+            + "\n".join(standard)
+            + "\nfrom datetime import date, datetime, time, timedelta\nfrom pathlib import Path\n\n"
+            "import openpyxl\nimport torch\nimport torch.nn.functional as F\n"
+            "from openpyxl.utils.cell import range_boundaries\n"
+            "from openpyxl.utils.datetime import to_excel\nfrom torch import nn\n\n"
+            f"WORKBOOK = Path(__file__).parent / {quoted(relative)}\n"
+        )
+
+    def _main(self, name: str) -> str:
+        loss = {"min": "model()", "max": "-model()"}.get(
+            self.problem.sense, f"(model() - {self.problem.target!r}) ** 2"
+        )
+        bounds = [line for variable in self.model.variables for line in _bounds(variable)]
+        kept = ""
+        if bounds:
+            inside = "\n".join(f"            {line}" for line in bounds)
+            kept = f"        with torch.no_grad():\n{inside}\n"
+        return (
+            "\ndef train(model, steps=1000, lr=0.01):\n"
+            '    """What Solve does in Excel: change the weights until the objective is best."""\n'
+            "    optimizer = torch.optim.Adam(model.parameters(), lr=lr)\n"
+            "    for _ in range(steps):\n"
+            "        optimizer.zero_grad()\n"
+            f"        loss = {loss}\n"
+            "        loss.backward()\n"
+            f"        optimizer.step()\n{kept}"
+            "\n\n"
+            'if __name__ == "__main__":\n'
+            "    path = sys.argv[1] if len(sys.argv) > 1 else WORKBOOK\n"
+            "    book = openpyxl.load_workbook(path, read_only=True, data_only=True)\n"
+            f"    model = {name}(book)\n"
+            '    print("objective in the workbook:", model().item())\n'
+            "    train(model)\n"
+            '    print("after training:", model().item())\n'
+        )
+
+    # ------------------------------------------------------------ data and weights
+
+    def _inputs(self) -> list[str]:
+        lines: list[str] = []
+        nodes = [node for node in self.model.graph.nodes if node.op == "get_attr"]
+        areas = [node.meta["cells"] for node in nodes if node.meta.get("cells") is not None]
+        parameters = {variable.name for variable in self.model.variables}
+        for node in nodes:
+            if str(node.target) in parameters:
+                continue
+            value = getattr(self.model, str(node.target))
+            cells = node.meta.get("cells")
+            text = cells_text(self.workbook, cells, value)
+            text = text or blank_text(self.workbook, areas, value)
+            source = [text] if text else literal_lines(value)
+            start, *rest = source
+            lines.append(f'{_INDENT}self.register_buffer("{node.name}", {start}')
+            lines += [f"{_INDENT}{line}" for line in rest]
+            lines[-1] += ")"
+        for variable in self.model.variables:
+            text = cells_text(self.workbook, variable.cells, variable.start)
+            start, *rest = [text] if text else literal_lines(variable.start)
+            lines.append(f"{_INDENT}self.{variable.name} = nn.Parameter({start}")
+            lines += [f"{_INDENT}{line}" for line in rest]
+            lines[-1] += ")"
+        return lines
+
+    # ------------------------------------------------------------ the program
+
+    def _forward(self) -> list[str]:
+        graph = self.model.graph
+        (output,) = (node for node in graph.nodes if node.op == "output")
+        result: Any = output.args[0]
+        for node in graph.nodes:
+            if node.op == "call_function" and self._stands_alone(node):
+                self.kept.add(node)
+        while True:
+            statements = [(node, self._statement(node, result)) for node in graph.nodes
+                          if node in self.kept]  # fmt: skip
+            long = [node for node, text in statements if len(text) > _WIDTH - 8]
+            if not any(self._hoist(node) for node in long):
+                break
+        lines: list[str] = []
+        for node, text in statements:
+            lines += self._comments(node)
+            lines += _wrapped(text)
+        if result not in self.kept:
+            lines.append(f"{_INDENT}return {self._printer().operand(result)}")
+        return lines
+
+    def _stands_alone(self, node: fx.Node) -> bool:
+        if not isinstance(node.meta.get("value"), torch.Tensor):
+            return False  # the parts of a split are printed as slices
+        if node.meta.get("cells") is not None:
+            return True
+        moves = (torch.t, torch.select, torch.squeeze, torch.clone)
+        piece = node.target in moves or getattr(node.target, "__name__", "") == "getitem"
+        return len(node.users) > 1 and not piece
+
+    def _hoist(self, node: fx.Node) -> bool:
+        """Give the longest part of an expression a name of its own."""
+        printer = self._printer()
+        parts = [
+            item
+            for item in node.all_input_nodes
+            if item.op == "call_function" and item not in self.kept
+            and isinstance(item.meta.get("value"), torch.Tensor)
+        ]  # fmt: skip
+        longest = max(parts, key=lambda item: len(printer.operand(item)), default=None)
+        if longest is None or len(printer.operand(longest)) < 20:
+            return False
+        self.kept.add(longest)
+        return True
+
+    def _printer(self) -> Printer:
+        return Printer(self._name, qualified=True)
+
+    def _name(self, node: fx.Node) -> str | None:
+        if node.op == "get_attr":
+            return f"self.{node.name}"
+        return node.name if node in self.kept else None
+
+    def _statement(self, node: fx.Node, result: fx.Node) -> str:
+        for item in self._reached(node):
+            if is_own(item.target):
+                self._keep_own(item.target)
+        text = self._printer().expression(node)
+        return f"return {text}" if node is result else f"{node.name} = {text}"
+
+    def _reached(self, node: fx.Node) -> list[fx.Node]:
+        found = [node]
+        for item in found:
+            found += [inner for inner in item.all_input_nodes if inner not in self.kept]
+        return found
+
+    def _comments(self, node: fx.Node) -> list[str]:
+        lines = [*node.meta.get("parts", ())]
+        if node.meta.get("cells") is not None:
+            lines.append((node.meta["cells"], node.meta.get("formula") or ""))
+        return [f"{_INDENT}# {self._place(cells)}: ={self._clean(formula)}"[:_WIDTH].rstrip()
+                for cells, formula in lines]  # fmt: skip
+
+    def _place(self, cells: CellRange) -> str:
+        text = cells.a1 if cells.sheet == self.problem.sheet else str(cells)
+        return self._clean(text)
+
+    @staticmethod
+    def _clean(text: str) -> str:
+        """Text of the workbook that cannot leave the comment or the docstring it stands in."""
+        plain = "".join(char if char.isprintable() else " " for char in text)
+        return plain.replace("\\", "/").replace('"""', "'''").replace("_xlfn.", "").rstrip('"')
+
+    # ------------------------------------------------------------ own functions
+
+    def _keep_own(self, target: Any) -> None:
+        """Keep the source of one of our functions, and of those that it calls."""
+        name = target.__name__
+        if name in self.own:
+            return
+        source = inspect.getsource(target)
+        self.own[name] = source
+        for word in sorted(set(re.findall(r"\b[A-Za-z_]\w*", source)) - {name}):
+            value = target.__globals__.get(word)
+            if inspect.isfunction(value) and is_own(value):
+                self._keep_own(value)
+            elif isinstance(value, int | float) and not isinstance(value, bool):
+                self.own.setdefault(word, f"{word} = {value!r}\n")
+
+    def _own_functions(self) -> list[str]:
+        """Sources of our functions, as plain code: without the names' leading underscores."""
+        return [_without_hints(source) for source in self.own.values()]
+
+
+def _without_hints(source: str) -> str:
+    """The source with the names that calls use; hints that need imports are dropped."""
+    text = re.sub(r"(?<![\w.])_([a-z]\w*)", r"\1", source)
+    text = re.sub(r"\) -> [^:\n]+:", "):", text)
+    return "\n" + re.sub(r"(\w+): (?:torch\.Tensor|Any|float|int)(?=[,)=\s])", r"\1", text)
+
+
+def _bounds(variable: Variable) -> list[str]:
+    """Statements that keep a weight within its limits."""
+    if not variable.bounded:
+        return []
+    limits = []
+    for limit, empty in ((variable.lower, -math.inf), (variable.upper, math.inf)):
+        values = sorted(set(limit.reshape(-1).tolist()))
+        if values == [empty]:
+            limits.append("None")
+        elif len(values) == 1:
+            limits.append(repr(values[0]))
+        else:
+            text = repr(limit.tolist()).replace("inf", 'float("inf")')
+            limits.append(f"torch.tensor({text}, dtype=torch.float64)")
+    return [f"model.{variable.name}.clamp_({limits[0]}, {limits[1]})"]
+
+
+def _wrapped(statement: str) -> list[str]:
+    """A statement in lines of the width; broken after commas of its outermost call."""
+    if len(statement) <= _WIDTH - len(_INDENT):
+        return [_INDENT + statement]
+    opening = statement.index("(") if statement.endswith(")") and "(" in statement else -1
+    if opening < 0:
+        return [f"{_INDENT}# fmt: off", _INDENT + statement + "  # noqa: E501"]
+    lines = [_INDENT + statement[: opening + 1]]
+    current = ""
+    for piece in _arguments(statement[opening + 1 : -1]):
+        if current and len(current) + len(piece) > _WIDTH - 14:
+            lines.append(f"{_INDENT}    {current}".rstrip())
+            current = ""
+        current += f"{piece}, "
+    return [*lines, f"{_INDENT}    {current}".rstrip(), f"{_INDENT})"]
+
+
+def _arguments(text: str) -> Sequence[str]:
+    """Arguments of a call, split at commas outside of brackets."""
+    found, depth, start = [], 0, 0
+    for place, char in enumerate(text):
+        depth += (char in "([{") - (char in ")]}")
+        if char == "," and depth == 0:
+            found.append(text[start:place].strip())
+            start = place + 1
+    return [*found, text[start:].strip()]
