@@ -5,6 +5,7 @@ Cell text stands in comments and in string literals only: no code comes from it.
 
 from __future__ import annotations
 
+import dis
 import inspect
 import math
 import os
@@ -67,7 +68,8 @@ class _Writer:
         self.workbook = model.compiled.workbook
         self.problem = model.problem
         self.kept: set[fx.Node] = set()
-        self.own: dict[str, Any] = {}
+        self.own: dict[str, str] = {}
+        self.numbers: dict[str, str] = {}
         if any(node.op == "call_module" for node in model.graph.nodes):
             raise ModelError(
                 "the sheet's formulas run down the rows in a loop, which is not written as Python "
@@ -97,7 +99,9 @@ class _Writer:
             helpers.append(_BLANK)
         if "numbers(\n" in body:
             helpers.append(_NUMBERS)
-        parts = [self._head(body), *helpers, *self._own_functions()]
+        own = self._own_functions()
+        uses_functional = any(" F." in text or "(F." in text for text in (*forward, *own))
+        parts = [self._head(body, uses_functional), *helpers, *own]
         parts.append(
             f"\nclass {name}(nn.Module):\n"
             f'    """{self._clean(self._purpose())}"""\n\n'
@@ -120,7 +124,7 @@ class _Writer:
         what = f"{goal} as can be" if goal else f"equal to {self.problem.target:g}"
         return f"{self.problem.objective}, to be made {what} by training."
 
-    def _head(self, body: str) -> str:
+    def _head(self, body: str, uses_functional: bool) -> str:
         path = self.workbook.path
         relative = os.path.relpath(path.resolve(), self.folder.resolve()).replace("\\", "/")
         notes = ""
@@ -129,6 +133,7 @@ class _Writer:
         packed = "import base64\nimport zlib\n" if "numbers(\n" in body else ""
         extra = "import math\n" if any("math." in text for text in self.own.values()) else ""
         extra += "import operator\n" if any("operator." in t for t in self.own.values()) else ""
+        functional = "import torch.nn.functional as F\n" if uses_functional else ""
         standard = sorted([*packed.splitlines(), *extra.splitlines(), "import sys"])
         return (
             f'"""Sheet {self._clean(self.problem.sheet)} of {self._clean(path.name)} as PyTorch, '
@@ -137,7 +142,7 @@ class _Writer:
             '"""\n\n'
             + "\n".join(standard)
             + "\nfrom datetime import date, datetime, time, timedelta\nfrom pathlib import Path\n\n"
-            "import openpyxl\nimport torch\nimport torch.nn.functional as F\n"
+            f"import openpyxl\nimport torch\n{functional}"
             "from openpyxl.utils.cell import range_boundaries\n"
             "from openpyxl.utils.datetime import to_excel\nfrom torch import nn\n\n"
             f"WORKBOOK = Path(__file__).parent / {quoted(relative)}\n"
@@ -290,18 +295,20 @@ class _Writer:
         name = target.__name__
         if name in self.own:
             return
-        source = inspect.getsource(target)
-        self.own[name] = source
-        for word in sorted(set(re.findall(r"\b[A-Za-z_]\w*", source)) - {name}):
+        self.own[name] = inspect.getsource(target)
+        loaded = [i.argval for i in dis.get_instructions(target) if i.opname == "LOAD_GLOBAL"]
+        for word in dict.fromkeys(loaded):
             value = target.__globals__.get(word)
             if inspect.isfunction(value) and is_own(value):
                 self._keep_own(value)
-            elif isinstance(value, int | float) and not isinstance(value, bool):
-                self.own.setdefault(word, f"{word} = {value!r}\n")
+            elif isinstance(value, int | float | torch.dtype):
+                self.numbers[word] = f"{word} = {value!r}"
 
     def _own_functions(self) -> list[str]:
         """Sources of our functions, as plain code: without the names' leading underscores."""
-        return [_without_hints(source) for source in self.own.values()]
+        constants = "".join(f"\n{line}" for line in self.numbers.values())
+        found = [constants + "\n"] if constants else []
+        return [*found, *(_without_hints(source) for source in self.own.values())]
 
 
 def _without_hints(source: str) -> str:

@@ -59,6 +59,8 @@ class Printer:
         return self._literal(item, binding)
 
     def _literal(self, item: Any, binding: int) -> str:
+        if isinstance(item, str):  # an option of a torch function
+            return f'"{item}"'
         if isinstance(item, float):
             if not math.isfinite(item):
                 text = "nan" if math.isnan(item) else "inf" if item > 0 else "-inf"
