@@ -16,6 +16,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xl2torch.exports.files import export
+    from xl2torch.exports.weights import load_weights
     from xl2torch.gradients.check import gradcheck
     from xl2torch.gradients.written import compare_derivatives
     from xl2torch.inspection import inspect
@@ -37,10 +39,12 @@ _HOMES = {
     "Workbook": "workbook.reader",
     "compare_derivatives": "gradients.written",
     "compile": "model",
+    "export": "exports.files",
     "fit": "training.fit",
     "gradcheck": "gradients.check",
     "inspect": "inspection",
     "load": "workbook.reader",
+    "load_weights": "exports.weights",
     "recalculate": "recalculation",
     "report": "reports.frames",
     "restore": "reports.restore",
@@ -54,10 +58,12 @@ __all__ = [
     "Workbook",
     "compare_derivatives",
     "compile",
+    "export",
     "fit",
     "gradcheck",
     "inspect",
     "load",
+    "load_weights",
     "recalculate",
     "report",
     "restore",

@@ -180,7 +180,7 @@ def _compiled(workbook: Workbook, problem: Problem, draws: bool) -> SheetModel:
                 name, text, area, tensor, lower.reshape(tensor.shape), upper.reshape(tensor.shape)
             )
         )
-        given.append(_parameter_block(trace, name, area, tensor))
+        given.append(parameter_block(trace, name, area, tensor))
     evaluation = Evaluation(workbook, given, trace, draws)
     result = cell_node(evaluation, problem.objective)
     reached = evaluation.ancestors(evaluation.overlapping(single_cell(problem.objective)))
@@ -194,12 +194,12 @@ def _compiled(workbook: Workbook, problem: Problem, draws: bool) -> SheetModel:
     _name_nodes(workbook, graph, taken)
     drawn = tuple(sorted(unit.area for unit in reached if unit.drawn))
     starts = {variable.name: variable.start for variable in found}
-    module = _build_module(SheetModel, graph, trace.tensors, starts)
+    module = build_module(SheetModel, graph, trace.tensors, starts)
     module.meta["compiled"] = Compiled(workbook, problem, tuple(found), evaluation, drawn)
     return module
 
 
-def _parameter_block(trace: Trace, name: str, area: CellRange, start: torch.Tensor) -> Block:
+def parameter_block(trace: Trace, name: str, area: CellRange, start: torch.Tensor) -> Block:
     """Given cells as a parameter of the trace."""
     node = trace.parameter(name, start)
     node.meta["cells"] = area
@@ -210,7 +210,7 @@ def _parameter_block(trace: Trace, name: str, area: CellRange, start: torch.Tens
 _Module = TypeVar("_Module", bound=fx.GraphModule)
 
 
-def _build_module(
+def build_module(
     kind: type[_Module], graph: fx.Graph, tensors: Mapping[str, torch.Tensor],
     parameters: Mapping[str, torch.Tensor],
 ) -> _Module:  # fmt: skip
@@ -247,7 +247,7 @@ def watch(model: SheetModel, cells: Sequence[CellAddress]) -> Callable[[], tuple
     compiled = model.compiled
     trace = Trace()
     given = [
-        _parameter_block(trace, variable.name, variable.cells, variable.start)
+        parameter_block(trace, variable.name, variable.cells, variable.start)
         for variable in compiled.variables
     ]
     evaluation = Evaluation(compiled.workbook, given, trace)
@@ -259,7 +259,7 @@ def watch(model: SheetModel, cells: Sequence[CellAddress]) -> Callable[[], tuple
         return lambda: numbers
     trace.output(tuple(outputs))
     starts = {variable.name: variable.start for variable in compiled.variables}
-    module = _build_module(fx.GraphModule, simplify(trace), trace.tensors, starts)
+    module = build_module(fx.GraphModule, simplify(trace), trace.tensors, starts)
     for variable in compiled.variables:
         module.register_parameter(variable.name, model.parameter(variable))
 
@@ -345,7 +345,7 @@ def compile_range(
         for number, (cells, start) in enumerate(given.items(), 1)
     }
     blocks = [
-        _parameter_block(trace, name, cells, start)
+        parameter_block(trace, name, cells, start)
         for (name, start), cells in zip(starts.items(), given, strict=True)
     ]
     array = supported_value(Evaluation(workbook, blocks, trace), area)
@@ -359,7 +359,7 @@ def compile_range(
     if fails.any():
         data = apply(torch.where, torch.from_numpy(fails), math.nan, data)
     trace.output(apply(torch.reshape, data, (-1,)))
-    return _build_module(fx.GraphModule, simplify(trace), trace.tensors, starts)
+    return build_module(fx.GraphModule, simplify(trace), trace.tensors, starts)
 
 
 def largest_tensor(model: SheetModel) -> int:

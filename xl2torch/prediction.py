@@ -265,6 +265,11 @@ def _predicted(workbook: Workbook, evaluation: Evaluation, unit: Unit) -> list[C
     return [area for area in trained if any(other.rows == area.rows for other in data)]
 
 
+def input_of(workbook: Workbook, column: Column, array: Array) -> Input:
+    """A column as an input, by its header."""
+    return _input(header(workbook, column.cells) or str(column.cells), (column,), array)
+
+
 def _input(name: str, columns: tuple[Column, ...], array: Array) -> Input:
     first = _first(array)
     texts = array.full_texts

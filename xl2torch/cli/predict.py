@@ -33,7 +33,7 @@ def predict(
 
     Example: xl2torch predict titanic-trained.xlsx passengers.csv --sheet nnet -o predicted.csv
     """
-    from xl2torch.export.tables import as_csv, read_table, write_table
+    from xl2torch.exports.tables import as_csv, read_table, write_table
     from xl2torch.model import compile
     from xl2torch.prediction import free_name
     from xl2torch.workbook.reader import load

@@ -8,7 +8,7 @@ data, what any other reference reads is the sheet's own.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from xl2torch.address import MAX_ROW, CellRange
@@ -57,18 +57,25 @@ class RowProgram:
         self.evaluation = evaluation
         self.outputs = outputs
         self._formulas: dict[Column, Region | None] = {}
+        self.reads: dict[Column, set[Column]] = {}
         self._shifts: dict[str, int] = {outputs.sheet: 0}
 
+    def output_columns(self) -> list[Column]:
+        """The columns of the outputs."""
+        places = range(self.outputs.left, self.outputs.right + 1)
+        return [self._column(self.outputs.sheet, 0, place) for place in places]
+
     def compute(
-        self, data: Callable[[Column], Array], count: int, trace: Trace | None = None
-    ) -> Array:
+        self, data: Callable[[Column], Array], count: int, trace: Trace | None = None,
+        given: Collection[Column] = (),
+    ) -> Array:  # fmt: skip
         """Values of the outputs for ``count`` rows: (1, 1, rows, columns).
 
-        ``data`` gives the new rows (1, 1, rows, 1) of a column that holds no formula.
+        ``data`` gives the new rows (1, 1, rows, 1) of a column that holds no formula, and of
+        those ``given`` whatever they hold.
         """
         blocks: dict[Column, Block] = {}
-        wanted = [self._column(self.outputs.sheet, 0, column)
-                  for column in range(self.outputs.left, self.outputs.right + 1)]  # fmt: skip
+        wanted = self.output_columns()
         stack = list(reversed(wanted))
         path: list[Column] = []
         while stack:
@@ -78,7 +85,7 @@ class RowProgram:
                 if path and path[-1] == column:
                     path.pop()
                 continue
-            region = self._formula(column)
+            region = None if column in given else self._formula(column)
             if region is None:
                 blocks[column] = Block(self._placed(column, count), data(column))
                 continue
@@ -105,10 +112,17 @@ class RowProgram:
             tree = self._by_rows(region.tree, region, count)
             copies = dataclasses.replace(copies, height=count, tree=tree)
 
+        columns = [
+            dataclasses.replace(column, column=place) for place in range(area.left, area.right + 1)
+        ]
+        reads: set[Column] = set()
+        self.reads.update(dict.fromkeys(columns, reads))
+
         def read_cells(wanted: CellRange) -> Array:
             if wanted.bottom < _HALFWAY:
                 return self.evaluation.value(wanted)
             found = self._columns(wanted, count, region)
+            reads.update(found)
             absent = [item for item in found if item not in blocks]
             if absent:
                 raise _Missing(absent)
@@ -123,10 +137,7 @@ class RowProgram:
         except (Unsupported, GrowingRange) as reason:
             raise self._refused(region, str(reason) or "its range grows with the rows") from None
         block = Block(area, placed(array, copies.height, copies.width))
-        return {
-            dataclasses.replace(column, column=place): block
-            for place in range(area.left, area.right + 1)
-        }
+        return dict.fromkeys(columns, block)
 
     def _by_rows(self, node: Node, region: Region, count: int, own: bool = True) -> Node:
         """An array formula over all rows as one over the new rows.

@@ -19,7 +19,7 @@ from torch import fx
 
 from xl2torch.address import CellRange
 from xl2torch.errors import ModelError, SelectionError
-from xl2torch.export.constants import blank_text, cells_text, literal_lines, quoted
+from xl2torch.exports.constants import blank_text, cells_text, literal_lines, quoted
 from xl2torch.graph.printing import Printer, is_own
 from xl2torch.model import SheetModel, Variable
 

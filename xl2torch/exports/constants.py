@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import textwrap
 import zlib
 from collections.abc import Sequence
 
@@ -65,7 +66,12 @@ def literal_lines(value: torch.Tensor) -> list[str]:
     plain = value.detach()
     if plain.numel() <= _FEW:
         numbers = repr(plain.tolist()).replace("nan", 'float("nan")').replace("inf", 'float("inf")')
-        return [f"torch.tensor({numbers}, dtype={value.dtype})"]
+        text = f"torch.tensor({numbers}, dtype={value.dtype})"
+        if len(text) <= _WIDTH:
+            return [text]
+        wrapped = textwrap.wrap(numbers, _WIDTH)
+        return ["torch.tensor(", *(f"    {line}" for line in wrapped[:-1]),
+                f"    {wrapped[-1]}, dtype={value.dtype}", ")"]  # fmt: skip
     raw = plain.contiguous().numpy().tobytes()
     if len(raw) > _MOST_BYTES:
         raise ModelError(

@@ -1,0 +1,1 @@
+"""The trained model out of the sheet: Python source, weights, ONNX, torch.export, tables."""

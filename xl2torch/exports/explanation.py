@@ -1,0 +1,86 @@
+"""The sheet's formulas beside the lines of torch, for those who know one of the two."""
+
+from __future__ import annotations
+
+import operator
+
+import torch
+from torch import fx
+
+from xl2torch.graph.naming import identifier, label
+from xl2torch.graph.printing import short_name
+from xl2torch.inspection import expression, is_line
+from xl2torch.model import SheetModel
+
+_WORDS: tuple[tuple[frozenset[str], str, str], ...] = (
+    (frozenset({"matmul", "linear", "addmm"}), "`SUMPRODUCT`, `MMULT`", "matrix product `@`"),
+    (frozenset({"relu"}), "`MAX(0,x)`, `IF(x<0,0,x)`", "ReLU, `torch.relu`"),
+    (frozenset({"sigmoid"}), "`1/(1+EXP(-x))`", "sigmoid, `torch.sigmoid`"),
+    (frozenset({"tanh"}), "`TANH(x)`", "`torch.tanh`"),
+    (frozenset({"softmax", "log_softmax"}), "`EXP(x)/SUM(EXP(x))`", "softmax"),
+    (frozenset({"embedding"}), "`OFFSET`, `INDEX` into the weights", "embedding lookup"),
+    (frozenset({"conv2d"}), "`SUM(window*filter)` copied over a picture", "convolution"),
+    (frozenset({"max_pool2d"}), "`MAX(window)` at every second cell", "max-pooling"),
+    (
+        frozenset({"mse_loss", "vector_norm"}),
+        "`AVERAGE` of squared errors",
+        "mean squared error, `mse_loss`",
+    ),
+    (
+        frozenset({"cross_entropy", "binary_cross_entropy_with_logits"}),
+        "`-LN(p)` of the right answer, averaged",
+        "cross-entropy",
+    ),
+)
+_ALWAYS = (
+    ("variable cells", "parameters, `nn.Parameter`"),
+    ("data cells", "buffers, `register_buffer`"),
+    ("objective cell", "loss"),
+    ("recalculation", "forward pass, `model()`"),
+    ("Solver's differences, one cell after the other", "`loss.backward()`"),
+    ("Solve", "`optimizer.step()`, again and again"),
+    ("iteration", "epoch (one step on all data)"),
+)
+
+
+def explanation(model: SheetModel) -> str:
+    """Markdown: every formula with its line of torch, and a table of correspondences."""
+    lines = [
+        f"# Sheet {model.problem.sheet} as PyTorch",
+        "",
+        "| cells | Excel | torch |",
+        "| --- | --- | --- |",
+    ]
+    for variable in model.variables:
+        lines.append(_row(str(variable.cells), "variable cells", f"{variable.name} (parameter)"))
+    called: set[str] = set()
+    for node in model.graph.nodes:
+        if node.op == "call_function":
+            called.add(short_name(node.target))
+        cells = node.meta.get("cells")
+        if node.op == "get_attr" and cells is not None and not _is_parameter(model, node):
+            lines.append(_row(str(cells), "data", f"{node.name} (buffer)"))
+        if not is_line(node):
+            continue
+        for part, formula in node.meta.get("parts", ()):
+            name = identifier(label(model.compiled.workbook, part), part)
+            lines.append(_row(str(part), f"={formula}", f"{name}: within the next line"))
+        text = f"{node.name} = {expression(node)}"
+        lines.append(_row(str(cells), f"={node.meta.get('formula') or ''}", text))
+    lines += ["", "| in the sheet | in PyTorch |", "| --- | --- |"]
+    lines += [f"| {sheet} | {code} |" for words, sheet, code in _WORDS if words & called]
+    lines += [f"| {sheet} | {code} |" for sheet, code in _ALWAYS]
+    return "\n".join(lines)
+
+
+def _is_parameter(model: SheetModel, node: fx.Node) -> bool:
+    return isinstance(operator.attrgetter(str(node.target))(model), torch.nn.Parameter)
+
+
+def _row(*cells: str) -> str:
+    first, second, third = (text.replace("|", "\\|").replace("\n", " ") for text in cells)
+    return (
+        f"| {first} | `{second}` | `{third}` |"
+        if second[:1] == "="
+        else (f"| {first} | {second} | `{third}` |")
+    )

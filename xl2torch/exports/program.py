@@ -1,0 +1,248 @@
+"""The predictions as a module: data columns in, predictions out, any number of rows."""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import fx
+
+from xl2torch.errors import ModelError
+from xl2torch.functions.array import DTYPE, HEIGHT, WIDTH, Array, permuted, spread
+from xl2torch.functions.trace import Data, Trace, apply
+from xl2torch.graph.blocks import stored
+from xl2torch.graph.naming import identifier, unique
+from xl2torch.graph.passes import simplify
+from xl2torch.graph.passes.rewriting import (
+    add_constant,
+    add_node,
+    constant_value,
+    drop_unused,
+    is_call,
+    value_of,
+)
+from xl2torch.graph.rows import Column, RowProgram
+from xl2torch.graph.schedule import Evaluation
+from xl2torch.model import SheetModel, build_module, parameter_block
+from xl2torch.prediction import input_of
+from xl2torch.values import BLANK, LOGICAL, NUMBER
+from xl2torch.workbook.reader import Workbook
+
+_ARITHMETIC = frozenset(
+    {
+        operator.add, operator.sub, operator.mul, operator.truediv, operator.pow, operator.lt,
+        operator.le, operator.gt, operator.ge, operator.eq, operator.ne, torch.where,
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RowModule:
+    """A module of the row formulas.
+
+    ``inputs`` are its arguments by name, each a vector with the sheet's own rows; ``outputs`` are
+    the names of what it gives, vectors or matrices (rows, columns); ``expected`` is that for the
+    sheet's rows. ``notes`` say which columns became constants.
+    """
+
+    module: fx.GraphModule
+    inputs: dict[str, torch.Tensor]
+    headers: dict[str, str]
+    outputs: tuple[str, ...]
+    expected: tuple[torch.Tensor, ...]
+    notes: tuple[str, ...]
+
+
+def row_module(model: SheetModel, outputs: str | None = None) -> RowModule:
+    """The module of a model's predictions, with its present weights.
+
+    Inputs are the data columns that hold numbers; where a formula makes a number from text, the
+    column of that formula. A column that holds one number in all rows is a constant. Raises
+    ModelError or SelectionError.
+    """
+    predictor = model.predictor(outputs)
+    workbook = predictor.workbook
+    trace = Trace()
+    weights = {
+        variable.name: model.parameter(variable).detach().cpu().clone()
+        for variable in model.variables
+    }
+    given = [
+        parameter_block(trace, variable.name, variable.cells, weights[variable.name])
+        for variable in model.variables
+    ]
+    evaluation = Evaluation(workbook, given, trace)
+    programs = [RowProgram(evaluation, program.outputs) for program in predictor.programs]
+    numeric = _numeric_columns(predictor.programs)
+    taken = {"self", "forward", *weights}
+    headers: dict[str, str] = {}
+    inputs: dict[str, torch.Tensor] = {}
+    arrays: dict[Column, Array] = {}
+    notes: dict[str, None] = {}
+    nodes: dict[str, fx.Node] = {}
+    rows = predictor.rows
+    fixed: dict[Column, float] = {}
+    for column, own in numeric.items():
+        found = input_of(workbook, column, own)
+        if found.constant and rows > 1:
+            fixed[column] = float(own.numpy().flat[0])
+            notes[f"{found.name} is {fixed[column]:g} in every row of the sheet: a constant"] = None
+            continue
+        if found.name not in nodes:
+            name = unique(identifier(found.name, column.cells), taken)
+            value = torch.from_numpy(own.numpy().reshape(rows).copy())
+            node = trace.placeholder(name)
+            node.meta["value"] = value
+            nodes[found.name], inputs[name], headers[name] = node, value, found.name
+        arrays[column] = _column(nodes[found.name], rows)
+    if not nodes:
+        raise ModelError("the predictions do not depend on data: every column is a constant")
+    for column, number in fixed.items():
+        like = apply(torch.full_like, next(iter(nodes.values())), number)
+        arrays[column] = _column(like, rows)
+    results, labels, expected = [], [], []
+    start = 0
+    for program in programs:
+        result, sheet = _output(program, arrays, rows, trace, predictor.evaluation)
+        results.append(result)
+        expected.append(sheet)
+        labels.append(unique(identifier(predictor.names[start], program.outputs), taken))
+        start += program.outputs.columns
+    trace.output(tuple(results))
+    graph = simplify(trace)
+    _in_plain_words(graph)
+    _free_rows(graph, rows)
+    module = build_module(fx.GraphModule, graph, trace.tensors, weights)
+    return RowModule(module, inputs, headers, tuple(labels), tuple(expected), tuple(notes))
+
+
+def _numeric_columns(programs: list[RowProgram]) -> dict[Column, Array]:
+    """Columns of numbers that the outputs can be computed from, with the sheet's own values."""
+    found: dict[Column, Array] = {}
+    for program in programs:
+        own = _Recorded(program.evaluation.workbook)
+        program.compute(own.__getitem__, program.outputs.rows)
+        texts = {column for column, array in own.items() if not _is_numeric(array)}
+        stack = program.output_columns()
+        seen = set(stack)
+        while stack:
+            column = stack.pop()
+            reads = program.reads.get(column)
+            if reads is None or reads & texts:
+                if column in texts:
+                    raise ModelError(f"{column.cells} holds text, and is a prediction's own input")
+                found[column] = program.evaluation.value(column.cells)
+                continue
+            fresh = [item for item in reads if item not in seen]
+            seen |= set(fresh)
+            stack += fresh
+    return {column: found[column] for column in sorted(found)}
+
+
+class _Recorded(dict[Column, Array]):
+    """Data columns as they are asked for."""
+
+    def __init__(self, workbook: Workbook) -> None:
+        super().__init__()
+        self.workbook = workbook
+
+    def __missing__(self, column: Column) -> Array:
+        self[column] = stored(self.workbook, column.cells)
+        return self[column]
+
+
+def _is_numeric(array: Array) -> bool:
+    return set(np.unique(array.full_kinds).tolist()) <= {NUMBER, BLANK, LOGICAL}
+
+
+def _column(data: Data, rows: int) -> Array:
+    return Array(data, (HEIGHT,), (1, 1, rows, 1))
+
+
+def _output(
+    program: RowProgram, arrays: dict[Column, Array], rows: int, trace: Trace, own: Evaluation
+) -> tuple[fx.Node, torch.Tensor]:
+    """Node of an output, NaN where it is an error, and the sheet's own values."""
+    array = program.compute(arrays.__getitem__, rows, trace, arrays)
+    if not array.traced:
+        raise ModelError(f"{program.outputs} depends neither on data nor on weights")
+    axes = (HEIGHT,) if program.outputs.columns == 1 else (HEIGHT, WIDTH)
+    if set(array.axes) != set(axes):
+        raise ModelError(f"{program.outputs} is the same in every row or column")
+    data = permuted(array.data, array.axes, axes)
+    if array.valid is not None:
+        valid = spread(array.valid, array.shape)
+        data = apply(torch.where, permuted(valid.data, valid.axes, axes), data, math.nan)
+        assert isinstance(data, fx.Node)
+        data.meta["final"] = True
+    assert isinstance(data, fx.Node)
+    expected = torch.from_numpy(own.value(program.outputs).numpy()[0, 0].copy())
+    return data, expected[:, 0] if len(axes) == 1 else expected
+
+
+def _in_plain_words(graph: fx.Graph) -> None:
+    """Say in other words what ONNX runtimes do not have, or not in float64.
+
+    They choose between numbers only, not between checks, and numbers in the program itself are
+    rounded to float32: they become constants.
+    """
+    for node in list(graph.nodes):
+        if is_call(node, torch.log10):
+            with graph.inserting_before(node):
+                natural = add_node(graph, torch.log, node.args[0])
+                node.replace_all_uses_with(add_node(graph, operator.truediv, natural, math.log(10)))
+        if is_call(node, torch.where) and value_of(node).dtype == torch.bool:
+            test, yes, no = node.args
+            with graph.inserting_before(node):
+                first = add_node(graph, torch.logical_and, test, yes)
+                opposite = add_node(graph, torch.logical_not, test)
+                second = add_node(graph, torch.logical_and, opposite, no)
+                node.replace_all_uses_with(add_node(graph, torch.logical_or, first, second))
+    for node in list(graph.nodes):
+        if node.op != "call_function" or node.target not in _ARITHMETIC:
+            continue
+        for place, item in enumerate(node.args):
+            if isinstance(item, float) and float(np.float32(item)) != item and item == item:
+                number = add_constant(graph, torch.tensor(item, dtype=DTYPE))
+                node.update_arg(place, number)
+    drop_unused(graph)
+
+
+def _free_rows(graph: fx.Graph, rows: int) -> None:
+    """Make a program that holds for any number of rows of one for the sheet's rows.
+
+    Constants that are the same in all rows follow the number of rows of the inputs. Raises
+    ModelError where a constant has a number for each row of the sheet.
+    """
+    first = next(node for node in graph.nodes if node.op == "placeholder")
+    last = [node for node in graph.nodes if node.op in ("placeholder", "get_attr")][-1]
+    for node in list(graph.nodes):
+        value = constant_value(node, graph)
+        if value is not None and value.dim() and value.shape[0] == rows > 1:
+            if not bool((value == value[:1]).all()):
+                raise ModelError(
+                    f"{node.meta.get('cells', 'a constant')} has a value for each row of the "
+                    "sheet, so that new rows have none: a free number of rows is not possible"
+                )
+            with graph.inserting_after(last):
+                same = add_node(graph, torch.zeros_like, first)
+            for _ in range(value.dim() - 1):
+                with graph.inserting_after(same):
+                    same = add_node(graph, torch.unsqueeze, same, -1)
+            row = value[0].clone()
+            with graph.inserting_before(first):
+                constant = add_constant(graph, row)
+            with graph.inserting_after(same):
+                if row.dtype == torch.bool:
+                    whole = add_node(graph, torch.logical_or, same, constant)
+                else:
+                    whole = add_node(graph, torch.add, same, constant)
+            node.replace_all_uses_with(whole)
+        elif is_call(node, torch.broadcast_to):
+            source, sizes = node.args
+            if sizes[0] == rows and value_of(source).dim() == len(sizes):
+                node.args = (source, (-1, *sizes[1:]))
+    drop_unused(graph)

@@ -1,0 +1,62 @@
+"""The weights as a safetensors file: names, numbers, and where they stand in the workbook."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+
+from xl2torch.errors import SelectionError, WorkbookError
+from xl2torch.model import SheetModel
+
+
+def metadata_of(model: SheetModel) -> dict[str, str]:
+    """Workbook, its SHA-256, sheet, objective, and the ranges of the weights, as texts."""
+    path = model.compiled.workbook.path
+    ranges = {variable.name: str(variable.cells) for variable in model.variables}
+    with torch.no_grad():
+        value = float(model())
+    return {
+        "workbook": path.name,
+        "workbook_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "sheet": model.problem.sheet,
+        "objective": str(model.problem.objective),
+        "objective_value": repr(value),
+        "sense": model.problem.sense,
+        "ranges": json.dumps(ranges, ensure_ascii=False),
+    }
+
+
+def write_weights(model: SheetModel, path: Path) -> None:
+    """Write the parameters by name."""
+    from safetensors.torch import save_file
+
+    tensors = {
+        variable.name: model.parameter(variable).detach().cpu().contiguous()
+        for variable in model.variables
+    }
+    save_file(tensors, path, metadata=metadata_of(model))
+
+
+def load_weights(model: SheetModel, path: str | Path) -> None:
+    """Put the weights of a safetensors file into a model.
+
+    Raises WorkbookError (no such file, or none of safetensors) or SelectionError (the file is of
+    another model).
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise WorkbookError(f"{path} cannot be read as safetensors: {error}") from None
+    wanted = {variable.name: tuple(variable.start.shape) for variable in model.variables}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if wanted != found:
+        raise SelectionError(f"{path} holds the weights {found}, the model has {wanted}")
+    with torch.no_grad():
+        for variable in model.variables:
+            model.parameter(variable).copy_(tensors[variable.name])
