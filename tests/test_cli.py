@@ -241,7 +241,7 @@ def test_verify_fails_on_a_wrong_value(tmp_path: Path) -> None:
 def test_inspect_shows_the_program() -> None:
     code, text, _ = run("inspect", WORKBOOKS / "survival.xlsx")
     assert code == 0
-    assert "age_80 @ unit_1.T" in text and "relu(lin1)" in text
+    assert "linear(age_80, unit_1)" in text and "relu(lin1)" in text
     code, text, _ = run("inspect", WORKBOOKS / "survival.xlsx", "--json")
     (model,) = json.loads(text)["models"]
     assert [line["name"] for line in model["program"]] == [

@@ -11,10 +11,10 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "xl2torch"
 STAGES = (
-    "errors", "address", "values", "workbook", "formula", "functions", "graph", "problem", "prediction", "model",
-    "jacobian", "residuals", "linearity", "constraints", "optimality", "linear_program",
-    "ranging", "recalculation",
-    "verification", "inspection", "gradients", "training", "reports", "exports", "cli", "__main__",
+    "errors", "address", "values", "workbook", "formula", "functions", "graph", "problem",
+    "prediction", "model", "jacobian", "residuals", "linearity", "constraints", "optimality",
+    "linear_program", "ranging", "recalculation", "verification", "inspection", "gradients",
+    "training", "reports", "exports", "cli", "__main__",
 )  # fmt: skip
 FACADE = "__init__"  # names every stage, lazily
 

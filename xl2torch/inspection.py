@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +14,7 @@ from xl2torch.errors import UnsupportedError, Xl2TorchError
 from xl2torch.formula.ast import functions_in
 from xl2torch.functions.registry import FUNCTIONS
 from xl2torch.graph.naming import identifier, label, line_of
-from xl2torch.graph.printing import Printer
+from xl2torch.graph.printing import expression, is_line
 from xl2torch.graph.regions import odd_cells
 from xl2torch.graph.schedule import Evaluation, Unit
 from xl2torch.model import SheetModel, compile, compile_problem
@@ -241,30 +240,6 @@ def _flat_notes(model: SheetModel) -> list[str]:
         for variable, slope in zip(model.variables, slopes, strict=True)
         if slope is None or not bool(slope.any())
     ]
-
-
-def is_line(node: fx.Node) -> bool:
-    """Whether a node is a line of the readable program: a region of the sheet."""
-    return node.op == "call_function" and node.meta.get("cells") is not None
-
-
-_PRINTER = Printer(lambda node: node.name if node.op == "get_attr" or is_line(node) else None)
-
-
-def expression(node: fx.Node) -> str:
-    """Torch expression of a node, in terms of the named nodes that it uses."""
-    if node.target is operator.getitem and node.args[0].op == "call_module":  # type: ignore[union-attr]
-        return _loop_text(node)
-    return _PRINTER.expression(node)
-
-
-def _loop_text(node: fx.Node) -> str:
-    """A line that a loop over rows computes: what it begins with and reads."""
-    loop = node.args[0]
-    assert isinstance(loop, fx.Node)
-    names = dict.fromkeys(_PRINTER.operand(item) for item in loop.all_input_nodes)
-    steps = node.meta["value"].shape[0]
-    return f"loop over {steps} steps of ({', '.join(names)})"
 
 
 def _limit(tensor: torch.Tensor) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from xl2torch.functions.trace import DRAWING, Data, Trace, apply, value_of
 from xl2torch.graph.blocks import Block, given_numbers, stored
 from xl2torch.graph.naming import identifier, label, unique
 from xl2torch.graph.passes import simplify
+from xl2torch.graph.printing import expression, is_line
 from xl2torch.graph.schedule import Evaluation
 from xl2torch.prediction import Predictor, find_outputs, predict_frame
 from xl2torch.problem import Problem, find_problem
@@ -106,6 +108,46 @@ class SheetModel(fx.GraphModule):
             flat = self.parameter(variable).detach().reshape(-1).tolist()
             values.update(zip(variable.cells.cells(), flat, strict=True))
         return values
+
+    def _lines(self) -> list[tuple[str, str, str]]:
+        """Name, shape or formula, and text of parameters, data and lines of the program."""
+        found = []
+        parameters = dict(self.named_parameters())
+        for node in self.graph.nodes:
+            if node.op == "get_attr":
+                kind = "parameter" if node.target in parameters else "data"
+                cells = node.meta.get("cells")
+                shape = "×".join(map(str, node.meta["value"].shape)) or "scalar"
+                found.append((node.name, f"{kind} {shape}", str(cells) if cells else ""))
+            elif is_line(node):
+                formula = "=" + (node.meta.get("formula") or "")
+                found.append(
+                    (f"{node.name} = {expression(node)}", formula, str(node.meta["cells"]))
+                )
+        return found
+
+    def __repr__(self) -> str:
+        goal = {"min": "minimise", "max": "maximise"}.get(self.problem.sense, "reach a value of")
+        head = f"SheetModel of {self.compiled.workbook.path.name}: {goal} {self.problem.objective}"
+        lines = self._lines()
+        width = min(max((len(text) for text, _, _ in lines), default=0), 60)
+        return "\n".join([head, *(f"  {text:{width}}  {what}  {where}".rstrip()
+                                  for text, what, where in lines)])  # fmt: skip
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def _repr_html_(self) -> str:
+        head = html.escape(str(self).partition("\n")[0])
+        rows = "".join(
+            f"<tr><td><code>{html.escape(text)}</code></td><td><code>{html.escape(what)}</code>"
+            f"</td><td>{html.escape(where)}</td></tr>"
+            for text, what, where in self._lines()
+        )
+        return (
+            f"<p><b>{head}</b></p><table><tr><th>PyTorch</th><th>Excel</th><th>cells</th></tr>"
+            f"{rows}</table>"
+        )
 
     def predictor(self, outputs: str | None = None) -> Predictor:
         """The row formulas, with the present parameters. Raises ModelError, SelectionError."""
@@ -229,6 +271,8 @@ def build_module(
         node.target = node.name
     unused = [name for name in parameters if not _reads(graph, name)]
     module = kind(root, graph, "SheetModel")
+    # Data are no part of the state: GraphModule forgets that.
+    module._non_persistent_buffers_set.update(name for name, _ in module.named_buffers())
     for name in unused:  # GraphModule copies only what the graph reads
         module.register_parameter(name, root.get_parameter(name))
     module.eval()

@@ -33,7 +33,7 @@ def predict(
 
     Example: xl2torch predict titanic-trained.xlsx passengers.csv --sheet nnet -o predicted.csv
     """
-    from xl2torch.exports.tables import as_csv, read_table, write_table
+    from xl2torch.exports.tables import as_csv, read_table, typed, write_table
     from xl2torch.model import compile
     from xl2torch.prediction import free_name
     from xl2torch.workbook.reader import load
@@ -41,7 +41,7 @@ def predict(
     table, from_text = read_table(data, data_sheet)
     model = compile(load(book), sheet, objective, variables or None, sense=sense)
     found = model.predictor(outputs).predict(table, from_text)
-    result = dict(table)
+    result = typed(table) if from_text and out and out.suffix.lower() != ".csv" else dict(table)
     for name, values in found.columns.items():
         result[free_name(name, table)] = values
     for note in found.notes:

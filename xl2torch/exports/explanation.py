@@ -8,8 +8,7 @@ import torch
 from torch import fx
 
 from xl2torch.graph.naming import identifier, label
-from xl2torch.graph.printing import short_name
-from xl2torch.inspection import expression, is_line
+from xl2torch.graph.printing import expression, is_line, short_name
 from xl2torch.model import SheetModel
 
 _WORDS: tuple[tuple[frozenset[str], str, str], ...] = (

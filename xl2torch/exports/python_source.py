@@ -5,14 +5,18 @@ Cell text stands in comments and in string literals only: no code comes from it.
 
 from __future__ import annotations
 
+import ast
+import builtins
 import dis
 import inspect
 import math
+import operator
 import os
 import re
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import fx
@@ -295,14 +299,21 @@ class _Writer:
         name = target.__name__
         if name in self.own:
             return
+        if "<" in target.__qualname__:
+            raise _cannot_write(name)
         self.own[name] = inspect.getsource(target)
         loaded = [i.argval for i in dis.get_instructions(target) if i.opname == "LOAD_GLOBAL"]
         for word in dict.fromkeys(loaded):
             value = target.__globals__.get(word)
             if inspect.isfunction(value) and is_own(value):
                 self._keep_own(value)
+            elif value in (torch, math, operator, cast) or hasattr(builtins, word):
+                continue
             elif isinstance(value, int | float | torch.dtype):
-                self.numbers[word] = f"{word} = {value!r}"
+                self.numbers[word] = f"{word.lstrip('_')} = {value!r}"
+
+            else:
+                raise _cannot_write(name)
 
     def _own_functions(self) -> list[str]:
         """Sources of our functions, as plain code: without the names' leading underscores."""
@@ -311,11 +322,34 @@ class _Writer:
         return [*found, *(_without_hints(source) for source in self.own.values())]
 
 
+def _cannot_write(name: str) -> ModelError:
+    return ModelError(
+        f"the function {name} of the sheet's program cannot be written as Python source: "
+        "export --to pt2"
+    )
+
+
 def _without_hints(source: str) -> str:
-    """The source with the names that calls use; hints that need imports are dropped."""
-    text = re.sub(r"(?<![\w.])_([a-z]\w*)", r"\1", source)
-    text = re.sub(r"\) -> [^:\n]+:", "):", text)
-    return "\n" + re.sub(r"(\w+): (?:torch\.Tensor|Any|float|int)(?=[,)=\s])", r"\1", text)
+    """A function's source without type hints, its names without leading underscores."""
+    tree = ast.parse(textwrap.dedent(source))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            node.name, node.returns, node.decorator_list = node.name.lstrip("_"), None, []
+        elif isinstance(node, ast.arg):
+            node.annotation = None
+        elif isinstance(node, ast.Name):
+            node.id = node.id.lstrip("_")
+    tree = _WithoutCasts().visit(tree)
+    return f"\n{ast.unparse(tree)}\n"
+
+
+class _WithoutCasts(ast.NodeTransformer):
+    """typing.cast(kind, value) as the value."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        is_cast = isinstance(node.func, ast.Name) and node.func.id == "cast"
+        return node.args[1] if is_cast else node
 
 
 def _bounds(variable: Variable) -> list[str]:

@@ -97,6 +97,18 @@ def _by_name(names: Sequence[str], lines: Sequence[Sequence[Any]]) -> dict[str, 
     return {name: [line[place] for line in lines] for place, name in enumerate(names)}
 
 
+def typed(table: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    """A table of texts with numbers in the columns that hold nothing else."""
+    return {name: _numbers(values) for name, values in table.items()}
+
+
+def _numbers(values: Sequence[Any]) -> list[Any]:
+    try:
+        return [None if value == "" else float(value) for value in values]
+    except ValueError:
+        return list(values)
+
+
 def write_table(table: Mapping[str, Sequence[Any]], path: Path, force: bool = False) -> None:
     """Write columns as CSV, parquet or a sheet. Text is never written as a formula.
 

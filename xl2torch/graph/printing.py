@@ -168,3 +168,27 @@ def _extent(item: Any) -> tuple[int, int]:
     """Where a part begins, and its size."""
     sizes = item.args[0].args[1]
     return sum(sizes[: item.args[1]]), sizes[item.args[1]]
+
+
+def is_line(node: fx.Node) -> bool:
+    """Whether a node is a line of the readable program: a region of the sheet."""
+    return node.op == "call_function" and node.meta.get("cells") is not None
+
+
+_PRINTER = Printer(lambda node: node.name if node.op == "get_attr" or is_line(node) else None)
+
+
+def expression(node: fx.Node) -> str:
+    """Torch expression of a node, in terms of the named nodes that it uses."""
+    if node.target is operator.getitem and node.args[0].op == "call_module":  # type: ignore[union-attr]
+        return _loop_text(node)
+    return _PRINTER.expression(node)
+
+
+def _loop_text(node: fx.Node) -> str:
+    """A line that a loop over rows computes: what it begins with and reads."""
+    loop = node.args[0]
+    assert isinstance(loop, fx.Node)
+    names = dict.fromkeys(_PRINTER.operand(item) for item in loop.all_input_nodes)
+    steps = node.meta["value"].shape[0]
+    return f"loop over {steps} steps of ({', '.join(names)})"

@@ -1,0 +1,185 @@
+"""The Python file is the sheet's model: it runs by itself and says what the sheet says."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+import torch
+from corpus import CORPUS, ROOT, WORKBOOKS, requires_corpus
+
+import xl2torch
+from xl2torch.errors import ModelError, OutputError, SelectionError
+from xl2torch.model import SheetModel
+from xl2torch.workbook.solver_model import solver_models
+
+TITANIC = CORPUS / "fastai-2022" / "titanic.xlsx"
+FILTERS = "AD11:AF13,AD38:AF40,BI11:BK13,BI15:BK17,BI38:BK40,BI42:BK44"
+BOOKS = [
+    *sorted(WORKBOOKS.glob("*.xlsx")),
+    *sorted(CORPUS.glob("fastai*/*.xls?")),
+    *sorted(CORPUS.glob("nist/*_start1.xlsx")),
+]
+
+
+def loaded(path: Path) -> Any:
+    """The model of a written file, as running it would make it."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    (kind,) = (
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and value.__module__ == path.stem
+    )
+    book = openpyxl.load_workbook(module.WORKBOOK, read_only=True, data_only=True)
+    try:
+        return kind(book)
+    finally:
+        book.close()
+
+
+def slopes(module: torch.nn.Module) -> list[torch.Tensor]:
+    parameters = [value for _, value in sorted(module.named_parameters())]
+    return list(torch.autograd.grad(module(), parameters, allow_unused=True))
+
+
+def check(model: SheetModel, path: Path) -> None:
+    """The file gives the model's objective to 1e-12 and its gradient."""
+    xl2torch.export(model, path)
+    written = loaded(path)
+    ours, theirs = model().detach(), written().detach()
+    torch.testing.assert_close(theirs, ours, rtol=1e-12, atol=0)
+    for first, second in zip(slopes(written), slopes(model), strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("path", BOOKS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_every_trainable_model(path: Path, tmp_path: Path) -> None:
+    workbook = xl2torch.load(path)
+    stored = solver_models(workbook)
+    for number, item in enumerate(stored):
+        check(xl2torch.compile(workbook, item.sheet), tmp_path / f"model_{number}.py")
+    if not stored:
+        assert path.parent.parent == CORPUS  # a workbook to look at, without a Solver model
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--config", ROOT / "pyproject.toml", tmp_path],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+
+
+@requires_corpus
+@pytest.mark.parametrize("year", ["fastai-2017", "fastai-2022"])
+def test_a_convolution(year: str, tmp_path: Path) -> None:
+    workbook = xl2torch.load(CORPUS / year / "conv-example.xlsx")
+    model = xl2torch.compile(workbook, "conv-example", "EN4", FILTERS.split(","))
+    check(model, tmp_path / "conv.py")
+
+
+@requires_corpus
+def test_titanic_is_short_and_stands_in_the_readme(tmp_path: Path) -> None:
+    path = tmp_path / "titanic_nnet.py"
+    xl2torch.export(xl2torch.compile(xl2torch.load(TITANIC), "nnet"), path)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 80 and max(map(len, lines)) <= 100
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    start = lines.index("class Nnet(nn.Module):")
+    end = lines.index('if __name__ == "__main__":')
+    assert "\n".join(lines[start:end]).rstrip() in readme
+
+
+def test_the_file_trains(tmp_path: Path) -> None:
+    path = tmp_path / "survival.py"
+    xl2torch.export(xl2torch.compile(xl2torch.load(WORKBOOKS / "survival.xlsx")), path)
+    done = subprocess.run(
+        [sys.executable, path], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    before, after = (float(line.rpartition(" ")[2]) for line in done.stdout.splitlines())
+    assert before == pytest.approx(0.29790555203125, rel=1e-12) and after < 0.14
+
+
+def made(tmp_path: Path, cells: dict[str, Any], title: str = "Sheet") -> SheetModel:
+    """A model with variables A1:A2 and objective B1."""
+    book = openpyxl.Workbook()
+    sheet = book.worksheets[0]
+    sheet.title = title
+    for place, value in {"A1": 0.5, "A2": -1.5, **cells}.items():
+        sheet[place] = value
+    path = tmp_path / "made.xlsx"
+    book.save(path)
+    workbook = xl2torch.load(path)
+    return xl2torch.compile(workbook, objective="B1", variables="A1:A2", constraints=["A1 <= 3"])
+
+
+FORMULAS = [
+    "=SUMPRODUCT(C1:C3,D1:D3)*A1+A2",
+    "=SUM((C1:C3-A1)^2)+IF(A2<0,-A2^3,1)",
+    "=A1^A2+SUM(EXP(C1:C3*A1))",
+    "=MOD(A1,3)+ATAN2(A1,A2)+SEC(A1)",
+    "=SUMPRODUCT((C1:C3>4)*(C1:C3-A1)^2)+MAX(A1,A2,C1)",
+    "=GAMMALN(A1+2)+ERF(A2)+ASINH(A1)",
+    "=ABS(A1-A2)/SQRT(A1+4)+LN(A1^2+1)+A1%",
+]
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_formulas(formula: str, tmp_path: Path) -> None:
+    cells = {f"C{row}": 2.5 * row for row in (1, 2, 3)} | {f"D{row}": row / 3 for row in (1, 2, 3)}
+    check(made(tmp_path, {**cells, "B1": formula}), tmp_path / "formula.py")
+
+
+def test_text_of_the_workbook_stays_text(tmp_path: Path) -> None:
+    """Titles and formulas cannot leave the comments and strings that they stand in."""
+    title = 'x"); boom() #'
+    model = made(
+        tmp_path,
+        {"B1": '=A1^2+A2^2+LEN("\n""""""\nboom()")*0', "D1": '"""\nboom()\n"""', "A3": "boom()"},
+        title,
+    )
+    check(model, tmp_path / "hostile.py")
+
+
+def test_bounds_are_kept_in_its_training(tmp_path: Path) -> None:
+    xl2torch.export(made(tmp_path, {"B1": "=-A1+A2^2"}), tmp_path / "bounded.py")
+    done = subprocess.run(
+        [sys.executable, tmp_path / "bounded.py"], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout.splitlines()[1].rpartition(" ")[2]) == pytest.approx(-3, abs=1e-3)
+
+
+def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
+    model = made(tmp_path, {"B1": "=A1^2+A2^2"})
+    path = tmp_path / "model.py"
+    path.write_text("mine", encoding="utf-8")
+    with pytest.raises(OutputError, match="exists already"):
+        xl2torch.export(model, path)
+    with pytest.raises(OutputError, match="does not exist"):
+        xl2torch.export(model, tmp_path / "nowhere" / "model.py")
+    with pytest.raises(SelectionError, match="no export to 'matlab'"):
+        xl2torch.export(model, path, "matlab")
+    with pytest.raises(SelectionError, match="say what to export to"):
+        xl2torch.export(model, tmp_path / "model.txt")
+    xl2torch.fit(model, epochs=3)
+    with pytest.raises(SelectionError, match="save the result"):
+        xl2torch.export(model, path, force=True)
+    assert path.read_text(encoding="utf-8") == "mine" and len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_function_of_another_library_is_refused(tmp_path: Path) -> None:
+    model = made(tmp_path, {"B1": "=NORM.S.DIST(A1,TRUE)+A2"})
+    with pytest.raises(ModelError, match="cannot be written as Python source"):
+        xl2torch.export(model, tmp_path / "normal.py")
+
+
+def test_a_loop_is_refused(tmp_path: Path) -> None:
+    cells = {f"C{row}": f"=C{row - 1}*$A$1+$A$2" for row in range(2, 60)}
+    model = made(tmp_path, {"C1": 1.0, **cells, "B1": "=SUM(C1:C59)"})
+    with pytest.raises(ModelError, match="in a loop"):
+        xl2torch.export(model, tmp_path / "loop.py")

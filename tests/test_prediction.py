@@ -1,0 +1,162 @@
+"""Predictions for new rows: the sheet's own formulas say what they are."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas
+import pytest
+from corpus import CORPUS, WORKBOOKS, requires_corpus
+from openpyxl import Workbook as Book
+
+import xl2torch
+from xl2torch.address import moved
+from xl2torch.errors import ModelError, SelectionError
+from xl2torch.model import SheetModel
+
+TITANIC = CORPUS / "fastai-2022" / "titanic.xlsx"
+
+
+@requires_corpus
+@pytest.mark.parametrize(
+    ("sheet", "name", "column"),
+    [("nnet", "Preds", 33), ("mmult", "Preds", 26), ("linear", "Linear", 29)],
+)
+def test_raw_rows_of_titanic(sheet: str, name: str, column: int) -> None:
+    """712 of the 891 raw rows stand in the model's sheet, with Excel's own predictions."""
+    workbook = xl2torch.load(TITANIC)
+    raw = pandas.read_excel(TITANIC, sheet_name="all_rows")
+    found = xl2torch.compile(workbook, sheet).predict(raw)
+    assert list(found.columns) == [*raw.columns, name] and len(found) == 891
+    known = found[raw.Age.notna() & raw.Embarked.notna()][name].to_numpy()
+    cached = workbook.sheet(sheet).cells.block(4, column, 715, column).numbers[:, 0]
+    assert known == pytest.approx(cached, rel=1e-12, abs=1e-12)
+    assert "Ones is 1 in every row of the sheet: taken as that" in found.attrs["notes"]
+
+
+def book(tmp_path: Path, formulas: Mapping[str, str | float], rows: int = 6) -> SheetModel:
+    """Six houses: size, kind, day; formulas of row 5 are copied down; the objective is K1."""
+    made = Book()
+    sheet = made.worksheets[0]
+    sheet["A1"], sheet["B1"], sheet["C1"], sheet["D1"] = 0.5, -0.25, 2.0, 0.1
+    for number, text in enumerate(["Size", "Kind", "Built", "Price"], 1):
+        sheet.cell(4, number, text)
+    for place in range(rows):
+        row = 5 + place
+        sheet.cell(row, 1, 10.0 * place + 3)
+        sheet.cell(row, 2, "flat" if place % 2 else "house")
+        sheet.cell(row, 3, datetime.date(2020, 1, 1 + place))
+        sheet.cell(row, 4, 7.0 + place * place)
+        for column, formula in formulas.items():
+            if column.isalpha() and isinstance(formula, str):
+                sheet[f"{column}{row}"] = "=" + moved(formula.removeprefix("="), place, 0)
+    for cell, formula in formulas.items():
+        if not cell.isalpha():
+            sheet[cell] = formula
+    for column, text in zip("EFGH", ["Scaled", "IsFlat", "Estimate", "Error"], strict=True):
+        sheet[f"{column}4"] = text
+    path = tmp_path / "houses.xlsx"
+    made.save(path)
+    return xl2torch.compile(xl2torch.load(path), objective="K1", variables="A1:D1")
+
+
+HOUSES = {
+    "E": "=A5/MAX($A$5:$A$10)",
+    "F": '=IF(B5="flat",1,0)',
+    "G": "=$A$1*E5+$B$1*F5+$C$1*(C5>$M$1)+$D$1",
+    "H": "=(G5-D5)^2",
+    "K1": "=AVERAGE(H5:H10)",
+    "M1": "=DATE(2020,1,3)",
+}
+
+
+def test_what_the_sheet_computes_over_its_rows_stays_the_sheets(tmp_path: Path) -> None:
+    model = book(tmp_path, HOUSES)
+    new = pandas.DataFrame(
+        {
+            "size": [106.0, 0.0],
+            " KIND": ["flat", "house"],
+            "Built": [datetime.datetime(2021, 1, 1), datetime.datetime(2019, 1, 1)],
+        }
+    )
+    found = model.predict(new)
+    assert found["Estimate"].tolist() == pytest.approx([0.5 * 2 - 0.25 + 2 + 0.1, 0.1])
+
+
+def test_present_weights_are_used(tmp_path: Path) -> None:
+    model = book(tmp_path, HOUSES)
+    new = pandas.DataFrame({"Size": [53.0], "Kind": ["house"], "Built": [0]})
+    before = model.predict(new)["Estimate"][0]
+    xl2torch.fit(model)
+    assert model.predict(new)["Estimate"][0] != pytest.approx(before)
+
+
+def test_other_outputs(tmp_path: Path) -> None:
+    model = book(tmp_path, HOUSES)
+    new = pandas.DataFrame({"Size": [106.0], "Kind": ["flat"], "Built": [0]})
+    found = model.predict(new, outputs="E5:F10")
+    assert found[["Scaled", "IsFlat"]].to_numpy().tolist() == [[2.0, 1.0]]
+    with pytest.raises(SelectionError, match="same rows"):
+        model.predict(new, outputs="E5:E10,F5:F9")
+
+
+def test_missing_and_unfit_columns_are_all_named(tmp_path: Path) -> None:
+    model = book(tmp_path, HOUSES)
+    with pytest.raises(SelectionError, match=r"no column Kind, Built\. It has: Size"):
+        model.predict(pandas.DataFrame({"Size": [1.0]}))
+    wrong = pandas.DataFrame({"Size": [1.0, "big"], "Kind": [3, 4], "Built": [0, 0]})
+    with pytest.raises(SelectionError) as raised:
+        model.predict(wrong)
+    assert "column Size, row 2: 'big', where the sheet's column holds numbers" in str(raised.value)
+    assert "column Kind, row 1: 3.0, where the sheet's column holds text" in str(raised.value)
+
+
+def test_a_column_that_never_changes_may_be_missing(tmp_path: Path) -> None:
+    ones: dict[str, str | float] = {f"L{row}": 1.0 for row in range(5, 11)}
+    model = book(tmp_path, {**HOUSES, "G": "=$A$1*E5+$D$1*L5", **ones})
+    found = model.predict(pandas.DataFrame({"Size": [53.0]}))
+    assert found["Estimate"].tolist() == pytest.approx([0.5 + 0.1])
+
+
+def test_blanks_and_errors_are_told(tmp_path: Path) -> None:
+    model = book(tmp_path, {**HOUSES, "G": "=$A$1/A5+$D$1"})
+    found = model.predict(pandas.DataFrame({"Size": [None, 2.0]}))
+    assert found["Estimate"].isna().tolist() == [True, False]
+    notes = " ".join(found.attrs["notes"])
+    assert "Size is blank in 1 of 2 rows" in notes and "1 of 2 rows give an error" in notes
+
+
+REFUSED = [
+    # formula of the prediction, what is said
+    ("=$A$1*E5+N(G4)", "other rows than its own"),
+    ("=$A$1*E5+$D$1*N(A4)", "other rows than its own"),
+    ("=$A$1*E5+$D$1*SUM(A$5:A5)", "a row cannot be computed on its own"),
+    ("=$A$1*E5+$D$1*ROW()", "on its own than in the sheet"),
+]
+
+
+@pytest.mark.parametrize(("formula", "message"), REFUSED)
+def test_rows_that_need_others_are_refused(formula: str, message: str, tmp_path: Path) -> None:
+    model = book(tmp_path, {**HOUSES, "G": formula})
+    with pytest.raises(ModelError, match=message):
+        model.predict(pandas.DataFrame({"Size": [1.0], "Kind": ["flat"], "Built": [0]}))
+
+
+def test_no_rows_and_no_column_of_predictions(tmp_path: Path) -> None:
+    model = book(tmp_path, HOUSES)
+    empty = pandas.DataFrame({"Size": [], "Kind": [], "Built": []})
+    assert model.predict(empty)["Estimate"].tolist() == []
+    model = book(tmp_path, {**HOUSES, "K1": "=A1^2+B1^2+C1^2+D1^2"})
+    with pytest.raises(SelectionError, match="--outputs"):
+        model.predict(empty)
+
+
+def test_survival_predicts_its_own_rows() -> None:
+    workbook = xl2torch.load(WORKBOOKS / "survival.xlsx")
+    block = workbook.sheet("Model").cells.block(12, 2, 311, 4).numbers
+    frame = pandas.DataFrame(block, columns=["Age", "IsMale", "Class"])
+    found = xl2torch.compile(workbook).predict(frame)
+    cached = workbook.sheet("Model").cells.block(12, 16, 311, 16).numbers[:, 0]
+    assert found.iloc[:, -1].to_numpy() == pytest.approx(cached, rel=1e-12)
