@@ -17,3 +17,6 @@ WORKBOOKS = ROOT / "workbooks"
 requires_corpus = pytest.mark.skipif(
     not CORPUS.is_dir(), reason="the corpus of real workbooks is not beside this clone"
 )
+
+SAMPLES = sorted(path for path in WORKBOOKS.glob("*.xlsx") if not path.stem.endswith("-trained"))
+"""The sample workbooks; what was trained from them stands at a kink perhaps."""

@@ -387,7 +387,9 @@ def test_gradcheck_mistakes(arguments: list[str], code: int, message: str, tmp_p
 
 def test_help_is_quick_and_has_examples() -> None:
     commands = main.commands
-    assert set(commands) == {"inspect", "verify", "gradcheck", "train", "restore"}
+    assert set(commands) == {
+        "inspect", "verify", "gradcheck", "train", "export", "predict", "restore"
+    }  # fmt: skip
     for command in [main, *commands.values()]:
         assert command.help is not None and "Example: xl2torch" in command.help
         for parameter in command.params:

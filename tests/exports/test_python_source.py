@@ -11,7 +11,7 @@ from typing import Any
 import openpyxl
 import pytest
 import torch
-from corpus import CORPUS, ROOT, WORKBOOKS, requires_corpus
+from corpus import CORPUS, ROOT, SAMPLES, WORKBOOKS, requires_corpus
 
 import xl2torch
 from xl2torch.errors import ModelError, OutputError, SelectionError
@@ -21,7 +21,7 @@ from xl2torch.workbook.solver_model import solver_models
 TITANIC = CORPUS / "fastai-2022" / "titanic.xlsx"
 FILTERS = "AD11:AF13,AD38:AF40,BI11:BK13,BI15:BK17,BI38:BK40,BI42:BK44"
 BOOKS = [
-    *sorted(WORKBOOKS.glob("*.xlsx")),
+    *SAMPLES,
     *sorted(CORPUS.glob("fastai*/*.xls?")),
     *sorted(CORPUS.glob("nist/*_start1.xlsx")),
 ]

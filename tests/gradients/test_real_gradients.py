@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from corpus import CORPUS, ROOT, WORKBOOKS, requires_corpus
+from corpus import CORPUS, ROOT, SAMPLES, requires_corpus
 from packages import Parts, rewritten
 
 import xl2torch
@@ -20,9 +20,7 @@ from xl2torch.workbook.solver_model import solver_models
 
 GRADDESC = CORPUS / "fastai-2017" / "graddesc.xlsm"
 LAYERS = CORPUS / "fastai-2017" / "layers_example.xlsx"
-BOOKS = sorted(
-    [*WORKBOOKS.glob("*.xlsx"), *CORPUS.glob("fastai-*/*.xls[xm]"), *CORPUS.glob("nist/*.xlsx")]
-)
+BOOKS = sorted([*SAMPLES, *CORPUS.glob("fastai-*/*.xls[xm]"), *CORPUS.glob("nist/*.xlsx")])
 LARGEST = 1e-6
 
 
