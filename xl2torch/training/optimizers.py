@@ -98,6 +98,8 @@ def make_optimizer(parameters: Any, settings: Settings) -> torch.optim.Optimizer
     name, given = settings.optimizer, dict(settings.arguments)
     kind = torch_optimizers()[name]
     own: dict[str, Any] = {"momentum": 0.9} if name == "momentum" else {}
+    if "fused" in inspect.signature(kind).parameters and not {"fused", "foreach"} & given.keys():
+        own["fused"] = True  # one call for all parameters, not some for each
     made: torch.optim.Optimizer = checked(
         f"the optimizer {name}", kind, _OWN,
         lambda: kind(parameters, lr=settings.learning_rate, **(own | given)), given,  # type: ignore[call-arg]

@@ -48,10 +48,14 @@ class SparseCells:
         keys = np.asarray(rows, dtype=np.int64) * (MAX_COLUMN + 1) + np.asarray(
             columns, dtype=np.int64
         )
-        kinds = np.fromiter((kind_of(value) for value in values), dtype=np.uint8, count=count)
-        numbers = np.zeros(count)
+        kinds = np.full(count, NUMBER, dtype=np.uint8)
+        numbers = np.fromiter(
+            (value if value.__class__ is float else 0.0 for value in values), float, count
+        )
         texts = np.full(count, "", dtype=object)
-        for index, value in enumerate(values):
+        for index in [i for i, value in enumerate(values) if value.__class__ is not float]:
+            value = values[index]
+            kinds[index] = kind_of(value)
             if isinstance(value, float | bool):
                 numbers[index] = value
             elif isinstance(value, str):

@@ -6,7 +6,9 @@ neither tables nor spill ranges.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import gc
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -18,6 +20,15 @@ from xl2torch.workbook.cells import SparseCells
 from xl2torch.workbook.formula_groups import FormulaCell, FormulaGroup, Rectangle, grouped
 from xl2torch.workbook.ooxml import local, parse_xml, unescape
 from xl2torch.workbook.package import Package
+from xl2torch.workbook.plain_rows import (
+    Attributes,
+    PlainRow,
+    SheetData,
+    attributes_of,
+    cut_rows,
+    unescaped,
+    unread_rows,
+)
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,32 @@ def read_sheet(
     package: Package, name: str, part: str, strings: list[str], dates_1904: bool = False
 ) -> Sheet:
     """A worksheet; ``strings`` are the workbook's shared strings. Raises WorkbookError."""
+    with _without_garbage_collection():
+        cut = cut_rows(package.part(part))
+        if cut is not None:
+            # Where that fails the parser says what is wrong, or reads what is only unusual.
+            with contextlib.suppress(WorkbookError):
+                return _read(package, name, part, strings, dates_1904, cut)
+        return _read(package, name, part, strings, dates_1904, None)
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Millions of small objects are made and none of them in a circle: do not look for any."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _read(
+    package: Package, name: str, part: str, strings: list[str], dates_1904: bool,
+    cut: SheetData | None,
+) -> Sheet:  # fmt: skip
+    """The worksheet; where its rows are cut out, plain ones are read without the parser."""
     first_day = datetime(1904, 1, 1) if dates_1904 else datetime(1899, 12, 30)
     rows: list[int] = []
     columns: list[int] = []
@@ -106,12 +143,12 @@ def read_sheet(
     formula: dict[str, str] | None = None
     formula_text = value_text = ""
     pieces: list[str] = []
-    collecting = protected = phonetic = dynamic = finished = False
+    collecting = protected = phonetic = dynamic = finished = begun = False
     main = ""
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         nonlocal row, column, cell_type, formula, collecting, formula_text, value_text, protected
-        nonlocal main, phonetic, filtered, dynamic
+        nonlocal main, phonetic, filtered, dynamic, begun
         namespace, _, kind = tag.rpartition(" ")
         if namespace != main:
             if kind != "worksheet":
@@ -119,6 +156,9 @@ def read_sheet(
             main = namespace
         if finished and kind in _CELLS:
             return  # an extension that looks like cells
+        if kind == "sheetData":
+            begun = True
+            return
         if kind == "c":
             reference = attributes.get("r")
             if reference:
@@ -212,10 +252,57 @@ def read_sheet(
                 shared[attributes.get("si", "")] = (formula_text, row, column)
             formulas.append(FormulaCell(row, column, formula_text, row, column, None))
 
+    known: dict[str, Attributes] = {}
+
+    def attributes(text: str) -> Attributes:
+        found = known.get(text)
+        if found is None:
+            found = known[text] = attributes_of(text)
+        return found
+
+    def read_row(found: PlainRow) -> None:
+        nonlocal row, column, cell_type, formula, formula_text, value_text, dynamic
+        row = found.number
+        if found.attributes and attributes(found.attributes).get("hidden") in ("1", "true"):
+            hidden_rows.add(row)
+        for _, letters, _, own, has_formula, inside, text_, value in found.cells:
+            column = columns_of.get(letters) or columns_of.setdefault(
+                letters, column_number(letters)
+            )
+            if not own and not has_formula:
+                if value:
+                    rows.append(row)
+                    columns.append(column)
+                    values.append(float(value))
+                continue
+            if not own and inside and not text_ and value:
+                follower = attributes(inside)
+                source = shared.get(follower.get("si", ""))
+                if source is not None and follower.get("t") == "shared":
+                    formulas.append(FormulaCell(row, column, *source, None))
+                    rows.append(row)
+                    columns.append(column)
+                    values.append(float(value))
+                    continue
+            facts = attributes(own)
+            cell_type = facts.get("t", "n")
+            dynamic = "cm" in facts
+            formula = attributes(inside) if has_formula else None
+            formula_text = unescaped(text_) if found.escaped else text_
+            value_text = unescaped(value) if found.escaped else value
+            finish_cell()
+
     try:
-        parse_xml(package.part(part), start=start, end=end, text=text, where=where)
+        if cut is None:
+            data = package.part(part)
+        else:
+            left = list(unread_rows(cut.rows, read_row))
+            data = b"".join((cut.before, *left, cut.after))
+        parse_xml(data, start=start, end=end, text=text, where=where)
     except (ValueError, IndexError, KeyError) as error:
         raise WorkbookError(f"{where} is damaged: {error}") from None
+    if cut is not None and not begun:
+        raise WorkbookError(f"{where}: what looks like its rows is something else")
     tables = tuple(
         _read_table(package, name, relation.target, filters)
         for relation in package.relationships(part)

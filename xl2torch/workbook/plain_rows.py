@@ -1,0 +1,113 @@
+"""Rows of a sheet as programs write them by the million, read without an event per tag.
+
+A row is plain when it consists of cells whose reference comes first, with a formula and a value at
+most, in UTF-8 and without anything that XML allows beyond that. What is not plain is left to the
+XML parser, which also reads all that stands around the rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+from xml.sax.saxutils import unescape as unescape_xml
+
+_OPEN, _CLOSE = b"<sheetData>", b"</sheetData>"
+_TEXT = r"[^<\x00-\x08\x0b-\x1f]*"
+_ATTRIBUTES = r'((?: [A-Za-z0-9]+="[^"<>&\x00-\x1f]*")*)'
+_ROW = re.compile(r'\s*<row r="([1-9][0-9]{0,6})"' + _ATTRIBUTES + r"\s*>")
+_NUMBERED = re.compile(rb'\s*<row r="[0-9]+"')
+_CELL = re.compile(
+    r'(<c r="([A-Z]{1,3})([0-9]{1,7})"' + _ATTRIBUTES + r"(?:/>|>"
+    r"(?:(<f)" + _ATTRIBUTES + r"(?:/>|>(" + _TEXT + r")</f>))?"
+    r"(?:<v>(" + _TEXT + r")</v>)?</c>))"
+)  # fmt: skip
+_ATTRIBUTE = re.compile(r' ([A-Za-z0-9]+)="([^"]*)"')
+_ENTITY = re.compile(r"&(?!(?:amp|lt|gt|quot|apos);)")
+_QUOTES = {"&quot;": '"', "&apos;": "'"}
+_ENCODING = re.compile(rb"""encoding\s*=\s*["']([^"']*)["']""")
+
+Attributes = dict[str, str]
+
+
+Match = tuple[str, str, str, str, str, str, str, str]
+"""Whole text of a cell, letters and digits of its reference, its attributes; whether it has a
+formula, that one's attributes and text; value text."""
+
+
+class PlainRow(NamedTuple):
+    """A row: its number, the text of its attributes and its cells; ``escaped``: texts may be so."""
+
+    number: int
+    attributes: str
+    cells: list[Match]
+    escaped: bool
+
+
+class SheetData(NamedTuple):
+    """The bytes of a sheet cut into what stands around its rows, and the rows."""
+
+    before: bytes
+    rows: bytes
+    after: bytes
+
+
+def cut_rows(data: bytes) -> SheetData | None:
+    """A sheet's rows, without the tags around them; None where only the parser can tell."""
+    declared = _ENCODING.search(data[:200].partition(b"?>")[0])
+    if declared is not None and declared[1].lower() != b"utf-8":
+        return None
+    start = data.find(_OPEN)
+    end = data.find(_CLOSE, start)
+    if start < 0 or end < 0 or b"<!" in data[:start]:
+        return None
+    start += len(_OPEN)
+    return SheetData(data[:start], data[start:end], data[end:])
+
+
+def unread_rows(rows: bytes, read: Callable[[PlainRow], None]) -> Iterator[bytes]:
+    """Hand plain rows on, and give back the others for the parser.
+
+    Raises ValueError where the place of a row depends on the rows before it.
+    """
+    start = 0
+    while start < len(rows):
+        end = rows.find(b"</row>", start)
+        piece = rows[start : end + 6] if end >= 0 else rows[start:]
+        start += len(piece)
+        found = _plain_row(piece)
+        if found is not None:
+            read(found)
+        elif _NUMBERED.match(piece) or not piece.strip():
+            yield piece
+        else:
+            raise ValueError("a row without a number")
+
+
+def _plain_row(piece: bytes) -> PlainRow | None:
+    try:
+        text = piece.decode()
+    except UnicodeDecodeError:
+        return None
+    head = _ROW.match(text)
+    escaped = "&" in text
+    if head is None or "\r" in text or (escaped and _ENTITY.search(text)):
+        return None
+    cells: list[Match] = _CELL.findall(text, head.end())
+    length = sum([len(cell[0]) for cell in cells])
+    digits = head[1]
+    if head.end() + length + len("</row>") != len(text):
+        return None
+    if any([cell[2] != digits for cell in cells]):
+        return None
+    return PlainRow(int(digits), head[2], cells, escaped)
+
+
+def attributes_of(text: str) -> Attributes:
+    """Attributes by name."""
+    return dict(_ATTRIBUTE.findall(text))
+
+
+def unescaped(text: str) -> str:
+    """A text without XML's entities."""
+    return unescape_xml(text, _QUOTES) if "&" in text else text
