@@ -7,16 +7,21 @@ from typing import Any
 
 import click
 
-from xl2torch.cli.options import common, model_options
+from xl2torch.cli.options import BOOK, common, model_options
 from xl2torch.cli.printing import print_json, print_table
 
 
 @click.command()
 @common
 @model_options
+@click.option(
+    "--graph", type=BOOK, metavar="OUT.svg",
+    help="Draw the program: lines as boxes, what they read as arrows.",
+)  # fmt: skip
+@click.option("--force", is_flag=True, help="Overwrite an existing picture.")
 def inspect(
     book: Path, sheet: str | None, as_json: bool, objective: str | None,
-    variables: tuple[str, ...], sense: str | None,
+    variables: tuple[str, ...], sense: str | None, graph: Path | None, force: bool,
 ) -> None:  # fmt: skip
     """Show what xl2torch understands of BOOK.
 
@@ -34,6 +39,15 @@ def inspect(
     problem = None
     if objective or variables or sense:
         problem = find_problem(workbook, sheet, objective, variables or None, sense)
+    if graph is not None:
+        from xl2torch.exports.drawing import write_drawing
+        from xl2torch.model import compile_problem
+
+        chosen = problem or find_problem(workbook, sheet, None, None, None)
+        write_drawing(compile_problem(workbook, chosen), graph, force)
+        if not as_json:
+            click.echo(f"wrote {graph}")
+            return
     report = inspect_workbook(workbook, sheet, problem)
     if as_json:
         print_json(report)
