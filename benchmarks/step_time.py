@@ -2,7 +2,7 @@
 
 Forward and backward alone are timed too. Both sides use the fused Adam of torch, as training does.
 
-    python benchmarks/step_time.py CORPUS [--json]
+    python benchmarks/step_time.py CORPUS [--only survival,moons] [--json]
 
 CORPUS is the folder with fastai-2022/; without it only survival.xlsx and two generated workbooks
 (two moons, and a 784-128-10 network on 1,000 rows) are timed. Both modules start
@@ -208,12 +208,15 @@ def main() -> None:
     """Time all models that are there and print a table, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", nargs="?", type=Path)
+    parser.add_argument("--only", help="names of models, several by comma")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     results = []
     for name, make in MODELS.items():
         if name not in _GENERATED and options.corpus is None:
+            continue
+        if options.only and name not in options.only.split(","):
             continue
         ours, hand = make(options.corpus or Path())
         check_equal(ours, hand)
