@@ -104,6 +104,10 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "each of five iterations [default: 1e-12].",
         ),
         click.option(
+            "--compile", is_flag=True,
+            help="Use torch.compile where a compiler is present and a compiled step is faster.",
+        ),
+        click.option(
             "--starts", type=click.IntRange(1), metavar="N",
             help="Train from N start points at once and keep the best [default: as stored].",
         ),

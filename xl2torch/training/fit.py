@@ -16,6 +16,7 @@ from xl2torch.model import SheetModel, watch
 from xl2torch.problem import Problem
 from xl2torch.residuals import find_residuals
 from xl2torch.training.choice import Asked, Choice, choose
+from xl2torch.training.compilation import compiled_forward
 from xl2torch.training.descent import descend
 from xl2torch.training.diagnosis import plateau, unfelt
 from xl2torch.training.initialization import initialize
@@ -71,6 +72,7 @@ class Options:
     starts: int | None = None
     seed: int | None = None
     init: str = "file"
+    compile: bool = False
 
 
 def fit(
@@ -89,6 +91,7 @@ def fit(
     max_time: float | None = None,
     convergence: float | None = None,
     starts: int | None = None,
+    compile: bool = False,
     watch_cells: Sequence[CellAddress | str] = (),
     on_iteration: Callable[[Iteration], None] | None = None,
 ) -> Result:
@@ -103,7 +106,8 @@ def fit(
     ``epochs`` and ``max_time`` (seconds) end the run, ``starts`` are trained together, the present
     point and others drawn at random; all three are taken from the stored Solver model where they
     are None. ``convergence`` is Solver's rule: the run ends when the objective changed by less,
-    relative to itself, in each of five iterations.
+    relative to itself, in each of five iterations. ``compile`` uses torch.compile where that is
+    faster, and says so.
 
     Random numbers that are drawn anew at each step (``seed`` repeats them) count in the gradient;
     the objective that is reported is that of the stored ones. ``on_iteration`` is called after each
@@ -113,7 +117,7 @@ def fit(
     """
     options = Options(
         optimizer, engine, lr, arguments or {}, schedule, clip_norm, clip_value, epochs, max_time,
-        convergence, starts, seed, init,
+        convergence, starts, seed, init, compile,
     )  # fmt: skip
     _check(options)
     drawing = bool(model.drawn) or _starts(model.problem, options) > 1
@@ -158,6 +162,7 @@ def _fit(
     if settings.optimizer != HIGHS and settings.epochs:
         _refuse_flat(model, loss.parameters, loss.evaluate)
         loss.evaluate()
+    compiling = _compile(loss, settings) if options.compile else ""
     stepper = _stepper(loss, settings)
     limits = RunLimits(
         settings.epochs, settings.max_time or math.inf, settings.convergence,
@@ -186,9 +191,18 @@ def _fit(
         record.restore()
     return Result(
         model, settings, start, record.best_objective, stop, tuple(record.iterations), cells,
-        record.weights, record.seconds, tuple(run.remarks(stop)), run.ends,
+        record.weights, record.seconds, (*run.remarks(stop), *filter(None, [compiling])), run.ends,
         run.subproblems,
     )  # fmt: skip
+
+
+def _compile(loss: Loss, settings: Settings) -> str:
+    """Let the loss compute the objective by torch.compile where that pays; what came of it."""
+    if settings.optimizer in (HIGHS, LEAST_SQUARES) or settings.starts > 1 or not settings.epochs:
+        return f"--compile has no use for {settings.optimizer} or for many starts"
+    forward, remark = compiled_forward(loss.model)
+    loss.forward = forward or loss.model
+    return remark
 
 
 class _Run:

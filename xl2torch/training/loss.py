@@ -36,7 +36,8 @@ class Loss:
     """The loss of a model at its parameters, and at any point.
 
     ``objective`` and ``value`` are objective and loss where it was evaluated last; gradients are
-    then in the parameters. With random cells the gradient is that of a fresh draw, the objective
+    then in the parameters. ``forward`` computes the objective: the model, or the model compiled.
+    With random cells the gradient is that of a fresh draw, the objective
     that of the stored one.
     """
 
@@ -48,6 +49,7 @@ class Loss:
             for variable in model.variables
             if variable.bounded
         ]
+        self.forward: Callable[[], torch.Tensor] = model
         self.objective = math.nan
         self.value = math.nan
         self._of = loss_of(model.problem)
@@ -63,7 +65,8 @@ class Loss:
         self._point = None
         for parameter in self.parameters:
             parameter.grad = None
-        value = self.model.train(bool(self.model.drawn))()
+        self.model.train(bool(self.model.drawn))
+        value = self.forward()
         self.objective = float(value.detach())
         loss = self._of(value)
         if not self.failed and loss.requires_grad:
