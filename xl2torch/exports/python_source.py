@@ -130,7 +130,10 @@ class _Writer:
 
     def _head(self, body: str, uses_functional: bool) -> str:
         path = self.workbook.path
-        relative = os.path.relpath(path.resolve(), self.folder.resolve()).replace("\\", "/")
+        try:
+            relative = os.path.relpath(path.resolve(), self.folder.resolve()).replace("\\", "/")
+        except ValueError:  # another drive of Windows
+            relative = path.resolve().as_posix()
         notes = ""
         if self.problem.constraints:
             notes = "\nThe constraints of the Solver model are not kept here, bounds are.\n"
