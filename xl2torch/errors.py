@@ -89,3 +89,9 @@ class TrainingError(Xl2TorchError):
 
 class OutputError(Xl2TorchError):
     """The result cannot be written."""
+
+
+def first_line(error: Exception) -> str:
+    """The first line of another library's message that has something to say."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__

@@ -19,6 +19,7 @@ from xl2torch.functions.shapes import full_data
 from xl2torch.functions.trace import DRAWING, Data, Trace, apply, value_of
 from xl2torch.graph.blocks import Block, given_numbers, stored
 from xl2torch.graph.naming import identifier, label, unique
+from xl2torch.graph.nodes import parameter_nodes
 from xl2torch.graph.passes import simplify
 from xl2torch.graph.printing import expression, is_line
 from xl2torch.graph.schedule import Evaluation
@@ -112,10 +113,10 @@ class SheetModel(fx.GraphModule):
     def _lines(self) -> list[tuple[str, str, str]]:
         """Name, shape or formula, and text of parameters, data and lines of the program."""
         found = []
-        parameters = dict(self.named_parameters())
+        parameters = set(parameter_nodes(self))
         for node in self.graph.nodes:
             if node.op == "get_attr":
-                kind = "parameter" if node.target in parameters else "data"
+                kind = "parameter" if node in parameters else "data"
                 cells = node.meta.get("cells")
                 shape = "×".join(map(str, node.meta["value"].shape)) or "scalar"
                 found.append((node.name, f"{kind} {shape}", str(cells) if cells else ""))

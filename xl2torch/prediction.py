@@ -96,8 +96,7 @@ class Predictor:
             program.compute(own, self.rows)
         by_name: dict[str, list[Column]] = {}
         for column in sorted(columns):
-            name = header(self.workbook, column.cells) or str(column.cells)
-            by_name.setdefault(name, []).append(column)
+            by_name.setdefault(_name_of(self.workbook, column), []).append(column)
         if not by_name:
             raise ModelError(
                 f"{self.programs[0].outputs}: nothing in its rows is data, so there is nothing "
@@ -267,7 +266,11 @@ def _predicted(workbook: Workbook, evaluation: Evaluation, unit: Unit) -> list[C
 
 def input_of(workbook: Workbook, column: Column, array: Array) -> Input:
     """A column as an input, by its header."""
-    return _input(header(workbook, column.cells) or str(column.cells), (column,), array)
+    return _input(_name_of(workbook, column), (column,), array)
+
+
+def _name_of(workbook: Workbook, column: Column) -> str:
+    return header(workbook, column.cells) or str(column.cells)
 
 
 def _input(name: str, columns: tuple[Column, ...], array: Array) -> Input:

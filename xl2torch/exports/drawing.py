@@ -8,7 +8,9 @@ from pathlib import Path
 
 from torch import fx
 
-from xl2torch.errors import OutputError, SelectionError
+from xl2torch.errors import SelectionError
+from xl2torch.exports.writing import complete
+from xl2torch.graph.nodes import parameter_nodes
 from xl2torch.graph.printing import expression, is_line
 from xl2torch.model import SheetModel
 
@@ -39,14 +41,14 @@ def drawing(model: SheetModel) -> str:
     """The program of a model as SVG text: name and torch, formula, cells and shape."""
     boxes: dict[fx.Node, _Box] = {}
     arrows: list[tuple[fx.Node, fx.Node]] = []
-    names = {name for name, _ in model.named_parameters()}
+    parameters = set(parameter_nodes(model))
     shown = [n for n in model.graph.nodes if n.op == "get_attr" or is_line(n)]
     for node in shown:
         sources = _sources(node) if node.op != "get_attr" else []
         rank = 1 + max((boxes[source].rank for source in sources), default=-1)
         kind = "line"
         if node.op == "get_attr":
-            kind = "parameter" if node.target in names else "data"
+            kind = "parameter" if node in parameters else "data"
         elif node is shown[-1]:
             kind = "objective"
         boxes[node] = _Box(kind, _texts(node), rank)
@@ -155,11 +157,5 @@ def write_drawing(model: SheetModel, path: Path, force: bool = False) -> None:
     """Write the picture. Raises SelectionError or OutputError."""
     if path.suffix.lower() != ".svg":
         raise SelectionError(f"{path.name}: the picture is an SVG: name it .svg")
-    if not path.parent.is_dir():
-        raise OutputError(f"the output folder {path.parent} does not exist")
-    if path.exists() and not force:
-        raise OutputError(f"{path} exists already: give --force to overwrite it, or another name")
-    try:
-        path.write_text(drawing(model), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from None
+    with complete(path, force) as partial:
+        partial.write_text(drawing(model), encoding="utf-8")

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import operator
-
-import torch
-from torch import fx
-
 from xl2torch.graph.naming import identifier, label
+from xl2torch.graph.nodes import parameter_nodes
 from xl2torch.graph.printing import expression, is_line, short_name
 from xl2torch.model import SheetModel
 
@@ -53,11 +49,12 @@ def explanation(model: SheetModel) -> str:
     for variable in model.variables:
         lines.append(_row(str(variable.cells), "variable cells", f"{variable.name} (parameter)"))
     called: set[str] = set()
+    parameters = set(parameter_nodes(model))
     for node in model.graph.nodes:
         if node.op == "call_function":
             called.add(short_name(node.target))
         cells = node.meta.get("cells")
-        if node.op == "get_attr" and cells is not None and not _is_parameter(model, node):
+        if node.op == "get_attr" and cells is not None and node not in parameters:
             lines.append(_row(str(cells), "data", f"{node.name} (buffer)"))
         if not is_line(node):
             continue
@@ -70,10 +67,6 @@ def explanation(model: SheetModel) -> str:
     lines += [f"| {sheet} | {code} |" for words, sheet, code in _WORDS if words & called]
     lines += [f"| {sheet} | {code} |" for sheet, code in _ALWAYS]
     return "\n".join(lines)
-
-
-def _is_parameter(model: SheetModel, node: fx.Node) -> bool:
-    return isinstance(operator.attrgetter(str(node.target))(model), torch.nn.Parameter)
 
 
 def _row(*cells: str) -> str:

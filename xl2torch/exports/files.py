@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from xl2torch.errors import OutputError, SelectionError
+from xl2torch.errors import SelectionError
 from xl2torch.exports.exported_program import write_pt2
 from xl2torch.exports.onnx import write_onnx
 from xl2torch.exports.program import row_module
 from xl2torch.exports.python_source import python_source
 from xl2torch.exports.weights import metadata_of, write_weights
+from xl2torch.exports.writing import complete
 from xl2torch.model import SheetModel
 
 SUFFIXES = {"python": ".py", "safetensors": ".safetensors", "onnx": ".onnx", "pt2": ".pt2"}
@@ -60,17 +60,10 @@ def export(
     target = Path(path) if path else default_path(model, to)
     if outputs and to not in ("onnx", "pt2"):
         raise SelectionError("outputs are for onnx and pt2, which predict")
-    if not target.parent.is_dir():
-        raise OutputError(f"the output folder {target.parent} does not exist")
-    if target.is_dir():
-        raise OutputError(f"the output {target} is a folder")
-    if target.exists() and not force:
-        raise OutputError(f"{target} exists already: give --force to overwrite it, or another -o")
-    partial = target.with_name(f".{target.stem}-{os.getpid()}{target.suffix}")
     inputs: dict[str, str] = {}
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    try:
+    with complete(target, force) as partial:
         if to == "python":
             partial.write_text(python_source(model, target.parent), encoding="utf-8")
         elif to == "safetensors":
@@ -80,9 +73,4 @@ def export(
             write = write_onnx if to == "onnx" else write_pt2
             write(rows, partial, metadata_of(model))
             inputs, names, notes = rows.headers, rows.outputs, rows.notes
-        partial.replace(target)
-    except OSError as error:
-        raise OutputError(f"cannot write {target}: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)
     return Exported(target, to, inputs, names, notes)

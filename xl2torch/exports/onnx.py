@@ -6,13 +6,13 @@ import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from xl2torch.errors import ModelError, SelectionError
+from xl2torch.errors import ModelError, SelectionError, first_line
 from xl2torch.exports.program import RowModule
 
 
@@ -40,18 +40,17 @@ def write_onnx(rows: RowModule, path: Path, metadata: dict[str, str]) -> None:
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise ModelError(f"onnxruntime cannot run this program: {first_line(error)}") from None
-    for count in sorted({1, len(rows.expected[0])}):
-        fed = {name: value[:count].numpy() for name, value in rows.inputs.items()}
-        for name, ours, sheet in zip(
-            rows.outputs, session.run(list(rows.outputs), fed), rows.expected, strict=True
-        ):
-            check_predictions(name, np.asarray(ours), sheet[:count])
+
+    def run(values: list[torch.Tensor]) -> Sequence[Any]:
+        fed = {name: value.numpy() for name, value in zip(rows.inputs, values, strict=True)}
+        found: Sequence[Any] = session.run(list(rows.outputs), fed)
+        return found
+
+    rows.check(run, fewest=1)
     path.write_bytes(content)
 
 
 def _converted(rows: RowModule) -> Any:
-    dimension = torch.export.Dim("rows", min=1)
-    shapes = tuple({0: dimension} for _ in rows.inputs)
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
     quiet.setLevel(logging.ERROR)
@@ -65,26 +64,9 @@ def _converted(rows: RowModule) -> Any:
             return torch.onnx.export(
                 rows.module.eval(), tuple(rows.inputs.values()), dynamo=True, verbose=False,
                 input_names=list(rows.inputs), output_names=list(rows.outputs),
-                dynamic_shapes=shapes,
+                dynamic_shapes=rows.dynamic_shapes(),
             )  # fmt: skip
     except Exception as error:
         raise ModelError(f"torch cannot write this program as ONNX: {first_line(error)}") from None
     finally:
         quiet.setLevel(level)
-
-
-def first_line(error: Exception) -> str:
-    """The first line of a message that has something to say."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__
-
-
-def check_predictions(name: str, ours: np.ndarray, sheet: torch.Tensor) -> None:
-    """Raise ModelError where predictions are not the sheet's."""
-    wanted = sheet.numpy()
-    if ours.shape != wanted.shape or not np.allclose(
-        ours, wanted, rtol=1e-9, atol=1e-9, equal_nan=True
-    ):
-        raise ModelError(
-            f"what was written predicts something else for {name} than the sheet: nothing is kept"
-        )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,10 +29,10 @@ from xl2torch.graph.passes.rewriting import (
 from xl2torch.graph.rows import Column, RowProgram
 from xl2torch.graph.schedule import Evaluation
 from xl2torch.model import SheetModel, build_module, parameter_block
-from xl2torch.prediction import input_of
+from xl2torch.prediction import Predictor, input_of
 from xl2torch.values import BLANK, LOGICAL, NUMBER
-from xl2torch.workbook.reader import Workbook
 
+_SAME = 1e-9
 _ARITHMETIC = frozenset(
     {
         operator.add, operator.sub, operator.mul, operator.truediv, operator.pow, operator.lt,
@@ -55,6 +57,28 @@ class RowModule:
     expected: tuple[torch.Tensor, ...]
     notes: tuple[str, ...]
 
+    def dynamic_shapes(self) -> tuple[dict[int, Any], ...]:
+        """That the number of rows is free, as torch.export is told for each input."""
+        dimension = torch.export.Dim("rows", min=1)
+        return tuple({0: dimension} for _ in self.inputs)
+
+    def check(self, run: Callable[[list[torch.Tensor]], Sequence[Any]], fewest: int) -> None:
+        """Compare what was written with the sheet, on its rows and on the fewest.
+
+        ``run`` gives the outputs for some inputs. Raises ModelError.
+        """
+        for count in sorted({fewest, len(self.expected[0])}):
+            found = run([value[:count] for value in self.inputs.values()])
+            for name, ours, sheet in zip(self.outputs, found, self.expected, strict=True):
+                written, wanted = np.asarray(ours), sheet[:count].numpy()
+                if written.shape != wanted.shape or not np.allclose(
+                    written, wanted, rtol=_SAME, atol=_SAME, equal_nan=True
+                ):
+                    raise ModelError(
+                        f"what was written predicts something else for {name} than the sheet: "
+                        "nothing is kept"
+                    )
+
 
 def row_module(model: SheetModel, outputs: str | None = None) -> RowModule:
     """The module of a model's predictions, with its present weights.
@@ -76,7 +100,7 @@ def row_module(model: SheetModel, outputs: str | None = None) -> RowModule:
     ]
     evaluation = Evaluation(workbook, given, trace)
     programs = [RowProgram(evaluation, program.outputs) for program in predictor.programs]
-    numeric = _numeric_columns(predictor.programs)
+    numeric = _numeric_columns(predictor)
     taken = {"self", "forward", *weights}
     headers: dict[str, str] = {}
     inputs: dict[str, torch.Tensor] = {}
@@ -119,13 +143,16 @@ def row_module(model: SheetModel, outputs: str | None = None) -> RowModule:
     return RowModule(module, inputs, headers, tuple(labels), tuple(expected), tuple(notes))
 
 
-def _numeric_columns(programs: list[RowProgram]) -> dict[Column, Array]:
+def _numeric_columns(predictor: Predictor) -> dict[Column, Array]:
     """Columns of numbers that the outputs can be computed from, with the sheet's own values."""
+    texts = {
+        column
+        for item in predictor.inputs
+        for column in item.columns
+        if not _is_numeric(stored(predictor.workbook, column.cells))
+    }
     found: dict[Column, Array] = {}
-    for program in programs:
-        own = _Recorded(program.evaluation.workbook)
-        program.compute(own.__getitem__, program.outputs.rows)
-        texts = {column for column, array in own.items() if not _is_numeric(array)}
+    for program in predictor.programs:
         stack = program.output_columns()
         seen = set(stack)
         while stack:
@@ -140,18 +167,6 @@ def _numeric_columns(programs: list[RowProgram]) -> dict[Column, Array]:
             seen |= set(fresh)
             stack += fresh
     return {column: found[column] for column in sorted(found)}
-
-
-class _Recorded(dict[Column, Array]):
-    """Data columns as they are asked for."""
-
-    def __init__(self, workbook: Workbook) -> None:
-        super().__init__()
-        self.workbook = workbook
-
-    def __missing__(self, column: Column) -> Array:
-        self[column] = stored(self.workbook, column.cells)
-        return self[column]
 
 
 def _is_numeric(array: Array) -> bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from xl2torch.errors import OutputError, SelectionError, WorkbookError
+from xl2torch.errors import SelectionError, WorkbookError
+from xl2torch.exports.writing import complete
 from xl2torch.values import CellValue, ErrorValue
 from xl2torch.workbook.reader import load
 
@@ -117,23 +117,13 @@ def write_table(table: Mapping[str, Sequence[Any]], path: Path, force: bool = Fa
     kind = path.suffix.lower()
     if kind not in (".csv", ".parquet", ".xlsx"):
         raise SelectionError(f"{path.name}: write to a file that ends in .csv, .parquet or .xlsx")
-    if not path.parent.is_dir():
-        raise OutputError(f"the output folder {path.parent} does not exist")
-    if path.exists() and not force:
-        raise OutputError(f"{path} exists already: give --force to overwrite it, or another -o")
-    partial = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
-    try:
+    with complete(path, force) as partial:
         if kind == ".csv":
             partial.write_text(as_csv(table), encoding="utf-8", newline="")
         elif kind == ".parquet":
             _write_parquet(table, partial)
         else:
             _write_sheet(table, partial)
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def as_csv(table: Mapping[str, Sequence[Any]]) -> str:

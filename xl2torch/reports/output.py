@@ -39,14 +39,23 @@ def check_output(
             f"the output {target.name} has to end in {source.suffix}, as the input does: "
             "the file type does not change"
         )
+    same = target.is_file() and source.exists() and target.samefile(source)
+    if same and not in_place:
+        raise OutputError(f"{target} is the input itself: {advice}")
+    check_place(target, force or in_place)
+
+
+def check_place(target: Path, replaces: bool = False) -> None:
+    """Find out whether a file can be written, in the place of another where it ``replaces`` one.
+
+    Raises OutputError (exists, folder missing or read-only, open elsewhere).
+    """
     folder = target.parent
     if not folder.is_dir():
         raise OutputError(f"the output folder {folder} does not exist")
     if target.is_dir():
         raise OutputError(f"the output {target} is a folder")
-    if target.exists() and source.exists() and target.samefile(source) and not in_place:
-        raise OutputError(f"{target} is the input itself: {advice}")
-    if target.exists() and not force and not in_place:
+    if target.exists() and not replaces:
         raise OutputError(f"{target} exists already: give --force to overwrite it, or another -o")
     lock = lock_file(target)
     if lock is not None:

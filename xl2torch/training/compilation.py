@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from xl2torch.errors import first_line
 from xl2torch.model import SheetModel
 
 Forward = Callable[[], torch.Tensor]
@@ -31,8 +32,7 @@ def compiled_forward(model: SheetModel) -> tuple[Forward | None, str]:
             found = compiled()
             _slopes(compiled, parameters)
     except Exception as error:  # no compiler, or a program that it does not take
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = lines[0][:200] if lines else type(error).__name__
+        reason = first_line(error)[:200]
         return None, f"--compile: torch.compile does not work here ({reason}), so it is not used"
     seconds = time.perf_counter() - began
     if not torch.isclose(found, model(), rtol=_SAME, atol=0):

@@ -19,6 +19,7 @@ from xl2torch.graph.passes.rewriting import (
     constant_value,
     drop_unused,
     is_call,
+    keep_line,
     replace,
     value_of,
 )
@@ -54,9 +55,7 @@ def batch_pictures(graph: fx.Graph) -> fx.Graph:
 def _again(graph: fx.Graph, node: fx.Node, source: fx.Node) -> fx.Node:
     """The same call with a batch for its picture."""
     made = add_node(graph, node.target, source, *node.args[1:], **node.kwargs)  # type: ignore[arg-type]
-    for fact in ("cells", "formula"):
-        if fact in node.meta:
-            made.meta[fact] = node.meta[fact]
+    keep_line(node, made)
     return made
 
 
@@ -67,9 +66,7 @@ def _batch(graph: fx.Graph, source: fx.Node, batches: dict[fx.Node, fx.Node]) ->
     if constant is None:
         return add_node(graph, torch.unsqueeze, source, 0)
     made = add_constant(graph, constant[None])
-    for fact in ("cells", "formula"):
-        if fact in source.meta:
-            made.meta.setdefault(fact, source.meta[fact])
+    keep_line(source, made)
     return made
 
 
@@ -79,6 +76,6 @@ def _weighted(graph: fx.Graph, node: fx.Node, batches: dict[fx.Node, fx.Node]) -
         constant = constant_value(factor, graph)
         if picture in batches and constant is not None and constant.dim() == 3:
             made = add_node(graph, operator.mul, _batch(graph, factor, batches), batches[picture])
-            made.meta.update({f: node.meta[f] for f in ("cells", "formula") if f in node.meta})
+            keep_line(node, made)
             return made
     return None

@@ -18,6 +18,7 @@ from xl2torch.graph.passes.rewriting import (
     constant_value,
     drop_unused,
     is_call,
+    keep_line,
     replace,
     value_of,
 )
@@ -42,9 +43,8 @@ def drop_gaps(graph: fx.Graph) -> fx.Graph:
                 picked = picked.index_select(dim, torch.arange(0, picked.shape[dim], step))
             with graph.inserting_before(node):
                 kept = add_constant(graph, picked)
-                for fact in ("cells", "formula"):
-                    if isinstance(factor, fx.Node) and fact in factor.meta:
-                        kept.meta.setdefault(fact, factor.meta[fact])
+                if isinstance(factor, fx.Node):
+                    keep_line(factor, kept)
                 replace(
                     node, add_node(graph, torch.sum, add_node(graph, operator.mul, kept, cells))
                 )

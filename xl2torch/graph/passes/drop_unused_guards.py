@@ -12,7 +12,7 @@ import operator
 import torch
 from torch import fx
 
-from xl2torch.graph.passes.rewriting import drop_unused
+from xl2torch.graph.passes.rewriting import drop_unused, replace
 
 _HANDS_ON = frozenset(
     {
@@ -47,10 +47,7 @@ def drop_unused_guards(graph: fx.Graph) -> fx.Graph:
         guard.replace_all_uses_with(operand)
     objective = final.args[1]
     assert isinstance(objective, fx.Node)
-    for fact in ("cells", "formula"):
-        if fact in final.meta:
-            objective.meta.setdefault(fact, final.meta[fact])
-    final.replace_all_uses_with(objective)
+    replace(final, objective)
     return graph
 
 

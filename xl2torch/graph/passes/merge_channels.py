@@ -18,6 +18,7 @@ from xl2torch.graph.passes.rewriting import (
     is_call,
     replace,
     same_items,
+    summands,
 )
 from xl2torch.graph.passes.share_equal_nodes import share_equal_nodes
 
@@ -43,17 +44,10 @@ def _single_convolution(item: Any) -> fx.Node | None:
     return None
 
 
-def _terms(node: Any) -> list[Any]:
-    """Summands of a sum."""
-    if is_call(node, operator.add) and all(isinstance(item, fx.Node) for item in node.args):
-        return [*_terms(node.args[0]), *_terms(node.args[1])]
-    return [node]
-
-
 def _merge_inputs(graph: fx.Graph) -> None:
     """conv2d(x, j) + conv2d(y, k) becomes conv2d([x, y], [j, k])."""
     for node in reversed(list(graph.nodes)):
-        terms = _terms(node)
+        terms = summands(node)
         found = [_single_convolution(term) for term in terms]
         convolutions = [item for item in found if item is not None]
         if len(terms) < 2 or len(convolutions) != len(terms):
@@ -156,7 +150,7 @@ def _lift_stacks(graph: fx.Graph) -> None:
 def _merge_dots(graph: fx.Graph) -> None:
     """sum(c * x[0]) + sum(d * x[1]) becomes sum([c, d] * x)."""
     for node in reversed(list(graph.nodes)):
-        terms = _terms(node)
+        terms = summands(node)
         if len(terms) < 2:
             continue
         dots = [_dot(term, graph) for term in terms]

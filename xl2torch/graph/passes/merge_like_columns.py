@@ -17,10 +17,13 @@ from xl2torch.graph.passes.rewriting import (
     add_node,
     constant_value,
     drop_unused,
+    hull,
     is_call,
+    part,
+    slices,
+    summands,
     value_of,
 )
-from xl2torch.graph.passes.sum_columns import hull, part, slices, summands
 
 _ELEMENTWISE = frozenset(
     {

@@ -1,7 +1,8 @@
-"""What passes share: adding a node with its value, reading shapes, recognising windows."""
+"""What passes share: adding a node with its value, reading shapes, windows and slices."""
 
 from __future__ import annotations
 
+import dataclasses
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import fx
 
+from xl2torch.address import CellRange
 from xl2torch.functions.trace import Trace, take
 
 
@@ -55,11 +57,16 @@ def constant_value(item: Any, graph: fx.Graph) -> torch.Tensor | None:
     return value_of(item) if is_buffer and str(item.target).startswith("constant") else None
 
 
-def replace(old: fx.Node, new: fx.Node) -> None:
-    """Put a node in the place of another, with its cells and formula."""
+def keep_line(old: fx.Node, new: fx.Node) -> None:
+    """Give a node the cells and the formula of another, where it has none of its own."""
     for fact in ("cells", "formula"):
         if fact in old.meta:
             new.meta.setdefault(fact, old.meta[fact])
+
+
+def replace(old: fx.Node, new: fx.Node) -> None:
+    """Put a node in the place of another, with its cells and formula."""
+    keep_line(old, new)
     old.replace_all_uses_with(new)
 
 
@@ -136,3 +143,45 @@ def negated(graph: fx.Graph, item: fx.Node) -> fx.Node:
 def same_items(items: Sequence[Any]) -> bool:
     """Whether all items are one and the same."""
     return all(item is items[0] or item == items[0] for item in items)
+
+
+def summands(node: Any) -> list[Any]:
+    """The terms of a sum."""
+    if is_call(node, operator.add):
+        return [*summands(node.args[0]), *summands(node.args[1])]
+    return [node]
+
+
+def hull(items: list[fx.Node]) -> CellRange | None:
+    """Rectangle of neighbouring columns or rows; None where they are no rectangle."""
+    areas = [item.meta.get("cells") for item in items]
+    if any(area is None for area in areas):
+        return None
+    whole: CellRange = areas[0]  # type: ignore[assignment]
+    for area in areas[1:]:
+        assert area is not None
+        if area == dataclasses.replace(whole, left=whole.right + 1, right=area.right):
+            whole = dataclasses.replace(whole, right=area.right)
+        elif area == dataclasses.replace(whole, top=whole.bottom + 1, bottom=area.bottom):
+            whole = dataclasses.replace(whole, bottom=area.bottom)
+        else:
+            return None
+    return whole
+
+
+def slices(items: list[Any]) -> tuple[fx.Node, int, int] | None:
+    """(matrix, axis, first) when the items are two or more consecutive slices of one node."""
+    if len(items) < 2 or not all(is_call(item, torch.select) for item in items):
+        return None
+    matrix, axis, start = items[0].args
+    for place, item in enumerate(items):
+        if item.args[0] is not matrix or item.args[1:] != (axis, start + place):
+            return None
+    return matrix, axis, start
+
+
+def part(graph: fx.Graph, matrix: fx.Node, axis: int, start: int, count: int) -> fx.Node:
+    """Some consecutive slices of a node; the node itself where they are all."""
+    if count == value_of(matrix).shape[axis]:
+        return matrix
+    return add_node(graph, torch.narrow, matrix, axis, start, count)

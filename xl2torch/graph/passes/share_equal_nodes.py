@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import fx
 
+from xl2torch.graph.passes.rewriting import replace
+
 
 def share_equal_nodes(graph: fx.Graph) -> fx.Graph:
     """Replace each node by an earlier one with the same operation and operands."""
@@ -17,9 +19,6 @@ def share_equal_nodes(graph: fx.Graph) -> fx.Graph:
         key = (node.op, node.target, repr(node.args), repr(sorted(node.kwargs.items())))
         first = seen.setdefault(key, node)
         if first is not node:
-            for fact in ("cells", "formula"):
-                if fact in node.meta:
-                    first.meta.setdefault(fact, node.meta[fact])
-            node.replace_all_uses_with(first)
+            replace(node, first)
             graph.erase_node(node)
     return graph

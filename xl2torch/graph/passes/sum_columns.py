@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import operator
 from typing import Any
 
 import torch
 from torch import fx
 
-from xl2torch.address import CellRange
 from xl2torch.graph.passes.rewriting import (
     add_constant,
     add_node,
     commuted,
     constant_value,
     drop_unused,
+    hull,
     is_call,
+    part,
     replace,
+    slices,
+    summands,
     value_of,
 )
 
@@ -45,13 +47,6 @@ def _sum_within(graph: fx.Graph, root: fx.Node) -> None:
         if found is not None:
             replace(link, found)
             return
-
-
-def summands(node: Any) -> list[Any]:
-    """The terms of a sum."""
-    if is_call(node, operator.add):
-        return [*summands(node.args[0]), *summands(node.args[1])]
-    return [node]
 
 
 def _plain(graph: fx.Graph, link: fx.Node, terms: list[Any]) -> fx.Node | None:
@@ -97,38 +92,3 @@ def _columns(graph: fx.Graph, columns: list[fx.Node]) -> fx.Node | None:
     node = add_constant(graph, torch.stack([v for v in constants if v is not None], dim=1))
     node.meta.setdefault("cells", cells)
     return node
-
-
-def hull(items: list[fx.Node]) -> CellRange | None:
-    """Rectangle of neighbouring columns or rows; None where they are no rectangle."""
-    areas = [item.meta.get("cells") for item in items]
-    if any(area is None for area in areas):
-        return None
-    whole: CellRange = areas[0]  # type: ignore[assignment]
-    for area in areas[1:]:
-        assert area is not None
-        if area == dataclasses.replace(whole, left=whole.right + 1, right=area.right):
-            whole = dataclasses.replace(whole, right=area.right)
-        elif area == dataclasses.replace(whole, top=whole.bottom + 1, bottom=area.bottom):
-            whole = dataclasses.replace(whole, bottom=area.bottom)
-        else:
-            return None
-    return whole
-
-
-def slices(items: list[Any]) -> tuple[fx.Node, int, int] | None:
-    """(matrix, axis, first) when the items are two or more consecutive slices of one node."""
-    if len(items) < 2 or not all(is_call(item, torch.select) for item in items):
-        return None
-    matrix, axis, start = items[0].args
-    for place, item in enumerate(items):
-        if item.args[0] is not matrix or item.args[1:] != (axis, start + place):
-            return None
-    return matrix, axis, start
-
-
-def part(graph: fx.Graph, matrix: fx.Node, axis: int, start: int, count: int) -> fx.Node:
-    """Some consecutive slices of a node; the node itself where they are all."""
-    if count == value_of(matrix).shape[axis]:
-        return matrix
-    return add_node(graph, torch.narrow, matrix, axis, start, count)
