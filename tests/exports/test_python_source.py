@@ -146,6 +146,21 @@ def test_text_of_the_workbook_stays_text(tmp_path: Path) -> None:
     check(model, tmp_path / "hostile.py")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a path of 260 characters at most")
+def test_a_long_path_is_wrapped(tmp_path: Path) -> None:
+    folder = tmp_path.joinpath(*["a folder with a long name"] * 3, "x" * 70)
+    folder.mkdir(parents=True)
+    check(made(folder, {"B1": "=A1^2+A2^2"}), tmp_path / "model.py")
+    (folder / "made.xlsx").rename(folder / f"{'y' * 120}.xlsx")
+    model = xl2torch.compile(
+        xl2torch.load(folder / f"{'y' * 120}.xlsx"), objective="B1", variables="A1:A2"
+    )
+    check(model, tmp_path / "other.py")
+    for name in ("model.py", "other.py"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert max(map(len, text.splitlines())) <= 100
+
+
 def test_bounds_are_kept_in_its_training(tmp_path: Path) -> None:
     xl2torch.export(made(tmp_path, {"B1": "=-A1+A2^2"}), tmp_path / "bounded.py")
     done = subprocess.run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import textwrap
 import zlib
 from collections.abc import Sequence
@@ -20,11 +21,25 @@ from xl2torch.workbook.reader import Workbook
 _FEW = 12
 _MOST_BYTES = 1_000_000
 _WIDTH = 84
+_PATH_WIDTH = 60
 
 
 def quoted(text: str) -> str:
     """A text of the workbook as a string literal of Python."""
     return json.dumps(text, ensure_ascii=False)
+
+
+def quoted_path(path: str) -> str:
+    """A path as a string literal, in brackets over several lines where it is long."""
+    if len(path) <= _PATH_WIDTH:
+        return quoted(path)
+    pieces = re.findall(f"[^/]{{1,{_PATH_WIDTH - 1}}}/?|/", path)
+    lines = [""]
+    for piece in pieces:
+        if len(lines[-1] + piece) > _PATH_WIDTH:
+            lines.append("")
+        lines[-1] += piece
+    return "(\n" + "".join(f"    {quoted(line)}\n" for line in lines) + ")"
 
 
 def cells_text(workbook: Workbook, cells: CellRange | None, value: torch.Tensor) -> str | None:

@@ -23,7 +23,7 @@ from torch import fx
 
 from xl2torch.address import CellRange
 from xl2torch.errors import ModelError, SelectionError
-from xl2torch.exports.constants import blank_text, cells_text, literal_lines, quoted
+from xl2torch.exports.constants import blank_text, cells_text, literal_lines, quoted_path
 from xl2torch.graph.printing import Printer, is_own
 from xl2torch.model import SheetModel, Variable
 
@@ -142,9 +142,10 @@ class _Writer:
         extra += "import operator\n" if any("operator." in t for t in self.own.values()) else ""
         functional = "import torch.nn.functional as F\n" if uses_functional else ""
         standard = sorted([*packed.splitlines(), *extra.splitlines(), "import sys"])
+        sheet, name = self._clean(self.problem.sheet), self._clean(path.name)
+        title = textwrap.fill(f'"""Sheet {sheet} of {name} as PyTorch, line by line.', _WIDTH)
         return (
-            f'"""Sheet {self._clean(self.problem.sheet)} of {self._clean(path.name)} as PyTorch, '
-            f"line by line.\n{notes}\n"
+            f"{title}\n{notes}\n"
             "Written by xl2torch. Data and weights are read from the workbook.\n"
             '"""\n\n'
             + "\n".join(standard)
@@ -152,7 +153,7 @@ class _Writer:
             f"import openpyxl\nimport torch\n{functional}"
             "from openpyxl.utils.cell import range_boundaries\n"
             "from openpyxl.utils.datetime import to_excel\nfrom torch import nn\n\n"
-            f"WORKBOOK = Path(__file__).parent / {quoted(relative)}\n"
+            f"WORKBOOK = Path(__file__).parent / {quoted_path(relative)}\n"
         )
 
     def _main(self, name: str) -> str:
