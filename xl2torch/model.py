@@ -6,7 +6,7 @@ import html
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from xl2torch.functions.array import DTYPE, HEIGHT, WIDTH, Array, Unsupported, l
 from xl2torch.functions.shapes import full_data
 from xl2torch.functions.trace import DRAWING, Data, Trace, apply, value_of
 from xl2torch.graph.blocks import Block, given_numbers, stored
+from xl2torch.graph.device import follow
 from xl2torch.graph.naming import identifier, label, unique
 from xl2torch.graph.nodes import parameter_nodes
 from xl2torch.graph.passes import simplify
@@ -75,6 +76,13 @@ class SheetModel(fx.GraphModule):
         drawing = dict(self.named_buffers()).get(DRAWING)
         if drawing is not None:
             drawing.fill_(mode)
+        return self
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> SheetModel:
+        """What ``to``, ``cuda`` and ``double`` do; the program's own numbers follow."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        first = next(self.parameters())
+        follow(self, first.device, first.dtype)
         return self
 
     @property
@@ -282,6 +290,17 @@ def build_module(
 
 def _reads(graph: fx.Graph, name: str) -> bool:
     return any(node.op == "get_attr" and node.target == name for node in graph.nodes)
+
+
+def refuse_moved(model: SheetModel) -> None:
+    """Raise SelectionError for a model that is not in float64 on the CPU, as it was compiled."""
+    for parameter in model.parameters():
+        if parameter.device.type != "cpu" or parameter.dtype != DTYPE:
+            where = f"{str(parameter.dtype).removeprefix('torch.')} on {parameter.device}"
+            raise SelectionError(
+                f"the model was moved (it is in {where}), and its numbers with it: compile it "
+                "anew, and give fit device= and dtype= instead"
+            )
 
 
 def watch(model: SheetModel, cells: Sequence[CellAddress]) -> Callable[[], tuple[float, ...]]:

@@ -159,3 +159,14 @@ def test_random_numbers_that_were_never_drawn_are_refused(tmp_path: Path) -> Non
     book = write_grid(tmp_path / "b.xlsx", "2 =RAND() =B1*A1^2")
     with pytest.raises(UnsupportedError, match="the file holds no value of it"):
         xl2torch.compile(xl2torch.load(book), objective="C1", variables="A1")
+
+
+def test_draws_in_single_precision(book: Path) -> None:
+    """Other draws than in float64, and repeatable by the seed as these."""
+    weights = []
+    for seed in (3, 3, 4):
+        model = compiled(book)
+        result = xl2torch.fit(model, "adam", dtype="float32", seed=seed, epochs=5)
+        assert result.final == float(model.eval()().detach())
+        weights.append(float(model.cell_values().popitem()[1]))
+    assert weights[0] == weights[1] != weights[2]

@@ -108,6 +108,15 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Use torch.compile where a compiler is present and a compiled step is faster.",
         ),
         click.option(
+            "--device", default="cpu", show_default=True,
+            help="Where objective and gradient are computed, such as cuda; weights and result "
+            "stay in float64 on the CPU.",
+        ),
+        click.option(
+            "--dtype", type=click.Choice(["float64", "float32"]), default="float64",
+            show_default=True, help="The precision they are computed in.",
+        ),
+        click.option(
             "--starts", type=click.IntRange(1), metavar="N",
             help="Train from N start points at once and keep the best [default: as stored].",
         ),

@@ -67,7 +67,7 @@ def train(
     non_negative: bool | None, optimizer: str | None, engine: str, lr: float | None,
     arguments: tuple[str, ...], schedule: str, clip_norm: float | None, clip_value: float | None,
     epochs: int | None, max_time: float | None, convergence: float | None, starts: int | None,
-    compile: bool,
+    compile: bool, device: str, dtype: str,
     init: str, seed: int | None, watch: tuple[str, ...], report_list: str, history_every: int,
     store_model: bool, in_place: bool, force: bool, ignore_lock: bool, ignore_protection: bool,
 ) -> None:  # fmt: skip
@@ -132,7 +132,7 @@ def train(
             model, optimizer, lr=lr, epochs=epochs, seed=seed, init=init, engine=engine,
             arguments=parsed(arguments, "--set"), schedule=schedule, clip_norm=clip_norm,
             clip_value=clip_value, max_time=max_time, convergence=convergence, starts=starts,
-            compile=compile,
+            compile=compile, device=device, dtype=dtype,
             watch_cells=watched, on_iteration=on_iteration,
         )  # fmt: skip
     with status("writing", quiet=as_json):
@@ -183,7 +183,7 @@ def _train_report(workbook: Workbook, result: Result, saved: Any) -> dict[str, A
     from xl2torch.address import single_cell
     from xl2torch.graph.naming import solver_name
     from xl2torch.reports.outcome import formula_cells
-    from xl2torch.training.fit import stored_convergence
+    from xl2torch.training.options import stored_convergence
 
     problem = result.model.problem
     rows = [

@@ -12,7 +12,7 @@ from xl2torch.exports.program import row_module
 from xl2torch.exports.python_source import python_source
 from xl2torch.exports.weights import metadata_of, write_weights
 from xl2torch.exports.writing import complete
-from xl2torch.model import SheetModel
+from xl2torch.model import SheetModel, refuse_moved
 
 SUFFIXES = {"python": ".py", "safetensors": ".safetensors", "onnx": ".onnx", "pt2": ".pt2"}
 
@@ -50,6 +50,7 @@ def export(
     else those nearest before the loss. ONNX and pt2 are checked against the sheet before the file
     appears. Raises SelectionError, ModelError or OutputError.
     """
+    refuse_moved(model)
     if to is None:
         found = [kind for kind, end in SUFFIXES.items() if path and Path(path).suffix == end]
         if not found:

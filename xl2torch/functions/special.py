@@ -26,8 +26,8 @@ class _Elementwise(torch.autograd.Function):
     @staticmethod
     def forward(function: Slope, slopes: Sequence[Slope], *arguments: torch.Tensor) -> torch.Tensor:
         with np.errstate(all="ignore"):
-            numbers = function(*(x.detach().numpy() for x in arguments))
-        return torch.as_tensor(np.asarray(numbers, dtype=np.float64))
+            numbers = function(*(_numbers(x) for x in arguments))
+        return arguments[0].new_tensor(np.asarray(numbers, dtype=np.float64))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
@@ -37,7 +37,7 @@ class _Elementwise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
         arguments = ctx.saved_tensors
-        numbers = [x.detach().numpy() for x in arguments]
+        numbers = [_numbers(x) for x in arguments]
         found: list[torch.Tensor | None] = []
         for index, argument in enumerate(arguments):
             if not ctx.needs_input_grad[index + 2]:
@@ -45,9 +45,13 @@ class _Elementwise(torch.autograd.Function):
                 continue
             with np.errstate(all="ignore"):
                 slope = np.asarray(ctx.slopes[index](*numbers), dtype=np.float64)
-            product = gradients[0] * torch.as_tensor(slope)
+            product = gradients[0] * gradients[0].new_tensor(slope)
             found.append(product.sum_to_size(argument.shape))
         return (None, None, *found)
+
+
+def _numbers(tensor: torch.Tensor) -> Numbers:
+    return np.asarray(tensor.detach().cpu().numpy(), dtype=np.float64)
 
 
 def _numeric(function: Slope, index: int) -> Slope:

@@ -30,7 +30,7 @@ from xl2torch.gradients.difference import (
 )  # fmt: skip
 from xl2torch.gradients.reasons import Doubt, plateau_of, reason_of
 from xl2torch.graph.naming import solver_name, solver_names
-from xl2torch.model import SheetModel
+from xl2torch.model import SheetModel, refuse_moved
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.selection import parse_cell
 
@@ -195,6 +195,7 @@ def _check(
     model: SheetModel, method: Method, step: float | None, cells: Cells,
     done: Callable[[int], None] | None,
 ) -> GradientCheck:  # fmt: skip
+    refuse_moved(model)
     value = float(model().detach())
     if not math.isfinite(value):
         raise ModelError(

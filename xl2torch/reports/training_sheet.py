@@ -176,6 +176,8 @@ def _options(settings: Settings) -> list[tuple[str, str | float]]:
     ):  # fmt: skip
         if limit is not None:
             given.append((key, limit))
+    if (settings.device, settings.dtype) != ("cpu", "float64"):
+        given.append(("Computed in", f"{settings.dtype} on {settings.device}"))
     if settings.starts > 1:
         given.append(("Starts", float(settings.starts)))
     return given

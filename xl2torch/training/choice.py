@@ -48,11 +48,15 @@ class Choice:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user asks of the optimizer; '' and None are left to us."""
+    """What the user asks of the optimizer; '' and None are left to us.
+
+    ``home``: the objective is computed in float64 on the CPU.
+    """
 
     optimizer: str = ""
     engine: str = "auto"
     lr: float | None = None
+    home: bool = True
 
 
 def choose(model: SheetModel, constraints: Constraints, asked: Asked) -> Choice:
@@ -166,7 +170,7 @@ def _nonlinear(model: SheetModel, asked: Asked) -> Choice:
         )
     if asked.lr is not None and asked.engine == "auto":
         return Choice(LBFGS, "a learning rate was given")
-    if count <= _FEW:
+    if count <= _FEW and asked.home:
         found = _squares(model, count)
         if found:
             return Choice(LEAST_SQUARES, found)

@@ -16,10 +16,11 @@ Forward = Callable[[], torch.Tensor]
 _BLOCKS, _STEPS = 11, 5
 _PAYS = 0.95
 """A compiled step has to take less than this part of a plain one's time."""
-_SAME = 1e-9
+_SAME = {torch.float64: 1e-9, torch.float32: 1e-4}
+"""Relative difference of the objective."""
 
 
-def compiled_forward(model: SheetModel) -> tuple[Forward | None, str]:
+def compiled_forward(model: SheetModel, dtype: torch.dtype) -> tuple[Forward | None, str]:
     """The model compiled, and what came of it in words; None where it is not used."""
     if model.drawn:
         return None, "--compile: random cells are drawn anew at each step, so it is not used"
@@ -35,7 +36,7 @@ def compiled_forward(model: SheetModel) -> tuple[Forward | None, str]:
         reason = first_line(error)[:200]
         return None, f"--compile: torch.compile does not work here ({reason}), so it is not used"
     seconds = time.perf_counter() - began
-    if not torch.isclose(found, model(), rtol=_SAME, atol=0):
+    if not torch.isclose(found, model(), rtol=_SAME[dtype], atol=0):
         return None, "--compile: the compiled program gives another objective, so it is not used"
     ratio = _ratio(compiled, model, parameters)
     spent = f"compiling took {seconds:.0f} s"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import torch
 
 from xl2torch.address import CellAddress
 from xl2torch.constraints import Constraints
-from xl2torch.errors import ModelError, SelectionError, TrainingError
+from xl2torch.errors import ModelError, SelectionError, TrainingError, first_line
 from xl2torch.jacobian import present_point, variable_limits
-from xl2torch.model import SheetModel, watch
+from xl2torch.model import SheetModel, refuse_moved, watch
 from xl2torch.problem import Problem
 from xl2torch.residuals import find_residuals
 from xl2torch.training.choice import Asked, Choice, choose
@@ -29,8 +29,6 @@ from xl2torch.training.methods import (
     LBFGSB,
     LEAST_SQUARES,
     SCALED,
-    SCIPY,
-    default_epochs,
     is_first_order,
     torch_optimizers,
 )
@@ -41,38 +39,20 @@ from xl2torch.training.nonlinear import (
     solve_constrained,
     unkept,
 )
-from xl2torch.training.optimizers import Stepper, default_rate, make_stepper
+from xl2torch.training.optimizers import Stepper, make_stepper
+from xl2torch.training.options import (
+    Options,
+    check_options,
+    settings_of,
+    start_count,
+    stored_seed,
+)
+from xl2torch.training.placement import find_device, find_dtype, is_home, placed
 from xl2torch.training.record import Record, RunLimits
 from xl2torch.training.result import Iteration, Result, Settings, Start
 from xl2torch.training.scaling import scaling_remark
-from xl2torch.training.stopping import CONVERGENCE, Stop, Stopped
+from xl2torch.training.stopping import Stop, Stopped
 from xl2torch.workbook.selection import parse_cell
-from xl2torch.workbook.solver_model import DEFAULTS, number_option
-
-_LEAST_STARTS, _MOST_STARTS = 10, 10_000
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to train; what is None is left to the stored Solver model, or to us.
-
-    See ``fit`` for their meaning.
-    """
-
-    optimizer: str | None = None
-    engine: str = "auto"
-    lr: float | None = None
-    arguments: Mapping[str, object] = field(default_factory=dict)
-    schedule: str = ""
-    clip_norm: float | None = None
-    clip_value: float | None = None
-    epochs: int | None = None
-    max_time: float | None = None
-    convergence: float | None = None
-    starts: int | None = None
-    seed: int | None = None
-    init: str = "file"
-    compile: bool = False
 
 
 def fit(
@@ -92,6 +72,8 @@ def fit(
     convergence: float | None = None,
     starts: int | None = None,
     compile: bool = False,
+    device: str = "cpu",
+    dtype: str = "float64",
     watch_cells: Sequence[CellAddress | str] = (),
     on_iteration: Callable[[Iteration], None] | None = None,
 ) -> Result:
@@ -107,7 +89,8 @@ def fit(
     point and others drawn at random; all three are taken from the stored Solver model where they
     are None. ``convergence`` is Solver's rule: the run ends when the objective changed by less,
     relative to itself, in each of five iterations. ``compile`` uses torch.compile where that is
-    faster, and says so.
+    faster, and says so. ``device`` and ``dtype`` are where, and in which precision (float64 or
+    float32), objective and gradient are computed; weights and result stay in float64 on the CPU.
 
     Random numbers that are drawn anew at each step (``seed`` repeats them) count in the gradient;
     the objective that is reported is that of the stored ones. ``on_iteration`` is called after each
@@ -117,13 +100,13 @@ def fit(
     """
     options = Options(
         optimizer, engine, lr, arguments or {}, schedule, clip_norm, clip_value, epochs, max_time,
-        convergence, starts, seed, init, compile,
+        convergence, starts, seed, init, compile, device, dtype,
     )  # fmt: skip
-    _check(options)
-    drawing = bool(model.drawn) or _starts(model.problem, options) > 1
+    check_options(options)
+    drawing = bool(model.drawn) or start_count(model.problem, options) > 1
     if seed is None and drawing:
         options = replace(
-            options, seed=_stored_seed(model.problem) or torch.Generator().seed() % 2**31
+            options, seed=stored_seed(model.problem) or torch.Generator().seed() % 2**31
         )
     with torch.random.fork_rng(devices=[]):
         if options.seed is not None:
@@ -135,21 +118,23 @@ def _fit(
     model: SheetModel, options: Options, watch_cells: Sequence[CellAddress | str],
     on_iteration: Callable[[Iteration], None] | None,
 ) -> Result:  # fmt: skip
+    refuse_moved(model)
     problem = model.problem
     start = float(model.eval()().detach())
     constraints = Constraints(model)
     if options.epochs == 0 and not options.optimizer:  # whatever the model asks for
         choice = Choice(LBFGS, "no iteration was asked for")
     else:
-        asked = Asked(options.optimizer or "", options.engine, options.lr)
+        home = is_home(options.device, options.dtype)
+        asked = Asked(options.optimizer or "", options.engine, options.lr, home)
         choice = choose(model, constraints, asked)
-    settings = _settings(problem, options, choice)
+    settings = settings_of(problem, options, choice)
     cells = tuple(
         parse_cell(model.compiled.workbook, cell, problem.sheet) if isinstance(cell, str) else cell
         for cell in watch_cells
     )
     initialize(model, options.init, options.seed)
-    loss = Loss(model)
+    loss = Loss(_placed(model, settings))
     refused = _refused(model, constraints, settings, choice) if settings.epochs else None
     for item in loss.bounded if settings.epochs and refused is None else ():
         item.project()  # without an iteration the point is what it is
@@ -160,7 +145,7 @@ def _fit(
             "choose other start values (--init)"
         )
     if settings.optimizer != HIGHS and settings.epochs:
-        _refuse_flat(model, loss.parameters, loss.evaluate)
+        _refuse_flat(loss.model, loss.parameters, loss.evaluate)
         loss.evaluate()
     compiling = _compile(loss, settings) if options.compile else ""
     stepper = _stepper(loss, settings)
@@ -181,6 +166,10 @@ def _fit(
         stop = stopped.stop
     except KeyboardInterrupt:
         stop = Stop(6)
+    remarks = [*run.remarks(stop), compiling]
+    if loss.model is not model:
+        loss = record.loss = Loss(model)
+        remarks.append(_computed_again(record, settings))
     stop = _judged(record, problem, constraints, stop, settings)
     if stop.restored:
         for variable in model.variables:
@@ -191,16 +180,42 @@ def _fit(
         record.restore()
     return Result(
         model, settings, start, record.best_objective, stop, tuple(record.iterations), cells,
-        record.weights, record.seconds, (*run.remarks(stop), *filter(None, [compiling])), run.ends,
-        run.subproblems,
+        record.weights, record.seconds, tuple(filter(None, remarks)), run.ends, run.subproblems,
     )  # fmt: skip
+
+
+def _placed(model: SheetModel, settings: Settings) -> SheetModel:
+    """The model where it is to be computed. Raises SelectionError where it cannot be."""
+    if is_home(settings.device, settings.dtype):
+        return model
+    try:
+        moved = placed(model, find_device(settings.device), find_dtype(settings.dtype))
+        moved()
+    except (RuntimeError, TypeError) as error:  # out of memory, or a function it does not have
+        raise SelectionError(
+            f"the model cannot be computed in {settings.dtype} on {settings.device}: "
+            f"{first_line(error)}. Leave out --device and --dtype"
+        ) from None
+    return moved
+
+
+def _computed_again(record: Record, settings: Settings) -> str:
+    """Go to the best point, whose objective is from now on that in float64; both in words."""
+    record.restore()
+    there = record.best_objective
+    record.loss.evaluate()
+    record.best_objective = record.loss.objective
+    return (
+        f"computed in {settings.dtype} on {settings.device}: the objective of the answer is "
+        f"{there:.10g} there, {record.best_objective:.10g} in float64 on the CPU"
+    )
 
 
 def _compile(loss: Loss, settings: Settings) -> str:
     """Let the loss compute the objective by torch.compile where that pays; what came of it."""
     if settings.optimizer in (HIGHS, LEAST_SQUARES) or settings.starts > 1 or not settings.epochs:
         return f"--compile has no use for {settings.optimizer} or for many starts"
-    forward, remark = compiled_forward(loss.model)
+    forward, remark = compiled_forward(loss.model, find_dtype(settings.dtype))
     loss.forward = forward or loss.model
     return remark
 
@@ -349,71 +364,6 @@ def _residuals(model: SheetModel) -> Callable[[torch.Tensor], torch.Tensor]:
             "residuals that is to be as small as can be: choose another --optimizer"
         )
     return found.function
-
-
-# ---------------------------------------------------------------- options
-
-
-def _check(options: Options) -> None:
-    """Raise SelectionError for numbers that make no sense."""
-    if options.epochs is not None and options.epochs < 0:
-        raise SelectionError(f"the number of epochs cannot be {options.epochs}")
-    for name, number in (
-        ("max-time", options.max_time), ("clip-norm", options.clip_norm),
-        ("clip-value", options.clip_value),
-    ):  # fmt: skip
-        if number is not None and not 0 < number < math.inf:
-            raise SelectionError(f"--{name} has to be a number above 0, not {number}")
-    if options.convergence is not None and not 0 <= options.convergence < 1:
-        raise SelectionError(f"--convergence is at least 0 and below 1, not {options.convergence}")
-    if options.starts is not None and not 1 <= options.starts <= _MOST_STARTS:
-        raise SelectionError(f"--starts is between 1 and {_MOST_STARTS:,}, not {options.starts}")
-
-
-def _settings(problem: Problem, options: Options, choice: Choice) -> Settings:
-    """All options, those that were left open filled in."""
-    name = choice.optimizer
-    if options.lr is not None and name in SCIPY:
-        raise SelectionError(f"{name} has no learning rate: leave out --lr")
-    rate = default_rate(name) if options.lr is None else options.lr
-    epochs = _stored_limit(problem, "itr")
-    if options.epochs is not None:
-        epochs = options.epochs
-    seconds = options.max_time or _stored_limit(problem, "tim")
-    return Settings(
-        name, rate, default_epochs(name) if epochs is None else int(epochs), options.seed,
-        options.init, choice.reason, options.arguments, options.schedule, options.clip_norm,
-        options.clip_value, seconds,
-        CONVERGENCE if options.convergence is None else options.convergence,
-        1 if name == HIGHS else _starts(problem, options),
-    )  # fmt: skip
-
-
-def _stored_limit(problem: Problem, name: str) -> float | None:
-    """A limit of the stored model; None where it is unlimited."""
-    limit = number_option(problem.options, name, math.inf)
-    return None if limit >= float(DEFAULTS[name]) or limit < 0 else limit
-
-
-def stored_convergence(result: Result) -> float | None:
-    """Solver's stop rule in the stored model, where a run did not follow it."""
-    problem, settings = result.model.problem, result.settings
-    if not problem.stored or settings.optimizer == HIGHS or settings.convergence != CONVERGENCE:
-        return None
-    return number_option(problem.options, "cvg", float(DEFAULTS["cvg"]))
-
-
-def _stored_seed(problem: Problem) -> int:
-    return int(number_option(problem.options, "rsd", 0))
-
-
-def _starts(problem: Problem, options: Options) -> int:
-    if options.starts is not None:
-        return options.starts
-    if problem.options.get("msl") != "1":
-        return 1
-    stored = number_option(problem.options, "ssz", float(DEFAULTS["ssz"]))
-    return int(min(max(stored, _LEAST_STARTS), _MOST_STARTS))
 
 
 def _refused(

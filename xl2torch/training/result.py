@@ -70,6 +70,8 @@ class Settings:
     max_time: float | None = None
     convergence: float = CONVERGENCE
     starts: int = 1
+    device: str = "cpu"
+    dtype: str = "float64"
 
     @property
     def engine(self) -> str:

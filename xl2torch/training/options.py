@@ -1,0 +1,115 @@
+"""How to train: options of the user, filled in from the stored Solver model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from xl2torch.errors import SelectionError
+from xl2torch.problem import Problem
+from xl2torch.training.choice import Choice
+from xl2torch.training.methods import HIGHS, LEAST_SQUARES, SCIPY, default_epochs
+from xl2torch.training.optimizers import default_rate
+from xl2torch.training.placement import find_device, find_dtype, is_home
+from xl2torch.training.result import Result, Settings
+from xl2torch.training.stopping import CONVERGENCE
+from xl2torch.workbook.solver_model import DEFAULTS, number_option
+
+_LEAST_STARTS, _MOST_STARTS = 10, 10_000
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train; what is None is left to the stored Solver model, or to us.
+
+    See ``fit`` for their meaning.
+    """
+
+    optimizer: str | None = None
+    engine: str = "auto"
+    lr: float | None = None
+    arguments: Mapping[str, object] = field(default_factory=dict)
+    schedule: str = ""
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    epochs: int | None = None
+    max_time: float | None = None
+    convergence: float | None = None
+    starts: int | None = None
+    seed: int | None = None
+    init: str = "file"
+    compile: bool = False
+    device: str = "cpu"
+    dtype: str = "float64"
+
+
+def check_options(options: Options) -> None:
+    """Raise SelectionError for numbers that make no sense."""
+    if options.epochs is not None and options.epochs < 0:
+        raise SelectionError(f"the number of epochs cannot be {options.epochs}")
+    for name, number in (
+        ("max-time", options.max_time), ("clip-norm", options.clip_norm),
+        ("clip-value", options.clip_value),
+    ):  # fmt: skip
+        if number is not None and not 0 < number < math.inf:
+            raise SelectionError(f"--{name} has to be a number above 0, not {number}")
+    if options.convergence is not None and not 0 <= options.convergence < 1:
+        raise SelectionError(f"--convergence is at least 0 and below 1, not {options.convergence}")
+    if options.starts is not None and not 1 <= options.starts <= _MOST_STARTS:
+        raise SelectionError(f"--starts is between 1 and {_MOST_STARTS:,}, not {options.starts}")
+    find_device(options.device)
+    find_dtype(options.dtype)
+
+
+def settings_of(problem: Problem, options: Options, choice: Choice) -> Settings:
+    """All options, those that were left open filled in."""
+    name = choice.optimizer
+    if options.lr is not None and name in SCIPY:
+        raise SelectionError(f"{name} has no learning rate: leave out --lr")
+    if not is_home(options.device, options.dtype) and name in (HIGHS, LEAST_SQUARES):
+        raise SelectionError(
+            f"{name} computes in float64 on the CPU: leave out --device and --dtype, or name "
+            "another --optimizer, such as lbfgs"
+        )
+    rate = default_rate(name) if options.lr is None else options.lr
+    epochs = _stored_limit(problem, "itr")
+    if options.epochs is not None:
+        epochs = options.epochs
+    seconds = options.max_time or _stored_limit(problem, "tim")
+    return Settings(
+        name, rate, default_epochs(name) if epochs is None else int(epochs), options.seed,
+        options.init, choice.reason, options.arguments, options.schedule, options.clip_norm,
+        options.clip_value, seconds,
+        CONVERGENCE if options.convergence is None else options.convergence,
+        1 if name == HIGHS else start_count(problem, options), options.device, options.dtype,
+    )  # fmt: skip
+
+
+def _stored_limit(problem: Problem, name: str) -> float | None:
+    """A limit of the stored model; None where it is unlimited."""
+    limit = number_option(problem.options, name, math.inf)
+    return None if limit >= float(DEFAULTS[name]) or limit < 0 else limit
+
+
+def stored_convergence(result: Result) -> float | None:
+    """Solver's stop rule in the stored model, where a run did not follow it."""
+    problem, settings = result.model.problem, result.settings
+    if not problem.stored or settings.optimizer == HIGHS or settings.convergence != CONVERGENCE:
+        return None
+    return number_option(problem.options, "cvg", float(DEFAULTS["cvg"]))
+
+
+def stored_seed(problem: Problem) -> int:
+    """The seed of the stored model; 0 where there is none."""
+    return int(number_option(problem.options, "rsd", 0))
+
+
+def start_count(problem: Problem, options: Options) -> int:
+    """How many starts: as asked for, else as stored."""
+    if options.starts is not None:
+        return options.starts
+    if problem.options.get("msl") != "1":
+        return 1
+    stored = number_option(problem.options, "ssz", float(DEFAULTS["ssz"]))
+    return int(min(max(stored, _LEAST_STARTS), _MOST_STARTS))
