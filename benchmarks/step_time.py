@@ -2,13 +2,14 @@
 
 Forward and backward alone are timed too. Both sides use the fused Adam of torch, as training does.
 
-    python benchmarks/step_time.py CORPUS [--only survival,moons] [--json]
+    python benchmarks/step_time.py CORPUS [--only survival,moons] [--compile] [--json]
 
 CORPUS is the folder with fastai-2022/; without it only survival.xlsx and two generated workbooks
 (two moons, and a 784-128-10 network on 1,000 rows) are timed. Both modules start
 from the same weights; equal losses and gradients are checked first. Blocks of 20 steps alternate,
 the ratio is the median over the block ratios, and the hand-written module timed against itself
-shows the noise.
+shows the noise. With --compile a compiled step, as train --compile makes it, stands beside the same
+hand-written one; where training would not use it, its part of a plain step's time is told.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from books import MLP_VARIABLES, MOONS_VARIABLES, write_mlp, write_moons
@@ -36,6 +38,7 @@ from by_hand.models import (
 from torch import Tensor, nn
 
 import xl2torch
+from xl2torch.training.compilation import compiled_program
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.selection import parse_ranges
 
@@ -51,7 +54,7 @@ def cells(workbook: Workbook, text: str) -> Tensor:
     return torch.from_numpy(block.numbers.copy())
 
 
-def titanic_nnet(corpus: Path) -> tuple[nn.Module, nn.Module]:
+def titanic_nnet(corpus: Path) -> tuple[xl2torch.SheetModel, nn.Module]:
     """Compiled and hand-written module."""
     workbook = xl2torch.load(corpus / "fastai-2022" / "titanic.xlsx")
     x, y = cells(workbook, "nnet!G4:P715"), cells(workbook, "nnet!A4:A715").flatten()
@@ -59,7 +62,7 @@ def titanic_nnet(corpus: Path) -> tuple[nn.Module, nn.Module]:
     return xl2torch.compile(workbook, "nnet"), hand
 
 
-def titanic_mmult(corpus: Path) -> tuple[nn.Module, nn.Module]:
+def titanic_mmult(corpus: Path) -> tuple[xl2torch.SheetModel, nn.Module]:
     """Compiled and hand-written module."""
     workbook = xl2torch.load(corpus / "fastai-2022" / "titanic.xlsx")
     x, y = cells(workbook, "mmult!G4:P715"), cells(workbook, "mmult!A4:A715").flatten()
@@ -67,7 +70,7 @@ def titanic_mmult(corpus: Path) -> tuple[nn.Module, nn.Module]:
     return xl2torch.compile(workbook, "mmult"), hand
 
 
-def dotprod(corpus: Path) -> tuple[nn.Module, nn.Module]:
+def dotprod(corpus: Path) -> tuple[xl2torch.SheetModel, nn.Module]:
     """Compiled and hand-written module."""
     workbook = xl2torch.load(corpus / "fastai-2022" / "collab_filter.xlsx")
     block = workbook.sheet("dotprod").cells.block(2, 8, 16, 22)
@@ -76,7 +79,7 @@ def dotprod(corpus: Path) -> tuple[nn.Module, nn.Module]:
     return xl2torch.compile(workbook, "dotprod"), DotProduct(ratings, rated, movies, users)
 
 
-def survival(_: Path) -> tuple[nn.Module, nn.Module]:
+def survival(_: Path) -> tuple[xl2torch.SheetModel, nn.Module]:
     """Compiled and hand-written module."""
     workbook = xl2torch.load(ROOT / "workbooks" / "survival.xlsx")
     table = cells(workbook, "Model!B12:E311")
@@ -92,7 +95,7 @@ FILTERS = {
 }
 
 
-def convolution(corpus: Path, year: str) -> tuple[nn.Module, nn.Module]:
+def convolution(corpus: Path, year: str) -> tuple[xl2torch.SheetModel, nn.Module]:
     """Compiled and hand-written module: the filters are trained, the output cell the objective."""
     workbook = xl2torch.load(corpus / year / "conv-example.xlsx")
     sheet, filters = "conv-example", FILTERS[year].split(",")
@@ -105,7 +108,7 @@ def convolution(corpus: Path, year: str) -> tuple[nn.Module, nn.Module]:
     return xl2torch.compile(workbook, sheet, "EN4", filters), hand
 
 
-def moons(_: Path) -> tuple[nn.Module, nn.Module]:
+def moons(_: Path) -> tuple[xl2torch.SheetModel, nn.Module]:
     """Compiled and hand-written module."""
     workbook = _generated(write_moons)
     table = cells(workbook, "A16:C515")
@@ -114,7 +117,7 @@ def moons(_: Path) -> tuple[nn.Module, nn.Module]:
     return xl2torch.compile(workbook, None, "B1", MOONS_VARIABLES), hand
 
 
-def classifier(_: Path) -> tuple[nn.Module, nn.Module]:
+def classifier(_: Path) -> tuple[xl2torch.SheetModel, nn.Module]:
     """Compiled and hand-written module."""
     workbook = _generated(write_mlp)
     table = cells(workbook, "data!A3:ADE1002")
@@ -131,7 +134,7 @@ def _generated(write: Callable[[Path], None]) -> Workbook:
         return xl2torch.load(path)
 
 
-MODELS: dict[str, Callable[[Path], tuple[nn.Module, nn.Module]]] = {
+MODELS: dict[str, Callable[[Path], tuple[xl2torch.SheetModel, nn.Module]]] = {
     "titanic nnet": titanic_nnet,
     "titanic mmult": titanic_mmult,
     "dotprod": dotprod,
@@ -168,6 +171,22 @@ def stepper(module: nn.Module) -> Callable[[], None]:
         optimizer.step()
 
     return step
+
+
+def compiled_stepper(model: xl2torch.SheetModel) -> tuple[Callable[[], None] | None, str]:
+    """One training step with the compiled program, and what came of compiling."""
+    program, remark = compiled_program(model, torch.float64)
+    if program is None:
+        return None, remark
+    parameters = [model.parameter(variable) for variable in model.variables]
+    optimizer = torch.optim.Adam(parameters, lr=1e-6, fused=True)
+
+    def step() -> None:
+        for parameter, gradient in zip(parameters, program().gradients, strict=True):
+            parameter.grad = gradient
+        optimizer.step()
+
+    return step, remark
 
 
 def slopes(module: nn.Module) -> Callable[[], None]:
@@ -209,10 +228,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", nargs="?", type=Path)
     parser.add_argument("--only", help="names of models, several by comma")
+    parser.add_argument("--compile", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    results = []
+    results: list[dict[str, Any]] = []
     for name, make in MODELS.items():
         if name not in _GENERATED and options.corpus is None:
             continue
@@ -230,6 +250,10 @@ def main() -> None:
                 "by_hand_us": micros,
             }
         )  # fmt: skip
+        if options.compile:
+            step, results[-1]["compile"] = compiled_stepper(ours)
+            if step:
+                results[-1]["compiled_ratio"] = compare(step, stepper(hand))[0]
     if options.json:
         print(json.dumps({"results": results}, indent=2))
         return
@@ -242,6 +266,9 @@ def main() -> None:
             f"{row['name']:15}{row['ratio']:8.3f}{row['gradient_ratio']:18.3f}"
             f"{row['self_ratio']:18.3f}{row['by_hand_us']:18.1f}"
         )
+    for row in results if options.compile else ():
+        compiled = f"{row['compiled_ratio']:8.3f}" if "compiled_ratio" in row else f"{'-':>8}"
+        print(f"{row['name']:15}{compiled}  {row['compile']}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -16,14 +17,13 @@ def remark(monkeypatch: pytest.MonkeyPatch, compiled: Any, ratio: float) -> tupl
     """How often the compiled program ran in training, and what was said of it."""
     calls = 0
 
-    def compile_(model: Any, **_: Any) -> Any:
-        def forward() -> torch.Tensor:
+    def compile_(program: Any, **_: Any) -> Any:
+        def run(*parameters: torch.Tensor) -> Any:
             nonlocal calls
             calls += 1
-            result: torch.Tensor = compiled(model)
-            return result
+            return compiled(program, parameters)
 
-        return forward
+        return run
 
     monkeypatch.setattr(torch, "compile", compile_)
     monkeypatch.setattr(compilation, "_ratio", lambda *_: ratio)
@@ -33,17 +33,39 @@ def remark(monkeypatch: pytest.MonkeyPatch, compiled: Any, ratio: float) -> tupl
     return calls, found
 
 
+def as_is(program: Any, parameters: Sequence[torch.Tensor]) -> Any:
+    return program(*parameters)
+
+
+def another_objective(program: Any, parameters: Sequence[torch.Tensor]) -> Any:
+    gradients, (loss, objective) = program(*parameters)
+    return gradients, (loss, objective * (1 + 1e-6))
+
+
+def another_gradient(program: Any, parameters: Sequence[torch.Tensor]) -> Any:
+    gradients, values = program(*parameters)
+    return [gradient * (1 + 1e-6) for gradient in gradients], values
+
+
+def frozen(program: Any, parameters: Sequence[torch.Tensor]) -> Any:
+    """A program that has the parameters' values of its making in it."""
+    start = xl2torch.compile(xl2torch.load(WORKBOOKS / "survival.xlsx"))
+    return program(*(variable.start for variable in start.variables))
+
+
 def test_a_faster_program_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls, text = remark(monkeypatch, lambda model: model(), 0.5)
+    calls, text = remark(monkeypatch, as_is, 0.5)
     assert calls >= 20 and "a step takes 0.50 of a plain one's time" in text
 
 
 @pytest.mark.parametrize(
     ("compiled", "ratio", "message"),
     [
-        (lambda model: model(), 1.2, "takes 1.20 of a plain one's time, so it is not used"),
-        (lambda model: model() + 1e-6, 0.5, "gives another objective, so it is not used"),
-        (lambda model: model().nonsense, 0.5, "does not work here"),
+        (as_is, 1.2, "takes 1.20 of a plain one's time, so it is not used"),
+        (another_objective, 0.5, "gives other numbers, so it is not used"),
+        (another_gradient, 0.5, "gives other numbers, so it is not used"),
+        (frozen, 0.5, "gives other numbers, so it is not used"),
+        (lambda program, _: program.nonsense, 0.5, "does not work here"),
     ],
 )
 def test_what_does_not_pay_is_not_used(
@@ -57,3 +79,35 @@ def test_engines_of_scipy_have_no_use_for_it() -> None:
     model = xl2torch.compile(xl2torch.load(WORKBOOKS / "line.xlsx"))
     result = xl2torch.fit(model, "least-squares", compile=True)
     assert any("--compile has no use for least-squares" in text for text in result.remarks)
+
+
+@pytest.mark.parametrize("turned", [True, False])
+@pytest.mark.parametrize("sense", ["min", "max", "value=2"])
+def test_the_program_is_the_model(
+    sense: str, turned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Objective, loss and gradients, products turned or not; only the compiler is left out."""
+    monkeypatch.setattr(torch, "compile", lambda program, **_: program)
+    monkeypatch.setattr(compilation, "_turning_pays", lambda *_: turned)
+    model = xl2torch.compile(xl2torch.load(WORKBOOKS / "survival.xlsx"), sense=sense)
+    program, plain = compilation.compile_program(model), compilation.plain_program(model)
+    for shift in (0.0, 0.3):
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(shift)
+        found, wanted = program(), plain()
+        torch.testing.assert_close(found.objective, wanted.objective, rtol=1e-14, atol=0)
+        torch.testing.assert_close(found.loss, wanted.loss, rtol=1e-14, atol=0)
+        for ours, theirs in zip(found.gradients, wanted.gradients, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
+
+
+def test_training_goes_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda program, **_: program)
+    monkeypatch.setattr(compilation, "_ratio", lambda *_: 0.5)
+    ways = []
+    for compile in (False, True):
+        model = xl2torch.compile(xl2torch.load(WORKBOOKS / "survival.xlsx"))
+        result = xl2torch.fit(model, "adam", lr=0.05, epochs=50, clip_norm=0.1, compile=compile)
+        ways.append(torch.tensor(result.history["objective"].to_numpy()))
+    torch.testing.assert_close(ways[1], ways[0], rtol=1e-9, atol=0)

@@ -1,4 +1,8 @@
-"""torch.compile, where a compiler is present and a compiled step is faster."""
+"""torch.compile, where a compiler is present and a compiled step is faster.
+
+Objective and gradient are compiled as one program without autograd between the two: what is left of
+a step are the products and a few loops.
+"""
 
 from __future__ import annotations
 
@@ -6,39 +10,45 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
+from torch import fx
+from torch.func import functional_call, functionalize, grad_and_value
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from xl2torch.errors import first_line
 from xl2torch.model import SheetModel
+from xl2torch.training.loss import Differentiated, loss_of
 
-Forward = Callable[[], torch.Tensor]
+Program = Callable[[], Differentiated]
 _BLOCKS, _STEPS = 11, 5
 _PAYS = 0.95
 """A compiled step has to take less than this part of a plain one's time."""
 _SAME = {torch.float64: 1e-9, torch.float32: 1e-4}
-"""Relative difference of the objective."""
+"""Relative difference of objective and gradient."""
+_SHIFT = 1e-2
 
 
-def compiled_forward(model: SheetModel, dtype: torch.dtype) -> tuple[Forward | None, str]:
-    """The model compiled, and what came of it in words; None where it is not used."""
+def compiled_program(model: SheetModel, dtype: torch.dtype) -> tuple[Program | None, str]:
+    """Objective, loss and gradient compiled, and what came of it in words; None if not used."""
     if model.drawn:
         return None, "--compile: random cells are drawn anew at each step, so it is not used"
     began = time.perf_counter()
-    parameters = list(model.parameters())
+    plain = plain_program(model)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            compiled: Forward = torch.compile(model, dynamic=False)
-            found = compiled()
-            _slopes(compiled, parameters)
+            compiled = compile_program(model)
+            same = _agree(model, compiled, plain, _SAME[dtype])
     except Exception as error:  # no compiler, or a program that it does not take
         reason = first_line(error)[:200]
         return None, f"--compile: torch.compile does not work here ({reason}), so it is not used"
     seconds = time.perf_counter() - began
-    if not torch.isclose(found, model(), rtol=_SAME[dtype], atol=0):
-        return None, "--compile: the compiled program gives another objective, so it is not used"
-    ratio = _ratio(compiled, model, parameters)
+    if not same:
+        return None, "--compile: the compiled program gives other numbers, so it is not used"
+    ratio = _ratio(compiled, plain)
     spent = f"compiling took {seconds:.0f} s"
     if ratio > _PAYS:
         slower = f"a compiled step takes {ratio:.2f} of a plain one's time"
@@ -46,19 +56,144 @@ def compiled_forward(model: SheetModel, dtype: torch.dtype) -> tuple[Forward | N
     return compiled, f"--compile: a step takes {ratio:.2f} of a plain one's time; {spent}"
 
 
-def _slopes(forward: Forward, parameters: Sequence[torch.Tensor]) -> None:
-    torch.autograd.grad(forward(), parameters, allow_unused=True)
+def plain_program(model: SheetModel) -> Program:
+    """Objective, loss and gradients by autograd."""
+    parameters = [model.parameter(variable) for variable in model.variables]
+    loss_at = loss_of(model.problem)
+
+    def evaluate() -> Differentiated:
+        objective = model()
+        loss = loss_at(objective)
+        return Differentiated(
+            objective.detach(), loss.detach(),
+            torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True),
+        )  # fmt: skip
+
+    return evaluate
 
 
-def _ratio(first: Forward, second: Forward, parameters: Sequence[torch.Tensor]) -> float:
+def compile_program(model: SheetModel) -> Program:
+    """Objective, loss and gradients as one compiled program. Raises what torch raises."""
+    parameters = [model.parameter(variable) for variable in model.variables]
+    names = [variable.name for variable in model.variables]
+    loss_at = loss_of(model.problem)
+
+    def loss(*values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        objective = functional_call(model, dict(zip(names, values, strict=True)), ())
+        return loss_at(objective), objective
+
+    inputs = [parameter.detach() for parameter in parameters]
+    both = grad_and_value(loss, argnums=tuple(range(len(inputs))), has_aux=True)
+    with torch.no_grad():
+        traced = make_fx(functionalize(both))(*inputs)
+        lay_out(traced, inputs)
+        compiled: Any = torch.compile(traced, dynamic=False, fullgraph=True)
+
+    def evaluate() -> Differentiated:
+        with torch.no_grad():
+            gradients, (value, objective) = compiled(*inputs)
+        return Differentiated(objective, value, gradients)
+
+    evaluate()
+    return evaluate
+
+
+def lay_out(program: fx.GraphModule, inputs: Sequence[torch.Tensor]) -> None:
+    """Compute each product of matrices as AB or as (BᵀAᵀ)ᵀ, whichever is faster here.
+
+    The two differ in how the result lies in memory, and a library has other kernels for each. A
+    copy that only changes the layout of an operand goes: the product takes it as it lies.
+    """
+    aten = torch.ops.aten
+    graph = program.graph
+    for node in graph.find_nodes(op="call_function", target=aten.clone.default):
+        node.replace_all_uses_with(node.args[0])
+        graph.erase_node(node)
+    program.recompile()
+    values: dict[fx.Node, Any] = {}
+    _Recorder(program, values).run(*inputs)
+    for node in list(graph.nodes):
+        if node.target not in (aten.mm.default, aten.addmm.default):
+            continue
+        if len(node.args) + len(node.kwargs) != (2 if node.target is aten.mm.default else 3):
+            continue  # α and β
+        *bias, left, right = node.args
+        first, second = values[left], values[right]
+        if first.device.type != "cpu" or not _turning_pays(first, second):
+            continue
+        with graph.inserting_before(node):
+            turned = [graph.call_function(aten.t.default, (item,)) for item in (right, left)]
+            result = graph.call_function(aten.mm.default, tuple(turned))
+            result = graph.call_function(aten.t.default, (result,))
+            if bias:
+                result = graph.call_function(aten.add.Tensor, (result, bias[0]))
+        node.replace_all_uses_with(result)
+        graph.erase_node(node)
+    program.recompile()
+
+
+class _Recorder(fx.Interpreter):
+    """Keeps what every node was."""
+
+    def __init__(self, program: fx.GraphModule, values: dict[fx.Node, Any]) -> None:
+        super().__init__(program, garbage_collect_values=False)
+        self.values = values
+
+    def run_node(self, n: fx.Node) -> Any:
+        self.values[n] = super().run_node(n)
+        return self.values[n]
+
+
+def _turning_pays(first: torch.Tensor, second: torch.Tensor) -> bool:
+    as_is, turned = [], []
+    for _ in range(_BLOCKS):
+        as_is.append(_seconds(lambda: torch.mm(first, second)))
+        turned.append(_seconds(lambda: torch.mm(second.t(), first.t())))
+    return statistics.median(turned) < _PAYS * statistics.median(as_is)
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+@torch.no_grad()
+def _agree(model: SheetModel, first: Program, second: Program, tolerance: float) -> bool:
+    """Whether two programs give the same here and at a point nearby."""
+    parameters = [model.parameter(variable) for variable in model.variables]
+    saved = [parameter.detach().clone() for parameter in parameters]
+    generator = torch.Generator().manual_seed(0)
+    same = True
+    for shift in (0.0, _SHIFT):
+        for parameter, old in zip(parameters, saved, strict=True):
+            noise = torch.randn(old.shape, generator=generator, dtype=old.dtype)
+            parameter.copy_(old + shift * (1 + old.abs()) * noise)
+        with torch.enable_grad():
+            found, wanted = first(), second()
+        largest = max(float(gradient.abs().max()) for gradient in wanted.gradients)
+        pairs = zip(found.gradients, wanted.gradients, strict=True)
+        same = same and bool(
+            torch.isclose(found.objective, wanted.objective, rtol=tolerance, atol=0, equal_nan=True)
+        )
+        same = same and all(
+            torch.allclose(a, b, rtol=tolerance, atol=tolerance * largest, equal_nan=True)
+            for a, b in pairs
+        )
+    for parameter, old in zip(parameters, saved, strict=True):
+        parameter.copy_(old)
+    return same
+
+
+def _block(program: Program) -> None:
+    for _ in range(_STEPS):
+        program()
+
+
+def _ratio(first: Program, second: Program) -> float:
     """Median ratio of the times of alternating blocks."""
     ratios = []
     for _ in range(_BLOCKS):
-        times = []
-        for forward in (first, second):
-            began = time.perf_counter()
-            for _ in range(_STEPS):
-                _slopes(forward, parameters)
-            times.append(time.perf_counter() - began)
+        times = [_seconds(partial(_block, run)) for run in (first, second)]
         ratios.append(times[0] / times[1])
     return statistics.median(ratios)

@@ -16,7 +16,7 @@ from xl2torch.model import SheetModel, refuse_moved, watch
 from xl2torch.problem import Problem
 from xl2torch.residuals import find_residuals
 from xl2torch.training.choice import Asked, Choice, choose
-from xl2torch.training.compilation import compiled_forward
+from xl2torch.training.compilation import compiled_program
 from xl2torch.training.descent import descend
 from xl2torch.training.diagnosis import plateau, unfelt
 from xl2torch.training.initialization import initialize
@@ -215,8 +215,7 @@ def _compile(loss: Loss, settings: Settings) -> str:
     """Let the loss compute the objective by torch.compile where that pays; what came of it."""
     if settings.optimizer in (HIGHS, LEAST_SQUARES) or settings.starts > 1 or not settings.epochs:
         return f"--compile has no use for {settings.optimizer} or for many starts"
-    forward, remark = compiled_forward(loss.model, find_dtype(settings.dtype))
-    loss.forward = forward or loss.model
+    loss.compiled, remark = compiled_program(loss.model, find_dtype(settings.dtype))
     return remark
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 
@@ -32,13 +33,20 @@ def distance_to_target(model: SheetModel) -> Callable[[torch.Tensor], torch.Tens
     return lambda point: function(point) - target
 
 
+class Differentiated(NamedTuple):
+    """Objective, loss, and the gradient of the loss by each parameter, at one point."""
+
+    objective: torch.Tensor
+    loss: torch.Tensor
+    gradients: Sequence[torch.Tensor]
+
+
 class Loss:
     """The loss of a model at its parameters, and at any point.
 
     ``objective`` and ``value`` are objective and loss where it was evaluated last; gradients are
-    then in the parameters. ``forward`` computes the objective: the model, or the model compiled.
-    With random cells the gradient is that of a fresh draw, the objective
-    that of the stored one.
+    then in the parameters. ``compiled`` computes all of them, where it is there. With random
+    cells the gradient is that of a fresh draw, the objective that of the stored one.
     """
 
     def __init__(self, model: SheetModel) -> None:
@@ -49,7 +57,7 @@ class Loss:
             for variable in model.variables
             if variable.bounded
         ]
-        self.forward: Callable[[], torch.Tensor] = model
+        self.compiled: Callable[[], Differentiated] | None = None
         self.objective = math.nan
         self.value = math.nan
         self._of = loss_of(model.problem)
@@ -65,12 +73,7 @@ class Loss:
         self._point = None
         for parameter in self.parameters:
             parameter.grad = None
-        self.model.train(bool(self.model.drawn))
-        value = self.forward()
-        self.objective = float(value.detach())
-        loss = self._of(value)
-        if not self.failed and loss.requires_grad:
-            torch.autograd.backward(loss)
+        loss = self._differentiate()
         for parameter in self.parameters:
             if parameter.grad is None or self.failed:
                 parameter.grad = torch.zeros_like(parameter)
@@ -82,6 +85,21 @@ class Loss:
             self.objective, loss = float(value), self._of(value)
         self.value = FAILED if self.failed else float(loss.detach())
         return self.value
+
+    def _differentiate(self) -> torch.Tensor:
+        """Loss at the present parameters; objective and gradients are kept."""
+        if self.compiled is not None:
+            found = self.compiled()
+            self.objective = float(found.objective)
+            for parameter, gradient in zip(self.parameters, found.gradients, strict=True):
+                parameter.grad = gradient
+            return found.loss
+        value = self.model.train(bool(self.model.drawn))()
+        self.objective = float(value.detach())
+        loss = self._of(value)
+        if not self.failed and loss.requires_grad:
+            torch.autograd.backward(loss)
+        return loss
 
     @property
     def point(self) -> torch.Tensor:
