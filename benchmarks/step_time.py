@@ -31,6 +31,7 @@ from by_hand.models import (
     Convolution,
     DotProduct,
     Moons,
+    SixFilters,
     Survival,
     TitanicMmult,
     TitanicNnet,
@@ -95,7 +96,9 @@ FILTERS = {
 }
 
 
-def convolution(corpus: Path, year: str) -> tuple[xl2torch.SheetModel, nn.Module]:
+def convolution(
+    corpus: Path, year: str, kind: type[Convolution] = Convolution
+) -> tuple[xl2torch.SheetModel, nn.Module]:
     """Compiled and hand-written module: the filters are trained, the output cell the objective."""
     workbook = xl2torch.load(corpus / year / "conv-example.xlsx")
     sheet, filters = "conv-example", FILTERS[year].split(",")
@@ -104,7 +107,7 @@ def convolution(corpus: Path, year: str) -> tuple[xl2torch.SheetModel, nn.Module
     weights = [cells(workbook, f"{sheet}!{area}") for area in filters]
     first = torch.stack(weights[:2])[:, None]
     second = torch.stack([torch.stack(weights[2:4]), torch.stack(weights[4:])])
-    hand = Convolution(image, torch.stack(dense), first, second, year == "fastai-2022")
+    hand = kind(image, torch.stack(dense), first, second, year == "fastai-2022")
     return xl2torch.compile(workbook, sheet, "EN4", filters), hand
 
 
@@ -143,6 +146,7 @@ MODELS: dict[str, Callable[[Path], tuple[xl2torch.SheetModel, nn.Module]]] = {
     "MLP 784-128-10": classifier,
     "conv 2017": lambda corpus: convolution(corpus, "fastai-2017"),
     "conv 2022": lambda corpus: convolution(corpus, "fastai-2022"),
+    "conv 2022 of six": lambda corpus: convolution(corpus, "fastai-2022", SixFilters),
 }
 
 

@@ -149,9 +149,31 @@ class Convolution(nn.Module):
 
     def forward(self) -> Tensor:
         """Output cell."""
-        layer = nn.functional.conv2d(self.image, self.first)
+        first, second = self.filters()
+        layer = nn.functional.conv2d(self.image, first)
         layer = torch.relu(layer) if self.rectified else layer
-        layer = nn.functional.conv2d(nn.functional.pad(layer, (0, 1)), self.second)
+        layer = nn.functional.conv2d(nn.functional.pad(layer, (0, 1)), second)
         layer = torch.relu(layer) if self.rectified else layer
         pooled = nn.functional.max_pool2d(layer, 2, ceil_mode=True)
         return (pooled[0] * self.dense).sum()
+
+    def filters(self) -> tuple[Tensor, Tensor]:
+        """Filters of both layers."""
+        return self.first, self.second
+
+
+class SixFilters(Convolution):
+    """The same with a parameter for each filter, as the sheet has a range for each."""
+
+    def __init__(
+        self, image: Tensor, dense: Tensor, first: Tensor, second: Tensor, rectified: bool
+    ) -> None:
+        super().__init__(image, dense, first, second, rectified)
+        del self.first, self.second
+        self.single = nn.ParameterList([*first[:, 0], *second.flatten(0, 1)])
+
+    def filters(self) -> tuple[Tensor, Tensor]:
+        """Filters of both layers."""
+        single = list(self.single)
+        first, second = torch.stack(single[:2]), torch.stack(single[2:])
+        return first.view(2, 1, 3, 3), second.view(2, 2, 3, 3)
