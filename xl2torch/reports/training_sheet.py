@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,8 @@ _DECADES = 100.0
 _LONGEST_NAME = 22
 _CHARTS, _CHART_ROWS, _CHART_COLUMNS = 3, 16, 4
 Watched = tuple[CellAddress, CellValue, CellValue]
+_LINE = 84
+"""Characters that the columns of the settings have room for."""
 _WIDTHS = {"iteration": 10.0, "number": 18.0, "gap": 3.0, "key": 16.0, "name": 34.0}
 
 
@@ -158,7 +161,14 @@ def _settings(outcome: Outcome, history: History) -> list[Row]:
     if history.remark:
         lines.append(("History", history.remark))
     rows = [_headings(["Setting", "Value", "", ""])]
-    return rows + [[StyledValue(key, "key"), StyledValue(value)] for key, value in lines]
+    for key, value in lines:
+        if not isinstance(value, str):
+            rows.append([StyledValue(key, "key"), StyledValue(value)])
+            continue
+        first, *rest = textwrap.wrap(value, _LINE, break_on_hyphens=False) or [""]
+        rows.append([StyledValue(key, "key"), StyledValue(first)])
+        rows += [[None, StyledValue(line)] for line in rest]
+    return rows
 
 
 def _options(settings: Settings) -> list[tuple[str, str | float]]:
