@@ -60,6 +60,15 @@ def check(model: SheetModel, path: Path) -> None:
         torch.testing.assert_close(first, second, rtol=1e-9, atol=1e-12)
 
 
+def ruff(folder: Path) -> str:
+    """What ruff has against the files of a folder."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--config", ROOT / "pyproject.toml", folder],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.stdout if done.returncode else ""
+
+
 @pytest.mark.parametrize("path", BOOKS, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_every_trainable_model(path: Path, tmp_path: Path) -> None:
     workbook = xl2torch.load(path)
@@ -68,11 +77,7 @@ def test_every_trainable_model(path: Path, tmp_path: Path) -> None:
         check(xl2torch.compile(workbook, item.sheet), tmp_path / f"model_{number}.py")
     if not stored:
         assert path.parent.parent == CORPUS  # a workbook to look at, without a Solver model
-    done = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", "--config", ROOT / "pyproject.toml", tmp_path],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
+    assert ruff(tmp_path) == ""
 
 
 @requires_corpus
@@ -193,8 +198,32 @@ def test_a_function_of_another_library_is_refused(tmp_path: Path) -> None:
         xl2torch.export(model, tmp_path / "normal.py")
 
 
-def test_a_loop_is_refused(tmp_path: Path) -> None:
-    cells = {f"C{row}": f"=C{row - 1}*$A$1+$A$2" for row in range(2, 60)}
-    model = made(tmp_path, {"C1": 1.0, **cells, "B1": "=SUM(C1:C59)"})
-    with pytest.raises(ModelError, match="in a loop"):
-        xl2torch.export(model, tmp_path / "loop.py")
+ROWS = range(3, 60)
+LOOPS = {
+    "a running value": {"C{r}": "=C{p}*$A$1+$A$2"},
+    "from below": {"C{r}": "=C{n}*$A$1+$A$2"},
+    "two rows before": {"C{r}": "=C{p}*$A$1-C{pp}*0.5+$A$2"},
+    "columns that read each other": {"C{r}": "=TANH(C{p}*$A$1+D{p})", "D{r}": "=D{p}*$A$2+C{r}"},
+    "data of the row": {"C{r}": "=C{p}*$A$1+E{r}*$A$2", "E{r}": "={r}/7"},
+    "errors of rows before": {"C{r}": "=IFERROR(LN(C{p}+1),C{p}*$A$1+0.1)+$A$1*$A$2"},
+    "blocks of columns": {
+        "C{r}": "=TANH(SUMPRODUCT($C{p}:$D{p},$F$1:$G$1)*$A$1)",
+        "D{r}": "=TANH(SUMPRODUCT($C{p}:$D{p},$F$2:$G$2)*$A$2)",
+    },
+}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_loop(name: str, tmp_path: Path) -> None:
+    """Formulas that read the rows before them are a loop of Python."""
+    cells: dict[str, Any] = {"F1": 0.3, "G1": -0.2, "F2": 0.1, "G2": 0.4}
+    cells |= {f"{column}{row}": 0.5 for column in "CD" for row in (1, 2, 60)}
+    for row in ROWS:
+        names = {"r": row, "p": row - 1, "pp": row - 2, "n": row + 1}
+        cells |= {c.format(**names): text.format(**names) for c, text in LOOPS[name].items()}
+    model = made(tmp_path, {**cells, "B1": "=SUMSQ(C1:C60)+SUM(D1:D60)"})
+    assert model.graph.find_nodes(op="call_module"), model.code
+    path = tmp_path / "loop.py"
+    check(model, path)
+    assert "for row in range(57):" in path.read_text(encoding="utf-8")
+    assert ruff(tmp_path) == ""

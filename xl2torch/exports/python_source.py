@@ -24,7 +24,8 @@ from torch import fx
 from xl2torch.address import CellRange
 from xl2torch.errors import ModelError, SelectionError
 from xl2torch.exports.constants import blank_text, cells_text, literal_lines, quoted_path
-from xl2torch.graph.printing import Printer, is_own
+from xl2torch.graph.printing import Printer, is_own, short_name
+from xl2torch.graph.recurrence import Recurrence
 from xl2torch.model import SheetModel, Variable
 
 _WIDTH = 100
@@ -74,11 +75,8 @@ class _Writer:
         self.kept: set[fx.Node] = set()
         self.own: dict[str, str] = {}
         self.numbers: dict[str, str] = {}
-        if any(node.op == "call_module" for node in model.graph.nodes):
-            raise ModelError(
-                "the sheet's formulas run down the rows in a loop, which is not written as Python "
-                "source: export --to pt2"
-            )
+        self.names: dict[fx.Node, str] = {}
+        self.notes: dict[fx.Node, tuple[CellRange, str]] = {}
         self._refuse_unsaved()
 
     def _refuse_unsaved(self) -> None:
@@ -95,6 +93,7 @@ class _Writer:
     def text(self) -> str:
         """The whole file."""
         name = self._class_name()
+        loops = [self._loop(node) for node in self.model.graph.nodes if node.op == "call_module"]
         forward = self._forward()
         inputs = self._inputs()
         body = "\n".join(inputs)
@@ -104,8 +103,8 @@ class _Writer:
         if "numbers(\n" in body:
             helpers.append(_NUMBERS)
         own = self._own_functions()
-        uses_functional = any(" F." in text or "(F." in text for text in (*forward, *own))
-        parts = [self._head(body, uses_functional), *helpers, *own]
+        uses_functional = any(" F." in text or "(F." in text for text in (*forward, *own, *loops))
+        parts = [self._head(body, uses_functional), *helpers, *own, *loops]
         parts.append(
             f"\nclass {name}(nn.Module):\n"
             f'    """{self._clean(self._purpose())}"""\n\n'
@@ -199,16 +198,11 @@ class _Writer:
             text = cells_text(self.workbook, cells, value)
             text = text or blank_text(self.workbook, areas, value)
             source = [text] if text else literal_lines(value)
-            start, *rest = source
-            lines.append(f'{_INDENT}self.register_buffer("{node.name}", {start}')
-            lines += [f"{_INDENT}{line}" for line in rest]
-            lines[-1] += ")"
+            lines += _called(f'self.register_buffer("{node.name}", ', source)
         for variable in self.model.variables:
             text = cells_text(self.workbook, variable.cells, variable.start)
-            start, *rest = [text] if text else literal_lines(variable.start)
-            lines.append(f"{_INDENT}self.{variable.name} = nn.Parameter({start}")
-            lines += [f"{_INDENT}{line}" for line in rest]
-            lines[-1] += ")"
+            source = [text] if text else literal_lines(variable.start)
+            lines += _called(f"self.{variable.name} = nn.Parameter(", source)
         return lines
 
     # ------------------------------------------------------------ the program
@@ -217,8 +211,17 @@ class _Writer:
         graph = self.model.graph
         (output,) = (node for node in graph.nodes if node.op == "output")
         result: Any = output.args[0]
+        if isinstance(result, fx.Node) and result.op == "call_function":
+            self.kept.add(result)
+        lines = self._lines(graph, result)
+        if result not in self.kept:
+            lines.append(f"{_INDENT}return {self._printer().operand(result)}")
+        return lines
+
+    def _lines(self, graph: fx.Graph, result: fx.Node | None) -> list[str]:
+        """Statements of a program, with cells and formulas above them."""
         for node in graph.nodes:
-            if node.op == "call_function" and self._stands_alone(node):
+            if node.op in ("call_function", "call_module") and self._stands_alone(node):
                 self.kept.add(node)
         while True:
             statements = [(node, self._statement(node, result)) for node in graph.nodes
@@ -230,11 +233,76 @@ class _Writer:
         for node, text in statements:
             lines += self._comments(node)
             lines += _wrapped(text)
-        if result not in self.kept:
-            lines.append(f"{_INDENT}return {self._printer().operand(result)}")
         return lines
 
+    def _loop(self, call: fx.Node) -> str:
+        """A function for formulas that run down the rows, each reading those before."""
+        loop = self.model.get_submodule(str(call.target))
+        assert isinstance(loop, Recurrence)
+        graph = loop.body.graph
+        changing, fixed = loop.counts
+        starts = [f"{{}}_{index}_{-place}" for index, place in loop.starts]
+        arguments = [
+            *(f"x_{number}" for number in range(changing)),
+            *(f"fixed_{number}" for number in range(fixed)),
+            *(text.format("start") for text in starts), *(text.format("mask") for text in starts),
+        ]  # fmt: skip
+        head = []
+        for node, (kind, place) in zip(
+            graph.find_nodes(op="placeholder"), loop.inputs, strict=True
+        ):
+            word, _, number = kind.partition(" ")
+            if word in ("x", "fixed"):
+                self.names[node] = f"x_{place}[row]" if word == "x" else f"fixed_{place}"
+                continue
+            back, masked = abs(place), word == "mask"
+            name = self.names[node] = f"{'valid' if masked else 'before'}_{number}_{back}"
+            first = [
+                f"{'mask' if masked else 'start'}_{number}_{back - row}" for row in range(back)
+            ]
+            begin = first[0] if back == 1 else f"({', '.join(first)})[row]"
+            before = f"rows[row - {back}][{2 * int(number) + masked}]"
+            head.append(f"{_INDENT}{name} = {before} if row >= {back} else {begin}")
+        constants = []
+        for count, node in enumerate(graph.find_nodes(op="get_attr")):
+            self.names[node] = f"constant_{count}"
+            start, *rest = literal_lines(loop.body.get_buffer(str(node.target)))
+            constants += [f"    constant_{count} = {start}", *(f"    {line}" for line in rest)]
+        (output,) = graph.find_nodes(op="output")
+        self.kept.update(item for item in output.all_input_nodes if item.op == "call_function")
+        found: Any = output.args[0]
+        used = {user.args[1]: user.meta for user in call.users}
+        for output_place, meta in used.items():
+            item = found[output_place]
+            if isinstance(item, fx.Node) and "cells" in meta:
+                self.notes[item] = (meta["cells"], meta.get("formula") or "")
+        lines = self._lines(graph, None)
+        printed = [self._printer().operand(item) for item in found]
+        turned = "" if loop.in_order else ".flip(0)"
+        results = [
+            "None"
+            if item is None or place not in used
+            else f"torch.stack([row[{place}] for row in rows]){turned}"
+            for place, item in enumerate(found)
+        ]
+        text = [
+            *_in_brackets(f"def {short_name(call.target)}(", arguments, "):", ""),
+            f'    """{loop.steps} rows one after the other; each reads what came before."""',
+            *constants,
+            "    rows = []",
+            f"    for row in range({loop.steps}):",
+            *head,
+            *lines,
+            *_in_brackets("rows.append((", printed, "))", _INDENT),
+            "    return (",
+            *(f"{_INDENT}{item}," for item in results),
+            "    )",
+        ]
+        return "\n" + "\n".join(text) + "\n"
+
     def _stands_alone(self, node: fx.Node) -> bool:
+        if node.op == "call_module":
+            return len(node.users) > 1
         if not isinstance(node.meta.get("value"), torch.Tensor):
             return False  # the parts of a split are printed as slices
         if node.meta.get("cells") is not None:
@@ -262,11 +330,13 @@ class _Writer:
         return Printer(self._name, qualified=True)
 
     def _name(self, node: fx.Node) -> str | None:
+        if node in self.names:
+            return self.names[node]
         if node.op == "get_attr":
             return f"self.{node.name}"
         return node.name if node in self.kept else None
 
-    def _statement(self, node: fx.Node, result: fx.Node) -> str:
+    def _statement(self, node: fx.Node, result: fx.Node | None) -> str:
         for item in self._reached(node):
             if is_own(item.target):
                 self._keep_own(item.target)
@@ -281,6 +351,8 @@ class _Writer:
 
     def _comments(self, node: fx.Node) -> list[str]:
         lines = [*node.meta.get("parts", ())]
+        if node in self.notes:
+            lines.append(self.notes[node])
         if node.meta.get("cells") is not None:
             lines.append((node.meta["cells"], node.meta.get("formula") or ""))
         return [f"{_INDENT}# {self._place(cells)}: ={self._clean(formula)}"[:_WIDTH].rstrip()
@@ -373,21 +445,39 @@ def _bounds(variable: Variable) -> list[str]:
     return [f"model.{variable.name}.clamp_({limits[0]}, {limits[1]})"]
 
 
-def _wrapped(statement: str) -> list[str]:
+def _called(opening: str, value: Sequence[str]) -> list[str]:
+    """A call whose last argument is code of some lines."""
+    first, *rest = value
+    if len(value) == 1 and len(_INDENT + opening + first) >= _WIDTH:
+        return [f"{_INDENT}{opening}".rstrip(), f"{_INDENT}    {first}", f"{_INDENT})"]
+    lines = [f"{_INDENT}{line}" for line in (opening + first, *rest)]
+    return [*lines[:-1], lines[-1] + ")"]
+
+
+def _wrapped(statement: str, indent: str = _INDENT) -> list[str]:
     """A statement in lines of the width; broken after commas of its outermost call."""
-    if len(statement) <= _WIDTH - len(_INDENT):
-        return [_INDENT + statement]
+    if len(statement) <= _WIDTH - len(indent):
+        return [indent + statement]
     opening = statement.index("(") if statement.endswith(")") and "(" in statement else -1
     if opening < 0:
-        return [f"{_INDENT}# fmt: off", _INDENT + statement + "  # noqa: E501"]
-    lines = [_INDENT + statement[: opening + 1]]
-    current = ""
-    for piece in _arguments(statement[opening + 1 : -1]):
-        if current and len(current) + len(piece) > _WIDTH - 14:
-            lines.append(f"{_INDENT}    {current}".rstrip())
+        return [f"{indent}# fmt: off", indent + statement + "  # noqa: E501"]
+    return _in_brackets(
+        statement[: opening + 1], _arguments(statement[opening + 1 : -1]), ")", indent
+    )
+
+
+def _in_brackets(opening: str, items: Sequence[str], closing: str, indent: str) -> list[str]:
+    """Items by comma between brackets, over several lines where they do not fit into one."""
+    single = f"{indent}{opening}{', '.join(items)}{closing}"
+    if len(single) <= _WIDTH:
+        return [single]
+    lines, current = [indent + opening], ""
+    for item in items:
+        if current and len(current) + len(item) > _WIDTH - 14:
+            lines.append(f"{indent}    {current}".rstrip())
             current = ""
-        current += f"{piece}, "
-    return [*lines, f"{_INDENT}    {current}".rstrip(), f"{_INDENT})"]
+        current += f"{item}, "
+    return [*lines, f"{indent}    {current}".rstrip(), f"{indent}{closing}"]
 
 
 def _arguments(text: str) -> Sequence[str]:

@@ -103,6 +103,8 @@ class Printer:
             whole, _, axis = source.args[0].args
             if axis == rest[0]:
                 return self._indexed(whole, axis, str(start))
+        if node.target is operator.getitem and source.op == "call_module":
+            return f"{self.operand(source, _ATOM)}[{rest[0]}]"
         if _is_piece(node):
             start, size = _extent(node)
             whole, _, axis = source.args
