@@ -154,7 +154,7 @@ def with_formualizer(path: Path) -> Callable[[str, int, int], Any]:
 def one_book(engine: str, path: Path) -> dict[str, Any]:
     """Seconds from the file to all values, and how many are right."""
     cells = list(stored_cells(xl2torch.load(path)))
-    importlib.import_module("torch" if engine == "xl2torch" else engine)
+    importlib.import_module("xl2torch.recalculation" if engine == "xl2torch" else engine)
     began = time.perf_counter()
     value = globals()[f"with_{engine}"](path)
     found = [value(sheet, row, column) for sheet, row, column, _ in cells]

@@ -36,7 +36,9 @@ def loaded(path: Path) -> Any:
     (kind,) = (
         value
         for value in vars(module).values()
-        if isinstance(value, type) and value.__module__ == path.stem
+        if isinstance(value, type)
+        and issubclass(value, torch.nn.Module)
+        and value.__module__ == path.stem
     )
     book = openpyxl.load_workbook(module.WORKBOOK, read_only=True, data_only=True)
     try:
@@ -131,6 +133,13 @@ FORMULAS = [
     "=SUMPRODUCT((C1:C3>4)*(C1:C3-A1)^2)+MAX(A1,A2,C1)",
     "=GAMMALN(A1+2)+ERF(A2)+ASINH(A1)",
     "=ABS(A1-A2)/SQRT(A1+4)+LN(A1^2+1)+A1%",
+    "=NORM.S.DIST(A1,TRUE)+NORM.DIST(A2,A1,2,FALSE)+NORM.INV(A1,A2,3)",
+    "=GAMMA.DIST(A1,A2+4,1,TRUE)+GAMMA(A1)+GAMMA.INV(A1,2,A2+3)",
+    "=T.DIST(A1,3,TRUE)+T.INV(A1,5)*A2+CONFIDENCE.T(0.05,A1,9)",
+    "=BETA.DIST(A1,2,A2+3,TRUE)+BETA.INV(A1,A2+3,2)+F.DIST(A1,2,3,TRUE)",
+    "=BINOM.DIST(2,5,A1,FALSE)+POISSON.DIST(3,A1,TRUE)+CHISQ.DIST(A1,3,TRUE)*A2",
+    "=FACTDOUBLE(5)*A1+GAUSS(A2)+PHI(A1)+LOGNORM.DIST(A1,A2,1,TRUE)",
+    "=PMT(A1,12,100)+NPV(A1,1,2,3)+FV(A1,3,A2)+MEDIAN(A1:A2,3)+LARGE(A1:A2,1)",
 ]
 
 
@@ -138,6 +147,7 @@ FORMULAS = [
 def test_formulas(formula: str, tmp_path: Path) -> None:
     cells = {f"C{row}": 2.5 * row for row in (1, 2, 3)} | {f"D{row}": row / 3 for row in (1, 2, 3)}
     check(made(tmp_path, {**cells, "B1": formula}), tmp_path / "formula.py")
+    assert ruff(tmp_path) == ""
 
 
 def test_text_of_the_workbook_stays_text(tmp_path: Path) -> None:
@@ -192,10 +202,20 @@ def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8") == "mine" and len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_function_of_another_library_is_refused(tmp_path: Path) -> None:
-    model = made(tmp_path, {"B1": "=NORM.S.DIST(A1,TRUE)+A2"})
-    with pytest.raises(ModelError, match="cannot be written as Python source"):
-        xl2torch.export(model, tmp_path / "normal.py")
+def test_a_function_without_source_of_its_own_is_refused(tmp_path: Path) -> None:
+    model = made(tmp_path, {"B1": "=A1^2+A2"})
+
+    def inner(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor + 1
+
+    inner.__module__ = "xl2torch.functions"
+    (output,) = model.graph.find_nodes(op="output")
+    with model.graph.inserting_before(output):
+        node = model.graph.call_function(inner, (output.args[0],))
+    node.meta["value"] = torch.zeros(())
+    output.args = (node,)
+    with pytest.raises(ModelError, match=r"inner .* cannot be written as Python source"):
+        xl2torch.export(model, tmp_path / "model.py")
 
 
 ROWS = range(3, 60)

@@ -5,31 +5,28 @@ Cell text stands in comments and in string literals only: no code comes from it.
 
 from __future__ import annotations
 
-import ast
-import builtins
-import dis
-import inspect
 import math
-import operator
 import os
 import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import fx
 
 from xl2torch.address import CellRange
-from xl2torch.errors import ModelError, SelectionError
+from xl2torch.errors import SelectionError
 from xl2torch.exports.constants import blank_text, cells_text, literal_lines, quoted_path
+from xl2torch.exports.own_functions import NUMPY, SCIPY, WIDTH, OwnFunctions
 from xl2torch.graph.printing import Printer, is_own, short_name
 from xl2torch.graph.recurrence import Recurrence
 from xl2torch.model import SheetModel, Variable
 
-_WIDTH = 100
 _INDENT = " " * 8
+_MODULES = "torch", "F", "nn", "np", "math", "operator", "special", "self", "row", "rows"
+_STANDARD = frozenset({"import math", "import operator"})
 
 _CELLS = '''
 def cells(book, sheet, area):
@@ -73,8 +70,7 @@ class _Writer:
         self.workbook = model.compiled.workbook
         self.problem = model.problem
         self.kept: set[fx.Node] = set()
-        self.own: dict[str, str] = {}
-        self.numbers: dict[str, str] = {}
+        self.own = OwnFunctions()
         self.names: dict[fx.Node, str] = {}
         self.notes: dict[fx.Node, tuple[CellRange, str]] = {}
         self._refuse_unsaved()
@@ -93,6 +89,7 @@ class _Writer:
     def text(self) -> str:
         """The whole file."""
         name = self._class_name()
+        self._rename(self.model.graph)
         loops = [self._loop(node) for node in self.model.graph.nodes if node.op == "call_module"]
         forward = self._forward()
         inputs = self._inputs()
@@ -102,8 +99,11 @@ class _Writer:
             helpers.append(_BLANK)
         if "numbers(\n" in body:
             helpers.append(_NUMBERS)
-        own = self._own_functions()
-        uses_functional = any(" F." in text or "(F." in text for text in (*forward, *own, *loops))
+        own = self.own.texts()
+        code = "\n".join([*forward, *own, *loops])
+        if re.search(r"^[^#\n]*\boperator\.", code, re.MULTILINE):
+            self.own.imports.add("import operator")
+        uses_functional = re.search(r"^[^#\n]*\bF\.[a-z]\w*\(", code, re.MULTILINE) is not None
         parts = [self._head(body, uses_functional), *helpers, *own, *loops]
         parts.append(
             f"\nclass {name}(nn.Module):\n"
@@ -137,21 +137,20 @@ class _Writer:
         if self.problem.constraints:
             notes = "\nThe constraints of the Solver model are not kept here, bounds are.\n"
         packed = "import base64\nimport zlib\n" if "numbers(\n" in body else ""
-        extra = "import math\n" if any("math." in text for text in self.own.values()) else ""
-        extra += "import operator\n" if any("operator." in t for t in self.own.values()) else ""
         functional = "import torch.nn.functional as F\n" if uses_functional else ""
-        standard = sorted([*packed.splitlines(), *extra.splitlines(), "import sys"])
+        standard = sorted([*packed.splitlines(), *(self.own.imports & _STANDARD), "import sys"])
+        numpy, scipy = (f"{line}\n" if line in self.own.imports else "" for line in (NUMPY, SCIPY))
         sheet, name = self._clean(self.problem.sheet), self._clean(path.name)
-        title = textwrap.fill(f'"""Sheet {sheet} of {name} as PyTorch, line by line.', _WIDTH)
+        title = textwrap.fill(f'"""Sheet {sheet} of {name} as PyTorch, line by line.', WIDTH)
         return (
             f"{title}\n{notes}\n"
             "Written by xl2torch. Data and weights are read from the workbook.\n"
             '"""\n\n'
             + "\n".join(standard)
             + "\nfrom datetime import date, datetime, time, timedelta\nfrom pathlib import Path\n\n"
-            f"import openpyxl\nimport torch\n{functional}"
+            f"{numpy}import openpyxl\nimport torch\n{functional}"
             "from openpyxl.utils.cell import range_boundaries\n"
-            "from openpyxl.utils.datetime import to_excel\nfrom torch import nn\n\n"
+            f"from openpyxl.utils.datetime import to_excel\n{scipy}from torch import nn\n\n"
             f"WORKBOOK = Path(__file__).parent / {quoted_path(relative)}\n"
         )
 
@@ -218,6 +217,19 @@ class _Writer:
             lines.append(f"{_INDENT}return {self._printer().operand(result)}")
         return lines
 
+    def _rename(self, graph: fx.Graph) -> None:
+        """Give names of their own to values that are called as a function or a module is."""
+        calls = [node for node in graph.nodes if node.op in ("call_function", "call_module")]
+        own = {short_name(n.target) for n in calls if n.op == "call_module" or is_own(n.target)}
+        taken = {*_MODULES, *own}
+        for node in calls:
+            name = node.name
+            while name in taken:
+                name += "_"
+            if name != node.name:
+                self.names[node] = name
+                taken.add(name)
+
     def _lines(self, graph: fx.Graph, result: fx.Node | None) -> list[str]:
         """Statements of a program, with cells and formulas above them."""
         for node in graph.nodes:
@@ -226,7 +238,7 @@ class _Writer:
         while True:
             statements = [(node, self._statement(node, result)) for node in graph.nodes
                           if node in self.kept]  # fmt: skip
-            long = [node for node, text in statements if len(text) > _WIDTH - 8]
+            long = [node for node, text in statements if len(text) > WIDTH - 8]
             if not any(self._hoist(node) for node in long):
                 break
         lines: list[str] = []
@@ -240,6 +252,7 @@ class _Writer:
         loop = self.model.get_submodule(str(call.target))
         assert isinstance(loop, Recurrence)
         graph = loop.body.graph
+        self._rename(graph)
         changing, fixed = loop.counts
         starts = [f"{{}}_{index}_{-place}" for index, place in loop.starts]
         arguments = [
@@ -330,6 +343,8 @@ class _Writer:
         return Printer(self._name, qualified=True)
 
     def _name(self, node: fx.Node) -> str | None:
+        if node.op == "call_function" and node not in self.kept:
+            return None
         if node in self.names:
             return self.names[node]
         if node.op == "get_attr":
@@ -339,9 +354,9 @@ class _Writer:
     def _statement(self, node: fx.Node, result: fx.Node | None) -> str:
         for item in self._reached(node):
             if is_own(item.target):
-                self._keep_own(item.target)
+                self.own.call(item.target)
         text = self._printer().expression(node)
-        return f"return {text}" if node is result else f"{node.name} = {text}"
+        return f"return {text}" if node is result else f"{self._name(node)} = {text}"
 
     def _reached(self, node: fx.Node) -> list[fx.Node]:
         found = [node]
@@ -355,7 +370,7 @@ class _Writer:
             lines.append(self.notes[node])
         if node.meta.get("cells") is not None:
             lines.append((node.meta["cells"], node.meta.get("formula") or ""))
-        return [f"{_INDENT}# {self._place(cells)}: ={self._clean(formula)}"[:_WIDTH].rstrip()
+        return [f"{_INDENT}# {self._place(cells)}: ={self._clean(formula)}"[:WIDTH].rstrip()
                 for cells, formula in lines]  # fmt: skip
 
     def _place(self, cells: CellRange) -> str:
@@ -367,65 +382,6 @@ class _Writer:
         """Text of the workbook that cannot leave the comment or the docstring it stands in."""
         plain = "".join(char if char.isprintable() else " " for char in text)
         return plain.replace("\\", "/").replace('"""', "'''").replace("_xlfn.", "").rstrip('"')
-
-    # ------------------------------------------------------------ own functions
-
-    def _keep_own(self, target: Any) -> None:
-        """Keep the source of one of our functions, and of those that it calls."""
-        name = target.__name__
-        if name in self.own:
-            return
-        if "<" in target.__qualname__:
-            raise _cannot_write(name)
-        self.own[name] = inspect.getsource(target)
-        loaded = [i.argval for i in dis.get_instructions(target) if i.opname == "LOAD_GLOBAL"]
-        for word in dict.fromkeys(loaded):
-            value = target.__globals__.get(word)
-            if inspect.isfunction(value) and is_own(value):
-                self._keep_own(value)
-            elif value in (torch, math, operator, cast) or hasattr(builtins, word):
-                continue
-            elif isinstance(value, int | float | torch.dtype):
-                self.numbers[word] = f"{word.lstrip('_')} = {value!r}"
-
-            else:
-                raise _cannot_write(name)
-
-    def _own_functions(self) -> list[str]:
-        """Sources of our functions, as plain code: without the names' leading underscores."""
-        constants = "".join(f"\n{line}" for line in self.numbers.values())
-        found = [constants + "\n"] if constants else []
-        return [*found, *(_without_hints(source) for source in self.own.values())]
-
-
-def _cannot_write(name: str) -> ModelError:
-    return ModelError(
-        f"the function {name} of the sheet's program cannot be written as Python source: "
-        "export --to pt2"
-    )
-
-
-def _without_hints(source: str) -> str:
-    """A function's source without type hints, its names without leading underscores."""
-    tree = ast.parse(textwrap.dedent(source))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
-            node.name, node.returns, node.decorator_list = node.name.lstrip("_"), None, []
-        elif isinstance(node, ast.arg):
-            node.annotation = None
-        elif isinstance(node, ast.Name):
-            node.id = node.id.lstrip("_")
-    tree = _WithoutCasts().visit(tree)
-    return f"\n{ast.unparse(tree)}\n"
-
-
-class _WithoutCasts(ast.NodeTransformer):
-    """typing.cast(kind, value) as the value."""
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        self.generic_visit(node)
-        is_cast = isinstance(node.func, ast.Name) and node.func.id == "cast"
-        return node.args[1] if is_cast else node
 
 
 def _bounds(variable: Variable) -> list[str]:
@@ -448,7 +404,7 @@ def _bounds(variable: Variable) -> list[str]:
 def _called(opening: str, value: Sequence[str]) -> list[str]:
     """A call whose last argument is code of some lines."""
     first, *rest = value
-    if len(value) == 1 and len(_INDENT + opening + first) >= _WIDTH:
+    if len(value) == 1 and len(_INDENT + opening + first) >= WIDTH:
         return [f"{_INDENT}{opening}".rstrip(), f"{_INDENT}    {first}", f"{_INDENT})"]
     lines = [f"{_INDENT}{line}" for line in (opening + first, *rest)]
     return [*lines[:-1], lines[-1] + ")"]
@@ -456,7 +412,7 @@ def _called(opening: str, value: Sequence[str]) -> list[str]:
 
 def _wrapped(statement: str, indent: str = _INDENT) -> list[str]:
     """A statement in lines of the width; broken after commas of its outermost call."""
-    if len(statement) <= _WIDTH - len(indent):
+    if len(statement) <= WIDTH - len(indent):
         return [indent + statement]
     opening = statement.index("(") if statement.endswith(")") and "(" in statement else -1
     if opening < 0:
@@ -469,11 +425,11 @@ def _wrapped(statement: str, indent: str = _INDENT) -> list[str]:
 def _in_brackets(opening: str, items: Sequence[str], closing: str, indent: str) -> list[str]:
     """Items by comma between brackets, over several lines where they do not fit into one."""
     single = f"{indent}{opening}{', '.join(items)}{closing}"
-    if len(single) <= _WIDTH:
+    if len(single) <= WIDTH:
         return [single]
     lines, current = [indent + opening], ""
     for item in items:
-        if current and len(current) + len(item) > _WIDTH - 14:
+        if current and len(current) + len(item) > WIDTH - 14:
             lines.append(f"{indent}    {current}".rstrip())
             current = ""
         current += f"{item}, "
