@@ -80,9 +80,13 @@ class SheetModel(fx.GraphModule):
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> SheetModel:
         """What ``to``, ``cuda`` and ``double`` do; the program's own numbers follow."""
+        before = _where(self)
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        first = next(self.parameters())
-        follow(self, first.device, first.dtype)
+        after = _where(self)
+        if after != before:
+            follow(self, *after)
+            name = str(after[1]).removeprefix("torch.")
+            self.meta.setdefault("moved", f"{name} on {after[0]}")
         return self
 
     @property
@@ -293,14 +297,17 @@ def _reads(graph: fx.Graph, name: str) -> bool:
 
 
 def refuse_moved(model: SheetModel) -> None:
-    """Raise SelectionError for a model that is not in float64 on the CPU, as it was compiled."""
-    for parameter in model.parameters():
-        if parameter.device.type != "cpu" or parameter.dtype != DTYPE:
-            where = f"{str(parameter.dtype).removeprefix('torch.')} on {parameter.device}"
-            raise SelectionError(
-                f"the model was moved (it is in {where}), and its numbers with it: compile it "
-                "anew, and give fit device= and dtype= instead"
-            )
+    """Raise SelectionError for a model that was moved to another device or precision, and back."""
+    if "moved" in model.meta:
+        raise SelectionError(
+            f"the model was moved to {model.meta['moved']}, and its numbers with it: compile it "
+            "anew, and give fit device= and dtype= instead"
+        )
+
+
+def _where(model: SheetModel) -> tuple[torch.device, torch.dtype]:
+    first = next(model.parameters())
+    return first.device, first.dtype
 
 
 def watch(model: SheetModel, cells: Sequence[CellAddress]) -> Callable[[], tuple[float, ...]]:

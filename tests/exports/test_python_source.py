@@ -226,6 +226,8 @@ LOOPS = {
     "columns that read each other": {"C{r}": "=TANH(C{p}*$A$1+D{p})", "D{r}": "=D{p}*$A$2+C{r}"},
     "data of the row": {"C{r}": "=C{p}*$A$1+E{r}*$A$2", "E{r}": "={r}/7"},
     "errors of rows before": {"C{r}": "=IFERROR(LN(C{p}+1),C{p}*$A$1+0.1)+$A$1*$A$2"},
+    "many rows before": {"C{r}": "=C{far}*$A$1+$A$2"},
+    "one loop reads another": {"C{r}": "=C{p}*$A$1+$A$2", "D{r}": "=D{n}*$A$1*0.5+C{r}"},
     "blocks of columns": {
         "C{r}": "=TANH(SUMPRODUCT($C{p}:$D{p},$F$1:$G$1)*$A$1)",
         "D{r}": "=TANH(SUMPRODUCT($C{p}:$D{p},$F$2:$G$2)*$A$2)",
@@ -237,13 +239,14 @@ LOOPS = {
 def test_a_loop(name: str, tmp_path: Path) -> None:
     """Formulas that read the rows before them are a loop of Python."""
     cells: dict[str, Any] = {"F1": 0.3, "G1": -0.2, "F2": 0.1, "G2": 0.4}
-    cells |= {f"{column}{row}": 0.5 for column in "CD" for row in (1, 2, 60)}
-    for row in ROWS:
-        names = {"r": row, "p": row - 1, "pp": row - 2, "n": row + 1}
+    first = 13 if "far" in str(LOOPS[name]) else 3
+    cells |= {f"{column}{row}": 0.5 for column in "CD" for row in (*range(1, first), 60)}
+    for row in ROWS[first - 3 :]:
+        names = {"r": row, "p": row - 1, "pp": row - 2, "n": row + 1, "far": row - 12}
         cells |= {c.format(**names): text.format(**names) for c, text in LOOPS[name].items()}
     model = made(tmp_path, {**cells, "B1": "=SUMSQ(C1:C60)+SUM(D1:D60)"})
     assert model.graph.find_nodes(op="call_module"), model.code
     path = tmp_path / "loop.py"
     check(model, path)
-    assert "for row in range(57):" in path.read_text(encoding="utf-8")
+    assert f"for row in range({60 - first}):" in path.read_text(encoding="utf-8")
     assert ruff(tmp_path) == ""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 import torch
 from corpus import WORKBOOKS
 
 import xl2torch
+from xl2torch.model import SheetModel
 from xl2torch.training import compilation
 
 
@@ -75,12 +78,6 @@ def test_what_does_not_pay_is_not_used(
     assert calls < 20 and message in text
 
 
-def test_engines_of_scipy_have_no_use_for_it() -> None:
-    model = xl2torch.compile(xl2torch.load(WORKBOOKS / "line.xlsx"))
-    result = xl2torch.fit(model, "least-squares", compile=True)
-    assert any("--compile has no use for least-squares" in text for text in result.remarks)
-
-
 @pytest.mark.parametrize("turned", [True, False])
 @pytest.mark.parametrize("sense", ["min", "max", "value=2"])
 def test_the_program_is_the_model(
@@ -111,3 +108,95 @@ def test_training_goes_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
         result = xl2torch.fit(model, "adam", lr=0.05, epochs=50, clip_norm=0.1, compile=compile)
         ways.append(torch.tensor(result.history["objective"].to_numpy()))
     torch.testing.assert_close(ways[1], ways[0], rtol=1e-9, atol=0)
+
+
+def made(folder: Path, formula: str, variables: str, **cells: Any) -> SheetModel:
+    book = openpyxl.Workbook()
+    sheet = book.worksheets[0]
+    numbers = {"A1": 0.5, "A2": -1.5, "C1": 2.0, "C2": 1.0}
+    for place, value in {**numbers, "E1": formula, **cells}.items():
+        sheet[place] = value
+    book.save(folder / "made.xlsx")
+    workbook = xl2torch.load(folder / "made.xlsx")
+    return xl2torch.compile(workbook, objective="E1", variables=variables)
+
+
+@pytest.mark.parametrize("formula", ["=SUMSQ(A1:A2+C1:C2-5)", "=SUMPRODUCT(A1:A2,C1:C2)"])
+def test_gradients_are_tensors_of_their_own(
+    formula: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one for two parameters, nor a parameter itself: clipping changes them in place."""
+
+    def compile_(program: Any, **_: Any) -> Any:
+        def run(*parameters: torch.Tensor) -> Any:
+            gradients, values = program(*parameters)
+            known = [*parameters, *gradients]
+            same = (next(k for k in known if torch.equal(k, g)) for g in gradients)
+            return list(same), values
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    monkeypatch.setattr(compilation, "_ratio", lambda *_: 0.5)
+    ways = []
+    for compiled in (False, True):
+        model = made(tmp_path, formula, "A1:A2,C1:C2")
+        result = xl2torch.fit(model, "sgd", lr=0.01, epochs=8, clip_norm=0.7, compile=compiled)
+        ways.append(result.history["objective"].tolist())
+    assert ways[1] == pytest.approx(ways[0], rel=1e-12)
+
+
+def test_weights_stay_where_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the program fails at the second of the points that are compared."""
+    calls = 0
+
+    def compile_(program: Any, **_: Any) -> Any:
+        def run(*parameters: torch.Tensor) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == 3:
+                raise RuntimeError("no")
+            return program(*parameters)
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    model = xl2torch.compile(xl2torch.load(WORKBOOKS / "survival.xlsx"))
+    program, text = compilation.compiled_program(model, torch.float64)
+    assert program is None and "does not work here (no)" in text and calls == 3
+    for variable in model.variables:
+        torch.testing.assert_close(model.parameter(variable), variable.start, rtol=0, atol=0)
+
+
+def test_a_copy_that_a_view_needs_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda program, **_: program)
+    numbers = {f"G{row}": float(row) for row in (1, 2, 3)} | {
+        f"H{row}": row / 3 for row in (1, 2, 3)
+    }
+    formula = "=SUM(TOCOL(TRANSPOSE(G1:H3)*A1)*SEQUENCE(6))+A2^2"
+    model = made(tmp_path, formula, "A1:A2", **numbers)
+    found = compilation.compile_program(model)()
+    torch.testing.assert_close(found.objective, model().detach(), rtol=1e-14, atol=0)
+
+
+def test_an_interrupt_while_compiling_ends_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "compile", interrupted)
+    model = xl2torch.compile(xl2torch.load(WORKBOOKS / "survival.xlsx"))
+    result = xl2torch.fit(model, "adam", epochs=20, compile=True)
+    assert result.stop.code == 6 and result.final == result.start
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"starts": 2, "optimizer": "adam"}, "no use for many starts"),
+        ({"optimizer": "least-squares"}, "least-squares"),
+    ],
+)
+def test_where_it_has_no_use(options: dict[str, Any], message: str) -> None:
+    model = xl2torch.compile(xl2torch.load(WORKBOOKS / "line.xlsx"))
+    result = xl2torch.fit(model, epochs=3, seed=1, compile=True, **options)
+    assert any("--compile has no use" in t and message in t for t in result.remarks)

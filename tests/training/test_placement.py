@@ -11,7 +11,7 @@ import torch
 from corpus import WORKBOOKS
 
 import xl2torch
-from xl2torch.errors import SelectionError
+from xl2torch.errors import SelectionError, TrainingError
 from xl2torch.model import SheetModel
 from xl2torch.training.placement import placed
 
@@ -113,13 +113,38 @@ def test_on_a_gpu(dtype: str) -> None:
     assert result.final == float(model().detach()) < 0.2
 
 
+def test_what_single_precision_cannot_hold(tmp_path: Path) -> None:
+    for formula in ("=(A1^2+A2^2)*1E40", "=(A1^2+A2^2)*1E-50"):
+        model = made(tmp_path, formula)
+        with pytest.raises(TrainingError, match="float32 on cpu cannot hold"):
+            xl2torch.fit(model, "adam", dtype="float32", epochs=3)
+
+
+def test_a_linear_model_in_single_precision(tmp_path: Path) -> None:
+    """HiGHS computes in float64: it is not chosen, and refused where it is asked for."""
+    path = tmp_path / "made.xlsx"
+    made(tmp_path, "=A1+2*A2")
+    model = xl2torch.compile(
+        xl2torch.load(path), objective="B1", variables="A1:A2",
+        constraints=["A1:A2 >= -3"],
+    )  # fmt: skip
+    assert xl2torch.fit(model).settings.optimizer == "highs"
+    result = xl2torch.fit(model, dtype="float32")
+    assert result.settings.optimizer == "l-bfgs-b" and result.final == -9
+    with pytest.raises(SelectionError, match="highs computes in float64"):
+        xl2torch.fit(model, "highs", dtype="float32")
+
+
 def test_a_moved_model_is_refused(tmp_path: Path) -> None:
     """Its data have lost digits: nothing is reported or written of it."""
     model = survival().to(torch.float32)
     assert float(model().detach()) == pytest.approx(0.29790555203125, rel=1e-6)
-    with pytest.raises(SelectionError, match=r"was moved .*float32 on cpu"):
+    with pytest.raises(SelectionError, match="was moved to float32 on cpu"):
         xl2torch.fit(model)
     with pytest.raises(SelectionError, match="was moved"):
         xl2torch.gradcheck(model)
     with pytest.raises(SelectionError, match="was moved"):
         xl2torch.export(model, tmp_path / "model.py")
+    with pytest.raises(SelectionError, match="was moved to float32"):
+        xl2torch.fit(model.double())
+    assert xl2torch.fit(survival().to("cpu").double(), epochs=1).epochs == 1

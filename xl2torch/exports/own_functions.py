@@ -49,7 +49,7 @@ class OwnFunctions:
             if self.sources[name][0] is not target:
                 raise _cannot_write(name)  # two of one name
             return
-        if "<" in target.__qualname__:
+        if "<" in target.__qualname__ or not _is_plain(target):
             raise _cannot_write(name)
         module = sys.modules[target.__module__]
         modules = {
@@ -71,7 +71,9 @@ class OwnFunctions:
             elif value in (torch, cast, torch.Tensor) or hasattr(builtins, word):
                 continue
             elif isinstance(value, int | float | torch.dtype):
-                self.numbers[word] = f"{word} = {value!r}"
+                text = f'float("{value}")' if value in (math.inf, -math.inf) else repr(value)
+                if self.numbers.setdefault(word, f"{word} = {text}") != f"{word} = {text}":
+                    raise _cannot_write(name)  # two of one name
             else:
                 raise _cannot_write(name)
 
@@ -98,6 +100,19 @@ def _cannot_write(name: str) -> ModelError:
     return ModelError(
         f"the function {name} of the sheet's program cannot be written as Python source: "
         "export --to pt2"
+    )
+
+
+def _is_plain(target: Any) -> bool:
+    """Whether a function has no decorator, and no default that is more than a literal."""
+    if not inspect.isfunction(target):
+        return True
+    tree = ast.parse(textwrap.dedent(inspect.getsource(target)))
+    (definition,) = tree.body
+    defaults = [item.default for item in inspect.signature(target).parameters.values()]
+    plain = (int, float, bool, str, type(None), type(inspect.Parameter.empty))
+    return not getattr(definition, "decorator_list", ()) and all(
+        isinstance(default, plain) for default in defaults
     )
 
 

@@ -221,10 +221,10 @@ class _Writer:
         """Give names of their own to values that are called as a function or a module is."""
         calls = [node for node in graph.nodes if node.op in ("call_function", "call_module")]
         own = {short_name(n.target) for n in calls if n.op == "call_module" or is_own(n.target)}
-        taken = {*_MODULES, *own}
+        taken, names = {*_MODULES, *own}, {node.name for node in graph.nodes}
         for node in calls:
             name = node.name
-            while name in taken:
+            while name in taken or (name != node.name and name in names):
                 name += "_"
             if name != node.name:
                 self.names[node] = name
@@ -273,9 +273,10 @@ class _Writer:
             first = [
                 f"{'mask' if masked else 'start'}_{number}_{back - row}" for row in range(back)
             ]
-            begin = first[0] if back == 1 else f"({', '.join(first)})[row]"
             before = f"rows[row - {back}][{2 * int(number) + masked}]"
-            head.append(f"{_INDENT}{name} = {before} if row >= {back} else {begin}")
+            opening, closing = ("", "") if back == 1 else ("(", ")[row]")
+            opening = f"{name} = {before} if row >= {back} else {opening}"
+            head += _in_brackets(opening, first, closing, _INDENT)
         constants = []
         for count, node in enumerate(graph.find_nodes(op="get_attr")):
             self.names[node] = f"constant_{count}"
@@ -315,7 +316,7 @@ class _Writer:
 
     def _stands_alone(self, node: fx.Node) -> bool:
         if node.op == "call_module":
-            return len(node.users) > 1
+            return True
         if not isinstance(node.meta.get("value"), torch.Tensor):
             return False  # the parts of a split are printed as slices
         if node.meta.get("cells") is not None:
@@ -414,12 +415,22 @@ def _wrapped(statement: str, indent: str = _INDENT) -> list[str]:
     """A statement in lines of the width; broken after commas of its outermost call."""
     if len(statement) <= WIDTH - len(indent):
         return [indent + statement]
-    opening = statement.index("(") if statement.endswith(")") and "(" in statement else -1
-    if opening < 0:
+    opening = statement.find("(")
+    if opening < 0 or not _closes_at_end(statement[opening:]):
         return [f"{indent}# fmt: off", indent + statement + "  # noqa: E501"]
     return _in_brackets(
         statement[: opening + 1], _arguments(statement[opening + 1 : -1]), ")", indent
     )
+
+
+def _closes_at_end(text: str) -> bool:
+    """Whether the bracket that a text begins with is closed by its last character."""
+    depth = 0
+    for place, char in enumerate(text):
+        depth += (char in "([{") - (char in ")]}")
+        if depth == 0:
+            return place == len(text) - 1
+    return False
 
 
 def _in_brackets(opening: str, items: Sequence[str], closing: str, indent: str) -> list[str]:

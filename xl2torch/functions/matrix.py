@@ -84,8 +84,9 @@ def mdeterm(array: Array) -> Array:
 
 
 def is_singular(matrix: torch.Tensor) -> torch.Tensor:
-    """Whether a matrix has no inverse in double precision, shape (R, C, 1, 1)."""
-    rank: torch.Tensor = torch.linalg.matrix_rank(matrix.detach(), rtol=1e-15)
+    """Whether a matrix has no inverse in its precision, shape (R, C, 1, 1)."""
+    rtol = max(1e-15, torch.finfo(matrix.dtype).eps)
+    rank: torch.Tensor = torch.linalg.matrix_rank(matrix.detach(), rtol=rtol)
     return (rank < matrix.shape[-1])[..., None, None]
 
 

@@ -119,6 +119,8 @@ def _may_be_linear(model: SheetModel, asked: Asked) -> bool:
     """Whether a linear model would be solved as one."""
     if asked.optimizer:
         return asked.optimizer == HIGHS
+    if not asked.home:
+        return False
     plain_value = model.problem.sense == "value" and not model.problem.general_constraints
     return asked.engine != "torch" and asked.lr is None and not plain_value
 

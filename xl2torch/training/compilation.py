@@ -6,6 +6,7 @@ a step are the products and a few loops.
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 import warnings
@@ -29,6 +30,7 @@ _PAYS = 0.95
 _SAME = {torch.float64: 1e-9, torch.float32: 1e-4}
 """Relative difference of objective and gradient."""
 _SHIFT = 1e-2
+"""How far parameters are moved, beside their size or 1, to compare at another point."""
 
 
 def compiled_program(model: SheetModel, dtype: torch.dtype) -> tuple[Program | None, str]:
@@ -92,7 +94,8 @@ def compile_program(model: SheetModel) -> Program:
     def evaluate() -> Differentiated:
         with torch.no_grad():
             gradients, (value, objective) = compiled(*inputs)
-        return Differentiated(objective, value, gradients)
+        # A gradient may be an input itself, or that of two parameters.
+        return Differentiated(objective, value, [gradient.clone() for gradient in gradients])
 
     evaluate()
     return evaluate
@@ -107,18 +110,18 @@ def lay_out(program: fx.GraphModule, inputs: Sequence[torch.Tensor]) -> None:
     aten = torch.ops.aten
     graph = program.graph
     for node in graph.find_nodes(op="call_function", target=aten.clone.default):
-        node.replace_all_uses_with(node.args[0])
-        graph.erase_node(node)
+        if _only_multiplied(node):
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
     program.recompile()
-    values: dict[fx.Node, Any] = {}
-    _Recorder(program, values).run(*inputs)
-    for node in list(graph.nodes):
-        if node.target not in (aten.mm.default, aten.addmm.default):
-            continue
+    products = [node for node in graph.nodes if node.target in _PRODUCTS]
+    recorder = _Recorder(program, {item for node in products for item in node.args[-2:]})
+    recorder.run(*inputs)
+    for node in products:
         if len(node.args) + len(node.kwargs) != (2 if node.target is aten.mm.default else 3):
             continue  # α and β
         *bias, left, right = node.args
-        first, second = values[left], values[right]
+        first, second = recorder.values[left], recorder.values[right]
         if first.device.type != "cpu" or not _turning_pays(first, second):
             continue
         with graph.inserting_before(node):
@@ -132,16 +135,31 @@ def lay_out(program: fx.GraphModule, inputs: Sequence[torch.Tensor]) -> None:
     program.recompile()
 
 
-class _Recorder(fx.Interpreter):
-    """Keeps what every node was."""
+_PRODUCTS = torch.ops.aten.mm.default, torch.ops.aten.addmm.default
 
-    def __init__(self, program: fx.GraphModule, values: dict[fx.Node, Any]) -> None:
-        super().__init__(program, garbage_collect_values=False)
-        self.values = values
+
+def _only_multiplied(node: fx.Node) -> bool:
+    """Whether all that a tensor is used for are products of matrices."""
+    return all(
+        user.target in _PRODUCTS
+        or (user.target is torch.ops.aten.t.default and _only_multiplied(user))
+        for user in node.users
+    )
+
+
+class _Recorder(fx.Interpreter):
+    """Keeps what some nodes were."""
+
+    def __init__(self, program: fx.GraphModule, wanted: set[Any]) -> None:
+        super().__init__(program)
+        self.wanted = wanted
+        self.values: dict[Any, torch.Tensor] = {}
 
     def run_node(self, n: fx.Node) -> Any:
-        self.values[n] = super().run_node(n)
-        return self.values[n]
+        found = super().run_node(n)
+        if n in self.wanted:
+            self.values[n] = found
+        return found
 
 
 def _turning_pays(first: torch.Tensor, second: torch.Tensor) -> bool:
@@ -164,25 +182,29 @@ def _agree(model: SheetModel, first: Program, second: Program, tolerance: float)
     parameters = [model.parameter(variable) for variable in model.variables]
     saved = [parameter.detach().clone() for parameter in parameters]
     generator = torch.Generator().manual_seed(0)
-    same = True
-    for shift in (0.0, _SHIFT):
+    try:
+        for shift in (0.0, _SHIFT):
+            for parameter, old in zip(parameters, saved, strict=True):
+                noise = torch.randn(old.shape, generator=generator, dtype=old.dtype)
+                parameter.copy_(old + shift * (1 + old.abs()) * noise)
+            with torch.enable_grad():
+                if not _same(first(), second(), tolerance):
+                    return False
+    finally:
         for parameter, old in zip(parameters, saved, strict=True):
-            noise = torch.randn(old.shape, generator=generator, dtype=old.dtype)
-            parameter.copy_(old + shift * (1 + old.abs()) * noise)
-        with torch.enable_grad():
-            found, wanted = first(), second()
-        largest = max(float(gradient.abs().max()) for gradient in wanted.gradients)
-        pairs = zip(found.gradients, wanted.gradients, strict=True)
-        same = same and bool(
-            torch.isclose(found.objective, wanted.objective, rtol=tolerance, atol=0, equal_nan=True)
-        )
-        same = same and all(
-            torch.allclose(a, b, rtol=tolerance, atol=tolerance * largest, equal_nan=True)
-            for a, b in pairs
-        )
-    for parameter, old in zip(parameters, saved, strict=True):
-        parameter.copy_(old)
-    return same
+            parameter.copy_(old)
+    return True
+
+
+def _same(found: Differentiated, wanted: Differentiated, tolerance: float) -> bool:
+    """Whether objective and gradients are equal, up to rounding of the size of the gradient."""
+    largest = max(float(gradient.abs().max()) for gradient in wanted.gradients)
+    slack = tolerance * (largest if math.isfinite(largest) else 0.0)
+    pairs = [
+        (found.objective, wanted.objective),
+        *zip(found.gradients, wanted.gradients, strict=True),
+    ]
+    return all(torch.allclose(a, b, rtol=tolerance, atol=slack, equal_nan=True) for a, b in pairs)
 
 
 def _block(program: Program) -> None:

@@ -108,7 +108,8 @@ def fit(
         options = replace(
             options, seed=stored_seed(model.problem) or torch.Generator().seed() % 2**31
         )
-    with torch.random.fork_rng(devices=[]):
+    where = find_device(options.device)
+    with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
         if options.seed is not None:
             torch.manual_seed(options.seed)
         return _fit(model, options, watch_cells, on_iteration)
@@ -139,6 +140,7 @@ def _fit(
     for item in loss.bounded if settings.epochs and refused is None else ():
         item.project()  # without an iteration the point is what it is
     loss.evaluate()
+    _check_precision(model, loss, start, settings)
     if loss.failed:
         raise TrainingError(
             f"the objective {problem.objective} is an error value at the start point: "
@@ -147,7 +149,6 @@ def _fit(
     if settings.optimizer != HIGHS and settings.epochs:
         _refuse_flat(loss.model, loss.parameters, loss.evaluate)
         loss.evaluate()
-    compiling = _compile(loss, settings) if options.compile else ""
     stepper = _stepper(loss, settings)
     limits = RunLimits(
         settings.epochs, settings.max_time or math.inf, settings.convergence,
@@ -159,8 +160,11 @@ def _fit(
         watch(model, cells), on_iteration,
     )  # fmt: skip
     run = _Run(loss, constraints, record, settings, stepper)
+    compiling = ""
     try:
         record.note()
+        if options.compile and refused is None:
+            compiling = _compile(loss, settings)
         stop = refused or run.solve()
     except Stopped as stopped:
         stop = stopped.stop
@@ -194,9 +198,25 @@ def _placed(model: SheetModel, settings: Settings) -> SheetModel:
     except (RuntimeError, TypeError) as error:  # out of memory, or a function it does not have
         raise SelectionError(
             f"the model cannot be computed in {settings.dtype} on {settings.device}: "
-            f"{first_line(error)}. Leave out --device and --dtype"
+            f"{first_line(error)}. Leave out --device and --dtype, or try --dtype float32"
         ) from None
     return moved
+
+
+def _check_precision(model: SheetModel, loss: Loss, start: float, settings: Settings) -> None:
+    """Raise TrainingError where numbers of the model are no numbers, or 0, in the precision."""
+    if loss.model is model:
+        return
+    at_home = Loss(model)
+    at_home.evaluate()
+    slope = bool(at_home.gradient.any())
+    loss.evaluate()
+    if (loss.failed and not at_home.failed) or (slope and not bool(loss.gradient.any())):
+        raise TrainingError(
+            f"{settings.dtype} on {settings.device} cannot hold the numbers of the model: the "
+            f"objective {model.problem.objective} is {loss.objective:g} there, and "
+            f"{start:g} in float64, or its gradient is 0. Leave out --dtype, or scale the model"
+        )
 
 
 def _computed_again(record: Record, settings: Settings) -> str:
@@ -213,8 +233,12 @@ def _computed_again(record: Record, settings: Settings) -> str:
 
 def _compile(loss: Loss, settings: Settings) -> str:
     """Let the loss compute the objective by torch.compile where that pays; what came of it."""
-    if settings.optimizer in (HIGHS, LEAST_SQUARES) or settings.starts > 1 or not settings.epochs:
-        return f"--compile has no use for {settings.optimizer} or for many starts"
+    if settings.optimizer in (HIGHS, LEAST_SQUARES):
+        return f"--compile has no use for {settings.optimizer}"
+    if settings.starts > 1:
+        return "--compile has no use for many starts, which are one batch already"
+    if not settings.epochs:
+        return ""
     loss.compiled, remark = compiled_program(loss.model, find_dtype(settings.dtype))
     return remark
 

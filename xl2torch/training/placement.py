@@ -19,9 +19,8 @@ def find_device(text: str) -> torch.device:
     try:
         device = torch.device(text)
         torch.zeros((), device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        accelerator = torch.accelerator.current_accelerator(check_available=True)
-        there = ", ".join(["cpu", *([str(accelerator)] if accelerator else [])])
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
+        there = "cpu and cuda" if torch.cuda.is_available() else "cpu"
         raise SelectionError(
             f"--device {text} is not there ({first_line(error)}); there is {there}"
         ) from None
