@@ -93,6 +93,24 @@ def test_present_weights_are_used(tmp_path: Path) -> None:
     assert model.predict(new)["Estimate"][0] != pytest.approx(before)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"K1": '=AVERAGEIFS(H5:H10,B5:B10,"flat")+0.1*SUMIF(B5:B10,"house",H5:H10)'},
+        {"H": '=IF(D5="",0,(G5-D5)^2)', "K1": "=SUM(H5:H10)/COUNT(D5:D10)"},
+        {"K1": "=SUMPRODUCT(H5:H10,--(D5:D10>8))"},
+        {"H": "=ABS(G5-D5)", "K1": "=SUMPRODUCT((G5:G10-D5:D10)^2)"},
+    ],
+)
+def test_errors_are_no_predictions(changes: dict[str, str], tmp_path: Path) -> None:
+    """Also where the loss reads observed data or labels beside them."""
+    model = book(tmp_path, {**HOUSES, **changes})
+    frame = pandas.DataFrame(
+        {"Size": [20.0], "Kind": ["flat"], "Built": [datetime.date(2020, 1, 2)]}
+    )
+    assert list(model.predict(frame).columns)[-1] == "Estimate"
+
+
 def test_other_outputs(tmp_path: Path) -> None:
     model = book(tmp_path, HOUSES)
     new = pandas.DataFrame({"Size": [106.0], "Kind": ["flat"], "Built": [0]})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import openpyxl
 import pytest
 import torch
 from corpus import CORPUS, WORKBOOKS, requires_corpus
@@ -63,3 +66,16 @@ def test_nist(path: str) -> None:
 def test_samples(name: str, count: int) -> None:
     model = xl2torch.compile(xl2torch.load(WORKBOOKS / f"{name}.xlsx"))
     check(model, "mean of squares", count)
+
+
+def test_residuals_of_a_loop(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    sheet = book.worksheets[0]
+    sheet["H1"], sheet["B1"], sheet["F1"] = 0.4, 0.0, "=AVERAGE(C2:C31)"
+    for row in range(2, 32):
+        sheet[f"A{row}"] = row * 1.7 % 3
+        sheet[f"B{row}"] = f"=$H$1*B{row - 1}+A{row}"
+        sheet[f"C{row}"] = f"=(B{row}-1)^2"
+    book.save(tmp_path / "loop.xlsx")
+    workbook = xl2torch.load(tmp_path / "loop.xlsx")
+    check(xl2torch.compile(workbook, objective="F1", variables="H1"), "mean of squares", 30)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import pandas
 
 _MOST_VARIABLES = 1_000_000
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -245,13 +246,28 @@ def _compiled(workbook: Workbook, problem: Problem, draws: bool) -> SheetModel:
             f"the objective {problem.objective} does not depend on the variable cells {names}"
         )
     trace.output(result)
+    plain = result.meta["value"]
     graph = simplify(trace)
     _name_nodes(workbook, graph, taken)
     drawn = tuple(sorted(unit.area for unit in reached if unit.drawn))
     starts = {variable.name: variable.start for variable in found}
     module = build_module(SheetModel, graph, trace.tensors, starts)
     module.meta["compiled"] = Compiled(workbook, problem, tuple(found), evaluation, drawn)
+    _check_simplified(module, plain)
     return module
+
+
+@torch.no_grad()
+def _check_simplified(model: SheetModel, plain: torch.Tensor) -> None:
+    """Raise ModelError where the simplified program gives another objective than the plain one."""
+    found = model()
+    if bool(torch.isfinite(plain)) and (
+        found.dim() or not torch.allclose(found, plain, rtol=_ROUNDING, atol=_ROUNDING)
+    ):
+        raise ModelError(
+            f"the objective {model.problem.objective} is {float(plain)}, but the program made of "
+            f"the formulas gives {found.tolist()}: a fault of xl2torch, please report it"
+        )
 
 
 def parameter_block(trace: Trace, name: str, area: CellRange, start: torch.Tensor) -> Block:

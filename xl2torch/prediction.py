@@ -241,27 +241,54 @@ def find_outputs(
             if read_.trained and read_.region is not None and read_ not in seen
         ]
     raise SelectionError(
-        "no column of predictions was found before the objective: name it with --outputs, "
-        "such as --outputs AG4:AG715"
+        "no column of predictions was found before the objective: name it, such as "
+        '--outputs AG4:AG715 (outputs="AG4:AG715" in Python)'
     )
 
 
 def _predicted(workbook: Workbook, evaluation: Evaluation, unit: Unit) -> list[CellRange]:
-    """Trained columns that a formula reads beside data columns with the same rows."""
+    """Trained columns that a formula reads beside data columns with the same rows.
+
+    Not those that are errors themselves: they read the same data beside trained columns.
+    """
+    trained, data = _trained_and_data(workbook, evaluation, unit)
+    found = []
+    for area in trained:
+        beside = [item for item in data if item.rows == area.rows]
+        own = [
+            _trained_and_data(workbook, evaluation, item) for item in evaluation.overlapping(area)
+        ]
+        known = [item for columns, items in own if columns for item in items]
+        if any(not any(item.intersection(other) for other in known) for item in beside):
+            found.append(area)
+    return found
+
+
+def _trained_and_data(
+    workbook: Workbook, evaluation: Evaluation, unit: Unit
+) -> tuple[list[CellRange], list[CellRange]]:
+    """Columns of trained formulas, and of numbers that are data, that a unit reads."""
+    trained: list[CellRange] = []
+    data: list[CellRange] = []
     if unit.region is None:
-        return []
-    trained, data = [], []
+        return trained, data
     for area in precedents(unit.region, workbook, bases=True):
         if area.rows < 2:
             continue
         units = evaluation.overlapping(area)
         if not units:
-            data.append(area)
+            data += [area] * _has_numbers(workbook, area)
         elif all(item.trained and item.region is not None for item in units):
             trained.append(area)
         elif not any(item.trained for item in units):
-            data.append(area)
-    return [area for area in trained if any(other.rows == area.rows for other in data)]
+            data += [area] * _has_numbers(workbook, area)
+    return trained, data
+
+
+def _has_numbers(workbook: Workbook, area: CellRange) -> bool:
+    """Whether a range is more than labels."""
+    kinds = stored(workbook, area).full_kinds
+    return bool(((kinds == NUMBER) | (kinds == LOGICAL)).any()) or not bool((kinds == TEXT).any())
 
 
 def input_of(workbook: Workbook, column: Column, array: Array) -> Input:

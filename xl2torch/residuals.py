@@ -269,8 +269,9 @@ def _assembled(model: SheetModel, terms: list[_Term], root: bool) -> Residuals:
             residual = graph.call_function(operator.sub, (residual, copies[term.minus]))
         flat.append(graph.call_function(torch.reshape, (residual, (-1,))))
     graph.output(graph.call_function(torch.cat, (flat,)))
-    graph.eliminate_dead_code()
     module = fx.GraphModule(model, graph)
+    module.graph.eliminate_dead_code()
+    module.recompile()
     kept = torch.cat([_spread(term.mask, term.node) for term in terms]).to(torch.bool)
     scale = torch.cat(
         [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,9 @@ def test_weights_come_back(tmp_path: Path) -> None:
         xl2torch.load_weights(other, SURVIVAL)
 
 
-def book(tmp_path: Path, formula: str) -> xl2torch.SheetModel:
+def book(
+    tmp_path: Path, formula: str, cells: Mapping[str, str] | None = None
+) -> xl2torch.SheetModel:
     """Five rows x, y in A3:B7; predictions in C, squared errors in D, the objective is D1."""
     made = Book()
     sheet = made.worksheets[0]
@@ -93,6 +96,8 @@ def book(tmp_path: Path, formula: str) -> xl2torch.SheetModel:
         sheet.cell(row, 2, float(row % 3))
         sheet.cell(row, 3, "=" + formula.replace("#", str(row)))
         sheet.cell(row, 4, f"=(C{row}-B{row})^2")
+    for place, text in (cells or {}).items():
+        sheet[place] = text
     path = tmp_path / "rows.xlsx"
     made.save(path)
     return xl2torch.compile(xl2torch.load(path), objective="D1", variables="A1:B1")
@@ -127,6 +132,27 @@ def test_rows_that_need_others_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError):
         xl2torch.export(model, tmp_path / "rows.pt2")
     assert not (tmp_path / "rows.pt2").exists()
+
+
+MIXED = [
+    '=$A$1*A#+$B$1*(E#="m")',
+    '=IF(E#="m",$A$1,$B$1)*A#',
+    "=$A$1*A#+INDEX($A$1:$B$1,MATCH(E#,$F$3:$F$4,0))",
+]
+
+
+@pytest.mark.parametrize("kind", ["onnx", "pt2"])
+@pytest.mark.parametrize("formula", MIXED)
+def test_text_and_weights_in_one_formula_are_refused(
+    formula: str, kind: str, tmp_path: Path
+) -> None:
+    """Else the column of predictions would be its own input, whatever the weights."""
+    if kind == "onnx":
+        pytest.importorskip("onnxruntime")
+    cells = {f"E{row}": "mf"[row % 2] for row in range(3, 8)} | {"E2": "sex", "F3": "m", "F4": "f"}
+    model = book(tmp_path, formula[1:], cells)
+    with pytest.raises(ModelError, match=r"C3:C7 reads text and weights in one formula"):
+        xl2torch.export(model, tmp_path / f"rows.{kind}")
 
 
 def test_explanation_sets_formula_and_line_side_by_side() -> None:

@@ -176,6 +176,39 @@ def test_a_long_path_is_wrapped(tmp_path: Path) -> None:
         assert max(map(len, text.splitlines())) <= 100
 
 
+@pytest.mark.parametrize("name", ["print", "filter", "input", "sum", "max", "class", "self", "F"])
+def test_labels_that_python_knows(name: str, tmp_path: Path) -> None:
+    cells: dict[str, Any] = {"B1": "=SUMSQ(C2:C9)", "D1": name, "A1": name}
+    cells |= {f"D{row}": row / 2 for row in range(2, 10)}
+    cells |= {"A2": name, "A3": name, "B2": 0.5, "B3": 0.1, "C1": name}
+    cells |= {f"C{row}": f"=D{row}*$B$2-$B$3" for row in range(2, 10)}
+    book = openpyxl.Workbook()
+    sheet = book.worksheets[0]
+    for place, value in cells.items():
+        sheet[place] = value
+    book.save(tmp_path / "made.xlsx")
+    workbook = xl2torch.load(tmp_path / "made.xlsx")
+    check(xl2torch.compile(workbook, objective="B1", variables="B2,B3"), tmp_path / "names.py")
+    assert ruff(tmp_path) == ""
+
+
+def test_long_lists_are_broken(tmp_path: Path) -> None:
+    """Constants, and a value for each of many single cells."""
+    cells: dict[str, Any] = {"B1": "=SUM(C1:C24)+SUMPRODUCT(D1:D12*LN(D1:D12+A1+9))"}
+    for row in range(1, 25):
+        cells[f"C{row}"] = f"={'SIN' if row % 2 else 'COS'}(A{1 + row % 2}*{row}.123)"
+    cells |= {f"D{row}": row / 7 for row in range(1, 13)}
+    check(made(tmp_path, cells), tmp_path / "long.py")
+    assert ruff(tmp_path) == ""
+
+
+def test_a_loop_that_starts_with_a_copy(tmp_path: Path) -> None:
+    cells = {f"D{row}": row * 1.37 % 2 for row in range(2, 20)} | {"C2": "=D2"}
+    cells |= {f"C{row}": f"=$A$1*D{row - 1}+(1-$A$1)*C{row - 1}" for row in range(3, 20)}
+    check(made(tmp_path, {**cells, "B1": "=SUMXMY2(C3:C19,D3:D19)+A2^2"}), tmp_path / "start.py")
+    assert ruff(tmp_path) == ""
+
+
 def test_bounds_are_kept_in_its_training(tmp_path: Path) -> None:
     xl2torch.export(made(tmp_path, {"B1": "=-A1+A2^2"}), tmp_path / "bounded.py")
     done = subprocess.run(

@@ -188,6 +188,18 @@ SPELLINGS: list[tuple[str, dict[str, str], set[Any], int]] = [
         5,
     ),
     (
+        "cross-entropy of all rows in one cell",
+        {**SOFTMAX, "Z1": "-SUMPRODUCT(D1:F6,LN(T1:V6))"},
+        {linear, cross_entropy},
+        4,
+    ),
+    (
+        "cross-entropy of all rows in one cell",
+        {**SOFTMAX, "Z1": "-SUMPRODUCT(D1:F6*LN(T1:V6))/COUNT(G1:G6)"},
+        {linear, cross_entropy},
+        5,
+    ),
+    (
         "embedding",
         {"N": "SUMPRODUCT(INDEX($J$1:$L$3,$G1,0),INDEX($J$1:$L$3,4-$G1,0))", "Z1": "SUM(N1:N6)"},
         {embedding},

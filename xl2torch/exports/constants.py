@@ -72,7 +72,7 @@ def blank_text(workbook: Workbook, areas: Sequence[CellRange], value: torch.Tens
         for mask, sign in ((blank, ""), (~blank, "~")):
             if torch.equal(mask.reshape(value.shape), value):
                 call = f'blank(book, {quoted(cells.sheet)}, "{cells.a1}")'
-                return f"{sign}{call}.reshape({_shape(value)})"
+                return f"{sign}{call}.reshape({_shape(value) or '()'})"
     return None
 
 
@@ -85,8 +85,8 @@ def literal_lines(value: torch.Tensor) -> list[str]:
         if len(text) <= _WIDTH:
             return [text]
         wrapped = textwrap.wrap(numbers, _WIDTH)
-        return ["torch.tensor(", *(f"    {line}" for line in wrapped[:-1]),
-                f"    {wrapped[-1]}, dtype={value.dtype}", ")"]  # fmt: skip
+        return ["torch.tensor(", *(f"    {line}" for line in wrapped[:-1]), f"    {wrapped[-1]},",
+                f"    dtype={value.dtype},", ")"]  # fmt: skip
     raw = plain.contiguous().numpy().tobytes()
     if len(raw) > _MOST_BYTES:
         raise ModelError(

@@ -15,6 +15,8 @@ import torch
 from xl2torch.errors import ModelError, SelectionError, first_line
 from xl2torch.exports.program import RowModule
 
+_ADVICE = "export --to pt2 is torch's own and takes more"
+
 
 def write_onnx(rows: RowModule, path: Path, metadata: dict[str, str]) -> None:
     """Write inputs, outputs and metadata by name; the number of rows is free.
@@ -39,7 +41,9 @@ def write_onnx(rows: RowModule, path: Path, metadata: dict[str, str]) -> None:
         onnx.checker.check_model(model)
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise ModelError(f"onnxruntime cannot run this program: {first_line(error)}") from None
+        raise ModelError(
+            f"onnxruntime cannot run this program: {first_line(error)}. {_ADVICE}"
+        ) from None
 
     def run(values: list[torch.Tensor]) -> Sequence[Any]:
         fed = {name: value.numpy() for name, value in zip(rows.inputs, values, strict=True)}
@@ -67,6 +71,8 @@ def _converted(rows: RowModule) -> Any:
                 dynamic_shapes=rows.dynamic_shapes(),
             )  # fmt: skip
     except Exception as error:
-        raise ModelError(f"torch cannot write this program as ONNX: {first_line(error)}") from None
+        raise ModelError(
+            f"torch cannot write this program as ONNX: {first_line(error)}. {_ADVICE}"
+        ) from None
     finally:
         quiet.setLevel(level)

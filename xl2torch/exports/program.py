@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +101,7 @@ def row_module(model: SheetModel, outputs: str | None = None) -> RowModule:
     evaluation = Evaluation(workbook, given, trace)
     programs = [RowProgram(evaluation, program.outputs) for program in predictor.programs]
     numeric = _numeric_columns(predictor)
+    _refuse_weights_in_inputs(model, numeric)
     taken = {"self", "forward", *weights}
     headers: dict[str, str] = {}
     inputs: dict[str, torch.Tensor] = {}
@@ -167,6 +168,22 @@ def _numeric_columns(predictor: Predictor) -> dict[Column, Array]:
             seen |= set(fresh)
             stack += fresh
     return {column: found[column] for column in sorted(found)}
+
+
+def _refuse_weights_in_inputs(model: SheetModel, columns: Collection[Column]) -> None:
+    """Raise ModelError where a formula makes a number of text and of weights in one."""
+    evaluation = model.compiled.evaluation
+    mixed = [
+        str(column.cells)
+        for column in columns
+        if any(unit.trained for unit in evaluation.overlapping(column.cells))
+    ]
+    if mixed:
+        raise ModelError(
+            f"{', '.join(mixed)} reads text and weights in one formula, and an exported program "
+            "has numbers only: compute numbers from the text in a column of its own, or export "
+            "--to python"
+        )
 
 
 def _is_numeric(array: Array) -> bool:

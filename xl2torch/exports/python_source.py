@@ -197,7 +197,7 @@ class _Writer:
             text = cells_text(self.workbook, cells, value)
             text = text or blank_text(self.workbook, areas, value)
             source = [text] if text else literal_lines(value)
-            lines += _called(f'self.register_buffer("{node.name}", ', source)
+            lines += _called(f'self.register_buffer("{node.target}", ', source)
         for variable in self.model.variables:
             text = cells_text(self.workbook, variable.cells, variable.start)
             source = [text] if text else literal_lines(variable.start)
@@ -349,7 +349,7 @@ class _Writer:
         if node in self.names:
             return self.names[node]
         if node.op == "get_attr":
-            return f"self.{node.name}"
+            return f"self.{node.target}"
         return node.name if node in self.kept else None
 
     def _statement(self, node: fx.Node, result: fx.Node | None) -> str:
@@ -415,12 +415,20 @@ def _wrapped(statement: str, indent: str = _INDENT) -> list[str]:
     """A statement in lines of the width; broken after commas of its outermost call."""
     if len(statement) <= WIDTH - len(indent):
         return [indent + statement]
-    opening = statement.find("(")
-    if opening < 0 or not _closes_at_end(statement[opening:]):
-        return [f"{indent}# fmt: off", indent + statement + "  # noqa: E501"]
-    return _in_brackets(
-        statement[: opening + 1], _arguments(statement[opening + 1 : -1]), ")", indent
-    )
+    broken = _broken(statement, indent)
+    return broken or [f"{indent}# fmt: off", indent + statement + "  # noqa: E501"]
+
+
+def _broken(text: str, indent: str, end: str = "") -> list[str]:
+    """A call or a tuple over several lines; empty where the text is neither."""
+    opening = text.find("(")
+    if opening < 0 or not _closes_at_end(text[opening:]):
+        return []
+    items = [item for item in _arguments(text[opening + 1 : -1]) if item]
+    is_call = text[:opening][-1:].isalnum() or text[:opening].endswith("_")
+    if not is_call and "," not in text:
+        return []  # an expression in brackets: a comma would make it a tuple
+    return _in_brackets(text[: opening + 1], items, f"){end}", indent)
 
 
 def _closes_at_end(text: str) -> bool:
@@ -440,11 +448,19 @@ def _in_brackets(opening: str, items: Sequence[str], closing: str, indent: str) 
         return [single]
     lines, current = [indent + opening], ""
     for item in items:
-        if current and len(current) + len(item) > WIDTH - 14:
+        broken = []
+        if len(indent) + len(item) + 5 > WIDTH:
+            broken = _broken(item, indent + "    ", ",")
+        if broken:
+            lines += [f"{indent}    {current}".rstrip()] * bool(current)
+            lines, current = lines + broken, ""
+            continue
+        if current and len(indent) + len(current) + len(item) + 6 > WIDTH:
             lines.append(f"{indent}    {current}".rstrip())
             current = ""
         current += f"{item}, "
-    return [*lines, f"{indent}    {current}".rstrip(), f"{indent}{closing}"]
+    lines += [f"{indent}    {current}".rstrip()] * bool(current)
+    return [*lines, f"{indent}{closing}"]
 
 
 def _arguments(text: str) -> Sequence[str]:

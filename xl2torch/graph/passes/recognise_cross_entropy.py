@@ -123,9 +123,11 @@ def _several(node: fx.Node, graph: fx.Graph) -> fx.Node | None:
 
 
 def _weighted(node: fx.Node, graph: fx.Graph) -> fx.Node | None:
-    """sum(y·log_softmax(x), 1), where the rows of the constants y are 0 or more and sum to 1."""
-    if node.kwargs.get("dim", -1) not in (1, (1,), -1, (-1,)):
+    """sum(y·log_softmax(x)) by rows or over all; rows of the constants y are ≥ 0 and sum to 1."""
+    dim = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
+    if dim not in (None, 1, (1,), -1, (-1,), (0, 1)) or node.kwargs.get("keepdim"):
         return None
+    reduction = "sum" if dim in (None, (0, 1)) else "none"
     terms = _terms(node.args[0], graph)
     if terms is None or len(terms) != 1 or not is_call(terms[0][1], torch.log_softmax):
         return None
@@ -143,7 +145,7 @@ def _weighted(node: fx.Node, graph: fx.Graph) -> fx.Node | None:
     if bool(((target == 0) | (target == 1)).all()):
         target = target.argmax(1)
     observed = add_constant(graph, target.contiguous())
-    result = add_node(graph, cross_entropy, logits, observed, reduction="none")
+    result = add_node(graph, cross_entropy, logits, observed, reduction=reduction)
     return result if sign < 0 else negated(graph, result)
 
 

@@ -66,12 +66,18 @@ def _only_reports(mask: fx.Node) -> bool:
         node, source = stack.pop()
         if node.meta.get("final"):
             continue
-        if value_of(node).dtype != torch.bool or source not in _masks(node):
+        if not _is_check(node) or source not in _masks(node):
             return False
         if not _passes_on(node):
             return False
         stack += [(user, node) for user in node.users]
     return True
+
+
+def _is_check(node: fx.Node) -> bool:
+    """Whether a node is true or false, and no number; a loop is several nodes at once."""
+    value = node.meta.get("value")
+    return isinstance(value, torch.Tensor) and value.dtype == torch.bool
 
 
 def _fold_true(graph: fx.Graph) -> None:
@@ -83,7 +89,7 @@ def _fold_true(graph: fx.Graph) -> None:
         elif node.meta.get("final"):
             if node.args[0] in true:
                 _drop_final(node)
-        elif node.op == "call_function" and value_of(node).dtype == torch.bool:
+        elif node.op == "call_function" and _is_check(node):
             masks = _masks(node)
             if masks and all(item in true for item in masks) and _passes_on(node):
                 true.add(node)
