@@ -99,6 +99,7 @@ def test_present_weights_are_used(tmp_path: Path) -> None:
         {"K1": '=AVERAGEIFS(H5:H10,B5:B10,"flat")+0.1*SUMIF(B5:B10,"house",H5:H10)'},
         {"H": '=IF(D5="",0,(G5-D5)^2)', "K1": "=SUM(H5:H10)/COUNT(D5:D10)"},
         {"K1": "=SUMPRODUCT(H5:H10,--(D5:D10>8))"},
+        {"H": '=MAX(0,1-IF(B5="flat",1,-1)*G5)'},
         {"H": "=ABS(G5-D5)", "K1": "=SUMPRODUCT((G5:G10-D5:D10)^2)"},
     ],
 )

@@ -249,12 +249,18 @@ def find_outputs(
 def _predicted(workbook: Workbook, evaluation: Evaluation, unit: Unit) -> list[CellRange]:
     """Trained columns that a formula reads beside data columns with the same rows.
 
-    Not those that are errors themselves: they read the same data beside trained columns.
+    Not those that are errors themselves: they read the same data beside trained columns. For a sum
+    over rows, labels by which it chooses them are no data.
     """
     trained, data = _trained_and_data(workbook, evaluation, unit)
     found = []
     for area in trained:
-        beside = [item for item in data if item.rows == area.rows]
+        beside = [
+            item
+            for item in data
+            if item.rows == area.rows
+            and (unit.area.rows == area.rows or _has_numbers(workbook, item))
+        ]
         own = [
             _trained_and_data(workbook, evaluation, item) for item in evaluation.overlapping(area)
         ]
@@ -267,7 +273,7 @@ def _predicted(workbook: Workbook, evaluation: Evaluation, unit: Unit) -> list[C
 def _trained_and_data(
     workbook: Workbook, evaluation: Evaluation, unit: Unit
 ) -> tuple[list[CellRange], list[CellRange]]:
-    """Columns of trained formulas, and of numbers that are data, that a unit reads."""
+    """Columns of trained formulas, and of data, that a unit reads."""
     trained: list[CellRange] = []
     data: list[CellRange] = []
     if unit.region is None:
@@ -277,11 +283,11 @@ def _trained_and_data(
             continue
         units = evaluation.overlapping(area)
         if not units:
-            data += [area] * _has_numbers(workbook, area)
+            data.append(area)
         elif all(item.trained and item.region is not None for item in units):
             trained.append(area)
         elif not any(item.trained for item in units):
-            data += [area] * _has_numbers(workbook, area)
+            data.append(area)
     return trained, data
 
 
