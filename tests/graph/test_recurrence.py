@@ -105,6 +105,7 @@ SHAPES = {
     "a root": "B: SQRT(ABS(B1)+A2^2+1)",
     "caught": "B: IFERROR(LN(B1)+A2,0.5)",
     "hoisted": "B: B1*0.9+MAX(A2,0)*SUM($A$2:$A$5)",
+    "gates of an LSTM": "B: C2*B1+D2*TANH(A2); C: 1/(1+EXP(-A2*B1)); D: 1/(1+EXP(A2-B1))",
     "a gate": "B: C2*A2+0.5*B1; C: 1/(1+EXP(-A2*B1))",
     "neighbours": "B: (B1+C1)/2+A2; C: (B1-C1)/3+A2",
 }

@@ -108,7 +108,7 @@ def _fold_true(graph: fx.Graph) -> None:
 def _masks(node: fx.Node) -> list[Any]:
     """The checks that a node hands on: of a choice both branches."""
     inputs = node.args[1:] if is_call(node, torch.where) else node.all_input_nodes
-    return [i for i in inputs if isinstance(i, fx.Node) and value_of(i).dtype == torch.bool]
+    return [i for i in inputs if isinstance(i, fx.Node) and _is_check(i)]
 
 
 def _is_true(node: fx.Node, graph: fx.Graph) -> bool:
