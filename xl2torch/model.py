@@ -299,18 +299,18 @@ def build_module(
         if not hasattr(root, node.name):
             root.register_buffer(node.name, buffer, persistent=False)
         node.target = node.name
-    unused = [name for name in parameters if not _reads(graph, name)]
+    return assembled(kind, root, graph)
+
+
+def assembled(kind: type[_Module], root: nn.Module, graph: fx.Graph) -> _Module:
+    """A module of a graph and of the parameters, data and parts that a root has for it."""
     module = kind(root, graph, "SheetModel")
     # Data are no part of the state: GraphModule forgets that.
     module._non_persistent_buffers_set.update(name for name, _ in module.named_buffers())
-    for name in unused:  # GraphModule copies only what the graph reads
-        module.register_parameter(name, root.get_parameter(name))
+    for name, parameter in root.named_parameters(recurse=False):
+        module.register_parameter(name, parameter)  # GraphModule has only what the graph reads
     module.eval()
     return module
-
-
-def _reads(graph: fx.Graph, name: str) -> bool:
-    return any(node.op == "get_attr" and node.target == name for node in graph.nodes)
 
 
 def refuse_moved(model: SheetModel) -> None:

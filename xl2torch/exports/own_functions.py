@@ -49,7 +49,10 @@ class OwnFunctions:
             if self.sources[name][0] is not target:
                 raise _cannot_write(name)  # two of one name
             return
-        if "<" in target.__qualname__ or not _is_plain(target):
+        if "<" in target.__qualname__:
+            raise _cannot_write(name)
+        tree = ast.parse(textwrap.dedent(inspect.getsource(target)))
+        if not _is_plain(target, tree):
             raise _cannot_write(name)
         module = sys.modules[target.__module__]
         modules = {
@@ -57,12 +60,12 @@ class OwnFunctions:
             for word, value in vars(module).items()
             if inspect.ismodule(value) and value.__name__.startswith("xl2torch")
         }
-        tree = _plain(ast.parse(textwrap.dedent(inspect.getsource(target))), modules)
-        self.sources[name] = (target, tree)
+        members = {word: _attributes(tree, word) for word in modules}
+        self.sources[name] = (target, _plain(tree, modules))
         for word in dict.fromkeys(word for code in _codes(target) for word in _globals_read(code)):
             value = getattr(module, word, None)
             if word in modules:
-                for attribute in _attributes(target, word):
+                for attribute in members[word]:
                     self.keep(getattr(value, attribute))
             elif is_own(value) and (inspect.isfunction(value) or inspect.isclass(value)):
                 self.keep(value)
@@ -103,11 +106,10 @@ def _cannot_write(name: str) -> ModelError:
     )
 
 
-def _is_plain(target: Any) -> bool:
+def _is_plain(target: Any, tree: ast.Module) -> bool:
     """Whether a function has no decorator, and no default that is more than a literal."""
     if not inspect.isfunction(target):
         return True
-    tree = ast.parse(textwrap.dedent(inspect.getsource(target)))
     (definition,) = tree.body
     defaults = [item.default for item in inspect.signature(target).parameters.values()]
     plain = (int, float, bool, str, type(None), type(inspect.Parameter.empty))
@@ -131,9 +133,8 @@ def _globals_read(code: CodeType) -> list[str]:
     return [*found, *(word for part in inner for word in _globals_read(part))]
 
 
-def _attributes(target: Any, module: str) -> list[str]:
-    """Names of a module that a function reads."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(target)))
+def _attributes(tree: ast.Module, module: str) -> list[str]:
+    """Names of a module that source reads."""
     return [
         node.attr
         for node in ast.walk(tree)

@@ -9,7 +9,7 @@ from torch import nn
 
 from xl2torch.errors import SelectionError, first_line
 from xl2torch.graph.device import follow, placed_graph
-from xl2torch.model import SheetModel
+from xl2torch.model import SheetModel, assembled
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
@@ -58,9 +58,6 @@ def placed(model: SheetModel, device: torch.device, dtype: torch.dtype) -> Sheet
         moved = copy.deepcopy(part).to(device, dtype)
         follow(moved, device, dtype)
         root.add_module(name, moved)
-    moved_model = SheetModel(root, placed_graph(model, device, dtype), "SheetModel")
+    moved_model = assembled(SheetModel, root, placed_graph(model, device, dtype))
     moved_model.meta["compiled"] = model.compiled
-    for variable in model.variables:  # GraphModule copies only what the graph reads
-        moved_model.register_parameter(variable.name, model.parameter(variable))
-    moved_model.eval()
     return moved_model
