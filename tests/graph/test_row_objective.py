@@ -1,0 +1,206 @@
+"""Objectives over rows: what is found, what is refused, and the program for some of the rows.
+
+The judge of the program for some rows is the workbook that holds only these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from corpus import CORPUS, WORKBOOKS, requires_corpus
+from grids import grid
+
+import xl2torch
+from xl2torch.errors import ModelError
+from xl2torch.graph.row_objective import RowObjective, find_row_objective
+from xl2torch.model import SheetModel
+
+X = (0.5, -1.25, 2.0, 0.75, -0.5, 1.5, 3.0, -2.0, 0.25)
+Y = (1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0)
+Z = (1, 3, 2, 1, 2, 3, 1, 2, 3)
+TOP = 3
+
+
+def book(tmp_path: Path, row: str, objective: str, rows: Sequence[int]) -> SheetModel:
+    """A sheet whose rows hold x, y, z, a copied formula and more; ``{last}`` is the last row.
+
+    Variables are F1:H1, and F2:H2 a table of numbers that rows look things up in.
+    """
+    last = TOP + len(rows) - 1
+    lines = [f"{objective.format(last=last)} . . . . 0.3 -0.2 0.5", ". . . . . 0.1 0.2 0.4"]
+    for place, number in enumerate(rows, TOP):
+        data = f"{X[number]} {Y[number]} {Z[number]}"
+        lines.append(f"{data} {row.format(r=place, above=place - 1, last=last)}")
+    sheet = grid(tmp_path, "\n".join(lines))
+    return xl2torch.compile(sheet, objective="A1", variables="F1:H1", sense="min")
+
+
+def for_rows(found: RowObjective, rows: Sequence[int]) -> torch.Tensor:
+    index = torch.tensor(rows)
+    given = [place.select(tensor, index) for tensor, place in found.inputs]
+    value: torch.Tensor = found.program(len(rows))(*given)
+    return value
+
+
+LINE = "=($F$1*A{r}+$G$1-B{r})^2"
+SEPARABLE = [
+    # formula of each row, objective, form
+    (LINE, "=SUM(D3:D{last})", "sum over rows"),
+    (LINE, "=SUM(D3:D{last})/COUNT(D3:D{last})", "mean over rows"),
+    (LINE, "=AVERAGE(D3:D{last})", "mean over rows"),
+    (LINE, "=SQRT(AVERAGE(D3:D{last}))", "root of the mean over rows"),
+    (LINE, "=SQRT(SUM(D3:D{last}))", "root of the sum over rows"),
+    (LINE, "=AVERAGE(D3:D{last})+0.1*SUMSQ(F1:H1)", "mean over rows"),
+    (LINE, "=0.5*SUM(D3:D{last})", "sum over rows"),
+    (LINE, "=-SUM(D3:D{last})/ROWS(D3:D{last})", "mean over rows"),
+    ("=$F$1*A{r}+$G$1", "=SUMXMY2(D3:D{last},B3:B{last})", "sum over rows"),
+    ("=$F$1*A{r}+$G$1", "=SQRT(SUMXMY2(D3:D{last},B3:B{last})/ROWS(B3:B{last}))",
+     "root of the mean over rows"),
+    ("=$F$1*A{r}+$G$1", "=SUMPRODUCT((D3:D{last}-B3:B{last})^2)/ROWS(B3:B{last})",
+     "mean over rows"),
+    ("=$F$1*A{r}+$G$1", "=SUMPRODUCT(D3:D{last},C3:C{last})/SUM(C3:C{last})", "mean over rows"),
+    ("=IF(B{r}=1,($F$1*A{r}+$G$1)^2,0)", "=SUM(D3:D{last})/SUM(B3:B{last})", "mean over rows"),
+    ("=-(B{r}*LN(1/(1+EXP(-$F$1*A{r})))+(1-B{r})*LN(1-1/(1+EXP(-$F$1*A{r}))))",
+     "=AVERAGE(D3:D{last})", "mean over rows"),
+    ("=INDEX($F$1:$H$1,C{r})*A{r}^2", "=AVERAGE(D3:D{last})", "mean over rows"),
+    ("=INDEX($F$2:$H$2,C{r})*$F$1*A{r}", "=SUM(D3:D{last})", "sum over rows"),
+    ("=MAX(0,$F$1*A{r})+MAX(0,$G$1*B{r})", "=AVERAGE(D3:D{last})", "mean over rows"),
+    ("=(B{r}-$F$1/(A{r}+$G$1+10))^2", "=SUM(D3:D{last})", "sum over rows"),
+    ("=SUMPRODUCT(A{r}:C{r},$F$1:$H$1)^2", "=AVERAGE(D3:D{last})", "mean over rows"),
+    ("=EXP($F$1*A{r})*$G$1^2", "=SUM(D3:D{last})/7", "sum over rows"),
+    ("=TANH($F$1*A{r})*C{r}", "=SQRT(SUMSQ(D3:D{last}))", "root of the sum over rows"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("row", "objective", "form"), SEPARABLE)
+def test_some_rows_are_the_sheet_of_these_rows(
+    row: str, objective: str, form: str, tmp_path: Path
+) -> None:
+    model = book(tmp_path, row, objective, range(9))
+    found = find_row_objective(model, "S!A1")
+    assert (found.form, found.cells.top, found.count) == (form, TOP, 9)
+    assert found.is_sum == ("sum" in form)
+    assert for_rows(found, range(9)).item() == pytest.approx(model().item(), rel=1e-14)
+    for rows in ([2, 0, 5, 7], [8, 1, 3, 4, 6], [3], [5, 0, 1, 2, 8, 7, 6, 4, 3]):
+        alone = book(tmp_path, row, objective, rows)
+        if "SUM(B3" in objective and sum(Y[number] for number in rows) == 0:
+            continue  # the mean of no number
+        assert for_rows(found, rows).item() == pytest.approx(alone().item(), rel=1e-12)
+
+
+@pytest.mark.parametrize(("row", "objective", "form"), SEPARABLE)
+def test_gradient_for_some_rows(row: str, objective: str, form: str, tmp_path: Path) -> None:
+    rows = [2, 0, 5, 7]
+    model = book(tmp_path, row, objective, range(9))
+    for_rows(find_row_objective(model, "S!A1"), rows).backward()
+    alone = book(tmp_path, row, objective, rows)
+    alone().backward()
+    (ours,), (theirs,) = model.parameters(), alone.parameters()
+    assert ours.grad is not None and theirs.grad is not None
+    assert torch.allclose(ours.grad, theirs.grad, rtol=1e-12, atol=1e-14)
+
+
+MIXED = [
+    # formula of each row, objective, the cell that is named
+    ("=$F$1*A{r}+N(D{above})", "=SUM(D3:D{last})", "D"),  # a running total
+    ("=SUM($A$3:A{r})*$F$1", "=AVERAGE(D3:D{last})", ""),  # of data: folded, so no mixing
+    ("=$F$1*A{r}", "=SUM(D3:D{last})*MAX(D3:D{last})", "A1"),
+    ("=$F$1*A{r}", "=MAX(D3:D{last})", "A1"),
+    ("=$F$1*A{r}+$G$1", "=SUMSQ(D3:D{last})/SUM(D3:D{last})", "A1"),
+    ("=$F$1*A{r}+$G$1", "=STDEV(D3:D{last})", "A1"),
+    ("=($F$1*A{r})^2", "=SUMXMY2(D3:D8,D4:D9)", "A1"),
+    ("=($F$1*A{r}-AVERAGE($A$3:$A$11)*$G$1)^2", "=SUM(D3:D{last})", ""),
+    ("=EXP($F$1*A{r}) =LN(D{r}/SUM($D$3:$D${last}))", "=SUM(E3:E{last})", "E3:E11"),
+]
+
+
+@pytest.mark.parametrize(("row", "objective", "cell"), MIXED)
+def test_rows_that_mix_are_refused_with_the_cell(
+    row: str, objective: str, cell: str, tmp_path: Path
+) -> None:
+    model = book(tmp_path, row, objective, range(9))
+    if not cell:
+        assert for_rows(find_row_objective(model, "S!A1"), range(9)).item() == model().item()
+        return
+    with pytest.raises(ModelError, match=f"in S!{cell}.*leave out --batch-size"):
+        find_row_objective(model, "S!A1")
+
+
+def test_subtotals_over_neighbours_are_refused(tmp_path: Path) -> None:
+    row = "=($F$1*A{r}-B{r})^2 =SUBTOTAL(9,D{r}:D{above})"
+    model = book(tmp_path, row, "=AVERAGE(E3:E{last})", range(9))
+    with pytest.raises(ModelError, match="in S!E3:E11"):
+        find_row_objective(model, "S!A1")
+
+
+def test_one_row_is_no_table(tmp_path: Path) -> None:
+    sheet = grid(tmp_path, "=SUMSQ(A2:C2)*D2 2\n1 2 3 0.5")
+    model = xl2torch.compile(sheet, objective="A1", variables="D2", sense="min")
+    with pytest.raises(ModelError, match="nothing that it reads has several rows"):
+        find_row_objective(model, "S!A1")
+
+
+def test_samples_across_are_refused(tmp_path: Path) -> None:
+    lines = ["=AVERAGE(A4:E4) 0.5", "1 2 3 4 5", "2 4 6 8 9"]
+    lines.append(" ".join(f"=($B$1*{c}2-{c}3)^2" for c in "ABCDE"))
+    model = xl2torch.compile(
+        grid(tmp_path, "\n".join(lines)), objective="A1", variables="B1", sense="min"
+    )
+    with pytest.raises(ModelError, match="S!A1"):
+        find_row_objective(model, "S!A1")
+
+
+@pytest.mark.parametrize("name", ["survival", "quadratic", "line"])
+def test_samples(name: str) -> None:
+    model = xl2torch.compile(xl2torch.load(WORKBOOKS / f"{name}.xlsx"))
+    found = find_row_objective(model, str(model.problem.objective))
+    assert found.form == "mean over rows"
+    assert for_rows(found, range(found.count)).item() == model().item()
+
+
+CORPUS_MODELS = [
+    ("fastai-2022/titanic.xlsx", "mmult", "mean over rows", (4, 715)),
+    ("fastai-2022/titanic.xlsx", "nnet", "mean over rows", (4, 715)),
+    ("fastai-2022/titanic.xlsx", "linear", "mean over rows", (4, 715)),
+    ("fastai-2022/collab_filter.xlsx", "dotprod", "root of the mean over rows", (25, 39)),
+    ("fastai-2022/collab_filter.xlsx", "movielens_emb", "root of the mean over rows", (3, 208)),
+    ("fastai-2022/collab_filter.xlsx", "bias", "root of the mean over rows", (26, 40)),
+    ("fastai-2017/collab_filter.xlsx", "dotprod", "root of the mean over rows", (25, 39)),
+    ("fastai-2017/collab_filter.xlsx", "movielens_emb", "root of the mean over rows", (3, 208)),
+    ("fastai-2017/collab_filter.xlsx", "bias", "root of the sum over rows", (26, 40)),
+]
+
+
+@requires_corpus
+@pytest.mark.parametrize(("name", "sheet", "form", "rows"), CORPUS_MODELS)
+def test_corpus_models(name: str, sheet: str, form: str, rows: tuple[int, int]) -> None:
+    model = xl2torch.compile(xl2torch.load(CORPUS / name), sheet)
+    found = find_row_objective(model, str(model.problem.objective))
+    assert (found.form, (found.cells.top, found.cells.bottom)) == (form, rows)
+    assert for_rows(found, range(found.count)).item() == model().item()
+    _parts_put_together(model, found)
+
+
+@requires_corpus
+@pytest.mark.parametrize("path", sorted((CORPUS / "nist").glob("*_start1.xlsx")), ids=str)
+def test_nist_models(path: Path) -> None:
+    model = xl2torch.compile(xl2torch.load(path))
+    found = find_row_objective(model, str(model.problem.objective))
+    assert found.form == "sum over rows"
+    _parts_put_together(model, found)
+
+
+def _parts_put_together(model: SheetModel, found: RowObjective) -> None:
+    """Sums of two parts of the rows, or of their squares, are the whole."""
+    order = torch.randperm(found.count, generator=torch.Generator().manual_seed(1)).tolist()
+    parts = [order[: found.count // 3], order[found.count // 3 :]]
+    power = 2 if found.form.startswith("root") else 1
+    values = [for_rows(found, part).item() ** power for part in parts]
+    whole = model().item() ** power
+    if found.is_sum:
+        assert sum(values) == pytest.approx(whole, rel=1e-10)
+    else:
+        assert min(values) <= whole <= max(values)

@@ -1,0 +1,201 @@
+"""Outputs that are a sum, a mean, or the root of one over rows: their program for some rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import fx
+
+from xl2torch.address import CellRange
+from xl2torch.errors import ModelError
+from xl2torch.graph.nodes import node_name, parameter_nodes
+from xl2torch.graph.row_search import RowsMix, Search
+from xl2torch.graph.row_trials import Rows, Way, resized
+
+
+@dataclass(eq=False)
+class RowObjective:
+    """A program whose output is computed row by row and then put together.
+
+    ``cells`` are those rows of the sheet, in the column nearest before the output; ``form`` says
+    what is done with them. For some of the rows the output is what its cell would say if the sheet
+    had only these: a mean is theirs, a sum is theirs. What the sheet computes from its data alone
+    (a largest value that it divides by) stays as it is.
+    """
+
+    module: fx.GraphModule
+    cells: CellRange
+    form: str
+    _found: Mapping[fx.Node, Rows]
+    _ways: Mapping[fx.Node, Way]
+    _means: Mapping[fx.Node, tuple[torch.Tensor, bool]]
+    _programs: dict[int, fx.GraphModule] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return self.cells.rows
+
+    @property
+    def is_sum(self) -> bool:
+        """Whether it grows with the number of rows."""
+        return "mean" not in self.form
+
+    @property
+    def inputs(self) -> list[tuple[torch.Tensor, Rows]]:
+        """What the program is given some rows of: data, numbers of rows, counts of a mean."""
+        given = [
+            (self.module.get_buffer(str(node.target)), self._found[node]) for node in self._data
+        ]
+        if self._rowed_parameters:
+            given.append((torch.arange(self.count), Rows(0)))
+        return given + [(counts, Rows(0)) for counts in self._uneven.values()]
+
+    def program(self, count: int) -> fx.GraphModule:
+        """The program for ``count`` rows; its arguments are those rows of all ``inputs``."""
+        if count not in self._programs:
+            self._programs[count] = self._written(count)
+        return self._programs[count]
+
+    @property
+    def _leaves(self) -> list[fx.Node]:
+        return [node for node in self._found if node.op == "get_attr"]
+
+    @property
+    def _rowed_parameters(self) -> list[fx.Node]:
+        parameters = set(parameter_nodes(self.module))
+        return [node for node in self._leaves if node in parameters]
+
+    @property
+    def _data(self) -> list[fx.Node]:
+        parameters = set(self._rowed_parameters)
+        return [node for node in self._leaves if node not in parameters]
+
+    @property
+    def _uneven(self) -> dict[fx.Node, torch.Tensor]:
+        """Means of other numbers than all of each row, with those counts."""
+        return {node: counts for node, (counts, _) in self._means.items() if not _is_even(counts)}
+
+    def _written(self, count: int) -> fx.GraphModule:
+        graph = fx.Graph()
+        chosen = {node: graph.placeholder(f"rows_of_{node.name}") for node in self._data}
+        rowed = self._rowed_parameters
+        numbers = graph.placeholder("row_numbers") if rowed else None
+        counts = {node: graph.placeholder(f"counts_of_{node.name}") for node in self._uneven}
+        copies: dict[fx.Node, fx.Node] = {}
+        for node in self.module.graph.nodes:
+            way = self._ways.get(node)
+
+            def operand(item: fx.Node, way: Way | None = way) -> fx.Node:
+                whole = way is None or way.operands.get(item) is None
+                return copies[item] if whole else chosen.get(item, copies[item])
+
+            copies[node] = graph.node_copy(node, operand)
+            if node in rowed:
+                place = (copies[node], self._found[node].dim, numbers)
+                chosen[node] = graph.call_function(torch.index_select, place)
+            if way is not None and way.sizes:
+                copies[node].args = resized(node.args, way.sizes, self.count, count, operand)
+            if node in self._means:
+                copies[node] = self._as_mean(graph, node, copies[node], counts.get(node), count)
+        root = fx.GraphModule(self.module, graph)
+        for name, parameter in self.module.named_parameters():
+            root.register_parameter(name, parameter)
+        graph.eliminate_dead_code()
+        root.recompile()
+        return root
+
+    def _as_mean(
+        self, graph: fx.Graph, node: fx.Node, copy: fx.Node, counts: fx.Node | None, count: int
+    ) -> fx.Node:
+        """A node that divides by the count of all rows, as one that divides by that of some."""
+        weights, root = self._means[node]
+        if counts is None:
+            factor = self.count / count
+            factor = math.sqrt(factor) if root else factor
+            return copy if count == self.count else graph.call_function(torch.mul, (copy, factor))
+        present = graph.call_function(torch.sum, (counts,))
+        least = graph.call_function(torch.clamp, (present, 1e-300))
+        share = graph.call_function(torch.div, (float(weights.sum()), least))
+        share = graph.call_function(torch.sqrt, (share,)) if root else share
+        return graph.call_function(torch.mul, (copy, share))
+
+
+def find_row_objective(module: fx.GraphModule, name: str) -> RowObjective:
+    """The rows that an output is a sum, a mean, or the root of one over.
+
+    Raises ModelError with the cell where rows mix; ``name`` is that of the output.
+    """
+    first: RowsMix | None = None
+    for cells in _tables(module):
+        try:
+            search = Search(module, cells)
+            total = search.output()
+        except RowsMix as mixed:
+            first = first or mixed
+            continue
+        form = f"{'root of the ' if total.root else ''}{'mean' if total.mean else 'sum'} over rows"
+        return RowObjective(module, cells, form, search.found, search.ways, search.means)
+    if first is None:
+        raise ModelError(
+            f"{name} is no sum or mean over rows: nothing that it reads has several rows. "
+            "Train on all data at once: leave out --batch-size and --validation"
+        )
+    cell, formula = _place(first.node)
+    raise ModelError(
+        f"{name} is no sum, mean, or root of one over the rows of the sheet, one row after the "
+        f"other: in {cell or name}{f' ({formula})' if formula else ''} {first.reason}. "
+        "Train on all data at once: leave out --batch-size and --validation"
+    )
+
+
+def _tables(module: fx.GraphModule) -> list[CellRange]:
+    """Cells of several rows, the nearest before the output first, one for each number of rows."""
+    found: dict[int, CellRange] = {}
+    for node in reversed(module.graph.nodes):
+        cells = node.meta.get("cells")
+        if cells is not None and cells.rows > 1 and node.op != "output":
+            found.setdefault(cells.rows, cells)
+        for part, _ in reversed(node.meta.get("parts", ())):
+            if part.rows > 1:
+                found.setdefault(part.rows, part)
+        joined = _joined(node)
+        if joined is not None:
+            found.setdefault(joined.rows, joined)
+    return list(found.values())
+
+
+def _joined(node: fx.Node) -> CellRange | None:
+    """Cells that several formulas, one above the other, are put together to."""
+    if node_name(node) != "cat":
+        return None
+    areas = []
+    for part in node.all_input_nodes:
+        while "cells" not in part.meta and len(part.all_input_nodes) == 1:
+            (part,) = part.all_input_nodes
+        areas.append(part.meta.get("cells"))
+    first, *others = areas
+    for area in others:
+        if first is None or area is None or area.top != first.bottom + 1:
+            return None
+        first = replace(first, bottom=area.bottom)
+    return first
+
+
+def _place(node: fx.Node) -> tuple[str, str]:
+    """Cells and formula of a node, else of the nearest one that uses it."""
+    seen = [node]
+    for item in seen:
+        cells = item.meta.get("cells")
+        if cells is not None and item.op != "get_attr":
+            formula = item.meta.get("formula")
+            return str(cells), f"={formula}" if formula else ""
+        seen += [user for user in item.users if user not in seen]
+    return "", ""
+
+
+def _is_even(counts: torch.Tensor) -> bool:
+    return bool((counts == counts[0]).all())

@@ -1,0 +1,351 @@
+"""Where the rows of a table come together on the way to an output, and what has a row for each."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import fx
+
+from xl2torch.address import CellRange
+from xl2torch.functions.array import DTYPE
+from xl2torch.graph.nodes import (
+    dependents,
+    known_elements,
+    node_name,
+    node_value,
+    parameter_nodes,
+)
+from xl2torch.graph.row_trials import Rows, Way, adds_up, goes_by_rows, size_choices, size_places
+
+_SAME = 1e-9
+_MOST_TRIES = 200
+_ROOT = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Total:
+    """What a node is of the rows: f·Σ, or f·√Σ for a ``root``; f is None where it is not known.
+
+    ``counts`` are how many numbers each row has, in each sense that a mean of them may have.
+    """
+
+    root: bool
+    mean: bool
+    factor: float | None
+    counts: tuple[torch.Tensor, ...]
+
+
+class RowsMix(Exception):
+    """Rows mix at a node."""
+
+    def __init__(self, node: fx.Node, reason: str) -> None:
+        super().__init__(reason)
+        self.node = node
+        self.reason = reason
+
+
+class Search:
+    """Walks from the output to where rows come together, and on to the data. Raises RowsMix."""
+
+    def __init__(self, module: fx.GraphModule, cells: CellRange) -> None:
+        self.module = module
+        self.cells = cells
+        self.count = cells.rows
+        self.found: dict[fx.Node, Rows] = {}
+        self.ways: dict[fx.Node, Way] = {}
+        self.means: dict[fx.Node, tuple[torch.Tensor, bool]] = {}
+        self.parameters = parameter_nodes(module)
+        self.trained = dependents(module.graph, self.parameters)
+        self.failed: RowsMix | None = None
+        self.totals: dict[fx.Node, Total | None] = {}
+
+    def output(self) -> Total:
+        """What the output is of the rows."""
+        (last,) = next(node for node in self.module.graph.nodes if node.op == "output").args
+        assert isinstance(last, fx.Node)
+        try:
+            total = self.total(last)
+        except RowsMix as mixed:
+            raise self.failed or mixed from None
+        if total is None:
+            raise self.failed or RowsMix(last, "nothing is added up over rows")
+        self._check_whole()
+        return total
+
+    def total(self, node: fx.Node) -> Total | None:
+        """What a node is of the rows; None where it does not depend on them."""
+        if node not in self.totals:
+            found = None
+            if node.op == "call_function":
+                found = self._noted(node, self._together(node) or self._of_totals(node))
+            self.totals[node] = found
+        return self.totals[node]
+
+    def _noted(self, node: fx.Node, total: Total | None) -> Total | None:
+        """A total, as a mean where its factor is one over a count."""
+        if total is None or total.mean or total.factor is None:
+            return total
+        factor = abs(total.factor) ** (2 if total.root else 1)
+        for counts in total.counts:
+            if math.isclose(factor * float(counts.sum()), 1.0, rel_tol=_SAME):
+                self.means[node] = (counts, total.root)
+                return replace(total, mean=True)
+        return total
+
+    def _of_totals(self, node: fx.Node) -> Total | None:
+        """A node that computes with what has come together already."""
+        name = node_name(node)
+        first, second, *_ = (*node.args, None, None)
+        if name == "where" and _is_guard(node):
+            self._guard(first)
+            first, name = second, "guarded"
+        if isinstance(first, fx.Node):
+            if name == "guarded":
+                return self.total(first)
+            if name == "neg":
+                return _scaled(self.total(first), -1.0)
+            if name == "sqrt" or (name == "pow" and second == _ROOT):
+                return _rooted(self.total(first), node)
+            if name in ("sum", "mean"):
+                shrinks = node_value(first).numel() / node_value(node).numel()
+                return _scaled(self.total(first), 1.0 if name == "sum" else 1 / shrinks)
+        if name in ("mul", "truediv", "div"):
+            return self._product(node, name)
+        if name in ("add", "sub"):
+            parts = [self.total(item) for item in (first, second) if isinstance(item, fx.Node)]
+            return _added([part for part in parts if part is not None], node)
+        if self._depends_on_rows(node):
+            raise RowsMix(node, "rows are put together in another way")
+        return None
+
+    def _product(self, node: fx.Node, name: str) -> Total | None:
+        first, second = node.args
+        totals = [
+            self.total(item) if isinstance(item, fx.Node) else None for item in (first, second)
+        ]
+        if totals[0] is not None and totals[1] is not None:
+            raise RowsMix(node, "two sums over rows are multiplied or divided")
+        if totals[1] is not None and name != "mul":
+            raise RowsMix(node, "a number is divided by a sum over rows")
+        total, other = (totals[0], second) if totals[0] is not None else (totals[1], first)
+        factor = None
+        if isinstance(other, int | float):
+            factor = float(other)
+        elif other not in self.trained and node_value(other).numel() == 1:
+            factor = float(node_value(other))
+        if factor is not None and name != "mul":
+            factor = 1 / factor if factor else None
+        return _scaled(total, factor)
+
+    def _depends_on_rows(self, node: fx.Node) -> bool:
+        """Whether data of the rows reach a node that is trained."""
+        stack, seen = [node], {node}
+        while stack:
+            item = stack.pop()
+            if item in self.found or (
+                item.op == "get_attr" and item not in self.parameters and self._is_table(item)
+            ):
+                return True
+            fresh = set(item.all_input_nodes) - seen
+            seen |= fresh
+            stack += fresh
+        return False
+
+    def _is_table(self, node: fx.Node) -> bool:
+        cells = node.meta.get("cells")
+        return cells is not None and (cells.top, cells.rows) == (self.cells.top, self.count)
+
+    def _check_whole(self) -> None:
+        """Raise RowsMix where a trained node that is used as a whole depends on the rows."""
+        for way in self.ways.values():
+            for item, rows in way.operands.items():
+                if rows is None and item in self.trained and self._depends_on_rows(item):
+                    raise RowsMix(item, "all rows are computed with for each row")
+
+    def _guard(self, node: object) -> None:
+        """A condition that has to hold in all rows for there to be a value. Raises RowsMix."""
+        if not isinstance(node, fx.Node) or not self._depends_on_rows(node):
+            return
+        if node_name(node) == "logical_and" and not node_value(node).dim():
+            for part in node.args:
+                self._guard(part)
+            return
+        if node_name(node) != "all" or len(node.args) != 1:
+            raise RowsMix(node, "rows are put together in another way")
+        (inner,) = node.all_input_nodes
+        for rows in self._places(inner):
+            if rows is not None and self._has_rows(inner, rows):
+                self.ways[node] = Way({inner: rows})
+                return
+        raise RowsMix(node, "a row is computed from other rows too")
+
+    def _together(self, node: fx.Node) -> Total | None:
+        """A node in which rows come together; None where it is none."""
+        for operands in self._candidates(node):
+            kind = adds_up(node, operands, self.count) if any(operands.values()) else None
+            if kind is not None and self._have_rows(operands):
+                self.ways[node] = Way(operands)
+                return self._counted(node, operands, *kind)
+        return None
+
+    def _have_rows(self, operands: Mapping[fx.Node, Rows | None]) -> bool:
+        return all(rows is None or self._has_rows(node, rows) for node, rows in operands.items())
+
+    def _has_rows(self, node: fx.Node, rows: Rows) -> bool:
+        """Whether a node has rows there; what it is computed from is then noted."""
+        before = dict(self.found), dict(self.ways)
+        try:
+            self._require(node, rows)
+        except RowsMix as mixed:
+            self.failed = self.failed or mixed
+            self.found, self.ways = before
+            return False
+        return True
+
+    def _counted(
+        self, node: fx.Node, operands: Mapping[fx.Node, Rows | None], root: bool, mean: bool
+    ) -> Total:
+        ones = torch.ones(self.count, dtype=DTYPE)
+        counts = [ones]
+        for item, rows in operands.items():
+            if rows is None:
+                continue
+            value = node_value(item)
+            counts.append(ones * (value.numel() / self.count / node_value(node).numel()))
+            known = known_elements(
+                item, lambda part: None if part in self.trained else node_value(part)
+            )
+            if known is not None and bool((known == 0).any()):
+                counts.append(rows.sums((known != 0).to(DTYPE)))
+            if item not in self.trained and value.dim() == 1 and rows.block == 1:
+                counts.append(value.to(DTYPE))  # the weights of a weighted mean
+        return Total(root, mean, None if mean else 1.0, tuple(counts))
+
+    def _require(self, node: fx.Node, rows: Rows) -> None:
+        """Note that a node has rows, and what it is computed from. Raises RowsMix."""
+        stack = [(node, rows)]
+        while stack:
+            item, wanted = stack.pop()
+            known = self.found.get(item)
+            if known == wanted:
+                continue
+            if known is not None or not self._fits(item, wanted):
+                raise RowsMix(item, "what belongs to a row does not stand in it")
+            self.found[item] = wanted
+            if item.op == "get_attr":
+                continue
+            way = self._way(item, wanted)
+            if way is None:
+                raise RowsMix(*self._culprit(item))
+            self.ways[item] = way
+            stack += [(part, its) for part, its in way.operands.items() if its is not None]
+
+    def _culprit(self, node: fx.Node) -> tuple[fx.Node, str]:
+        """Where rows mix that are not computed one by one, and how."""
+        parts = node.all_input_nodes if node_name(node) == "cat" else [node]
+        for part in parts:
+            inner = part.args[0] if node_name(part) == "getitem" else part
+            if isinstance(inner, fx.Node) and inner.op == "call_module":
+                return part, "a row is computed from the row before"
+        if node_name(node) == "cat":
+            return max(parts, key=lambda part: node_value(part).numel()), (
+                "one formula does not stand in all rows"
+            )
+        return node, "a row is computed from other rows too"
+
+    def _fits(self, node: fx.Node, rows: Rows) -> bool:
+        """Whether the rows of a tensor are rows of the cells that it holds, as far as is known."""
+        cells, value = node.meta.get("cells"), node.meta.get("value")
+        if cells is None or not isinstance(value, torch.Tensor):
+            return True
+        if rows.block == 1:
+            if tuple(value.shape) == (cells.rows, cells.columns):
+                return rows.dim == 0 and cells.rows == self.count
+            if tuple(value.shape) == (cells.columns, cells.rows):
+                return rows.dim == 1 and cells.rows == self.count
+        return bool(cells.rows == self.count)
+
+    def _way(self, node: fx.Node, rows: Rows) -> Way | None:
+        """How a node is computed row by row; None where it is not."""
+        if node.target is torch.rand:
+            places = size_places(node.args, self.count)
+            return Way({}, frozenset(places[rows.dim : rows.dim + 1])) if places else None
+        inner = node.args[0] if node_name(node) == "getitem" else None
+        if isinstance(inner, fx.Node) and not isinstance(inner.meta["value"], torch.Tensor):
+            return Way({inner: rows})
+        for operands in self._candidates(node):
+            for sizes in size_choices(node, self.count):
+                way = Way(operands, sizes)
+                if goes_by_rows(node, way, rows, self.count):
+                    return way
+        return None
+
+    def _candidates(self, node: fx.Node) -> Iterator[dict[fx.Node, Rows | None]]:
+        """Where the operands of a node may have their rows, the likelier first."""
+        choices = [self._places(item) for item in node.all_input_nodes]
+        every = itertools.islice(itertools.product(*choices), _MOST_TRIES)
+        for chosen in every:
+            yield dict(zip(node.all_input_nodes, chosen, strict=True))
+
+    def _places(self, node: fx.Node) -> list[Rows | None]:
+        known = self.found.get(node)
+        if known is not None and node.op != "get_attr":
+            return [known, None]
+        value = node.meta.get("value")
+        if not isinstance(value, torch.Tensor):
+            parts = [part for part in value or () if isinstance(part, torch.Tensor)]
+            if not parts:
+                return [None]
+            value = parts[0]
+        found: list[Rows | None] = [known] if known else []
+        for exact in (True, False):
+            for dim, size in enumerate(value.shape):
+                block, rest = divmod(size, self.count)
+                rows = Rows(dim, block)
+                if rest == 0 and block > 0 and (block == 1) == exact and rows not in found:
+                    found.append(rows)
+        return [*found, None]
+
+
+def _is_guard(node: fx.Node) -> bool:
+    """Whether a node is its second argument, or no value at all."""
+    other = node.args[2]
+    return isinstance(other, float) or node_name(other) == "detach"
+
+
+def _scaled(total: Total | None, factor: float | None) -> Total | None:
+    if total is None or total.factor is None or factor is None:
+        return total and replace(total, factor=None)
+    return replace(total, factor=total.factor * factor)
+
+
+def _rooted(total: Total | None, node: fx.Node) -> Total | None:
+    if total is None:
+        return None
+    if total.root:
+        raise RowsMix(node, "a root of a root of a sum is taken")
+    return replace(
+        total, root=True, factor=None if total.factor is None else math.sqrt(abs(total.factor))
+    )
+
+
+def _added(parts: Sequence[Total], node: fx.Node) -> Total | None:
+    """The sum of totals."""
+    if not parts:
+        return None
+    first, *others = parts
+    if not others:
+        return first
+    (second,) = others
+    if first.root != second.root:
+        raise RowsMix(node, "the root of a sum over rows is added to a sum over rows")
+    same = first.factor is not None and second.factor in (first.factor, -first.factor)
+    plain = not (first.root or first.mean or second.mean)
+    common = tuple(a for a in first.counts if any(torch.equal(a, b) for b in second.counts))
+    return Total(
+        first.root, first.mean and second.mean, first.factor if same and plain else None, common
+    )
