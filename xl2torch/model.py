@@ -332,30 +332,51 @@ def watch(model: SheetModel, cells: Sequence[CellAddress]) -> Callable[[], tuple
 
     A cell that cannot be compiled, or holds no number, gives NaN.
     """
-    compiled = model.compiled
-    trace = Trace()
-    given = [
-        parameter_block(trace, variable.name, variable.cells, variable.start)
-        for variable in compiled.variables
-    ]
-    evaluation = Evaluation(compiled.workbook, given, trace)
-    outputs: list[fx.Node | float] = []
-    for cell in cells:
-        outputs.append(_watched_node(evaluation, cell))
+    trace, evaluation = _traced(model)
+    outputs: list[fx.Node | float] = [_watched_node(evaluation, cell) for cell in cells]
     if not any(isinstance(output, fx.Node) for output in outputs):
         numbers = tuple(float(output) for output in outputs)  # type: ignore[arg-type]
         return lambda: numbers
     trace.output(tuple(outputs))
-    starts = {variable.name: variable.start for variable in compiled.variables}
-    module = build_module(fx.GraphModule, simplify(trace), trace.tensors, starts)
-    for variable in compiled.variables:
-        module.register_parameter(variable.name, model.parameter(variable))
+    module = _of_model(model, trace)
 
     @torch.no_grad()
     def values() -> tuple[float, ...]:
         return tuple(float(value) for value in module())
 
     return values
+
+
+def cell_program(model: SheetModel, cell: CellAddress) -> fx.GraphModule | None:
+    """A cell as a module whose parameters are the model's; None where it is constant.
+
+    Raises UnsupportedError or ModelError where it cannot be compiled.
+    """
+    trace, evaluation = _traced(model)
+    node = cell_node(evaluation, cell)
+    if node is None:
+        return None
+    trace.output(node)
+    return _of_model(model, trace)
+
+
+def _traced(model: SheetModel) -> tuple[Trace, Evaluation]:
+    """A new trace of the sheet, with the variable cells as its parameters."""
+    trace = Trace()
+    given = [
+        parameter_block(trace, variable.name, variable.cells, variable.start)
+        for variable in model.variables
+    ]
+    return trace, Evaluation(model.compiled.workbook, given, trace)
+
+
+def _of_model(model: SheetModel, trace: Trace) -> fx.GraphModule:
+    """A module of a trace that reads the parameters of a model."""
+    starts = {variable.name: variable.start for variable in model.variables}
+    module = build_module(fx.GraphModule, simplify(trace), trace.tensors, starts)
+    for variable in model.variables:
+        module.register_parameter(variable.name, model.parameter(variable))
+    return module
 
 
 def _watched_node(evaluation: Evaluation, cell: CellAddress) -> fx.Node | float:

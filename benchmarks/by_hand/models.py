@@ -20,8 +20,12 @@ class TitanicNnet(nn.Module):
 
     def forward(self) -> Tensor:
         """Loss."""
-        prediction = torch.relu(self.x @ self.weights.T).sum(dim=1)
-        return nn.functional.mse_loss(prediction, self.y)
+        return self.loss(self.x, self.y)
+
+    def loss(self, x: Tensor, y: Tensor) -> Tensor:
+        """Loss of some rows."""
+        prediction = torch.relu(x @ self.weights.T).sum(dim=1)
+        return nn.functional.mse_loss(prediction, y)
 
 
 class TitanicMmult(nn.Module):
@@ -96,9 +100,13 @@ class Moons(nn.Module):
 
     def forward(self) -> Tensor:
         """Loss."""
+        return self.loss(self.x, self.y)
+
+    def loss(self, x: Tensor, y: Tensor) -> Tensor:
+        """Loss of some rows."""
         first, second, output = self.layers
-        hidden = torch.sigmoid(second(torch.sigmoid(first(self.x))))
-        return nn.functional.binary_cross_entropy_with_logits(output(hidden)[:, 0], self.y)
+        hidden = torch.sigmoid(second(torch.sigmoid(first(x))))
+        return nn.functional.binary_cross_entropy_with_logits(output(hidden)[:, 0], y)
 
 
 class Classifier(nn.Module):
@@ -115,8 +123,12 @@ class Classifier(nn.Module):
 
     def forward(self) -> Tensor:
         """Loss."""
+        return self.loss(self.x, self.y)
+
+    def loss(self, x: Tensor, y: Tensor) -> Tensor:
+        """Loss of some rows."""
         first, second = self.layers
-        return nn.functional.cross_entropy(second(torch.relu(first(self.x))), self.y)
+        return nn.functional.cross_entropy(second(torch.relu(first(x))), y)
 
 
 def _linear(weights: Tensor) -> nn.Linear:

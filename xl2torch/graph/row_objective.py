@@ -12,8 +12,11 @@ from torch import fx
 from xl2torch.address import CellRange
 from xl2torch.errors import ModelError
 from xl2torch.graph.nodes import node_name, parameter_nodes
+from xl2torch.graph.passes.transpose_weights import plain_products
 from xl2torch.graph.row_search import RowsMix, Search
 from xl2torch.graph.row_trials import Rows, Way, resized
+
+WHOLE = "Train on all data at once: leave out --batch-size and --validation"
 
 
 @dataclass(eq=False)
@@ -43,6 +46,11 @@ class RowObjective:
     def is_sum(self) -> bool:
         """Whether it grows with the number of rows."""
         return "mean" not in self.form
+
+    @property
+    def is_root(self) -> bool:
+        """Whether it is the root of what the rows add up to."""
+        return self.form.startswith("root")
 
     @property
     def inputs(self) -> list[tuple[torch.Tensor, Rows]]:
@@ -104,7 +112,7 @@ class RowObjective:
         root = fx.GraphModule(self.module, graph)
         for name, parameter in self.module.named_parameters():
             root.register_parameter(name, parameter)
-        graph.eliminate_dead_code()
+        plain_products(root.graph, count / self.count)
         root.recompile()
         return root
 
@@ -124,7 +132,7 @@ class RowObjective:
         return graph.call_function(torch.mul, (copy, share))
 
 
-def find_row_objective(module: fx.GraphModule, name: str) -> RowObjective:
+def find_row_objective(module: fx.GraphModule, name: str, remedy: str = WHOLE) -> RowObjective:
     """The rows that an output is a sum, a mean, or the root of one over.
 
     Raises ModelError with the cell where rows mix; ``name`` is that of the output.
@@ -141,14 +149,13 @@ def find_row_objective(module: fx.GraphModule, name: str) -> RowObjective:
         return RowObjective(module, cells, form, search.found, search.ways, search.means)
     if first is None:
         raise ModelError(
-            f"{name} is no sum or mean over rows: nothing that it reads has several rows. "
-            "Train on all data at once: leave out --batch-size and --validation"
+            f"{name} is no sum or mean over rows: nothing that it reads has several rows. {remedy}"
         )
     cell, formula = _place(first.node)
     raise ModelError(
         f"{name} is no sum, mean, or root of one over the rows of the sheet, one row after the "
         f"other: in {cell or name}{f' ({formula})' if formula else ''} {first.reason}. "
-        "Train on all data at once: leave out --batch-size and --validation"
+        f"{remedy}"
     )
 
 

@@ -36,6 +36,8 @@ _SIMPLEX = "2"
 _EXACT_TOLERANCES = (0.01, 0.05)
 """What Excel stores as the integer tolerance where nobody chose one."""
 
+_DRAWN = "random cells are drawn anew at each step"
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -50,13 +52,22 @@ class Choice:
 class Asked:
     """What the user asks of the optimizer; '' and None are left to us.
 
-    ``home``: the objective is computed in float64 on the CPU.
+    ``home``: the objective is computed in float64 on the CPU. ``by_rows``: rows are told apart, in
+    ``batches`` perhaps; ``staged``: not all variable cells are trained at once.
     """
 
     optimizer: str = ""
     engine: str = "auto"
     lr: float | None = None
     home: bool = True
+    by_rows: bool = False
+    batches: bool = False
+    staged: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is about all rows and all variable cells, as Solver's models are."""
+        return not (self.by_rows or self.batches or self.staged)
 
 
 def choose(model: SheetModel, constraints: Constraints, asked: Asked) -> Choice:
@@ -77,6 +88,8 @@ def choose(model: SheetModel, constraints: Constraints, asked: Asked) -> Choice:
             f"no optimizer {asked.optimizer!r}; there are {', '.join(optimizer_names())}"
         )
     _refuse_all_different(model)
+    if not asked.whole:
+        return _by_parts(model, constraints, asked)
     integers = bool(constraints.integer.any())
     wants_linear = _wants_simplex(model) and not asked.optimizer and asked.engine != "torch"
     place = None
@@ -95,6 +108,32 @@ def choose(model: SheetModel, constraints: Constraints, asked: Asked) -> Choice:
         if wants_linear:
             return Choice(HIGHS, "the stored model asks for Simplex LP", place)
     return _nonlinear(model, asked)
+
+
+def _by_parts(model: SheetModel, constraints: Constraints, asked: Asked) -> Choice:
+    """The optimizer where only some rows, or some variable cells, are trained on at once."""
+    options = "--batch-size, --validation, --metric and --stage"
+    if bool(constraints.integer.any()) or model.problem.sense == "value":
+        raise SelectionError(
+            "integers, and an objective that is to reach a value, are for all rows and variable "
+            f"cells at once: leave out {options}"
+        )
+    if asked.engine == "scipy" or asked.optimizer in SCIPY:
+        raise SelectionError(
+            f"{options} are for optimizers of torch: adam, sgd, momentum, ...; leave out "
+            f"{'--engine' if asked.engine == 'scipy' else f'--optimizer {asked.optimizer}'}"
+        )
+    if asked.batches and asked.optimizer == LBFGS:
+        raise SelectionError(
+            "lbfgs needs an objective that does not change from step to step: leave out "
+            "--batch-size, or choose adam, sgd or momentum"
+        )
+    _check_constraints(model, asked.optimizer or "adam")
+    if asked.optimizer:
+        return Choice(asked.optimizer, "as asked for")
+    if asked.batches or model.drawn:
+        return Choice("adam", "a step for each batch" if asked.batches else _DRAWN)
+    return Choice(LBFGS, "a step for all rows that are trained on")
 
 
 def nonlinearity(model: SheetModel, constraints: Constraints) -> str | None:
@@ -154,7 +193,7 @@ def _nonlinear(model: SheetModel, asked: Asked) -> Choice:
         return Choice(asked.optimizer, "as asked for")
     if model.drawn and asked.engine != "scipy":
         _check_constraints(model, "adam")
-        return Choice("adam", "random cells are drawn anew at each step")
+        return Choice("adam", _DRAWN)
     if model.drawn:
         raise SelectionError("random cells are drawn anew at each step: --engine torch, please")
     if asked.engine == "torch":

@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import torch
 
-from xl2torch.address import CellAddress
+from xl2torch.address import CellAddress, CellRange
 from xl2torch.constraints import Constraints
 from xl2torch.errors import ModelError, SelectionError, TrainingError, first_line
+from xl2torch.graph.row_objective import find_row_objective
 from xl2torch.jacobian import present_point, variable_limits
 from xl2torch.model import SheetModel, refuse_moved, watch
 from xl2torch.problem import Problem
@@ -19,6 +20,8 @@ from xl2torch.training.choice import Asked, Choice, choose
 from xl2torch.training.compilation import compiled_program
 from xl2torch.training.descent import descend
 from xl2torch.training.diagnosis import plateau, unfelt
+from xl2torch.training.epochs import Progress, train_in_batches
+from xl2torch.training.freezing import Stage, frozen, parse_frozen, parse_stage
 from xl2torch.training.initialization import initialize
 from xl2torch.training.least_squares import solve_least_squares
 from xl2torch.training.linear import solve_linear
@@ -32,6 +35,7 @@ from xl2torch.training.methods import (
     is_first_order,
     torch_optimizers,
 )
+from xl2torch.training.metrics import find_metric
 from xl2torch.training.multistart import draw_starts, polished_count, run_starts
 from xl2torch.training.nonlinear import (
     missed,
@@ -39,7 +43,7 @@ from xl2torch.training.nonlinear import (
     solve_constrained,
     unkept,
 )
-from xl2torch.training.optimizers import Stepper, make_stepper
+from xl2torch.training.optimizers import FirstOrder, Stepper, make_stepper
 from xl2torch.training.options import (
     Options,
     check_options,
@@ -47,9 +51,11 @@ from xl2torch.training.options import (
     start_count,
     stored_seed,
 )
-from xl2torch.training.placement import find_device, find_dtype, is_home, placed
+from xl2torch.training.placement import DTYPES
 from xl2torch.training.record import Record, RunLimits
 from xl2torch.training.result import Iteration, Result, Settings, Start
+from xl2torch.training.row_loss import RowLoss
+from xl2torch.training.row_split import split_rows
 from xl2torch.training.scaling import scaling_remark
 from xl2torch.training.stopping import Stop, Stopped
 from xl2torch.workbook.selection import parse_cell
@@ -74,10 +80,18 @@ def fit(
     compile: bool = False,
     device: str = "cpu",
     dtype: str = "float64",
+    batch_size: int | None = None,
+    shuffle: bool = True,
+    validation: str = "",
+    metric: str = "",
+    patience: int | None = None,
+    freeze: Sequence[str] = (),
+    stages: Sequence[str] = (),
     watch_cells: Sequence[CellAddress | str] = (),
     on_iteration: Callable[[Iteration], None] | None = None,
+    on_batch: Callable[[Progress], None] | None = None,
 ) -> Result:
-    """Train the model on all its data at once; afterwards it holds the best point that was met.
+    """Train the model, on all its data at once or in batches; it then holds the best point met.
 
     ``optimizer``: any of torch.optim by its name in small letters, or ``least-squares``,
     ``l-bfgs-b``, ``slsqp``, ``trust-constr``, ``highs`` of scipy; else that of ``choose``, from
@@ -92,32 +106,45 @@ def fit(
     faster, and says so. ``device`` and ``dtype`` are where, and in which precision (float64 or
     float32), objective and gradient are computed; weights and result stay in float64 on the CPU.
 
+    ``batch_size`` makes a step for so many rows of the sheet, in an order that is drawn anew for
+    each epoch (``torch.randperm`` of a generator with the seed) unless ``shuffle`` is False; the
+    history has a line for each epoch. ``validation`` holds rows back: a fraction, rows
+    (``A500:A715``) or a column and its text (``Split=valid``); the best point is then that with the
+    least objective of these. ``metric`` is followed on both: ``accuracy``, ``error_rate`` or a
+    cell. ``patience`` ends the run after so many iterations without a better point.
+
+    ``freeze`` are variable cells that keep their values. ``stages`` train some variable cells at a
+    time: ``("B24:C26=1", "all=2")`` is one epoch of these, then two of all, each with a new
+    optimizer.
+
     Random numbers that are drawn anew at each step (``seed`` repeats them) count in the gradient;
     the objective that is reported is that of the stored ones. ``on_iteration`` is called after each
-    iteration; KeyboardInterrupt ends training and keeps the best point. Raises SelectionError
-    (wrong option), ModelError (the model cannot be trained) or TrainingError (the objective is an
-    error at the start).
+    iteration, ``on_batch`` after each batch; KeyboardInterrupt ends training and keeps the best
+    point. Raises SelectionError (wrong option), ModelError (the model cannot be trained) or
+    TrainingError (the objective is an error at the start).
     """
     options = Options(
         optimizer, engine, lr, arguments or {}, schedule, clip_norm, clip_value, epochs, max_time,
-        convergence, starts, seed, init, compile, device, dtype,
+        convergence, starts, seed, init, compile, device, dtype, batch_size, shuffle, validation,
+        metric, patience, freeze, stages,
     )  # fmt: skip
     check_options(options)
-    drawing = bool(model.drawn) or start_count(model.problem, options) > 1
+    drawing = bool(model.drawn) or options.by_rows or start_count(model.problem, options) > 1
     if seed is None and drawing:
         options = replace(
             options, seed=stored_seed(model.problem) or torch.Generator().seed() % 2**31
         )
-    where = find_device(options.device)
+    where = options.place.device
     with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
         if options.seed is not None:
             torch.manual_seed(options.seed)
-        return _fit(model, options, watch_cells, on_iteration)
+        return _fit(model, options, watch_cells, on_iteration, on_batch)
 
 
 def _fit(
     model: SheetModel, options: Options, watch_cells: Sequence[CellAddress | str],
     on_iteration: Callable[[Iteration], None] | None,
+    on_batch: Callable[[Progress], None] | None,
 ) -> Result:  # fmt: skip
     refuse_moved(model)
     problem = model.problem
@@ -126,54 +153,42 @@ def _fit(
     if options.epochs == 0 and not options.optimizer:  # whatever the model asks for
         choice = Choice(LBFGS, "no iteration was asked for")
     else:
-        home = is_home(options.device, options.dtype)
-        asked = Asked(options.optimizer or "", options.engine, options.lr, home)
-        choice = choose(model, constraints, asked)
+        choice = choose(model, constraints, _asked(options))
+    stages = tuple(parse_stage(model, text) for text in options.stages)
+    if stages:
+        options = replace(options, epochs=sum(stage.epochs for stage in stages))
     settings = settings_of(problem, options, choice)
     cells = tuple(
         parse_cell(model.compiled.workbook, cell, problem.sheet) if isinstance(cell, str) else cell
         for cell in watch_cells
     )
-    initialize(model, options.init, options.seed)
-    loss = Loss(_placed(model, settings))
-    refused = _refused(model, constraints, settings, choice) if settings.epochs else None
-    for item in loss.bounded if settings.epochs and refused is None else ():
-        item.project()  # without an iteration the point is what it is
-    loss.evaluate()
-    _check_precision(model, loss, start, settings)
-    if loss.failed:
-        raise TrainingError(
-            f"the objective {problem.objective} is an error value at the start point: "
-            "choose other start values (--init)"
-        )
-    if settings.optimizer != HIGHS and settings.epochs:
-        _refuse_flat(loss.model, loss.parameters, loss.evaluate)
-        loss.evaluate()
-    stepper = _stepper(loss, settings)
-    limits = RunLimits(
-        settings.epochs, settings.max_time or math.inf, settings.convergence,
-        options.convergence is not None,
-    )  # fmt: skip
-    record = Record(
-        loss, constraints, limits,
-        (lambda: 1.0) if stepper is None else (lambda: stepper.learning_rate),
-        watch(model, cells), on_iteration,
-    )  # fmt: skip
-    run = _Run(loss, constraints, record, settings, stepper)
-    compiling = ""
-    try:
-        record.note()
-        if options.compile and refused is None:
-            compiling = _compile(loss, settings)
-        stop = refused or run.solve()
-    except Stopped as stopped:
-        stop = stopped.stop
-    except KeyboardInterrupt:
-        stop = Stop(6)
-    remarks = [*run.remarks(stop), compiling]
-    if loss.model is not model:
-        loss = record.loss = Loss(model)
-        remarks.append(_computed_again(record, settings))
+    held = parse_frozen(model, options.freeze)
+    initialize(model, options.init, options.seed, held)
+    with frozen(model, held):
+        refused = _refused(model, constraints, settings, choice) if settings.epochs else None
+        loss = _loss(model, options, settings, start, refused is None)
+        stepper = _stepper(loss, settings)
+        limits = RunLimits(
+            settings.epochs, settings.max_time or math.inf, settings.convergence,
+            options.convergence is not None, options.patience,
+        )  # fmt: skip
+        record = Record(loss, constraints, limits, watch(model, cells), on_iteration)
+        _follow_rate(record, stepper)
+        run = _Run(loss, constraints, record, settings, stepper, stages, held, on_batch)
+        compiling = ""
+        try:
+            record.note()
+            if options.compile and refused is None:
+                compiling = _compile(loss, settings)
+            stop = refused or run.solve()
+        except Stopped as stopped:
+            stop = stopped.stop
+        except KeyboardInterrupt:
+            stop = Stop(6)
+        remarks = [*run.remarks(stop), compiling]
+    if type(loss) is not Loss or loss.model is not model:
+        loss, there = Loss(model), loss
+        remarks += _computed_again(record, loss, there, settings)
     stop = _judged(record, problem, constraints, stop, settings)
     if stop.restored:
         for variable in model.variables:
@@ -188,16 +203,58 @@ def _fit(
     )  # fmt: skip
 
 
-def _placed(model: SheetModel, settings: Settings) -> SheetModel:
+def _asked(options: Options) -> Asked:
+    return Asked(
+        options.optimizer or "", options.engine, options.lr, options.place.home, options.by_rows,
+        options.batch_size is not None, bool(options.stages),
+    )  # fmt: skip
+
+
+def _loss(
+    model: SheetModel, options: Options, settings: Settings, start: float, moves: bool
+) -> Loss:
+    """The loss at the start point, within the bounds where it ``moves``.
+
+    Raises TrainingError, ModelError, SelectionError.
+    """
+    loss = Loss(_placed(model, options))
+    for item in loss.bounded if settings.epochs and moves else ():
+        item.project()  # without an iteration the point is what it is
+    loss.evaluate()
+    _check_precision(model, loss, start, settings)
+    if loss.failed:
+        raise TrainingError(
+            f"the objective {model.problem.objective} is an error value at the start point: "
+            "choose other start values (--init)"
+        )
+    if settings.optimizer != HIGHS and settings.epochs:
+        _refuse_flat(loss)
+        loss.evaluate()
+    if not options.by_rows:
+        return loss
+    rows = find_row_objective(model, f"the objective {model.problem.objective}")
+    split = split_rows(model.compiled.workbook, rows.cells, options.validation, options.seed or 0)
+    metric = find_metric(model, options.metric) if options.metric else None
+    by_rows = RowLoss(loss.model, rows, split, options.batch_size, metric, options.place)
+    by_rows.evaluate()
+    if by_rows.failed:
+        raise TrainingError(
+            f"the objective {model.problem.objective} of the rows that are trained on is an error "
+            "value at the start point"
+        )
+    return by_rows
+
+
+def _placed(model: SheetModel, options: Options) -> SheetModel:
     """The model where it is to be computed. Raises SelectionError where it cannot be."""
-    if is_home(settings.device, settings.dtype):
+    if options.place.home:
         return model
     try:
-        moved = placed(model, find_device(settings.device), find_dtype(settings.dtype))
+        moved = options.place.program(model)
         moved()
     except (RuntimeError, TypeError) as error:  # out of memory, or a function it does not have
         raise SelectionError(
-            f"the model cannot be computed in {settings.dtype} on {settings.device}: "
+            f"the model cannot be computed in {options.dtype} on {options.device}: "
             f"{first_line(error)}. Leave out --device and --dtype, or try --dtype float32"
         ) from None
     return moved
@@ -219,16 +276,22 @@ def _check_precision(model: SheetModel, loss: Loss, start: float, settings: Sett
         )
 
 
-def _computed_again(record: Record, settings: Settings) -> str:
-    """Go to the best point, whose objective is from now on that in float64; both in words."""
+def _computed_again(record: Record, whole: Loss, loss: Loss, settings: Settings) -> list[str]:
+    """Go to the best point, whose objective is from now on that of the sheet; both in words."""
     record.restore()
-    there = record.best_objective
-    record.loss.evaluate()
-    record.best_objective = record.loss.objective
-    return (
-        f"computed in {settings.dtype} on {settings.device}: the objective of the answer is "
-        f"{there:.10g} there, {record.best_objective:.10g} in float64 on the CPU"
-    )
+    best, there = record.iterations[record.best_iteration], record.best_objective
+    record.loss = whole
+    whole.evaluate()
+    record.best_objective = whole.objective
+    found = []
+    if isinstance(loss, RowLoss):
+        found += loss.remarks(best)
+    if loss.model is not whole.model:
+        found.append(
+            f"computed in {settings.dtype} on {settings.device}: the objective of the answer is "
+            f"{there:.10g} there, {whole.objective:.10g} in float64 on the CPU"
+        )
+    return found
 
 
 def _compile(loss: Loss, settings: Settings) -> str:
@@ -237,9 +300,11 @@ def _compile(loss: Loss, settings: Settings) -> str:
         return f"--compile has no use for {settings.optimizer}"
     if settings.starts > 1:
         return "--compile has no use for many starts, which are one batch already"
+    if isinstance(loss, RowLoss):
+        return "--compile has no use for --batch-size, --validation and --metric"
     if not settings.epochs:
         return ""
-    loss.compiled, remark = compiled_program(loss.model, find_dtype(settings.dtype))
+    loss.compiled, remark = compiled_program(loss.model, DTYPES[settings.dtype])
     return remark
 
 
@@ -248,13 +313,18 @@ class _Run:
 
     def __init__(
         self, loss: Loss, constraints: Constraints, record: Record, settings: Settings,
-        stepper: Stepper | None,
+        stepper: Stepper | None, stages: Sequence[Stage], held: Sequence[CellRange],
+        on_batch: Callable[[Progress], None] | None,
     ) -> None:  # fmt: skip
         self.loss = loss
         self.constraints = constraints
         self.record = record
         self.settings = settings
         self.stepper = stepper
+        self.stages = stages
+        self.held = held
+        self.on_batch = on_batch
+        self._generator: torch.Generator | None = None
         self.ends: tuple[Start, ...] = ()
         self.subproblems = 0
 
@@ -264,7 +334,28 @@ class _Run:
             return Stop(3)
         if self.settings.starts > 1 and self.settings.optimizer != HIGHS:
             return self._many()
-        return self._engine()
+        return self._in_stages() if self.stages else self._engine()
+
+    def _in_stages(self) -> Stop:
+        """One stage after the other, each with a new optimizer. Raises Stopped."""
+        loss, record = self.loss, self.record
+        stop = Stop(3)
+        made = 0
+        for stage in self.stages:
+            made += stage.epochs
+            record.limits = replace(record.limits, epochs=made)
+            with frozen(loss.model, self.held, stage.cells):
+                loss.bound()
+                self.stepper = _stepper(loss, replace(self.settings, epochs=stage.epochs))
+                _follow_rate(record, self.stepper)
+                try:
+                    stop = self._engine()
+                except Stopped as stopped:
+                    stop = stopped.stop
+                    if stop.code != 3:
+                        raise
+            made = len(record.iterations) - 1
+        return stop
 
     def _many(self) -> Stop:
         """All starts together, then the engine from the best ends."""
@@ -304,7 +395,7 @@ class _Run:
         lower, upper = variable_limits(loss.model)
         if bool((lower >= upper).all()):
             return Stop(0, "Every variable cell is held by its bounds.")
-        if not self.constraints.general:
+        if not self.constraints.general and self.settings.batch_size is None:
             stop_now = record.converged()
             if stop_now is not None:
                 return stop_now
@@ -314,7 +405,16 @@ class _Run:
             return solve_bounded(loss, record)
         if self.stepper is None:
             return solve_constrained(loss, self.constraints, record, name)
+        if isinstance(loss, RowLoss) and loss.in_batches:
+            assert isinstance(self.stepper, FirstOrder)
+            return train_in_batches(loss, record, self.stepper, self._shuffle(), self.on_batch)
         return descend(loss, record, self.stepper, self.settings)
+
+    def _shuffle(self) -> torch.Generator | None:
+        """What draws the order of the rows; one for the whole run."""
+        if self._generator is None and self.settings.shuffle:
+            self._generator = torch.Generator().manual_seed(self.settings.seed or 0)
+        return self._generator
 
     def remarks(self, stop: Stop) -> list[str]:
         """What was noticed on the way."""
@@ -355,6 +455,11 @@ def _judged(
             return Stop(5, missed(problem.target, record.best_objective))
         return Stop(0) if stop.code != 17 else stop
     return stop
+
+
+def _follow_rate(record: Record, stepper: Stepper | None) -> None:
+    """Let the record note the learning rate of a stepper."""
+    record.rate = (lambda: 1.0) if stepper is None else (lambda: stepper.learning_rate)
 
 
 def _stepper(loss: Loss, settings: Settings) -> Stepper | None:
@@ -429,10 +534,16 @@ def _refused(
     return None
 
 
-def _refuse_flat(
-    model: SheetModel, parameters: Sequence[torch.nn.Parameter], evaluate: Callable[[], float]
-) -> None:
-    """Raise ModelError when the objective does not move with the variables, or only in steps."""
+def _refuse_flat(loss: Loss) -> None:
+    """Raise ModelError when the objective does not move with the variables, or only in steps.
+
+    Cells that are held by their limits are no matter.
+    """
+    model, parameters = loss.model, loss.parameters
+    lower, upper = variable_limits(model)
+    if bool((lower >= upper).all()):
+        return
+    free = torch.split((lower < upper).to(lower.dtype), [item.numel() for item in parameters])
 
     def has_slope() -> bool:
         return any(bool(p.grad.any()) for p in parameters if p.grad is not None)
@@ -445,10 +556,10 @@ def _refuse_flat(
     moved = slope = False
     for size in (1e-3, 0.1, 1.0, 10.0):
         with torch.no_grad():
-            for parameter, old in zip(parameters, saved, strict=True):
+            for parameter, old, moves in zip(parameters, saved, free, strict=True):
                 noise = torch.randn(old.shape, generator=generator, dtype=old.dtype)
-                parameter.copy_(old + size * noise)
-        evaluate()
+                parameter.copy_(old + size * noise * moves.reshape(old.shape))
+        loss.evaluate()
         after = float(model().detach())
         moved = moved or (math.isfinite(after) and after != value)
         slope = slope or has_slope()

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
+from xl2torch.address import CellRange
 from xl2torch.errors import SelectionError
 from xl2torch.model import SheetModel
+from xl2torch.training.freezing import frozen_cells
 
 METHODS = ("file", "normal", "uniform", "zeros")
 
 
 @torch.no_grad()
-def initialize(model: SheetModel, method: str, seed: int | None) -> None:
+def initialize(
+    model: SheetModel, method: str, seed: int | None, held: Sequence[CellRange] = ()
+) -> None:
     """Set all parameters: ``file`` the workbook's values, else drawn anew or zero.
+
+    Cells that are ``held`` have the workbook's value in any case.
 
     A range of n rows or columns is drawn with standard deviation 1/√n, n its shorter side's
     opposite (the number of weights that meet in one sum): LeCun et al., Efficient BackProp, 1998.
@@ -37,4 +45,4 @@ def initialize(model: SheetModel, method: str, seed: int | None) -> None:
             drawn = torch.zeros_like(parameter)
         else:
             raise SelectionError(f"no initialisation {method!r}; there are {', '.join(METHODS)}")
-        parameter.copy_(drawn)
+        parameter.copy_(torch.where(frozen_cells(variable, held), variable.start, drawn))

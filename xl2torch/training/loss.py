@@ -52,39 +52,76 @@ class Loss:
     def __init__(self, model: SheetModel) -> None:
         self.model = model
         self.parameters = [model.parameter(variable) for variable in model.variables]
-        self.bounded = [
-            Bounded(model.parameter(variable), variable.lower, variable.upper)
-            for variable in model.variables
-            if variable.bounded
-        ]
+        self.bounded: list[Bounded] = []
+        self.bound()
         self.compiled: Callable[[], Differentiated] | None = None
         self.objective = math.nan
         self.value = math.nan
         self._of = loss_of(model.problem)
         self._point: torch.Tensor | None = None
 
+    def bound(self) -> None:
+        """Keep the parameters within the present limits of the variable cells."""
+        self.bounded = [
+            Bounded(self.model.parameter(variable), variable.lower, variable.upper)
+            for variable in self.model.variables
+            if variable.bounded
+        ]
+        fixed = [(item.parameter, item.lower == item.upper) for item in self.bounded]
+        self._fixed = [(parameter, mask) for parameter, mask in fixed if bool(mask.any())]
+
+    def of(self, objective: float) -> float:
+        """The loss that an objective is."""
+        return float(self._of(torch.tensor(objective, dtype=torch.float64)))
+
     @property
     def failed(self) -> bool:
         """Whether the objective is an error, or no finite number."""
         return not math.isfinite(self.objective)
 
+    def output(self, drawing: bool) -> torch.Tensor:
+        """The objective at the present parameters; ``drawing``: random cells are drawn anew."""
+        value: torch.Tensor = self.model.train(drawing)()
+        return value
+
     def evaluate(self) -> float:
         """Loss at the present parameters, FAILED for an error."""
         self._point = None
+        self.forget_gradients()
+        loss = self._differentiate()
+        self.mend_gradients()
+        if self.model.drawn:
+            with torch.no_grad():
+                value = self.output(drawing=False)
+            self.objective, loss = float(value), self._of(value)
+        return self._noted(loss)
+
+    def _noted(self, loss: torch.Tensor) -> float:
+        self.value = FAILED if self.failed else float(loss.detach())
+        return self.value
+
+    def forget_gradients(self) -> None:
+        """Let the parameters have no gradients."""
         for parameter in self.parameters:
             parameter.grad = None
-        loss = self._differentiate()
+
+    def mend_gradients(self) -> None:
+        """Let gradients be numbers: 0 where there are none, and for what cannot move."""
         for parameter in self.parameters:
             if parameter.grad is None or self.failed:
                 parameter.grad = torch.zeros_like(parameter)
-            elif not bool(torch.isfinite(parameter.grad).all()):
+            elif not math.isfinite(float(parameter.grad.sum())):  # one pass, not five
                 parameter.grad = torch.nan_to_num(parameter.grad, 0.0, 0.0, 0.0)
-        if self.model.drawn:
-            with torch.no_grad():
-                value = self.model.eval()()
-            self.objective, loss = float(value), self._of(value)
-        self.value = FAILED if self.failed else float(loss.detach())
-        return self.value
+        for parameter, mask in self._fixed:
+            gradient_of(parameter).masked_fill_(mask, 0.0)
+
+    def validate(self) -> float:
+        """The objective of rows that were held back; NaN where there are none."""
+        return math.nan
+
+    def measure(self) -> tuple[float, ...]:
+        """A metric on the rows that are trained on and on those that were held back."""
+        return ()
 
     def _differentiate(self) -> torch.Tensor:
         """Loss at the present parameters; objective and gradients are kept."""
@@ -94,7 +131,10 @@ class Loss:
             for parameter, gradient in zip(self.parameters, found.gradients, strict=True):
                 parameter.grad = gradient
             return found.loss
-        value = self.model.train(bool(self.model.drawn))()
+        return self._backward(self.output(bool(self.model.drawn)))
+
+    def _backward(self, value: torch.Tensor) -> torch.Tensor:
+        """Loss of an objective; its gradient goes to the parameters."""
         self.objective = float(value.detach())
         loss = self._of(value)
         if not self.failed and loss.requires_grad:

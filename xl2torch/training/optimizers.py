@@ -55,6 +55,12 @@ class FirstOrder:
 
     def step(self) -> None:
         """One optimizer step, and one of the schedule."""
+        self.update()
+        self.loss.evaluate()
+        self.advance()
+
+    def update(self) -> None:
+        """Change the parameters by the gradients that are in them, within their limits."""
         if self.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.loss.parameters, self.clip_norm)
         if self.clip_value is not None:
@@ -63,7 +69,9 @@ class FirstOrder:
             self.optimizer.step()
         for item in self.loss.bounded:
             item.project()
-        self.loss.evaluate()
+
+    def advance(self) -> None:
+        """One step of the schedule."""
         with reworded(f"the schedule {self.schedule_name}"):
             if isinstance(self.schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
                 self.schedule.step(self.loss.value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xl2torch.errors import SelectionError
@@ -11,7 +11,7 @@ from xl2torch.problem import Problem
 from xl2torch.training.choice import Choice
 from xl2torch.training.methods import HIGHS, LEAST_SQUARES, SCIPY, default_epochs
 from xl2torch.training.optimizers import default_rate
-from xl2torch.training.placement import find_device, find_dtype, is_home
+from xl2torch.training.placement import Place
 from xl2torch.training.result import Result, Settings
 from xl2torch.training.stopping import CONVERGENCE
 from xl2torch.workbook.solver_model import DEFAULTS, number_option
@@ -42,6 +42,24 @@ class Options:
     compile: bool = False
     device: str = "cpu"
     dtype: str = "float64"
+    batch_size: int | None = None
+    shuffle: bool = True
+    validation: str = ""
+    metric: str = ""
+    patience: int | None = None
+    freeze: Sequence[str] = ()
+    stages: Sequence[str] = ()
+    dropout_off: bool = False
+
+    @property
+    def place(self) -> Place:
+        """Where objective and gradient are computed. Raises SelectionError."""
+        return Place.named(self.device, self.dtype)
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether rows of the sheet are told apart."""
+        return self.batch_size is not None or bool(self.validation or self.metric)
 
 
 def check_options(options: Options) -> None:
@@ -58,8 +76,16 @@ def check_options(options: Options) -> None:
         raise SelectionError(f"--convergence is at least 0 and below 1, not {options.convergence}")
     if options.starts is not None and not 1 <= options.starts <= _MOST_STARTS:
         raise SelectionError(f"--starts is between 1 and {_MOST_STARTS:,}, not {options.starts}")
-    find_device(options.device)
-    find_dtype(options.dtype)
+    for name, count in (("batch-size", options.batch_size), ("patience", options.patience)):
+        if count is not None and count < 1:
+            raise SelectionError(f"--{name} is a whole number above 0, not {count}")
+    if options.stages and options.epochs is not None:
+        raise SelectionError("--stage says how many epochs: leave out --epochs")
+    if options.by_rows and (options.starts or 1) > 1:
+        raise SelectionError(
+            "--starts trains on all rows: leave out --batch-size, --validation and --metric"
+        )
+    _ = options.place
 
 
 def settings_of(problem: Problem, options: Options, choice: Choice) -> Settings:
@@ -67,7 +93,7 @@ def settings_of(problem: Problem, options: Options, choice: Choice) -> Settings:
     name = choice.optimizer
     if options.lr is not None and name in SCIPY:
         raise SelectionError(f"{name} has no learning rate: leave out --lr")
-    if not is_home(options.device, options.dtype) and name in (HIGHS, LEAST_SQUARES):
+    if not options.place.home and name in (HIGHS, LEAST_SQUARES):
         raise SelectionError(
             f"{name} computes in float64 on the CPU: leave out --device and --dtype, or name "
             "another --optimizer, such as lbfgs"
@@ -82,7 +108,10 @@ def settings_of(problem: Problem, options: Options, choice: Choice) -> Settings:
         options.init, choice.reason, options.arguments, options.schedule, options.clip_norm,
         options.clip_value, seconds,
         CONVERGENCE if options.convergence is None else options.convergence,
-        1 if name == HIGHS else start_count(problem, options), options.device, options.dtype,
+        1 if name == HIGHS or options.by_rows or options.stages else start_count(problem, options),
+        options.device, options.dtype, options.batch_size, options.shuffle, options.validation,
+        options.metric, options.patience, tuple(options.freeze), tuple(options.stages),
+        options.dropout_off,
     )  # fmt: skip
 
 

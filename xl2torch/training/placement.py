@@ -1,16 +1,19 @@
-"""The objective computed on another device or in another precision, its parameters left alone."""
+"""Programs computed on another device or in another precision, their parameters left alone."""
 
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
+from typing import TypeVar, cast
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 from xl2torch.errors import SelectionError, first_line
 from xl2torch.graph.device import follow, placed_graph
 from xl2torch.model import SheetModel, assembled
 
+_Module = TypeVar("_Module", bound=fx.GraphModule)
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
@@ -36,28 +39,48 @@ def find_dtype(text: str) -> torch.dtype:
     return DTYPES[text]
 
 
-def is_home(device: str, dtype: str) -> bool:
-    """Whether it is where models are compiled: the CPU, in float64."""
-    return find_device(device).type == "cpu" and find_dtype(dtype) == torch.float64
+@dataclass(frozen=True)
+class Place:
+    """Where programs compute, and in which precision."""
 
+    device: torch.device
+    dtype: torch.dtype
 
-def placed(model: SheetModel, device: torch.device, dtype: torch.dtype) -> SheetModel:
-    """The model with its data on a device and in a precision; the parameters are the model's own.
+    @classmethod
+    def named(cls, device: str, dtype: str) -> Place:
+        """A place by the names of its device and precision. Raises SelectionError."""
+        return cls(find_device(device), find_dtype(dtype))
 
-    They stay in float64 on the CPU, as weights do in mixed precision, and are sent to the device at
-    each call (Micikevicius et al., Mixed precision training, 2018); the objective comes back.
-    """
-    root = nn.Module()
-    for name, parameter in model.named_parameters():
-        root.register_parameter(name, parameter)
-    for name, buffer in model.named_buffers():
-        if "." not in name:
-            kind = dtype if buffer.is_floating_point() else buffer.dtype
-            root.register_buffer(name, buffer.to(device, kind, copy=True), persistent=False)
-    for name, part in model.named_children():
-        moved = copy.deepcopy(part).to(device, dtype)
-        follow(moved, device, dtype)
-        root.add_module(name, moved)
-    moved_model = assembled(SheetModel, root, placed_graph(model, device, dtype))
-    moved_model.meta["compiled"] = model.compiled
-    return moved_model
+    @property
+    def home(self) -> bool:
+        """Whether it is where models are compiled: the CPU, in float64."""
+        return self.device.type == "cpu" and self.dtype == torch.float64
+
+    def tensor(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Data at the place."""
+        kind = self.dtype if tensor.is_floating_point() else tensor.dtype
+        return tensor.to(self.device, kind)
+
+    def program(self, module: _Module) -> _Module:
+        """A program with its data at the place; the parameters are the program's own.
+
+        They stay in float64 on the CPU, as weights do in mixed precision, and are sent to the place
+        at each call (Micikevicius et al., Mixed precision training, 2018); the result comes back.
+        """
+        if self.home:
+            return module
+        root = nn.Module()
+        for name, parameter in module.named_parameters():
+            root.register_parameter(name, parameter)
+        for name, buffer in module.named_buffers():
+            if "." not in name:
+                root.register_buffer(name, self.tensor(buffer).clone(), persistent=False)
+        for name, part in module.named_children():
+            moved = copy.deepcopy(part).to(self.device, self.dtype)
+            follow(moved, self.device, self.dtype)
+            root.add_module(name, moved)
+        graph = placed_graph(module, self.device, self.dtype)
+        kind = SheetModel if isinstance(module, SheetModel) else fx.GraphModule
+        program = assembled(kind, root, graph)
+        program.meta.update(module.meta)
+        return cast(_Module, program)

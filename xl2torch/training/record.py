@@ -28,12 +28,14 @@ class RunLimits:
     """What ends a run: iterations, seconds, and the relative change that counts as standing still.
 
     Where ``solvers_rule`` is set, that change is the user's: Solver's rule with her own number.
+    ``patience`` are iterations without a better point.
     """
 
     epochs: int
     seconds: float = math.inf
     convergence: float = CONVERGENCE
     solvers_rule: bool = False
+    patience: int | None = None
 
 
 class Record:
@@ -49,19 +51,19 @@ class Record:
         loss: Loss,
         constraints: Constraints,
         limits: RunLimits,
-        rate: Callable[[], float] = lambda: 1.0,
         watched: Callable[[], tuple[float, ...]] = lambda: (),
         on_iteration: Callable[[Iteration], None] | None = None,
     ) -> None:
         self.loss = loss
         self.constraints = constraints
         self.limits = limits
-        self.rate = rate
+        self.rate: Callable[[], float] = lambda: 1.0
         self.later_wins = False
         self.iterations: list[Iteration] = []
         self.losses: list[float] = []
         self.last: torch.Tensor | None = None
         self.best, self.best_objective, self.best_overstep = math.inf, math.nan, math.inf
+        self.best_iteration = 0
         self.weights: Mapping[str, torch.Tensor] = {}
         self.felt = torch.zeros(len(loss.point), dtype=torch.bool)
         self._constrained = bool(constraints.general)
@@ -97,7 +99,7 @@ class Record:
         self.check_progress()
         self.note()
 
-    def note(self) -> None:
+    def note(self) -> Iteration:
         """Note an iteration that led to the present parameters."""
         loss = self.loss
         gradient = loss.gradient
@@ -109,29 +111,33 @@ class Record:
             len(self.iterations), loss.objective, float(gradient.norm()), self.rate(),
             self.seconds, self._watched(),
             tuple(number for head in self._heads for number in head.tolist()), violation,
+            loss.validate(), loss.measure(),
         )  # fmt: skip
         self.iterations.append(row)
         self.last = loss.point
         self.losses.append(loss.value)
-        if self._is_better(overstep):
-            self.keep(overstep)
+        score = loss.value if math.isnan(row.validation) else loss.of(row.validation)
+        if self._is_better(overstep, score):
+            self.keep(overstep, score)
         if self._on_iteration:
             self._on_iteration(row)
+        return row
 
-    def _is_better(self, overstep: float) -> bool:
-        if math.isnan(overstep) or self.loss.failed:
+    def _is_better(self, overstep: float, score: float) -> bool:
+        if math.isnan(overstep) or self.loss.failed or math.isnan(score):
             return False
         if max(overstep, 1.0) != max(self.best_overstep, 1.0):
             return overstep < self.best_overstep
-        value = self.loss.value
-        return value < self.best or (
-            self.later_wins and value <= self.best + _FLAT * abs(self.best)
+        return score < self.best or (
+            self.later_wins and score <= self.best + _FLAT * abs(self.best)
         )
 
-    def keep(self, overstep: float) -> None:
-        """Take the present point for the best."""
+    def keep(self, overstep: float, score: float | None = None) -> None:
+        """Take the present point for the best; ``score`` is the loss, or that of rows held back."""
         loss = self.loss
-        self.best, self.best_objective, self.best_overstep = loss.value, loss.objective, overstep
+        self.best = loss.value if score is None else score
+        self.best_objective, self.best_overstep = loss.objective, overstep
+        self.best_iteration = max(0, len(self.iterations) - 1)
         self.weights = {
             variable.name: parameter.detach().clone()
             for variable, parameter in zip(loss.model.variables, loss.parameters, strict=True)
@@ -158,6 +164,10 @@ class Record:
             raise Stopped(Stop(1))
         if len(self.iterations) > self.limits.epochs:
             raise Stopped(Stop(3))
+        waited = len(self.iterations) - 1 - self.best_iteration
+        if self.limits.patience is not None and waited >= self.limits.patience:
+            raise Stopped(Stop(2, f"It was no better in {waited} iterations after the best, which "
+                               f"is number {self.best_iteration}."))  # fmt: skip
         self.check_time()
 
     def check_time(self) -> None:

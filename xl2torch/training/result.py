@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -26,6 +27,8 @@ class Iteration:
     """One line of the history; ``variables`` are the first cells, up to TRAJECTORIES of them.
 
     ``violation`` is the largest amount by which a constraint is overstepped, bounds left out.
+    ``validation`` is the objective of the rows held back (NaN without), ``metric`` the metric of
+    the rows trained on and of these.
     """
 
     iteration: int
@@ -36,6 +39,13 @@ class Iteration:
     watched: tuple[float, ...]
     variables: tuple[float, ...] = ()
     violation: float = 0.0
+    validation: float = math.nan
+    metric: tuple[float, ...] = ()
+
+    @property
+    def gap(self) -> float:
+        """Objective of the rows held back less that of the rows trained on."""
+        return self.validation - self.objective
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,14 @@ class Settings:
     starts: int = 1
     device: str = "cpu"
     dtype: str = "float64"
+    batch_size: int | None = None
+    shuffle: bool = True
+    validation: str = ""
+    metric: str = ""
+    patience: int | None = None
+    freeze: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+    dropout_off: bool = False
 
     @property
     def engine(self) -> str:

@@ -22,8 +22,7 @@ def transpose_weights(graph: fx.Graph) -> fx.Graph:
         if not is_call(node, torch.addmm):
             continue
         bias, source, weight = node.args
-        rows, inputs = value_of(source).shape
-        if rows * inputs * value_of(weight).shape[1] < _LARGE or rows < inputs:
+        if not _is_worth_it(value_of(source).shape[0], value_of(weight)):
             continue
         with graph.inserting_before(node):
             turned = add_node(graph, torch.t, weight)
@@ -31,3 +30,26 @@ def transpose_weights(graph: fx.Graph) -> fx.Graph:
             replace(node, add_node(graph, linear, source, layout, bias))
     drop_unused(graph)
     return graph
+
+
+def plain_products(graph: fx.Graph, share: float) -> fx.Graph:
+    """What ``transpose_weights`` did, undone where it does not pay for a ``share`` of the rows."""
+    for node in list(graph.nodes):
+        layout = node.args[1] if is_call(node, linear) and len(node.args) == 3 else None
+        if not (is_call(layout, torch.clone) and is_call(layout.args[0], torch.t)):
+            continue
+        source, _, bias = node.args
+        weight = layout.args[0].args[0]
+        if _is_worth_it(value_of(node).shape[0] * share, value_of(weight)):
+            continue
+        with graph.inserting_before(node):
+            product = graph.call_function(torch.addmm, (bias, source, weight))
+        product.meta.update(node.meta)
+        node.replace_all_uses_with(product)
+    drop_unused(graph)
+    return graph
+
+
+def _is_worth_it(rows: float, weight: torch.Tensor) -> bool:
+    inputs, units = weight.shape
+    return rows * inputs * units >= _LARGE and rows >= inputs

@@ -1,0 +1,57 @@
+"""Training in mini-batches: a step for each batch, and after each epoch a look at all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from xl2torch.training.optimizers import FirstOrder
+from xl2torch.training.record import Record
+from xl2torch.training.row_loss import RowLoss
+from xl2torch.training.stopping import Stop, Stopped
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where an epoch stands: batches done of how many, in a phase, and the objective there."""
+
+    phase: str
+    epoch: int
+    done: int
+    total: int
+    objective: float
+
+
+def train_in_batches(
+    loss: RowLoss, record: Record, stepper: FirstOrder, generator: torch.Generator | None,
+    on_batch: Callable[[Progress], None] | None = None,
+) -> Stop:  # fmt: skip
+    """Epoch after epoch, until a limit is reached. Raises Stopped.
+
+    A step of the schedule is made after each epoch.
+    """
+    tell = on_batch or _silent
+    total = -(-loss.count // (loss.batch_size or loss.count))
+    while True:
+        epoch = len(record.iterations)
+        for done, (pieces, count) in enumerate(loss.batches(generator), 1):
+            value = loss.differentiate(pieces, count)
+            if loss.failed:
+                loss.evaluate()
+                record.check_progress()
+                raise Stopped(Stop(9, f"Batch {done} of epoch {epoch} has no finite objective."))
+            stepper.update()
+            tell(Progress("training", epoch, done, total, value))
+        loss.evaluate()
+        stepper.advance()
+        record.check_progress()
+        row = record.note()
+        if loss.split.validated:
+            tell(Progress("validation", epoch, 1, 1, row.validation))
+        record.check()
+
+
+def _silent(_: Progress) -> None:
+    pass

@@ -1,0 +1,92 @@
+"""Variable cells that keep their values: for a whole run, or for one of its stages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+
+from xl2torch.address import CellRange
+from xl2torch.errors import SelectionError
+from xl2torch.model import SheetModel, Variable
+from xl2torch.workbook.selection import parse_ranges
+
+_EVERYTHING = "all"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Epochs in which only some variable cells are trained; () are all of them."""
+
+    text: str
+    cells: tuple[CellRange, ...]
+    epochs: int
+
+
+def parse_frozen(model: SheetModel, texts: Sequence[str]) -> tuple[CellRange, ...]:
+    """Ranges of variable cells. Raises SelectionError where one holds none."""
+    found = [
+        area
+        for text in texts
+        for area in parse_ranges(model.compiled.workbook, text, model.problem.sheet)
+    ]
+    for area in found:
+        if not any(area.intersection(variable.cells) for variable in model.variables):
+            there = ", ".join(str(variable.cells) for variable in model.variables)
+            raise SelectionError(f"{area} holds no variable cell; these are {there}")
+    return tuple(found)
+
+
+def parse_stage(model: SheetModel, text: str) -> Stage:
+    """A stage such as ``B24:C26=1`` or ``all=2``. Raises SelectionError."""
+    cells, equals, number = text.rpartition("=")
+    if not equals or not number.strip().isdigit() or int(number) < 1:
+        raise SelectionError(f"--stage {text!r}: give cells and epochs, B24:C26=1 or all=2")
+    cells = cells.strip()
+    every = cells.lower() == _EVERYTHING
+    return Stage(cells, () if every else parse_frozen(model, [cells]), int(number))
+
+
+def frozen_cells(
+    variable: Variable, frozen: Sequence[CellRange], trained: Sequence[CellRange] = ()
+) -> torch.Tensor:
+    """Which cells of a variable range keep their values, in the shape of the parameter.
+
+    Where some are ``trained``, all others do.
+    """
+    area = variable.cells
+    held = torch.full((area.rows, area.columns), bool(trained))
+    for ranges, holds in ((trained, False), (frozen, True)):
+        for item in ranges:
+            common = item.intersection(area)
+            if common is not None:
+                held[
+                    common.top - area.top : common.bottom - area.top + 1,
+                    common.left - area.left : common.right - area.left + 1,
+                ] = holds
+    return held.reshape(variable.start.shape)
+
+
+@contextmanager
+def frozen(
+    model: SheetModel, cells: Sequence[CellRange], trained: Sequence[CellRange] = ()
+) -> Iterator[None]:
+    """Hold variable cells at their present values, by bounds, which every optimizer keeps."""
+    compiled = model.compiled
+    tight = []
+    for variable in model.variables:
+        held = frozen_cells(variable, cells, trained)
+        present = model.parameter(variable).detach()
+        tight.append(
+            replace(
+                variable, lower=torch.where(held, present, variable.lower),
+                upper=torch.where(held, present, variable.upper),
+            )
+        )  # fmt: skip
+    model.meta["compiled"] = replace(compiled, variables=tuple(tight))
+    try:
+        yield
+    finally:
+        model.meta["compiled"] = compiled

@@ -1,0 +1,93 @@
+"""Metrics beside the loss: a cell of the sheet, or how many rows are classified rightly."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx
+
+from xl2torch.errors import SelectionError
+from xl2torch.functions.array import DTYPE
+from xl2torch.graph.nodes import dependents, node_name, node_value, parameter_nodes
+from xl2torch.graph.passes.rewriting import add_node
+from xl2torch.graph.row_objective import find_row_objective
+from xl2torch.model import SheetModel, cell_program
+from xl2torch.training.row_loss import Metric
+from xl2torch.workbook.selection import parse_cell
+
+ACCURACY, ERROR_RATE = "accuracy", "error_rate"
+_MIDDLE = 0.5
+_REMEDY = "Name a cell that is a sum or mean over rows: --metric CELL"
+
+
+def find_metric(model: SheetModel, text: str) -> Metric:
+    """The metric by its name: ``accuracy``, ``error_rate``, or a cell.
+
+    Raises SelectionError where it is no number over rows.
+    """
+    name = text.strip().lower()
+    if name in (ACCURACY, ERROR_RATE):
+        module = _classified(model, operator.eq if name == ACCURACY else operator.ne)
+        return Metric(name, find_row_objective(module, name, _REMEDY))
+    cell = parse_cell(model.compiled.workbook, text, model.problem.sheet)
+    program = cell_program(model, cell)
+    if program is None:
+        raise SelectionError(f"--metric {cell} does not depend on the variable cells")
+    return Metric(str(cell), find_row_objective(program, f"the metric {cell}", _REMEDY))
+
+
+def _classified(model: SheetModel, compare: Callable[[Any, Any], Any]) -> fx.GraphModule:
+    """The share of rows whose class compares so with the label. Raises SelectionError."""
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    graph.graph_copy(model.graph, copies)
+    trained = dependents(model.graph, parameter_nodes(model))
+    for node in reversed(list(model.graph.nodes)):
+        found = _classes(graph, node, copies, trained)
+        if found is not None:
+            right = add_node(graph, compare, *found)
+            graph.output(
+                add_node(graph, torch.mean, add_node(graph, torch.Tensor.to, right, DTYPE))
+            )
+            graph.eliminate_dead_code()
+            return fx.GraphModule(model, graph)
+    raise SelectionError(
+        f"no labels were found on the way to {model.problem.objective}: classes are 0 and 1, or "
+        f"a column for each class. {_REMEDY}"
+    )
+
+
+def _classes(
+    graph: fx.Graph, node: fx.Node, copies: dict[fx.Node, fx.Node], trained: set[fx.Node]
+) -> tuple[fx.Node, fx.Node] | None:
+    """Predicted class and label of each row, where a node compares the two."""
+    name = node_name(node)
+    if name not in ("cross_entropy", "binary_cross_entropy_with_logits", "mse_loss", "sub"):
+        return None
+    first, second = node.args[:2]
+    if not isinstance(first, fx.Node) or not isinstance(second, fx.Node):
+        return None
+    predicted, label = (first, second) if first in trained else (second, first)
+    if label in trained or predicted not in trained:
+        return None
+    observed, at_most = node_value(label), _MIDDLE
+    scores, known = copies[predicted], copies[label]
+    if name == "binary_cross_entropy_with_logits":
+        at_most = 0.0  # a probability of one half
+    if observed.dim() == 2 and observed.shape == node_value(predicted).shape:
+        if bool((observed.sum(1) - 1).abs().max() > 1e-12) or observed.shape[1] == 1:
+            return None
+        return add_node(graph, torch.argmax, scores, 1), add_node(graph, torch.argmax, known, 1)
+    if name == "cross_entropy":
+        return add_node(graph, torch.argmax, scores, 1), known
+    if not bool(((observed == 0) | (observed == 1)).all()):
+        return None
+    if observed.shape != node_value(predicted).shape:
+        return None
+    return (
+        add_node(graph, operator.gt, scores, at_most),
+        add_node(graph, operator.gt, known, _MIDDLE),
+    )

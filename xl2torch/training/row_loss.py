@@ -1,0 +1,170 @@
+"""The loss over the training rows of a sheet, whole or in batches, and what validation rows say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import fx
+
+from xl2torch.functions.trace import DRAWING
+from xl2torch.graph.row_objective import RowObjective
+from xl2torch.model import SheetModel
+from xl2torch.training.loss import Loss
+from xl2torch.training.placement import Place
+from xl2torch.training.result import Iteration
+from xl2torch.training.row_split import Split
+
+Pieces = Sequence[torch.Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """A number over rows that is followed beside the loss."""
+
+    name: str
+    rows: RowObjective
+
+
+class RowProgram:
+    """An objective over rows at a place, for the rows that it is given."""
+
+    def __init__(self, rows: RowObjective, place: Place) -> None:
+        self.rows = rows
+        self.place = place
+        self._programs: dict[int, fx.GraphModule] = {}
+
+    def taken(self, index: torch.Tensor) -> list[torch.Tensor]:
+        """The inputs of some rows."""
+        return [self.place.tensor(rows.select(tensor, index)) for tensor, rows in self.rows.inputs]
+
+    def split(self, pieces: Pieces, order: torch.Tensor | None, size: int) -> Iterator[Pieces]:
+        """Inputs in batches, in another order of the rows where one is given."""
+        columns = []
+        for tensor, (_, rows) in zip(pieces, self.rows.inputs, strict=True):
+            ordered = tensor if order is None else rows.select(tensor, order.to(tensor.device))
+            columns.append(rows.split(ordered, size))
+        return zip(*columns, strict=True)
+
+    def __call__(self, pieces: Pieces, count: int, drawing: bool = False) -> torch.Tensor:
+        """The objective for ``count`` rows; ``drawing``: random cells are drawn anew."""
+        program = self._programs.get(count)
+        if program is None:
+            program = self._programs[count] = self.place.program(self.rows.program(count))
+        if DRAWING in program._buffers:
+            program.get_buffer(DRAWING).fill_(drawing)
+        value: torch.Tensor = program(*pieces)
+        return value
+
+
+class RowLoss(Loss):
+    """The loss over the training rows; ``evaluate`` is over all of them.
+
+    ``differentiate`` is over one of the ``batches``. ``validate`` is the objective of the rows that
+    were held back (where it is a sum, of as many rows as are trained on), ``measure`` the metric on
+    both. Random cells keep the sheet's values there.
+    """
+
+    def __init__(
+        self, model: SheetModel, rows: RowObjective, split: Split, batch_size: int | None,
+        metric: Metric | None, place: Place,
+    ) -> None:  # fmt: skip
+        super().__init__(model)
+        self.batch_size = batch_size
+        self.split = split
+        self._program = RowProgram(rows, place)
+        self._training = self._program.taken(split.training)
+        self._held = self._program.taken(split.validation)
+        self._name = "" if metric is None else metric.name
+        self._metric = None if metric is None else RowProgram(metric.rows, place)
+        self._measured = [
+            (self._metric.taken(index), len(index))
+            for index in (split.training, split.validation)
+            if self._metric is not None
+        ]
+        self._differentiated = False
+
+    @property
+    def count(self) -> int:
+        """How many rows are trained on."""
+        return len(self.split.training)
+
+    @property
+    def in_batches(self) -> bool:
+        """Whether a step is over some of the rows."""
+        return self.batch_size is not None
+
+    def output(self, drawing: bool) -> torch.Tensor:
+        """The objective of all training rows."""
+        return self._program(self._training, self.count, drawing)
+
+    def evaluate(self) -> float:
+        """Loss of all training rows; in batches the gradient stays that of the last one."""
+        if not self.in_batches or not self._differentiated:
+            self._differentiated = True
+            return super().evaluate()
+        with torch.no_grad():
+            value = self.output(drawing=False)
+        self._point = None
+        self.objective = float(value)
+        return self._noted(self._of(value))
+
+    def batches(self, generator: torch.Generator | None) -> Iterator[tuple[Pieces, int]]:
+        """Batches of one epoch with their numbers of rows, shuffled where there is a generator.
+
+        The order is ``torch.randperm(rows, generator=generator)``.
+        """
+        size = self.batch_size or self.count
+        order = None
+        if generator is not None:
+            order = torch.randperm(self.count, generator=generator)
+        for place, pieces in enumerate(self._program.split(self._training, order, size)):
+            yield pieces, min(size, self.count - place * size)
+
+    def differentiate(self, pieces: Pieces, count: int) -> float:
+        """The objective of a batch; the gradient of its loss is then in the parameters."""
+        self.forget_gradients()
+        self._backward(self._program(pieces, count, bool(self.model.drawn)))
+        self.mend_gradients()
+        return self.objective
+
+    @torch.no_grad()
+    def validate(self) -> float:
+        if not self.split.validated:
+            return math.nan
+        held = len(self.split.validation)
+        value = float(self._program(self._held, held))
+        if not self._program.rows.is_sum:
+            return value
+        share = self.count / held
+        return value * (math.sqrt(share) if self._program.rows.is_root else share)
+
+    def remarks(self, best: Iteration) -> list[str]:
+        """What the rows are and what was done with them, in words; ``best`` is the answer."""
+        rows = self._program.rows
+        step = f", {self.batch_size} rows in a batch" if self.in_batches else ""
+        found = [f"the objective is a {rows.form} {rows.cells}{step}"]
+        if self.split.validated:
+            found.append(
+                f"held back for validation: {self.split.text}. The answer is iteration "
+                f"{best.iteration}, whose objective is {best.objective:.8g} on the rows trained "
+                f"on and {best.validation:.8g} on these"
+                + (" (as a sum over as many rows)" if rows.is_sum else "")
+            )
+        if self._metric is not None:
+            values = " and ".join(f"{value:.6g}" for value in best.metric if value == value)
+            where = (
+                "the rows trained on and those held back" if self.split.validated else "all rows"
+            )
+            found.append(f"{self._name} on {where}: {values}")
+        return found
+
+    @torch.no_grad()
+    def measure(self) -> tuple[float, ...]:
+        return tuple(
+            float(self._metric(pieces, count)) if count else math.nan
+            for pieces, count in self._measured
+            if self._metric is not None
+        )
