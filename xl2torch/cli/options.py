@@ -123,3 +123,40 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )):  # fmt: skip
         command = option(command)
     return command
+
+
+def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say which rows, and which variable cells, are trained on at a time."""
+    for option in reversed((
+        click.option(
+            "--batch-size", type=click.IntRange(1), metavar="N",
+            help="A step for each N rows of the sheet, drawn anew in each epoch.",
+        ),
+        click.option(
+            "--shuffle/--no-shuffle", default=True, help="Draw the order of the rows, or keep it.",
+        ),
+        click.option(
+            "--validation", metavar="WHICH", default="",
+            help="Hold rows back: a fraction (0.2), rows (A500:A715), or a column and its text "
+            "(Split=valid). The answer is the point that is best on these.",
+        ),
+        click.option(
+            "--metric", metavar="NAME", default="",
+            help="Follow accuracy, error_rate or a cell on the rows trained on and held back.",
+        ),
+        click.option(
+            "--patience", type=click.IntRange(1), metavar="N",
+            help="Stop after N iterations (epochs) without a better point.",
+        ),
+        click.option(
+            "--freeze", metavar="RANGE", multiple=True,
+            help="Variable cells that keep their values; repeatable.",
+        ),
+        click.option(
+            "--stage", "stages", metavar="RANGE=EPOCHS", multiple=True,
+            help="Train these cells only, for so many epochs, then the next stage: "
+            '"B24:C26=1" and then "all=2"; repeatable.',
+        ),
+    )):  # fmt: skip
+        command = option(command)
+    return command

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from xl2torch.problem import Problem
+    from xl2torch.training.epochs import Batch
     from xl2torch.training.result import Iteration
+
+_PAUSE = 0.1
+"""Seconds between two changes of a bar within an epoch."""
 
 
 class progress:
-    """A progress bar with the objective, on standard error; nothing in a pipe."""
+    """Progress bars with the objective, on standard error; nothing in a pipe.
+
+    One bar counts iterations; in mini-batches one more shows the training phase of an epoch, and
+    one the validation phase.
+    """
 
     def __init__(self, problem: Problem, total: int, quiet: bool) -> None:
         from rich.console import Console
@@ -20,7 +31,7 @@ class progress:
         console = Console(stderr=True)
         self.shown = console.is_terminal and not quiet
         self.bar = Progress(
-            TextColumn("training"),
+            TextColumn("{task.description:10}"),
             BarColumn(),
             TextColumn("{task.completed}/{task.total}  objective {task.fields[objective]}"),
             TimeElapsedColumn(),
@@ -28,17 +39,38 @@ class progress:
             disable=not self.shown,
         )
         self.task = self.bar.add_task("training", total=total, objective="")
+        self.phases: dict[str, TaskID] = {}
+        self.told = 0.0
 
-    def __enter__(self) -> Callable[[Iteration], None]:
+    def __enter__(self) -> progress:
         self.bar.start()
+        return self
 
-        def update(row: Iteration) -> None:
-            if self.shown:
-                self.bar.update(
-                    self.task, completed=row.iteration, objective=f"{row.objective:.8g}"
-                )
+    @property
+    def on_iteration(self) -> Callable[[Iteration], None] | None:
+        """What is called after each iteration."""
+        return self._iteration if self.shown else None
 
-        return update
+    @property
+    def on_batch(self) -> Callable[[Batch], None] | None:
+        """What is called after each batch."""
+        return self._batch if self.shown else None
+
+    def _iteration(self, row: Iteration) -> None:
+        self.bar.update(self.task, completed=row.iteration, objective=f"{row.objective:.8g}")
+
+    def _batch(self, batch: Batch) -> None:
+        now = time.monotonic()
+        if now - self.told < _PAUSE and batch.done < batch.total:
+            return
+        self.told = now
+        if batch.phase not in self.phases:
+            self.bar.update(self.task, description="epochs")
+            self.phases[batch.phase] = self.bar.add_task(batch.phase, objective="")
+        self.bar.update(
+            self.phases[batch.phase], total=batch.total, completed=batch.done,
+            objective=f"{batch.objective:.8g}",
+        )  # fmt: skip
 
     def __exit__(self, *_: object) -> None:
         self.bar.stop()

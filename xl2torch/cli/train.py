@@ -10,6 +10,7 @@ import click
 
 from xl2torch.cli.options import (
     BOOK,
+    batch_options,
     common,
     constraint_options,
     model_options,
@@ -34,6 +35,7 @@ _SAME = 1e-6
 @model_options
 @constraint_options
 @training_options
+@batch_options
 @click.option(
     "--init", type=click.Choice(["file", "normal", "uniform", "zeros"]), default="file",
     show_default=True, help="Start values of the variable cells.",
@@ -64,12 +66,9 @@ _SAME = 1e-6
 def train(
     book: Path, sheet: str | None, as_json: bool, out: Path | None, objective: str | None,
     variables: tuple[str, ...], sense: str | None, constraints: tuple[str, ...],
-    non_negative: bool | None, optimizer: str | None, engine: str, lr: float | None,
-    arguments: tuple[str, ...], schedule: str, clip_norm: float | None, clip_value: float | None,
-    epochs: int | None, max_time: float | None, convergence: float | None, starts: int | None,
-    compile: bool, device: str, dtype: str,
-    init: str, seed: int | None, watch: tuple[str, ...], report_list: str, history_every: int,
-    store_model: bool, in_place: bool, force: bool, ignore_lock: bool, ignore_protection: bool,
+    non_negative: bool | None, arguments: tuple[str, ...], watch: tuple[str, ...],
+    report_list: str, history_every: int, store_model: bool, in_place: bool, force: bool,
+    ignore_lock: bool, ignore_protection: bool, **training: Any,
 ) -> None:  # fmt: skip
     """Train the model of BOOK and write the answer into a copy of it.
 
@@ -118,7 +117,6 @@ def train(
     from xl2torch.reports.save import check_reports, save
     from xl2torch.training.arguments import parsed
     from xl2torch.training.fit import fit
-    from xl2torch.training.methods import default_epochs
 
     with status("compiling", quiet=as_json):
         model = compile_problem(workbook, problem)
@@ -126,14 +124,10 @@ def train(
         check_reports(model, kinds)
     _warn_of_another_value(model)
     use_one_thread_for_small(model)
-    total = epochs or default_epochs(optimizer or "lbfgs")
-    with progress(problem, total, quiet=as_json) as on_iteration:
+    with progress(problem, _total(model, training), as_json) as shown:
         result = fit(
-            model, optimizer, lr=lr, epochs=epochs, seed=seed, init=init, engine=engine,
-            arguments=parsed(arguments, "--set"), schedule=schedule, clip_norm=clip_norm,
-            clip_value=clip_value, max_time=max_time, convergence=convergence, starts=starts,
-            compile=compile, device=device, dtype=dtype,
-            watch_cells=watched, on_iteration=on_iteration,
+            model, arguments=parsed(arguments, "--set"), watch_cells=watched,
+            on_iteration=shown.on_iteration, on_batch=shown.on_batch, **training,
         )  # fmt: skip
     with status("writing", quiet=as_json):
         saved = save(
@@ -147,6 +141,16 @@ def train(
         _print_training(report, saved)
     if result.stop.failed:
         raise SystemExit(1)
+
+
+def _total(model: SheetModel, training: dict[str, Any]) -> int:
+    """How many iterations there may be."""
+    from xl2torch.training.freezing import parse_stage
+    from xl2torch.training.methods import default_epochs
+
+    stages = [parse_stage(model, text).epochs for text in training["stages"]]
+    default = default_epochs(training["optimizer"] or "lbfgs")
+    return sum(stages) or training["epochs"] or default
 
 
 def _warn_of_another_value(model: SheetModel) -> None:
@@ -203,12 +207,14 @@ def _train_report(workbook: Workbook, result: Result, saved: Any) -> dict[str, A
         "start": result.start,
         "final": result.final,
         "epochs": result.epochs,
+        "batch_size": result.settings.batch_size,
         "seconds": round(result.seconds, 4),
         "engine": result.settings.engine,
         "optimizer": result.settings.optimizer,
         "stored_convergence": stored_convergence(result),
         "reason": result.settings.reason,
         "remarks": list(result.remarks),
+        "best": _best(result),
         "starts": [vars(item) for item in result.ends],
         "subproblems": result.subproblems,
         "message": result.message,
@@ -237,6 +243,15 @@ def _train_report(workbook: Workbook, result: Result, saved: Any) -> dict[str, A
     }
 
 
+def _best(result: Result) -> dict[str, Any]:
+    """The iteration that is the answer, with what it says of rows held back, if any."""
+    row = result.iterations[result.best]
+    found: dict[str, Any] = {"iteration": row.iteration}
+    if result.validated:
+        found |= {"training": row.objective, "validation": row.validation, "gap": row.gap}
+    return found | dict(zip(result.metrics, row.metric, strict=False))
+
+
 def _stored_rule(report: dict[str, Any]) -> str:
     """That the stored stop rule is another one, in words."""
     rule = report["stored_convergence"]
@@ -261,8 +276,9 @@ def _print_training(report: dict[str, Any], saved: Any) -> None:
     print_table(table)
     click.echo()
     click.echo(f"{report['message']}")
-    iterations = "1 iteration" if report["epochs"] == 1 else f"{report['epochs']} iterations"
-    click.echo(f"{iterations} in {report['seconds']:.2f} s: {report['engine']}")
+    unit = "epoch" if report["batch_size"] else "iteration"
+    made = f"1 {unit}" if report["epochs"] == 1 else f"{report['epochs']} {unit}s"
+    click.echo(f"{made} in {report['seconds']:.2f} s: {report['engine']}")
     click.echo(f"chosen: {report['reason']}{_stored_rule(report)}")
     for remark in report["remarks"]:
         click.echo(f"note: {remark}")

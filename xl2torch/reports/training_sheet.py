@@ -22,8 +22,9 @@ from xl2torch.workbook.new_sheet import NewSheet, PlacedChart, Row, StyledValue
 _HEADING = 3
 """Rows that stay in view: title, a blank row, the headings of the tables."""
 _DECADES = 100.0
+_VALIDATION, _GAP = "Validation", "Gap"
 _LONGEST_NAME = 22
-_CHARTS, _CHART_ROWS, _CHART_COLUMNS = 3, 16, 4
+_CHART_ROWS, _CHART_COLUMNS = 16, 4
 Watched = tuple[CellAddress, CellValue, CellValue]
 _LINE = 84
 """Characters that the columns of the settings have room for."""
@@ -74,18 +75,18 @@ def training_sheet(
     side = [*_settings(outcome, history), [], *_before_after(outcome, before_after)]
     starts = _starts(outcome)
     ways = _trajectories(outcome, history)
-    charts_end = len(side) + _CHARTS * (_CHART_ROWS + 1)
+    body = range(_HEADING + 1, _HEADING + 1 + len(history.kept))
+    left, middle = len(table[0]), max(len(row) for row in side)
+    charts = _charts(outcome, name, history, body, left + middle + 2)
+    charts_end = len(side) + len(charts) * (_CHART_ROWS + 1)
     below = [*side, *[[]] * (charts_end - len(side)), *starts] if starts else side
     height = max(len(table), len(below), len(ways))
-    left, middle = len(table[0]), max(len(row) for row in side)
     rows: list[Row] = [[StyledValue("Training", "title")], []]
     for place in range(height):
         rows.append([
             *_padded(table, place, left), None, *_padded(below, place, middle), None,
             *(ways[place] if place < len(ways) else []),
         ])  # fmt: skip
-    body = range(_HEADING + 1, _HEADING + 1 + len(history.kept))
-    charts = _charts(outcome, name, history, body, left + middle + 2)
     placed = [
         PlacedChart(chart, len(side) + _HEADING + number * (_CHART_ROWS + 1), left + 1,
                     _CHART_ROWS, _CHART_COLUMNS)
@@ -107,25 +108,40 @@ def _headings(texts: Sequence[str]) -> Row:
 
 
 def _history(outcome: Outcome, history: History) -> list[Row]:
-    result = outcome.result
     formats = outcome.formats
-    styles = ["count", "number", "scientific", "number", "seconds"]
-    heads = ["Iteration", "Objective", "Gradient norm", "Learning rate", "Seconds"]
-    constrained = bool(outcome.problem.general_constraints)
-    heads += ["Violation"] * constrained
-    rows = [_headings([*heads, *(outcome.name(cell) or str(cell) for cell in result.watched)])]
+    names = [outcome.name(cell) or str(cell) for cell in outcome.result.watched]
+    rows = [_headings([*_columns(outcome), *names])]
     for item in history.kept:
-        numbers = (
-            float(item.iteration), item.objective, item.gradient_norm, item.learning_rate,
-            round(item.seconds, 6),
-        )  # fmt: skip
-        row = [_number(number, style) for number, style in zip(numbers, styles, strict=False)]
-        if constrained:
-            row.append(_number(item.violation, "scientific"))
-        for cell, number in zip(result.watched, item.watched, strict=True):
+        row = [_number(number, style) for number, style in _columns(outcome, item).values()]
+        for cell, number in zip(outcome.result.watched, item.watched, strict=True):
             row.append(_number(number, "number", formats[cell]))
         rows.append(row)
     return rows
+
+
+def _columns(outcome: Outcome, item: Iteration | None = None) -> dict[str, tuple[float, str]]:
+    """Headings of the history's columns, with number and style of an iteration in each."""
+    item = item or outcome.result.iterations[0]
+    found = {
+        "Iteration": (float(item.iteration), "count"),
+        "Objective": (item.objective, "number"),
+        "Gradient norm": (item.gradient_norm, "scientific"),
+        "Learning rate": (item.learning_rate, "number"),
+        "Seconds": (round(item.seconds, 6), "seconds"),
+    }
+    if outcome.problem.general_constraints:
+        found["Violation"] = (item.violation, "scientific")
+    if outcome.result.validated:
+        found[_VALIDATION] = (item.validation, "number")
+        found[_GAP] = (item.gap, "number")
+    for name, number in zip(outcome.result.metrics, item.metric, strict=False):
+        found[_heading(name)] = (number, "number")
+    return found
+
+
+def _heading(metric: str) -> str:
+    """The name of a metric as a heading: ``error_rate`` is Error rate."""
+    return metric[:1].upper() + metric[1:].replace("_", " ")
 
 
 def _number(
@@ -188,6 +204,16 @@ def _options(settings: Settings) -> list[tuple[str, str | float]]:
             given.append((key, limit))
     if (settings.device, settings.dtype) != ("cpu", "float64"):
         given.append(("Computed in", f"{settings.dtype} on {settings.device}"))
+    given += [
+        (key, text) for key, text in (
+            ("Rows in a batch", "" if settings.batch_size is None else str(settings.batch_size)),
+            ("Order of rows", "" if settings.batch_size is None else
+             "drawn anew in each epoch" if settings.shuffle else "as in the sheet"),
+            ("Held back", settings.validation), ("Metric", settings.metric),
+            ("Patience", str(settings.patience or "")), ("Frozen", ", ".join(settings.freeze)),
+            ("Stages", ", ".join(settings.stages)),
+        ) if text
+    ]  # fmt: skip
     if settings.starts > 1:
         given.append(("Starts", float(settings.starts)))
     return given
@@ -252,16 +278,28 @@ def _charts(outcome: Outcome, name: str, history: History, rows: range, ways: in
     rates = [item.learning_rate for item in history.kept]
     objective = outcome.problem.objective
     loss = outcome.name(objective).rstrip(" :") or str(objective)
-    found = [
-        line_chart(
-            f"{loss} per iteration", name, [(loss, column_letters(2))], column_letters(1), rows,
-            loss, "Iteration", _spans_decades(losses),
-        ),
-        line_chart(
-            "Learning rate per iteration", name, [("Learning rate", column_letters(4))],
-            column_letters(1), rows, "Learning rate", "Iteration", _spans_decades(rates),
-        ),
-    ]  # fmt: skip
+    letters = {head: column_letters(place) for place, head in enumerate(_columns(outcome), 1)}
+    metrics = [_heading(text) for text in outcome.result.metrics]
+
+    def chart(title: str, series: dict[str, str], what: str, decades: bool = False) -> bytes:
+        return line_chart(
+            f"{title} per iteration", name,
+            [(text, letters[head]) for head, text in series.items()], letters["Iteration"], rows,
+            what, "Iteration", decades,
+        )  # fmt: skip
+
+    found = []
+    if outcome.result.validated:
+        held = [item.validation for item in history.kept]
+        both = {"Objective": "Rows trained on", _VALIDATION: "Rows held back"}
+        found.append(chart(loss, both, loss, _spans_decades([*losses, *held])))
+        found.append(chart("Gap between the two", {_GAP: _GAP}, _GAP))
+    else:
+        found.append(chart(loss, {"Objective": loss}, loss, _spans_decades(losses)))
+    if metrics:
+        found.append(chart(metrics[0], dict(zip(metrics, metrics, strict=True)), metrics[0]))
+    rate = {"Learning rate": "Learning rate"}
+    found.append(chart("Learning rate", rate, "Learning rate", _spans_decades(rates)))
     names = _names(outcome)
     total = len(outcome.cells)
     what = (

@@ -14,7 +14,7 @@ from xl2torch.training.stopping import Stop, Stopped
 
 
 @dataclass(frozen=True)
-class Progress:
+class Batch:
     """Where an epoch stands: batches done of how many, in a phase, and the objective there."""
 
     phase: str
@@ -26,7 +26,7 @@ class Progress:
 
 def train_in_batches(
     loss: RowLoss, record: Record, stepper: FirstOrder, generator: torch.Generator | None,
-    on_batch: Callable[[Progress], None] | None = None,
+    on_batch: Callable[[Batch], None] | None = None,
 ) -> Stop:  # fmt: skip
     """Epoch after epoch, until a limit is reached. Raises Stopped.
 
@@ -43,15 +43,15 @@ def train_in_batches(
                 record.check_progress()
                 raise Stopped(Stop(9, f"Batch {done} of epoch {epoch} has no finite objective."))
             stepper.update()
-            tell(Progress("training", epoch, done, total, value))
+            tell(Batch("training", epoch, done, total, value))
         loss.evaluate()
         stepper.advance()
         record.check_progress()
         row = record.note()
         if loss.split.validated:
-            tell(Progress("validation", epoch, 1, 1, row.validation))
+            tell(Batch("validation", epoch, 1, 1, row.validation))
         record.check()
 
 
-def _silent(_: Progress) -> None:
+def _silent(_: Batch) -> None:
     pass

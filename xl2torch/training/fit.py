@@ -20,7 +20,7 @@ from xl2torch.training.choice import Asked, Choice, choose
 from xl2torch.training.compilation import compiled_program
 from xl2torch.training.descent import descend
 from xl2torch.training.diagnosis import plateau, unfelt
-from xl2torch.training.epochs import Progress, train_in_batches
+from xl2torch.training.epochs import Batch, train_in_batches
 from xl2torch.training.freezing import Stage, frozen, parse_frozen, parse_stage
 from xl2torch.training.initialization import initialize
 from xl2torch.training.least_squares import solve_least_squares
@@ -89,7 +89,7 @@ def fit(
     stages: Sequence[str] = (),
     watch_cells: Sequence[CellAddress | str] = (),
     on_iteration: Callable[[Iteration], None] | None = None,
-    on_batch: Callable[[Progress], None] | None = None,
+    on_batch: Callable[[Batch], None] | None = None,
 ) -> Result:
     """Train the model, on all its data at once or in batches; it then holds the best point met.
 
@@ -144,7 +144,7 @@ def fit(
 def _fit(
     model: SheetModel, options: Options, watch_cells: Sequence[CellAddress | str],
     on_iteration: Callable[[Iteration], None] | None,
-    on_batch: Callable[[Progress], None] | None,
+    on_batch: Callable[[Batch], None] | None,
 ) -> Result:  # fmt: skip
     refuse_moved(model)
     problem = model.problem
@@ -200,6 +200,7 @@ def _fit(
     return Result(
         model, settings, start, record.best_objective, stop, tuple(record.iterations), cells,
         record.weights, record.seconds, tuple(filter(None, remarks)), run.ends, run.subproblems,
+        record.best_iteration,
     )  # fmt: skip
 
 
@@ -314,7 +315,7 @@ class _Run:
     def __init__(
         self, loss: Loss, constraints: Constraints, record: Record, settings: Settings,
         stepper: Stepper | None, stages: Sequence[Stage], held: Sequence[CellRange],
-        on_batch: Callable[[Progress], None] | None,
+        on_batch: Callable[[Batch], None] | None,
     ) -> None:  # fmt: skip
         self.loss = loss
         self.constraints = constraints

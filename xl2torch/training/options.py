@@ -126,6 +126,8 @@ def stored_convergence(result: Result) -> float | None:
     problem, settings = result.model.problem, result.settings
     if not problem.stored or settings.optimizer == HIGHS or settings.convergence != CONVERGENCE:
         return None
+    if settings.batch_size is not None:
+        return None  # no epoch is to converge
     return number_option(problem.options, "cvg", float(DEFAULTS["cvg"]))
 
 

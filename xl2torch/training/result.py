@@ -102,7 +102,7 @@ class Result:
     """Outcome of a run. The model holds ``weights``, the best point that was met.
 
     ``remarks`` are what was noticed on the way, in words; ``ends`` the table of several starts;
-    ``subproblems`` the nodes of a search for integers.
+    ``subproblems`` the nodes of a search for integers, ``best`` the iteration that is the answer.
     """
 
     model: SheetModel
@@ -117,6 +117,7 @@ class Result:
     remarks: tuple[str, ...] = ()
     ends: tuple[Start, ...] = ()
     subproblems: int = 0
+    best: int = 0
 
     def __repr__(self) -> str:
         return (
@@ -138,19 +139,35 @@ class Result:
     def history(self) -> pandas.DataFrame:
         """One row per iteration; row 0 is the start point. Watched cells are columns by address.
 
-        With constraints that are more than bounds, ``violation`` is a column too.
+        With constraints that are more than bounds, ``violation`` is a column too. With rows held
+        back there are ``validation`` and its ``gap`` to the objective; with a metric its values on
+        the rows trained on and, as ``validation accuracy``, on those.
         """
         import pandas
 
         columns = ["iteration", "objective", "gradient_norm", "learning_rate", "seconds"]
         constrained = bool(self.model.problem.general_constraints)
+        columns += ["violation"] * constrained
+        columns += ["validation", "gap"] * self.validated
         rows = [
             (row.iteration, row.objective, row.gradient_norm, row.learning_rate, row.seconds,
-             *([row.violation] * constrained), *row.watched)
+             *([row.violation] * constrained), *((row.validation, row.gap) * self.validated),
+             *row.metric[: len(self.metrics)], *row.watched)
             for row in self.iterations
         ]  # fmt: skip
-        columns += ["violation"] * constrained
-        return pandas.DataFrame(rows, columns=[*columns, *(str(cell) for cell in self.watched)])
+        columns += [*self.metrics, *(str(cell) for cell in self.watched)]
+        return pandas.DataFrame(rows, columns=columns)
+
+    @property
+    def validated(self) -> bool:
+        """Whether rows were held back for validation."""
+        return bool(self.settings.validation)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metric on the rows trained on, and on those held back."""
+        name = self.settings.metric
+        return (name, f"validation {name}")[: 1 + self.validated] if name else ()
 
     @property
     def followed(self) -> tuple[CellAddress, ...]:

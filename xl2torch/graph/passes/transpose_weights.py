@@ -35,10 +35,11 @@ def transpose_weights(graph: fx.Graph) -> fx.Graph:
 def plain_products(graph: fx.Graph, share: float) -> fx.Graph:
     """What ``transpose_weights`` did, undone where it does not pay for a ``share`` of the rows."""
     for node in list(graph.nodes):
-        layout = node.args[1] if is_call(node, linear) and len(node.args) == 3 else None
+        if not is_call(node, linear) or len(node.args) != 3:
+            continue
+        source, layout, bias = node.args
         if not (is_call(layout, torch.clone) and is_call(layout.args[0], torch.t)):
             continue
-        source, _, bias = node.args
         weight = layout.args[0].args[0]
         if _is_worth_it(value_of(node).shape[0] * share, value_of(weight)):
             continue
