@@ -157,6 +157,10 @@ def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Train these cells only, for so many epochs, then the next stage: "
             '"B24:C26=1" and then "all=2"; repeatable.',
         ),
+        click.option(
+            "--dropout-off", is_flag=True,
+            help="Judge the weights without the dropout of random cells, as torch does.",
+        ),
     )):  # fmt: skip
         command = option(command)
     return command

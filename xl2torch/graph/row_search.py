@@ -19,7 +19,7 @@ from xl2torch.graph.nodes import (
     node_value,
     parameter_nodes,
 )
-from xl2torch.graph.row_trials import Rows, Way, adds_up, goes_by_rows, size_choices, size_places
+from xl2torch.graph.row_trials import Rows, Way, adds_up, goes_by_rows, size_choices
 
 _SAME = 1e-9
 _MOST_TRIES = 200
@@ -272,8 +272,7 @@ class Search:
     def _way(self, node: fx.Node, rows: Rows) -> Way | None:
         """How a node is computed row by row; None where it is not."""
         if node.target is torch.rand:
-            places = size_places(node.args, self.count)
-            return Way({}, frozenset(places[rows.dim : rows.dim + 1])) if places else None
+            return Way({}, frozenset([rows.dim]))
         inner = node.args[0] if node_name(node) == "getitem" else None
         if isinstance(inner, fx.Node) and not isinstance(inner.meta["value"], torch.Tensor):
             return Way({inner: rows})

@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
+from torch import fx
 
 from xl2torch.address import CellAddress, CellRange
 from xl2torch.constraints import Constraints
 from xl2torch.errors import ModelError, SelectionError, TrainingError, first_line
+from xl2torch.graph.dropout import without_dropout
 from xl2torch.graph.row_objective import find_row_objective
 from xl2torch.jacobian import present_point, variable_limits
 from xl2torch.model import SheetModel, refuse_moved, watch
@@ -87,6 +89,7 @@ def fit(
     patience: int | None = None,
     freeze: Sequence[str] = (),
     stages: Sequence[str] = (),
+    dropout_off: bool = False,
     watch_cells: Sequence[CellAddress | str] = (),
     on_iteration: Callable[[Iteration], None] | None = None,
     on_batch: Callable[[Batch], None] | None = None,
@@ -118,15 +121,16 @@ def fit(
     optimizer.
 
     Random numbers that are drawn anew at each step (``seed`` repeats them) count in the gradient;
-    the objective that is reported is that of the stored ones. ``on_iteration`` is called after each
-    iteration, ``on_batch`` after each batch; KeyboardInterrupt ends training and keeps the best
-    point. Raises SelectionError (wrong option), ModelError (the model cannot be trained) or
-    TrainingError (the objective is an error at the start).
+    the objective that is reported is that of the stored ones, with ``dropout_off`` that without
+    their dropout. ``on_iteration`` is called after each iteration, ``on_batch`` after each batch;
+    KeyboardInterrupt ends training and keeps the best point. Raises SelectionError (wrong option),
+    ModelError (the model cannot be trained) or TrainingError (the objective is an error at the
+    start).
     """
     options = Options(
         optimizer, engine, lr, arguments or {}, schedule, clip_norm, clip_value, epochs, max_time,
         convergence, starts, seed, init, compile, device, dtype, batch_size, shuffle, validation,
-        metric, patience, freeze, stages,
+        metric, patience, freeze, stages, dropout_off,
     )  # fmt: skip
     check_options(options)
     drawing = bool(model.drawn) or options.by_rows or start_count(model.problem, options) > 1
@@ -186,7 +190,7 @@ def _fit(
         except KeyboardInterrupt:
             stop = Stop(6)
         remarks = [*run.remarks(stop), compiling]
-    if type(loss) is not Loss or loss.model is not model:
+    if isinstance(loss, RowLoss) or loss.off or loss.model is not model:
         loss, there = Loss(model), loss
         remarks += _computed_again(record, loss, there, settings)
     stop = _judged(record, problem, constraints, stop, settings)
@@ -218,7 +222,9 @@ def _loss(
 
     Raises TrainingError, ModelError, SelectionError.
     """
-    loss = Loss(_placed(model, options))
+    identity, off = _without_dropout(model) if options.dropout_off else (None, ())
+    loss = Loss(_placed(model, options), identity and options.place.program(identity))
+    loss.off = off
     for item in loss.bounded if settings.epochs and moves else ():
         item.project()  # without an iteration the point is what it is
     loss.evaluate()
@@ -236,7 +242,11 @@ def _loss(
     rows = find_row_objective(model, f"the objective {model.problem.objective}")
     split = split_rows(model.compiled.workbook, rows.cells, options.validation, options.seed or 0)
     metric = find_metric(model, options.metric) if options.metric else None
-    by_rows = RowLoss(loss.model, rows, split, options.batch_size, metric, options.place)
+    kept = None
+    if identity is not None:
+        kept = find_row_objective(identity, "the objective without dropout")
+    by_rows = RowLoss(loss.model, rows, split, options.batch_size, metric, options.place, kept)
+    by_rows.off = off
     by_rows.evaluate()
     if by_rows.failed:
         raise TrainingError(
@@ -244,6 +254,19 @@ def _loss(
             "value at the start point"
         )
     return by_rows
+
+
+def _without_dropout(model: SheetModel) -> tuple[fx.GraphModule, tuple[CellRange, ...]]:
+    """The program without dropout, and where that is. Raises SelectionError where none is."""
+    identity, cells = without_dropout(model)
+    if not cells:
+        drawn = ", ".join(str(area) for area in model.drawn) or "there are no random cells"
+        raise SelectionError(
+            "--dropout-off: no dropout is recognised on the way to "
+            f"{model.problem.objective} ({drawn}); it is a value times a mask of 0 and another "
+            "number, or IF(mask, value, 0)"
+        )
+    return identity, cells
 
 
 def _placed(model: SheetModel, options: Options) -> SheetModel:
@@ -287,6 +310,12 @@ def _computed_again(record: Record, whole: Loss, loss: Loss, settings: Settings)
     found = []
     if isinstance(loss, RowLoss):
         found += loss.remarks(best)
+    if loss.off:
+        where = ", ".join(str(area) for area in loss.off)
+        found.append(
+            f"dropout is off but in training: {where}. The history and the best point are without "
+            "it; the sheet shows what its mask gives"
+        )
     if loss.model is not whole.model:
         found.append(
             f"computed in {settings.dtype} on {settings.device}: the objective of the answer is "
@@ -347,6 +376,7 @@ class _Run:
             record.limits = replace(record.limits, epochs=made)
             with frozen(loss.model, self.held, stage.cells):
                 loss.bound()
+                loss.evaluate()  # the gradient of the cells of this stage
                 self.stepper = _stepper(loss, replace(self.settings, epochs=stage.epochs))
                 _follow_rate(record, self.stepper)
                 try:

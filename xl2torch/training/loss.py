@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
+from torch import fx
 
+from xl2torch.address import CellRange
 from xl2torch.jacobian import VectorFunction, present_point, variable_shapes
 from xl2torch.model import SheetModel
 from xl2torch.problem import Problem
@@ -46,11 +48,15 @@ class Loss:
 
     ``objective`` and ``value`` are objective and loss where it was evaluated last; gradients are
     then in the parameters. ``compiled`` computes all of them, where it is there. With random
-    cells the gradient is that of a fresh draw, the objective that of the stored one.
+    cells the gradient is that of a fresh draw, the objective that of the stored one, or of
+    ``identity``, the program without dropout.
     """
 
-    def __init__(self, model: SheetModel) -> None:
+    def __init__(self, model: SheetModel, identity: fx.GraphModule | None = None) -> None:
         self.model = model
+        self.identity = identity
+        self.off: tuple[CellRange, ...] = ()
+        """Cells of the dropout that it is without."""
         self.parameters = [model.parameter(variable) for variable in model.variables]
         self.bounded: list[Bounded] = []
         self.bound()
@@ -81,7 +87,10 @@ class Loss:
 
     def output(self, drawing: bool) -> torch.Tensor:
         """The objective at the present parameters; ``drawing``: random cells are drawn anew."""
-        value: torch.Tensor = self.model.train(drawing)()
+        if self.identity is not None and not drawing:
+            value: torch.Tensor = self.identity()
+            return value
+        value = self.model.train(drawing)()
         return value
 
     def evaluate(self) -> float:

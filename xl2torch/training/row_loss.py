@@ -64,19 +64,22 @@ class RowLoss(Loss):
 
     ``differentiate`` is over one of the ``batches``. ``validate`` is the objective of the rows that
     were held back (where it is a sum, of as many rows as are trained on), ``measure`` the metric on
-    both. Random cells keep the sheet's values there.
+    both. Random cells keep the sheet's values there, but for dropout, which is the identity where
+    the program ``identity`` is given.
     """
 
     def __init__(
         self, model: SheetModel, rows: RowObjective, split: Split, batch_size: int | None,
-        metric: Metric | None, place: Place,
+        metric: Metric | None, place: Place, identity: RowObjective | None = None,
     ) -> None:  # fmt: skip
         super().__init__(model)
         self.batch_size = batch_size
         self.split = split
         self._program = RowProgram(rows, place)
         self._training = self._program.taken(split.training)
-        self._held = self._program.taken(split.validation)
+        self._evaluation = RowProgram(identity, place) if identity else self._program
+        self._seen = self._evaluation.taken(split.training) if identity else self._training
+        self._held = self._evaluation.taken(split.validation)
         self._name = "" if metric is None else metric.name
         self._metric = None if metric is None else RowProgram(metric.rows, place)
         self._measured = [
@@ -98,7 +101,9 @@ class RowLoss(Loss):
 
     def output(self, drawing: bool) -> torch.Tensor:
         """The objective of all training rows."""
-        return self._program(self._training, self.count, drawing)
+        if drawing:
+            return self._program(self._training, self.count, drawing)
+        return self._evaluation(self._seen, self.count)
 
     def evaluate(self) -> float:
         """Loss of all training rows; in batches the gradient stays that of the last one."""
@@ -135,7 +140,7 @@ class RowLoss(Loss):
         if not self.split.validated:
             return math.nan
         held = len(self.split.validation)
-        value = float(self._program(self._held, held))
+        value = float(self._evaluation(self._held, held))
         if not self._program.rows.is_sum:
             return value
         share = self.count / held

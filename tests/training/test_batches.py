@@ -1,0 +1,312 @@
+"""Training in mini-batches: beside full batches and hand-written loops, with rows held back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from corpus import CORPUS, WORKBOOKS, requires_corpus
+from grids import grid
+
+import xl2torch
+from xl2torch.errors import ModelError, SelectionError
+from xl2torch.model import SheetModel
+from xl2torch.training.epochs import Batch
+from xl2torch.training.result import Result
+
+X = torch.linspace(-1, 1, 23, dtype=torch.float64)
+Y = 2 * X - 0.5 + torch.sin(9 * X)
+
+
+def line(tmp_path: Path, objective: str = "=AVERAGE(D3:D25)") -> SheetModel:
+    """y = a·x + b on 23 rows; C is a split column."""
+    lines = [f"{objective} 0.3 -0.2", "x y Split"]
+    for row, (x, y) in enumerate(zip(X.tolist(), Y.tolist(), strict=True), 3):
+        split = "valid" if row % 4 == 0 else "train"
+        lines.append(f"{x!r} {y!r} {split} =($B$1*A{row}+$C$1-B{row})^2")
+    return xl2torch.compile(
+        grid(tmp_path, "\n".join(lines)), objective="A1", variables="B1:C1", sense="min"
+    )
+
+
+def by_hand(
+    make: Callable[[list[torch.Tensor]], torch.optim.Optimizer], size: int, epochs: int,
+    seed: int | None, rows: torch.Tensor | None = None,
+) -> list[float]:  # fmt: skip
+    """Losses of all rows before the first and after each epoch."""
+    x, y = (X, Y) if rows is None else (X[rows], Y[rows])
+    weights = torch.tensor([0.3, -0.2], dtype=torch.float64, requires_grad=True)
+    optimizer = make([weights])
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+
+    def loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return ((weights[0] * x + weights[1] - y) ** 2).mean()
+
+    losses = [loss(x, y).item()]
+    for _ in range(epochs):
+        order = torch.arange(len(x))
+        if generator is not None:
+            order = torch.randperm(len(x), generator=generator)
+        for start in range(0, len(x), size):
+            chosen = order[start : start + size]
+            optimizer.zero_grad()
+            torch.autograd.backward(loss(x[chosen], y[chosen]))
+            optimizer.step()
+        losses.append(loss(x, y).item())
+    return losses
+
+
+def objectives(result: Result) -> list[float]:
+    return [row.objective for row in result.iterations]
+
+
+OPTIMIZERS: list[tuple[str, dict[str, Any], Any]] = [
+    ("sgd", {}, lambda w: torch.optim.SGD(w, lr=0.05)),
+    ("adam", {}, lambda w: torch.optim.Adam(w, lr=0.05)),
+    ("momentum", {"dampening": 0.5}, lambda w: torch.optim.SGD(w, 0.05, 0.9, 0.5)),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "make"), OPTIMIZERS)
+@pytest.mark.parametrize("size", [1, 4, 23, 100])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_the_same_losses_as_a_loop_by_hand(
+    name: str, arguments: dict[str, Any], make: Any, size: int, shuffle: bool, tmp_path: Path
+) -> None:
+    result = xl2torch.fit(
+        line(tmp_path), name, lr=0.05, arguments=arguments, epochs=6, batch_size=size, seed=7,
+        shuffle=shuffle,
+    )  # fmt: skip
+    expected = by_hand(make, size, 6, 7 if shuffle else None)
+    assert objectives(result) == pytest.approx(expected, rel=1e-10)
+    assert result.epochs == 6 and result.settings.batch_size == size
+
+
+@pytest.mark.parametrize("objective", [
+    "=AVERAGE(D3:D25)", "=SUM(D3:D25)", "=SQRT(AVERAGE(D3:D25))",
+    "=SUM(D3:D25)/COUNT(D3:D25)+0.01*SUMSQ(B1:C1)",
+])  # fmt: skip
+@pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop"])
+def test_one_batch_of_all_rows_is_full_batch(objective: str, name: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"lr": 0.003, "epochs": 30}
+    full = xl2torch.fit(line(tmp_path, objective), name, **options)
+    batch = xl2torch.fit(line(tmp_path, objective), name, batch_size=23, **options)
+    assert objectives(batch) == pytest.approx(objectives(full), rel=1e-12)
+    ours, theirs = batch.iterations[-1].variables, full.iterations[-1].variables
+    assert ours == pytest.approx(theirs, rel=1e-12)
+
+
+@requires_corpus
+@pytest.mark.parametrize(("book", "sheet", "rows"), [
+    ("titanic.xlsx", "nnet", 712), ("titanic.xlsx", "mmult", 712),
+    ("collab_filter.xlsx", "dotprod", 15), ("collab_filter.xlsx", "bias", 15),
+    ("collab_filter.xlsx", "movielens_emb", 206),
+])  # fmt: skip
+def test_one_batch_of_a_corpus_model(book: str, sheet: str, rows: int) -> None:
+    workbook = xl2torch.load(CORPUS / "fastai-2022" / book)
+    options: dict[str, Any] = {"lr": 0.01, "epochs": 20, "seed": 3, "init": "normal"}
+    full = xl2torch.fit(xl2torch.compile(workbook, sheet), "adam", **options)
+    model = xl2torch.compile(workbook, sheet)
+    batch = xl2torch.fit(model, "adam", batch_size=rows, shuffle=False, **options)
+    assert objectives(batch) == pytest.approx(objectives(full), rel=1e-12)
+
+
+def test_rows_held_back_do_not_count(tmp_path: Path) -> None:
+    """Fraction, rows and a column: training is that of the other rows alone."""
+    held = [row for row in range(3, 26) if row % 4 == 0]
+    trained = torch.tensor([row - 3 for row in range(3, 26) if row not in held])
+    result = xl2torch.fit(
+        line(tmp_path), "sgd", lr=0.05, epochs=8, batch_size=5, seed=2, validation="Split=VALID"
+    )
+    expected = by_hand(lambda w: torch.optim.SGD(w, lr=0.05), 5, 8, 2, trained)
+    assert objectives(result) == pytest.approx(expected, rel=1e-10)
+    a, b = result.iterations[-1].variables
+    there = torch.tensor([row - 3 for row in held])
+    errors = (a * X[there] + b - Y[there]) ** 2
+    last = result.iterations[-1]
+    assert last.validation == pytest.approx(errors.mean().item(), rel=1e-12)
+    assert last.gap == pytest.approx(last.validation - last.objective)
+    frame = result.history
+    assert frame["validation"].iloc[-1] == last.validation and frame["gap"].iloc[-1] == last.gap
+
+
+def test_rows_of_the_sheet_and_a_fraction(tmp_path: Path) -> None:
+    ranged = xl2torch.fit(line(tmp_path), validation="A20:A25")
+    assert ranged.settings.optimizer == "lbfgs" and "the rows of A20:A25" in ranged.remarks[-1]
+    points = torch.arange(17)
+    design = torch.stack([X[points], torch.ones(17, dtype=torch.float64)], 1)
+    errors = design @ torch.linalg.lstsq(design, Y[points, None]).solution - Y[points, None]
+    assert min(objectives(ranged)) == pytest.approx(errors.square().mean().item(), rel=1e-9)
+    drawn = [
+        xl2torch.fit(line(tmp_path), validation="0.25", seed=seed, epochs=3) for seed in (1, 1, 2)
+    ]
+    assert objectives(drawn[0]) == objectives(drawn[1]) != objectives(drawn[2])
+    assert "6 of 23 rows: 0.25 of the rows, drawn with seed 1" in drawn[0].remarks[-1]
+
+
+def test_a_sum_is_compared_over_as_many_rows(tmp_path: Path) -> None:
+    runs = [
+        xl2torch.fit(line(tmp_path, text), epochs=2, validation="A20:A25")
+        for text in ("=SUM(D3:D25)", "=AVERAGE(D3:D25)")
+    ]
+    first, second = (run.iterations[0] for run in runs)
+    assert first.objective == pytest.approx(17 * second.objective, rel=1e-12)
+    assert first.validation == pytest.approx(17 * second.validation, rel=1e-12)
+
+
+def test_patience_and_the_best_point(tmp_path: Path) -> None:
+    result = xl2torch.fit(
+        line(tmp_path), "sgd", lr=0.3, epochs=500, batch_size=3, seed=1, validation="0.3",
+        patience=7,
+    )  # fmt: skip
+    held = [row.validation for row in result.iterations]
+    best = held.index(min(held))
+    assert result.best == best and result.epochs == best + 7 < 500
+    assert result.stop.code == 2 and f"number {best}" in result.message
+    assert result.weights["b1_c1"].tolist() == pytest.approx(result.iterations[best].variables)
+    assert result.final == pytest.approx(line_loss(*result.iterations[best].variables), rel=1e-12)
+
+
+def line_loss(a: float, b: float) -> float:
+    return float(((a * X + b - Y) ** 2).mean())
+
+
+def test_the_schedule_steps_by_epochs(tmp_path: Path) -> None:
+    result = xl2torch.fit(
+        line(tmp_path), "sgd", lr=0.1, epochs=4, batch_size=5, schedule="step,step_size=2,gamma=0.5"
+    )
+    assert [row.learning_rate for row in result.iterations] == [0.1, 0.1, 0.05, 0.05, 0.025]
+
+
+def test_batches_are_told(tmp_path: Path) -> None:
+    seen: list[Batch] = []
+    xl2torch.fit(
+        line(tmp_path), "sgd", epochs=2, batch_size=10, validation="A20:A25", on_batch=seen.append
+    )
+    assert [(item.phase, item.epoch, item.done, item.total) for item in seen] == [
+        ("training", 1, 1, 2), ("training", 1, 2, 2), ("validation", 1, 1, 1),
+        ("training", 2, 1, 2), ("training", 2, 2, 2), ("validation", 2, 1, 1),
+    ]  # fmt: skip
+
+
+def test_an_explosion_is_noticed(tmp_path: Path) -> None:
+    result = xl2torch.fit(line(tmp_path), "sgd", lr=50, epochs=100, batch_size=4)
+    assert result.stop.code == 4 and "smaller --lr" in result.message
+    assert math.isfinite(result.final)
+
+
+def test_single_precision(tmp_path: Path) -> None:
+    runs = [
+        xl2torch.fit(line(tmp_path), "sgd", lr=0.05, epochs=5, batch_size=4, seed=1, dtype=dtype)
+        for dtype in ("float64", "float32")
+    ]
+    assert objectives(runs[0]) == pytest.approx(objectives(runs[1]), rel=1e-5)
+    assert objectives(runs[0]) != objectives(runs[1])
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"optimizer": "lbfgs", "batch_size": 4}, "leave out --batch-size"),
+    ({"optimizer": "least-squares", "validation": "0.2"}, "leave out --optimizer least-squares"),
+    ({"engine": "scipy", "batch_size": 4}, "leave out --engine"),
+    ({"batch_size": 0}, "--batch-size is a whole number above 0"),
+    ({"patience": 0}, "--patience is a whole number above 0"),
+    ({"validation": "1.5"}, "between 0 and 1"),
+    ({"validation": "0.001"}, "leaves no row"),
+    ({"validation": "A1:A2"}, "holds none of the rows S!D3:D25"),
+    ({"validation": "A1:A30"}, "leaves no row for training"),
+    ({"validation": "Part=valid"}, "no column of S has the heading Part; there are x, y, split"),
+    ({"validation": "Split=test"}, "leaves no row"),
+    ({"batch_size": 4, "starts": 3}, "leave out --batch-size"),
+    ({"metric": "accuracy"}, "no labels were found"),
+    ({"dropout_off": True}, "no dropout is recognised"),
+    ({"stages": ["B1"]}, "B24:C26=1 or all=2"),
+    ({"stages": ["B1=0"]}, "B24:C26=1 or all=2"),
+    ({"stages": ["all=1"], "epochs": 3}, "leave out --epochs"),
+    ({"freeze": ["A3"]}, "S!A3 holds no variable cell; these are S!B1:C1"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSED, ids=[text for _, text in REFUSED])
+def test_refused(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(SelectionError, match=message):
+        xl2torch.fit(line(tmp_path), **options)
+
+
+def test_rows_that_mix_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"in S!A1 .*leave out --batch-size"):
+        xl2torch.fit(line(tmp_path, "=STDEV(D3:D25)"), batch_size=4)
+
+
+def test_frozen_cells_keep_their_values(tmp_path: Path) -> None:
+    """Also through momentum, weight decay and other start values."""
+    for options in ({"batch_size": 4}, {}):
+        model = line(tmp_path)
+        result = xl2torch.fit(
+            model, "momentum", lr=0.01, epochs=5, freeze=["C1"], init="normal", seed=1,
+            arguments={"weight_decay": 0.1}, **options,
+        )  # fmt: skip
+        ways = [row.variables for row in result.iterations]
+        assert {way[1] for way in ways} == {-0.2} and len({way[0] for way in ways}) == 6
+        assert not model.variables[0].bounded
+    solved = xl2torch.fit(line(tmp_path), freeze=["C1"])
+    slope = float(((Y + 0.2) * X).sum() / X.square().sum())
+    assert solved.weights["b1_c1"].tolist() == pytest.approx([slope, -0.2], rel=1e-9)
+
+
+@pytest.mark.parametrize("size", [None, 4])
+def test_stages_train_some_cells_at_a_time(size: int | None, tmp_path: Path) -> None:
+    result = xl2torch.fit(
+        line(tmp_path), "sgd", lr=0.05, stages=["C1=2", "B1=1", "all=3"], batch_size=size
+    )
+    ways = [row.variables for row in result.iterations]
+    moved = [tuple(a != b for a, b in zip(old, new, strict=True)) for old, new in pairwise(ways)]
+    assert moved == [(False, True)] * 2 + [(True, False)] + [(True, True)] * 3
+    assert result.settings.stages == ("C1=2", "B1=1", "all=3") and result.epochs == 6
+
+
+def test_each_stage_has_a_new_optimizer(tmp_path: Path) -> None:
+    staged = xl2torch.fit(line(tmp_path), "adam", lr=0.05, stages=["all=3", "all=4"])
+    first = xl2torch.fit(line(tmp_path), "adam", lr=0.05, epochs=3)
+    model = line(tmp_path)
+    with torch.no_grad():
+        model.get_parameter("b1_c1").copy_(torch.tensor(first.iterations[-1].variables))
+    assert objectives(staged)[:4] == objectives(first)
+    weights = torch.tensor(first.iterations[-1].variables, requires_grad=True)
+    optimizer = torch.optim.Adam([weights], lr=0.05)
+    for _ in range(4):
+        optimizer.zero_grad()
+        torch.autograd.backward(((weights[0] * X + weights[1] - Y) ** 2).mean())
+        optimizer.step()
+    assert staged.iterations[-1].variables == pytest.approx(weights.tolist(), rel=1e-5)
+
+
+def test_accuracy_is_the_cell_of_the_sheet() -> None:
+    """The sample's own accuracy cell, as a cell and recognised."""
+    workbook = xl2torch.load(WORKBOOKS / "survival.xlsx")
+    options: dict[str, Any] = {"epochs": 30, "batch_size": 50, "seed": 1, "validation": "0.2"}
+    runs = [
+        xl2torch.fit(xl2torch.compile(workbook), metric=metric, watch_cells=["C7"], **options)
+        for metric in ("C7", "accuracy", "error_rate")
+    ]
+    cell, name, error = (run.iterations for run in runs)
+    assert [row.metric for row in cell] == [row.metric for row in name]
+    for ours, theirs in zip(name, error, strict=True):
+        assert [1 - part for part in ours.metric] == pytest.approx(list(theirs.metric))
+        whole = (240 * ours.metric[0] + 60 * ours.metric[1]) / 300
+        assert ours.watched[0] == pytest.approx(whole)
+    assert list(runs[1].history)[-3:-1] == ["accuracy", "validation accuracy"]
+
+
+@requires_corpus
+def test_titanic_learns_in_batches() -> None:
+    model = xl2torch.compile(xl2torch.load(CORPUS / "fastai-2022" / "titanic.xlsx"), "nnet")
+    result = xl2torch.fit(
+        model, epochs=40, batch_size=32, validation="0.2", metric="accuracy", init="normal", seed=3,
+    )  # fmt: skip
+    best = result.iterations[result.best]
+    assert min(best.metric) > 0.75 and best.objective < 0.16

@@ -1,0 +1,125 @@
+"""Dropout as sheets write it: a mask of random cells over a trained value."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import fx
+
+from xl2torch.address import CellRange
+from xl2torch.functions.trace import DRAWING
+from xl2torch.graph.nodes import dependents, node_name, node_value, parameter_nodes
+
+_COMPARISONS = frozenset({"lt", "le", "gt", "ge"})
+_SAME = 1e-9
+
+
+def without_dropout(module: fx.GraphModule) -> tuple[fx.GraphModule, tuple[CellRange, ...]]:
+    """A copy of a program in which dropout is the identity, as torch's is in evaluation.
+
+    With the cells that were recognised: ``x·mask`` whose mask is 0 or one other number, or
+    ``IF(mask, x, 0)``; where the sheet divides what it keeps by the share that is kept, that goes
+    too.
+    """
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    graph.output(graph.graph_copy(module.graph, copies))
+    drawn = dependents(module.graph, [n for n in module.graph.nodes if n.target == DRAWING])
+    trained = dependents(module.graph, parameter_nodes(module))
+    found: dict[CellRange, None] = {}
+    for node in module.graph.nodes:
+        kept = _kept(node, drawn - trained, trained)
+        if kept is None:
+            continue
+        copies[node].replace_all_uses_with(copies[kept])
+        copies[node] = copies[kept]
+        place = _cells(node)
+        if place is not None:
+            found[place] = None
+    graph.eliminate_dead_code()
+    copy = fx.GraphModule(module, graph)
+    for name, parameter in module.named_parameters():
+        copy.register_parameter(name, parameter)
+    return copy, tuple(found)
+
+
+def _kept(node: fx.Node, masks: set[fx.Node], trained: set[fx.Node]) -> fx.Node | None:
+    """What a node keeps some of; None where it is no dropout."""
+    if node_name(node) == "mul":
+        for inner, mask in (node.args, tuple(reversed(node.args))):
+            if mask in masks and inner in trained and _is_mask(mask):
+                assert isinstance(inner, fx.Node)
+                return inner
+    outer, chosen = _factor(node)
+    masked = _chosen(chosen, masks, trained)
+    if masked is None:
+        return None
+    scales = _scales(chosen.args[0])
+    if outer != 1.0:
+        return masked if _is_among(outer, scales) else None
+    inner_factor, value = _factor(masked)
+    return value if _is_among(inner_factor, scales) else masked
+
+
+def _is_mask(node: object) -> bool:
+    """Whether the file's values are 0 and one other number."""
+    return len({value for value in node_value(node).reshape(-1).tolist() if value}) <= 1
+
+
+def _chosen(node: fx.Node, masks: set[fx.Node], trained: set[fx.Node]) -> fx.Node | None:
+    """x of IF(mask, x, 0) or IF(mask, 0, x)."""
+    if node_name(node) != "where" or node.args[0] not in masks:
+        return None
+    for value, other in (node.args[1:], tuple(reversed(node.args[1:]))):
+        if isinstance(value, fx.Node) and value in trained and _is_zero(other):
+            return value
+    return None
+
+
+def _is_zero(item: Any) -> bool:
+    if isinstance(item, fx.Node):
+        return item.op == "get_attr" and not bool(node_value(item).any())
+    return bool(item == 0.0)
+
+
+def _factor(node: fx.Node) -> tuple[float, fx.Node]:
+    """A node as a number times another; 1 times itself where it is no such product."""
+    if node_name(node) in ("mul", "truediv"):
+        first, second = node.args
+        if isinstance(first, fx.Node) and isinstance(second, float) and second:
+            return (second if node_name(node) == "mul" else 1 / second), first
+        if isinstance(second, fx.Node) and isinstance(first, float) and node_name(node) == "mul":
+            return first, second
+    return 1.0, node
+
+
+def _scales(condition: object) -> list[float]:
+    """One over the share that may be kept, from the numbers that random ones are compared with."""
+    found: list[float] = []
+    stack = [condition]
+    while stack:
+        node = stack.pop()
+        if not isinstance(node, fx.Node):
+            continue
+        if node_name(node) in _COMPARISONS:
+            for item in node.args:
+                if isinstance(item, float) and 0 < item < 1:
+                    found += [1 / item, 1 / (1 - item)]
+        stack += node.all_input_nodes
+    return found
+
+
+def _is_among(number: float, scales: list[float]) -> bool:
+    return any(math.isclose(number, scale, rel_tol=_SAME) for scale in scales)
+
+
+def _cells(node: fx.Node) -> CellRange | None:
+    """The cells of a node, else of what uses it."""
+    seen = [node]
+    for item in seen:
+        if "cells" in item.meta:
+            cells: CellRange = item.meta["cells"]
+            return cells
+        seen += [user for user in item.users if user not in seen]
+    return None
