@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from xl2torch.inspection import inspect
     from xl2torch.model import SheetModel, compile
     from xl2torch.recalculation import recalculate
+    from xl2torch.replay.run import replay
     from xl2torch.reports.frames import report
     from xl2torch.reports.restore import restore
     from xl2torch.reports.save import save
@@ -46,6 +47,7 @@ _HOMES = {
     "load": "workbook.reader",
     "load_weights": "exports.weights",
     "recalculate": "recalculation",
+    "replay": "replay.run",
     "report": "reports.frames",
     "restore": "reports.restore",
     "save": "reports.save",
@@ -65,6 +67,7 @@ __all__ = [
     "load",
     "load_weights",
     "recalculate",
+    "replay",
     "report",
     "restore",
     "save",

@@ -57,7 +57,7 @@ def with_values(workbook: Workbook, values: dict[tuple[int, int], CellValue]) ->
 def identity_loss(model: SheetModel) -> float:
     a, c = model.get_parameter("b1_c1").tolist()
     errors = [(max(0.0, a * (row * 0.3 - 0.5)) * c - row % 3) ** 2 for row in ROWS]
-    return sum(errors) / len(errors)
+    return float(sum(errors) / len(errors))
 
 
 MASKS = [

@@ -244,11 +244,11 @@ def test_rows_that_mix_are_refused(tmp_path: Path) -> None:
 
 def test_frozen_cells_keep_their_values(tmp_path: Path) -> None:
     """Also through momentum, weight decay and other start values."""
-    for options in ({"batch_size": 4}, {}):
+    for size in (4, None):
         model = line(tmp_path)
         result = xl2torch.fit(
             model, "momentum", lr=0.01, epochs=5, freeze=["C1"], init="normal", seed=1,
-            arguments={"weight_decay": 0.1}, **options,
+            arguments={"weight_decay": 0.1}, batch_size=size,
         )  # fmt: skip
         ways = [row.variables for row in result.iterations]
         assert {way[1] for way in ways} == {-0.2} and len({way[0] for way in ways}) == 6

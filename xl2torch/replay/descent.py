@@ -1,0 +1,193 @@
+"""A sheet that writes gradient descent down its rows: a step of every weight in each row."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from xl2torch.address import CellAddress, CellRange, column_letters
+from xl2torch.errors import ModelError
+from xl2torch.formula.ast import Reference, walk
+from xl2torch.functions.array import DTYPE, Unsupported
+from xl2torch.graph.blocks import stored
+from xl2torch.graph.naming import header
+from xl2torch.graph.regions import Region
+from xl2torch.graph.schedule import Evaluation
+from xl2torch.values import BLANK, NUMBER
+from xl2torch.workbook.reader import Workbook
+
+_FEWEST = 3
+"""Rows below which nothing can be recognised."""
+
+
+@dataclass(frozen=True, eq=False)
+class Weight:
+    """A weight: its column, the column of its next value, and what the sheet holds in both."""
+
+    name: str
+    column: int
+    new_column: int
+    values: torch.Tensor
+    new_values: torch.Tensor
+
+    @property
+    def steps(self) -> torch.Tensor:
+        """What each row takes away from the weight."""
+        return self.values - self.new_values
+
+
+@dataclass(frozen=True, eq=False)
+class Descent:
+    """The rows of a descent, its weights, and the numbers of all other columns.
+
+    ``before`` are the numbers in the row above the first, NaN where there are none.
+    """
+
+    evaluation: Evaluation
+    sheet: str
+    top: int
+    bottom: int
+    weights: tuple[Weight, ...]
+    columns: dict[int, torch.Tensor]
+    before: dict[int, float]
+
+    @property
+    def workbook(self) -> Workbook:
+        """The workbook."""
+        return self.evaluation.workbook
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return self.bottom - self.top + 1
+
+    def area(self, column: int) -> CellRange:
+        """The cells of a column."""
+        return CellRange(self.sheet, self.top, column, self.bottom, column)
+
+    def cell(self, place: int, column: int) -> CellAddress:
+        """A cell by the number of its row, from 0."""
+        return CellAddress(self.sheet, self.top + place, column)
+
+    def label(self, column: int) -> str:
+        """Heading and letter of a column."""
+        name = header(self.workbook, self.area(column))
+        return f"{name} (column {column_letters(column)})" if name else column_letters(column)
+
+    def region(self, place: int, column: int) -> Region | None:
+        """The copied formula that a cell holds; None where it holds none."""
+        units = self.evaluation.overlapping_cell(self.cell(place, column))
+        return units[0].region if units else None
+
+    def common_region(self, column: int) -> Region | None:
+        """The formula that most cells of a column hold."""
+        regions = [self.region(place, column) for place in range(self.rows)]
+        counts = Counter(id(region) for region in regions if region is not None)
+        if not counts:
+            return None
+        ((most, _),) = counts.most_common(1)
+        return next(region for region in regions if id(region) == most)
+
+    def shown(self, column: int) -> str:
+        """The formula that most cells of a column hold, with a cell that holds it."""
+        region = self.common_region(column)
+        if region is None:
+            return "numbers"
+        return f"{region.range.first.a1}: ={region.formula}"
+
+    def fixed_cells(self, column: int) -> dict[str, float]:
+        """Cells outside the rows that the formula of a column reads, in its order, with numbers."""
+        region = self.common_region(column)
+        found = {}
+        for item in () if region is None else reversed(list(walk(region.tree))):
+            if not isinstance(item, Reference) or item.top.relative or item.top != item.bottom:
+                continue
+            place = item.left.at(column)
+            area = CellRange(item.sheet, item.top.value, place, item.top.value, place)
+            array = self.evaluation.value(area)
+            if int(array.full_kinds.flat[0]) == NUMBER:
+                name = area.first.a1 if item.sheet == self.sheet else str(area.first)
+                found[name] = float(array.numpy().flat[0])
+        return found
+
+
+def find_descent(workbook: Workbook, sheet: str) -> Descent:
+    """The descent of a sheet. Raises ModelError where there is none.
+
+    A weight is a column whose cells read another column in the row above (``C5: =N4``).
+    """
+    evaluation = Evaluation(workbook)
+    links: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for unit in evaluation.units(sheet):
+        region = unit.region
+        shift = None if region is None else _next_column(region)
+        if region is None or shift is None:
+            continue
+        rows = (region.range.top - 1, region.range.bottom)
+        for column in range(region.range.left, region.range.right + 1):
+            links.setdefault(rows, []).append((column, column + shift))
+    tables = {rows: found for rows, found in links.items() if rows[1] - rows[0] >= _FEWEST}
+    if not tables:
+        raise ModelError(
+            f"sheet {sheet} holds no descent: no column whose cells read the new value of a weight "
+            "in the row above (such as C5: =N4). Name another --sheet"
+        )
+    (top, bottom), found = max(tables.items(), key=lambda item: item[0][1] - item[0][0])
+    numbers = dict(_numbers(evaluation, sheet, top, bottom))
+    weights = []
+    for column, new in sorted(found):
+        if column not in numbers or new not in numbers:
+            raise ModelError(f"a weight of sheet {sheet} holds no number in every row")
+        area = CellRange(sheet, top, column, bottom, column)
+        name = header(workbook, area) or column_letters(column)
+        weights.append(Weight(name, column, new, numbers[column], numbers[new]))
+    own = {item for weight in weights for item in (weight.column, weight.new_column)}
+    columns = {column: values for column, values in numbers.items() if column not in own}
+    above = {column: _number_above(evaluation, sheet, top, column) for column in columns}
+    return Descent(evaluation, sheet, top, bottom, tuple(weights), columns, above)
+
+
+def _number_above(evaluation: Evaluation, sheet: str, top: int, column: int) -> float:
+    """The number in the row above the first; NaN where there is none."""
+    if top == 1:
+        return math.nan
+    array = evaluation.value(CellRange(sheet, top - 1, column, top - 1, column))
+    return float(array.numpy().flat[0]) if array.full_kinds.flat[0] == NUMBER else math.nan
+
+
+def _next_column(region: Region) -> int | None:
+    """How far to the right the formula reads, where it is a cell in the row above."""
+    tree = region.tree
+    if not isinstance(tree, Reference) or tree.sheet != region.range.sheet:
+        return None
+    if tree.top != tree.bottom or tree.left != tree.right:
+        return None
+    if not (tree.top.relative and tree.left.relative) or tree.top.value != -1:
+        return None
+    return tree.left.value or None
+
+
+def _numbers(
+    evaluation: Evaluation, sheet: str, top: int, bottom: int
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """Columns that hold a number in every row: what the file holds, else what we compute."""
+    workbook = evaluation.workbook
+    _, last = workbook.sheet(sheet).extent
+    for column in range(1, last + 1):
+        area = CellRange(sheet, top, column, bottom, column)
+        array = stored(workbook, area)
+        if set(np.unique(array.full_kinds)) != {NUMBER}:
+            if (array.full_kinds == BLANK).all() and not evaluation.overlapping(area):
+                continue
+            try:
+                array = evaluation.value(area)
+            except (Unsupported, ModelError):
+                continue
+            if set(np.unique(array.full_kinds)) != {NUMBER}:
+                continue
+        yield column, torch.tensor(array.numpy().reshape(-1), dtype=DTYPE)
