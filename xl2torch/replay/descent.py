@@ -12,7 +12,7 @@ import torch
 
 from xl2torch.address import CellAddress, CellRange, column_letters
 from xl2torch.errors import ModelError
-from xl2torch.formula.ast import Reference, walk
+from xl2torch.formula.ast import Number, Reference, walk
 from xl2torch.functions.array import DTYPE, Unsupported
 from xl2torch.graph.blocks import stored
 from xl2torch.graph.naming import header
@@ -87,11 +87,17 @@ class Descent:
     def common_region(self, column: int) -> Region | None:
         """The formula that most cells of a column hold."""
         regions = [self.region(place, column) for place in range(self.rows)]
-        counts = Counter(id(region) for region in regions if region is not None)
+        found = [region for region in regions if region is not None]
+        counts = Counter(region.tree for region in found)
         if not counts:
             return None
         ((most, _),) = counts.most_common(1)
-        return next(region for region in regions if id(region) == most)
+        return next(region for region in found if region.tree == most)
+
+    def is_common(self, place: int, column: int) -> bool:
+        """Whether a cell holds the formula that most cells of its column hold."""
+        own, common = self.region(place, column), self.common_region(column)
+        return own is not None and common is not None and own.tree == common.tree
 
     def shown(self, column: int) -> str:
         """The formula that most cells of a column hold, with a cell that holds it."""
@@ -100,11 +106,13 @@ class Descent:
             return "numbers"
         return f"{region.range.first.a1}: ={region.formula}"
 
-    def fixed_cells(self, column: int) -> dict[str, float]:
-        """Cells outside the rows that the formula of a column reads, in its order, with numbers."""
+    def constants(self, column: int) -> dict[str, float]:
+        """Cells outside the rows, and numbers, in the formula of a column, in its order."""
         region = self.common_region(column)
-        found = {}
+        found: dict[str, float] = {}
         for item in () if region is None else reversed(list(walk(region.tree))):
+            if isinstance(item, Number):
+                found[f"{item.value:.15g}"] = item.value
             if not isinstance(item, Reference) or item.top.relative or item.top != item.bottom:
                 continue
             place = item.left.at(column)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from torch import fx
 
 from xl2torch.address import CellAddress
 from xl2torch.errors import ModelError
-from xl2torch.functions.array import HEIGHT, Array, ExcelError, Unsupported, permuted
+from xl2torch.functions.array import HEIGHT, Array, ExcelError, Unsupported, permuted, spread
 from xl2torch.functions.trace import Trace, apply
 from xl2torch.graph.blocks import Block
 from xl2torch.graph.naming import identifier, unique
@@ -154,9 +155,13 @@ def _error(descent: Descent, error: Error, evaluation: Evaluation) -> fx.Node | 
 
 def _column(evaluation: Evaluation, descent: Descent, column: int) -> fx.Node | torch.Tensor:
     array = evaluation.value(descent.area(column))
-    if array.axes != (HEIGHT,) or array.valid is not None:
+    if HEIGHT not in array.axes or array.shape != (1, 1, descent.rows, 1):
         raise Unsupported("it has no number in each row")
-    return permuted(array.data, array.axes, (HEIGHT,))
+    data = permuted(array.data, array.axes, (HEIGHT,))
+    if array.valid is not None:
+        valid = spread(array.valid, array.shape)
+        data = apply(torch.where, permuted(valid.data, valid.axes, (HEIGHT,)), data, math.nan)
+    return data
 
 
 def _holding(descent: Descent, slope: torch.Tensor) -> int | None:

@@ -145,7 +145,7 @@ def _of_rates(descent: Descent, steps: Sequence[Step]) -> list[str]:
     divided = [step.rate_cells for step in steps if "/" in step.rate_cells]
     if divided:
         cell = divided[0].split("/")[1]
-        value = descent.fixed_cells(descent.weights[0].new_column)[cell]
+        value = descent.constants(descent.weights[0].new_column)[cell]
         found.append(
             f"the rate is divided by {cell}, which is {value:.10g} in this file and the same in "
             "all rows: a rate that follows the loss from run to run, as Eve's does (Koushik and "
@@ -205,27 +205,9 @@ def _of_roots(descent: Descent, steps: Sequence[Step]) -> list[str]:
 
 
 def _of_shares(steps: Sequence[Step]) -> list[str]:
-    odd = [
-        state for step in steps for state in (step.mean, step.square)
-        if state is not None and state.decay < 1 and abs(state.decay + state.share - 1) > 1e-9
-    ]  # fmt: skip
-    if not odd:
-        return []
-    return [
-        f"decay {odd[0].decay:.6g} and share {odd[0].share:.6g} do not add up to 1, as torch's do"
-    ]
-
-
-def _of_slips(descent: Descent, gradients: Gradients, steps: Sequence[Step]) -> list[str]:
-    """Cells that do not do as those above and below them."""
-    cells = list(slips(descent, gradients))
-    for weight, step in zip(descent.weights, steps, strict=True):
-        cells += [descent.cell(place, weight.new_column) for place in step.slips]
-        for state in (step.mean, step.square):
-            if state is not None:
-                cells += [descent.cell(place, state.column) for place in state.slips]
+    odd = [cell for cell in cells if not descent.is_common(cell.row - descent.top, cell.column)]
     found = []
-    for cell in dict.fromkeys(cells):
+    for cell in odd or cells:  # what follows from a slip is none itself
         region = descent.region(cell.row - descent.top, cell.column)
         common = descent.shown(cell.column)
         own = "a number" if region is None else f"={region.formula}"

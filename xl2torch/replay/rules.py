@@ -136,7 +136,7 @@ def _states(descent: Descent, inputs: torch.Tensor) -> Iterator[State]:
         fitted = _fitted(values, before, inputs)
         if fitted is None:
             continue
-        constants = descent.fixed_cells(column)
+        constants = descent.constants(column)
         decay = _nearest(fitted[0], constants)
         share = _nearest(fitted[1], constants)
         wrong = ~torch.isclose(decay * before + share * inputs, values, rtol=_CLOSE, atol=1e-12)
@@ -169,7 +169,7 @@ def _nearest(number: float, constants: Mapping[str, float]) -> float:
 
 def _from_cells(descent: Descent, column: int, rate: float) -> tuple[float, str]:
     """The rate as the sheet's cells give it exactly, and these cells."""
-    cells = descent.fixed_cells(column)
+    cells = descent.constants(column)
     names = list(cells)
     choices: list[tuple[float, str]] = [(cells[name], name) for name in names]
     for first, second in itertools.permutations(names, 2):
