@@ -14,6 +14,7 @@ from xl2torch.replay.descent import Descent
 from xl2torch.replay.gradient import Gradients, slips
 from xl2torch.replay.rules import State, Step
 
+_ROUNDING = 1e-9
 _LONG_AGO = 1e9
 """Steps after which no correction for the start is left: 1 - decay^t is 1 to the last bit."""
 
@@ -205,6 +206,25 @@ def _of_roots(descent: Descent, steps: Sequence[Step]) -> list[str]:
 
 
 def _of_shares(steps: Sequence[Step]) -> list[str]:
+    for step in steps:
+        for state in (step.mean, step.square):
+            if state and state.decay < 1 and abs(state.decay + state.share - 1) > _ROUNDING:
+                return [
+                    f"decay {state.decay:.6g} and share {state.share:.6g} do not add up to 1, as "
+                    "torch's do"
+                ]
+    return []
+
+
+def _of_slips(descent: Descent, gradients: Gradients, steps: Sequence[Step]) -> list[str]:
+    """Cells that do not do as those above and below them."""
+    cells = list(slips(descent, gradients))
+    for weight, step in zip(descent.weights, steps, strict=True):
+        cells += [descent.cell(place, weight.new_column) for place in step.slips]
+        for state in (step.mean, step.square):
+            if state is not None:
+                cells += [descent.cell(place, state.column) for place in state.slips]
+    cells = list(dict.fromkeys(cells))
     odd = [cell for cell in cells if not descent.is_common(cell.row - descent.top, cell.column)]
     found = []
     for cell in odd or cells:  # what follows from a slip is none itself
