@@ -14,7 +14,7 @@ STAGES = (
     "errors", "address", "values", "workbook", "formula", "functions", "graph", "problem",
     "prediction", "model", "jacobian", "residuals", "linearity", "constraints", "optimality",
     "linear_program", "ranging", "recalculation", "verification", "inspection", "gradients",
-    "training", "replay", "reports", "exports", "cli", "__main__",
+    "training", "replay", "reports", "plots", "exports", "cli", "__main__",
 )  # fmt: skip
 FACADE = "__init__"  # names every stage, lazily
 

@@ -164,3 +164,19 @@ def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )):  # fmt: skip
         command = option(command)
     return command
+
+
+def start_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say where training starts."""
+    for option in reversed((
+        click.option(
+            "--init", type=click.Choice(["file", "normal", "uniform", "zeros"]), default="file",
+            show_default=True, help="Start values of the variable cells.",
+        ),
+        click.option(
+            "--seed", type=click.IntRange(0, 2**63 - 1),
+            help="Seed of drawn start values, of random cells and of the order of rows.",
+        ),
+    )):  # fmt: skip
+        command = option(command)
+    return command

@@ -15,6 +15,7 @@ from xl2torch.cli.options import (
     constraint_options,
     model_options,
     protection_option,
+    start_options,
     training_options,
 )
 from xl2torch.cli.printing import number_text, print_json, print_stale, print_table
@@ -36,15 +37,7 @@ _SAME = 1e-6
 @constraint_options
 @training_options
 @batch_options
-@click.option(
-    "--init", type=click.Choice(["file", "normal", "uniform", "zeros"]), default="file",
-    show_default=True, help="Start values of the variable cells.",
-)  # fmt: skip
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**63 - 1),
-    help="Seed of drawn start values and of random cells.",
-)
+@start_options
 @click.option("--watch", metavar="CELL", multiple=True, help="Show this cell too; repeatable.")
 @click.option(
     "--report", "report_list", metavar="LIST", default="training,answer", show_default=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
 
 from xl2torch.address import column_letters
 from xl2torch.values import CellValue
@@ -25,6 +25,8 @@ from xl2torch.workbook.styles import StyleKey, add_styles
 from xl2torch.workbook.workbook_part import add_content_types, register_sheet
 
 _LONGEST_TEXT = 32_767  # characters that a cell holds
+_PIXEL = 9525
+"""English Metric Units in a pixel, of which there are 96 in an inch."""
 _OFFICE_TYPE = "application/vnd.openxmlformats-officedocument."
 
 
@@ -64,6 +66,18 @@ class PlacedChart:
 
 
 @dataclass(frozen=True)
+class PlacedPicture:
+    """A PNG picture and where it stands, its first row and column from 0, its size in pixels."""
+
+    png: bytes
+    row: int
+    column: int
+    width: int
+    height: int
+    title: str = ""
+
+
+@dataclass(frozen=True)
 class NewSheet:
     """A sheet to be added last. The first ``frozen`` rows stay in view."""
 
@@ -72,6 +86,7 @@ class NewSheet:
     widths: Sequence[float]
     charts: Sequence[PlacedChart] = ()
     frozen: int = 0
+    pictures: Sequence[PlacedPicture] = ()
 
 
 def add_sheets(sheets: Sequence[NewSheet], changes: Changes) -> None:
@@ -101,23 +116,28 @@ def _add_sheet(sheet: NewSheet, styles: Mapping[StyleKey, int], changes: Changes
     part = changes.free_name(posixpath.join(folder, "worksheets/sheet{}.xml"))
     changes.parts[part] = _sheet_xml(sheet, styles)
     add_content_types({part: SPREADSHEET_TYPE + "worksheet+xml"}, changes)
-    if sheet.charts:
-        drawing = _add_drawing(folder, sheet.charts, changes)
+    if sheet.charts or sheet.pictures:
+        drawing = _add_drawing(folder, sheet, changes)
         _relate(part, {"rId1": ("drawing", drawing)}, changes)
     register_sheet(part, sheet.name, changes)
 
 
-def _add_drawing(folder: str, charts: Sequence[PlacedChart], changes: Changes) -> str:
-    """A drawing part that holds charts."""
+def _add_drawing(folder: str, sheet: NewSheet, changes: Changes) -> str:
+    """A drawing part that holds charts and pictures."""
     drawing = changes.free_name(posixpath.join(folder, "drawings/drawing{}.xml"))
-    changes.parts[drawing] = _drawing(charts)
+    changes.parts[drawing] = _drawing(sheet)
     add_content_types({drawing: _OFFICE_TYPE + "drawing+xml"}, changes)
     related = {}
-    for number, chart in enumerate(charts, 1):
+    for number, chart in enumerate(sheet.charts, 1):
         part = changes.free_name(posixpath.join(folder, "charts/chart{}.xml"))
         changes.parts[part] = chart.xml
         add_content_types({part: _OFFICE_TYPE + "drawingml.chart+xml"}, changes)
         related[f"rId{number}"] = ("chart", part)
+    for number, picture in enumerate(sheet.pictures, len(sheet.charts) + 1):
+        part = changes.free_name(posixpath.join(folder, "media/image{}.png"))
+        changes.parts[part] = picture.png
+        add_content_types({part: "image/png"}, changes)
+        related[f"rId{number}"] = ("image", part)
     _relate(drawing, related, changes)
     return drawing
 
@@ -140,7 +160,7 @@ def _sheet_xml(sheet: NewSheet, styles: Mapping[StyleKey, int]) -> bytes:
         for index, width in enumerate(sheet.widths, 1)
     )
     columns = f"<cols>{columns}</cols>" if columns else ""
-    drawing = '<drawing r:id="rId1"/>' if sheet.charts else ""
+    drawing = '<drawing r:id="rId1"/>' if sheet.charts or sheet.pictures else ""
     return xml_part(
         f'<worksheet xmlns="{MAIN}" xmlns:r="{RELATIONSHIPS}">'
         '<sheetPr><pageSetUpPr fitToPage="1"/></sheetPr>'
@@ -195,7 +215,7 @@ def _cell(reference: str, item: StyledValue, styles: Mapping[StyleKey, int]) -> 
     return f'<c r="{reference}"{style}{kind}><f{array}>{formula}</f>{cached}</c>'
 
 
-def _drawing(charts: Sequence[PlacedChart]) -> bytes:
+def _drawing(sheet: NewSheet) -> bytes:
     drawing = "http://schemas.openxmlformats.org/drawingml/2006/spreadsheetDrawing"
     main = "http://schemas.openxmlformats.org/drawingml/2006/main"
     chart = "http://schemas.openxmlformats.org/drawingml/2006/chart"
@@ -212,6 +232,26 @@ def _drawing(charts: Sequence[PlacedChart]) -> bytes:
         f'<a:graphicData uri="{chart}"><c:chart xmlns:c="{chart}" xmlns:r="{RELATIONSHIPS}" '
         f'r:id="rId{number}"/></a:graphicData></a:graphic></xdr:graphicFrame><xdr:clientData/>'
         "</xdr:twoCellAnchor>"
-        for number, place in enumerate(charts, 1)
+        for number, place in enumerate(sheet.charts, 1)
+    )
+    anchors += "".join(
+        _picture(picture, number)
+        for number, picture in enumerate(sheet.pictures, len(sheet.charts) + 1)
     )
     return xml_part(f'<xdr:wsDr xmlns:xdr="{drawing}" xmlns:a="{main}">{anchors}</xdr:wsDr>')
+
+
+def _picture(place: PlacedPicture, number: int) -> str:
+    return (
+        "<xdr:oneCellAnchor>"
+        f"<xdr:from><xdr:col>{place.column}</xdr:col><xdr:colOff>0</xdr:colOff>"
+        f"<xdr:row>{place.row}</xdr:row><xdr:rowOff>0</xdr:rowOff></xdr:from>"
+        f'<xdr:ext cx="{place.width * _PIXEL}" cy="{place.height * _PIXEL}"/><xdr:pic><xdr:nvPicPr>'
+        f'<xdr:cNvPr id="{number + 1}" name="Picture {number}" descr={quoteattr(place.title)}/>'
+        '<xdr:cNvPicPr><a:picLocks noChangeAspect="1"/></xdr:cNvPicPr></xdr:nvPicPr><xdr:blipFill>'
+        f'<a:blip xmlns:r="{RELATIONSHIPS}" r:embed="rId{number}"/>'
+        "<a:stretch><a:fillRect/></a:stretch></xdr:blipFill><xdr:spPr>"
+        f'<a:xfrm><a:off x="0" y="0"/><a:ext cx="{place.width * _PIXEL}" '
+        f'cy="{place.height * _PIXEL}"/></a:xfrm><a:prstGeom prst="rect"><a:avLst/></a:prstGeom>'
+        "</xdr:spPr></xdr:pic><xdr:clientData/></xdr:oneCellAnchor>"
+    )
