@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from openpyxl import Workbook
 from openpyxl.cell.cell import Cell
 from openpyxl.styles import Alignment, Border, Font, PatternFill, Side
@@ -17,6 +18,10 @@ from openpyxl.worksheet.worksheet import Worksheet
 from openpyxl.writer.excel import ExcelWriter
 
 from xl2torch.reports.save import fill_cached_values
+from xl2torch.workbook.package import Changes
+from xl2torch.workbook.patcher import Edits, patch_cells
+from xl2torch.workbook.reader import load
+from xl2torch.workbook.selection import parse_cell
 
 DATE = datetime(2024, 1, 1)
 
@@ -208,10 +213,11 @@ def store_solver_model(sheet: Worksheet, objective: str, variables: Sequence[str
         sheet.defined_names[name] = DefinedName(name, attr_text=value, hidden=True)
 
 
-def save(workbook: Workbook, path: Path) -> None:
+def save(workbook: Workbook, path: Path, drawn: Mapping[str, float] | None = None) -> None:
     """Write the workbook, byte for byte the same each time.
 
-    openpyxl stores formulas without their values: xl2torch computes and adds them.
+    openpyxl stores formulas without their values: xl2torch computes and adds them, but for cells of
+    the first sheet that are ``drawn`` at random.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -222,4 +228,21 @@ def save(workbook: Workbook, path: Path) -> None:
     ):
         for name in archive.namelist():  # a new ZipInfo carries no time of day
             output.writestr(zipfile.ZipInfo(name), archive.read(name), zipfile.ZIP_DEFLATED)
+    if drawn:
+        _store(path, drawn)
     fill_cached_values(path)
+
+
+def _store(path: Path, numbers: Mapping[str, float]) -> None:
+    """Store values of formula cells of the first sheet."""
+    book = load(path)
+    sheet = book.sheets[0].name
+    cells = [parse_cell(book, text, sheet) for text in numbers]
+    edits = Edits()
+    edits.put_numbers(
+        sheet, np.array([cell.row for cell in cells]), np.array([cell.column for cell in cells]),
+        np.array(list(numbers.values())),
+    )  # fmt: skip
+    changes = Changes(book.package)
+    patch_cells(book, edits, changes)
+    changes.save(path)
