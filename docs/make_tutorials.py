@@ -30,7 +30,7 @@ IMAGES = HERE / "images"
 WORKBOOKS = HERE.parent / "workbooks"
 _BLOCK = re.compile(r"^```(console|python|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PICTURE = re.compile(r"!\[[^\]]*\]\(\.\./images/([^)]+)\)")
-_SECONDS = re.compile(r"\bin \d+\.\d+ s\b")
+_SECONDS = re.compile(r"\b\d+\.\d+ (m?s)\b")
 
 
 @contextlib.contextmanager
@@ -56,7 +56,7 @@ def run_command(line: str) -> str:
     result = CliRunner().invoke(main, arguments)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
-    return _SECONDS.sub("in ... s", result.output)
+    return _SECONDS.sub(r"... \1", result.output)
 
 
 def run_python(code: str, names: dict[str, object]) -> str:

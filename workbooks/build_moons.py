@@ -16,8 +16,8 @@ def points() -> list[tuple[float, float, int]]:
     random = np.random.default_rng(2024)
     angle = random.uniform(0, np.pi, POINTS)
     label = random.integers(0, 2, POINTS)
-    x = np.where(label, 1 - np.cos(angle), np.cos(angle)) + random.normal(0, 0.15, POINTS)
-    y = np.where(label, 0.5 - np.sin(angle), np.sin(angle)) + random.normal(0, 0.15, POINTS)
+    x = np.where(label, 1 - np.cos(angle), np.cos(angle)) + random.normal(0, 0.3, POINTS)
+    y = np.where(label, 0.5 - np.sin(angle), np.sin(angle)) + random.normal(0, 0.3, POINTS)
     return [
         (round(float(a), 3), round(float(b), 3), int(c))
         for a, b, c in zip(x, y, label, strict=True)

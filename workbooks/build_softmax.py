@@ -57,11 +57,11 @@ def build(path: Path) -> None:
         [
             (
                 *flower,
-                *(f"={c}$6*$A{row}+{c}$7*$B{row}+{c}$8" for c in "DEF"),
+                *(f"=MMULT($A{row}:$B{row},{c}$6:{c}$7)+{c}$8" for c in "DEF"),
                 *(f"=EXP({c}{row})" for c in "DEF"),
                 *(f"={c}{row}/SUM($G{row}:$I{row})" for c in "GHI"),
                 f"=-LN(INDEX(J{row}:L{row},C{row}))",
-                f"=IF(INDEX(J{row}:L{row},C{row})=MAX(J{row}:L{row}),1,0)",
+                f"=IF(MATCH(MAX(J{row}:L{row}),J{row}:L{row},0)=C{row},1,0)",
             )
             for row, flower in enumerate(flowers(), start=FIRST)
         ],

@@ -15,8 +15,9 @@ from grids import grid
 
 import xl2torch
 from xl2torch.errors import ModelError
-from xl2torch.graph.row_objective import RowObjective, find_row_objective
+from xl2torch.graph.row_objective import RowObjective
 from xl2torch.model import SheetModel
+from xl2torch.training.fit import row_objective
 
 X = (0.5, -1.25, 2.0, 0.75, -0.5, 1.5, 3.0, -2.0, 0.25)
 Y = (1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0)
@@ -80,7 +81,7 @@ def test_some_rows_are_the_sheet_of_these_rows(
     row: str, objective: str, form: str, tmp_path: Path
 ) -> None:
     model = book(tmp_path, row, objective, range(9))
-    found = find_row_objective(model, "S!A1")
+    found = row_objective(model)
     assert (found.form, found.cells.top, found.count) == (form, TOP, 9)
     assert found.is_sum == ("sum" in form)
     assert for_rows(found, range(9)).item() == pytest.approx(model().item(), rel=1e-14)
@@ -95,7 +96,7 @@ def test_some_rows_are_the_sheet_of_these_rows(
 def test_gradient_for_some_rows(row: str, objective: str, form: str, tmp_path: Path) -> None:
     rows = [2, 0, 5, 7]
     model = book(tmp_path, row, objective, range(9))
-    torch.autograd.backward(for_rows(find_row_objective(model, "S!A1"), rows))
+    torch.autograd.backward(for_rows(row_objective(model), rows))
     alone = book(tmp_path, row, objective, rows)
     alone().backward()
     (ours,), (theirs,) = model.parameters(), alone.parameters()
@@ -123,24 +124,24 @@ def test_rows_that_mix_are_refused_with_the_cell(
 ) -> None:
     model = book(tmp_path, row, objective, range(9))
     if not cell:
-        assert for_rows(find_row_objective(model, "S!A1"), range(9)).item() == model().item()
+        assert for_rows(row_objective(model), range(9)).item() == model().item()
         return
     with pytest.raises(ModelError, match=f"in S!{cell}.*leave out --batch-size"):
-        find_row_objective(model, "S!A1")
+        row_objective(model)
 
 
 def test_subtotals_over_neighbours_are_refused(tmp_path: Path) -> None:
     row = "=($F$1*A{r}-B{r})^2 =SUBTOTAL(9,D{r}:D{above})"
     model = book(tmp_path, row, "=AVERAGE(E3:E{last})", range(9))
     with pytest.raises(ModelError, match="in S!E3:E11"):
-        find_row_objective(model, "S!A1")
+        row_objective(model)
 
 
 def test_one_row_is_no_table(tmp_path: Path) -> None:
     sheet = grid(tmp_path, "=SUMSQ(A2:C2)*D2 2\n1 2 3 0.5")
     model = xl2torch.compile(sheet, objective="A1", variables="D2", sense="min")
     with pytest.raises(ModelError, match="nothing that it reads has several rows"):
-        find_row_objective(model, "S!A1")
+        row_objective(model)
 
 
 def test_samples_across_are_refused(tmp_path: Path) -> None:
@@ -150,13 +151,13 @@ def test_samples_across_are_refused(tmp_path: Path) -> None:
         grid(tmp_path, "\n".join(lines)), objective="A1", variables="B1", sense="min"
     )
     with pytest.raises(ModelError, match="S!A1"):
-        find_row_objective(model, "S!A1")
+        row_objective(model)
 
 
 @pytest.mark.parametrize("name", ["survival", "quadratic", "line"])
 def test_samples(name: str) -> None:
     model = xl2torch.compile(xl2torch.load(WORKBOOKS / f"{name}.xlsx"))
-    found = find_row_objective(model, str(model.problem.objective))
+    found = row_objective(model)
     assert found.form == "mean over rows"
     assert for_rows(found, range(found.count)).item() == model().item()
 
@@ -178,7 +179,7 @@ CORPUS_MODELS = [
 @pytest.mark.parametrize(("name", "sheet", "form", "rows"), CORPUS_MODELS)
 def test_corpus_models(name: str, sheet: str, form: str, rows: tuple[int, int]) -> None:
     model = xl2torch.compile(xl2torch.load(CORPUS / name), sheet)
-    found = find_row_objective(model, str(model.problem.objective))
+    found = row_objective(model)
     assert (found.form, (found.cells.top, found.cells.bottom)) == (form, rows)
     assert for_rows(found, range(found.count)).item() == model().item()
     _parts_put_together(model, found)
@@ -188,7 +189,7 @@ def test_corpus_models(name: str, sheet: str, form: str, rows: tuple[int, int]) 
 @pytest.mark.parametrize("path", sorted((CORPUS / "nist").glob("*_start1.xlsx")), ids=str)
 def test_nist_models(path: Path) -> None:
     model = xl2torch.compile(xl2torch.load(path))
-    found = find_row_objective(model, str(model.problem.objective))
+    found = row_objective(model)
     assert found.form == "sum over rows"
     _parts_put_together(model, found)
 

@@ -34,6 +34,9 @@ def without_dropout(module: fx.GraphModule) -> tuple[fx.GraphModule, tuple[CellR
             continue
         copies[node].replace_all_uses_with(copies[kept])
         copies[node] = copies[kept]
+        scaled = _rescaled(node)
+        if scaled is not None:
+            copies[scaled].replace_all_uses_with(copies[_factor(scaled)[1]])
         place = _cells(node)
         if place is not None:
             found[place] = None
@@ -62,8 +65,33 @@ def _kept(node: fx.Node, masks: set[fx.Node], trained: set[fx.Node]) -> fx.Node 
     return value if _is_among(inner_factor, scales) else masked
 
 
+def _rescaled(node: fx.Node) -> fx.Node | None:
+    """The product after a mask of 0 and 1 that divides by the share that is kept."""
+    if node_name(node) != "mul":
+        return None
+    mask = next((item for item in node.args if _random(item)), None)
+    if mask is None or not set(node_value(mask).reshape(-1).tolist()) <= {0.0, 1.0}:
+        return None
+    scales = _scales(mask)
+    place = node
+    while len(place.users) == 1:
+        (place,) = place.users
+        if node_name(place) not in ("mul", "truediv"):
+            return None
+        if _is_among(_factor(place)[0], scales):
+            return place
+    return None
+
+
+def _random(item: object) -> bool:
+    """Whether random numbers that are compared with something lead to a node."""
+    return isinstance(item, fx.Node) and bool(_scales(item))
+
+
 def _is_mask(node: object) -> bool:
-    """Whether the file's values are 0 and one other number."""
+    """Whether it is 0 or one other number, as a comparison of random numbers has it."""
+    if not _random(node):
+        return False
     return len({value for value in node_value(node).reshape(-1).tolist() if value}) <= 1
 
 

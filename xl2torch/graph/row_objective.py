@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -13,7 +13,8 @@ from xl2torch.address import CellRange
 from xl2torch.errors import ModelError
 from xl2torch.graph.nodes import node_name, parameter_nodes
 from xl2torch.graph.passes.transpose_weights import plain_products
-from xl2torch.graph.row_search import RowsMix, Search
+from xl2torch.graph.row_divisors import Divisors
+from xl2torch.graph.row_search import RowsMix, Search, is_even
 from xl2torch.graph.row_trials import Rows, Way, resized
 
 WHOLE = "Train on all data at once: leave out --batch-size and --validation"
@@ -34,8 +35,10 @@ class RowObjective:
     form: str
     _found: Mapping[fx.Node, Rows]
     _ways: Mapping[fx.Node, Way]
-    _means: Mapping[fx.Node, tuple[torch.Tensor, bool]]
-    _programs: dict[int, fx.GraphModule] = field(default_factory=dict)
+    _means: Mapping[fx.Node, torch.Tensor]
+    _sums: Collection[fx.Node]
+    _roots: Collection[fx.Node]
+    _programs: dict[tuple[int, int], fx.GraphModule] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -48,11 +51,6 @@ class RowObjective:
         return "mean" not in self.form
 
     @property
-    def is_root(self) -> bool:
-        """Whether it is the root of what the rows add up to."""
-        return self.form.startswith("root")
-
-    @property
     def inputs(self) -> list[tuple[torch.Tensor, Rows]]:
         """What the program is given some rows of: data, numbers of rows, counts of a mean."""
         given = [
@@ -62,11 +60,20 @@ class RowObjective:
             given.append((torch.arange(self.count), Rows(0)))
         return given + [(counts, Rows(0)) for counts in self._uneven.values()]
 
-    def program(self, count: int) -> fx.GraphModule:
-        """The program for ``count`` rows; its arguments are those rows of all ``inputs``."""
-        if count not in self._programs:
-            self._programs[count] = self._written(count)
-        return self._programs[count]
+    def program(self, count: int, as_many: int | None = None) -> fx.GraphModule:
+        """The program for ``count`` rows; its arguments are those rows of all ``inputs``.
+
+        What is a sum over them is one over ``as_many`` such rows, where that is asked for.
+        """
+        key = count, as_many or count
+        if key not in self._programs:
+            self._programs[key] = self._written(*key)
+        return self._programs[key]
+
+    @property
+    def uneven(self) -> int:
+        """How many of the inputs, the last ones, are counts of a mean."""
+        return len(self._uneven)
 
     @property
     def _leaves(self) -> list[fx.Node]:
@@ -85,9 +92,9 @@ class RowObjective:
     @property
     def _uneven(self) -> dict[fx.Node, torch.Tensor]:
         """Means of other numbers than all of each row, with those counts."""
-        return {node: counts for node, (counts, _) in self._means.items() if not _is_even(counts)}
+        return {node: counts for node, counts in self._means.items() if not is_even(counts)}
 
-    def _written(self, count: int) -> fx.GraphModule:
+    def _written(self, count: int, as_many: int) -> fx.GraphModule:
         graph = fx.Graph()
         chosen = {node: graph.placeholder(f"rows_of_{node.name}") for node in self._data}
         rowed = self._rowed_parameters
@@ -107,8 +114,17 @@ class RowObjective:
                 chosen[node] = graph.call_function(torch.index_select, place)
             if way is not None and way.sizes:
                 copies[node].args = resized(node.args, way.sizes, self.count, count, operand)
+            share: float | fx.Node = 1.0
             if node in self._means:
-                copies[node] = self._as_mean(graph, node, copies[node], counts.get(node), count)
+                share = self._share(graph, node, counts.get(node), count)
+            elif node in self._sums:
+                share = as_many / count
+            if node in self._roots and share != 1.0:
+                share = math.sqrt(share) if isinstance(share, float) else graph.call_function(
+                    torch.sqrt, (share,)
+                )  # fmt: skip
+            if share != 1.0:
+                copies[node] = graph.call_function(torch.mul, (copies[node], share))
         root = fx.GraphModule(self.module, graph)
         for name, parameter in self.module.named_parameters():
             root.register_parameter(name, parameter)
@@ -116,37 +132,38 @@ class RowObjective:
         root.recompile()
         return root
 
-    def _as_mean(
-        self, graph: fx.Graph, node: fx.Node, copy: fx.Node, counts: fx.Node | None, count: int
-    ) -> fx.Node:
-        """A node that divides by the count of all rows, as one that divides by that of some."""
-        weights, root = self._means[node]
+    def _share(
+        self, graph: fx.Graph, node: fx.Node, counts: fx.Node | None, count: int
+    ) -> float | fx.Node:
+        """All that a mean counts over what it counts in some rows."""
         if counts is None:
-            factor = self.count / count
-            factor = math.sqrt(factor) if root else factor
-            return copy if count == self.count else graph.call_function(torch.mul, (copy, factor))
+            return self.count / count
         present = graph.call_function(torch.sum, (counts,))
-        least = graph.call_function(torch.clamp, (present, 1e-300))
-        share = graph.call_function(torch.div, (float(weights.sum()), least))
-        share = graph.call_function(torch.sqrt, (share,)) if root else share
-        return graph.call_function(torch.mul, (copy, share))
+        return graph.call_function(torch.div, (float(self._means[node].sum()), present))
 
 
-def find_row_objective(module: fx.GraphModule, name: str, remedy: str = WHOLE) -> RowObjective:
+def find_row_objective(
+    module: fx.GraphModule, name: str, remedy: str = WHOLE, divisors: Divisors | None = None
+) -> RowObjective:
     """The rows that an output is a sum, a mean, or the root of one over.
+
+    ``divisors`` say what its formula divides by, as it is written.
 
     Raises ModelError with the cell where rows mix; ``name`` is that of the output.
     """
     first: RowsMix | None = None
     for cells in _tables(module):
         try:
-            search = Search(module, cells)
+            search = Search(module, cells, divisors or Divisors())
             total = search.output()
         except RowsMix as mixed:
             first = first or mixed
             continue
         form = f"{'root of the ' if total.root else ''}{'mean' if total.mean else 'sum'} over rows"
-        return RowObjective(module, cells, form, search.found, search.ways, search.means)
+        return RowObjective(
+            module, cells, form, search.found, search.ways, search.means, total.sources,
+            search.roots,
+        )  # fmt: skip
     if first is None:
         raise ModelError(
             f"{name} is no sum or mean over rows: nothing that it reads has several rows. {remedy}"
@@ -162,9 +179,10 @@ def find_row_objective(module: fx.GraphModule, name: str, remedy: str = WHOLE) -
 def _tables(module: fx.GraphModule) -> list[CellRange]:
     """Cells of several rows, the nearest before the output first, one for each number of rows."""
     found: dict[int, CellRange] = {}
+    parameters = parameter_nodes(module)
     for node in reversed(module.graph.nodes):
         cells = node.meta.get("cells")
-        if cells is not None and cells.rows > 1 and node.op != "output":
+        if cells is not None and cells.rows > 1 and node.op != "output" and node not in parameters:
             found.setdefault(cells.rows, cells)
         for part, _ in reversed(node.meta.get("parts", ())):
             if part.rows > 1:
@@ -202,7 +220,3 @@ def _place(node: fx.Node) -> tuple[str, str]:
             return str(cells), f"={formula}" if formula else ""
         seen += [user for user in item.users if user not in seen]
     return "", ""
-
-
-def _is_even(counts: torch.Tensor) -> bool:
-    return bool((counts == counts[0]).all())

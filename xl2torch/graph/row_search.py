@@ -19,10 +19,13 @@ from xl2torch.graph.nodes import (
     node_value,
     parameter_nodes,
 )
+from xl2torch.graph.row_divisors import Divisors
 from xl2torch.graph.row_trials import Rows, Way, adds_up, goes_by_rows, size_choices
 
 _SAME = 1e-9
 _MOST_TRIES = 200
+_NONE = Divisors()
+_COMPARISONS = frozenset({"gt", "ge", "lt", "le", "ne", "eq"})
 _ROOT = 0.5
 
 
@@ -31,12 +34,16 @@ class Total:
     """What a node is of the rows: f·Σ, or f·√Σ for a ``root``; f is None where it is not known.
 
     ``counts`` are how many numbers each row has, in each sense that a mean of them may have.
+    ``sources`` are the nodes that add the rows up, unless that is a mean already; ``outer``: what
+    is a root was multiplied afterwards.
     """
 
     root: bool
     mean: bool
     factor: float | None
     counts: tuple[torch.Tensor, ...]
+    sources: tuple[fx.Node, ...]
+    outer: bool = False
 
 
 class RowsMix(Exception):
@@ -51,13 +58,17 @@ class RowsMix(Exception):
 class Search:
     """Walks from the output to where rows come together, and on to the data. Raises RowsMix."""
 
-    def __init__(self, module: fx.GraphModule, cells: CellRange) -> None:
+    def __init__(
+        self, module: fx.GraphModule, cells: CellRange, divisors: Divisors = _NONE
+    ) -> None:
         self.module = module
+        self.divisors = divisors
         self.cells = cells
         self.count = cells.rows
         self.found: dict[fx.Node, Rows] = {}
         self.ways: dict[fx.Node, Way] = {}
-        self.means: dict[fx.Node, tuple[torch.Tensor, bool]] = {}
+        self.means: dict[fx.Node, torch.Tensor] = {}
+        self.roots: set[fx.Node] = set()
         self.parameters = parameter_nodes(module)
         self.trained = dependents(module.graph, self.parameters)
         self.failed: RowsMix | None = None
@@ -74,7 +85,28 @@ class Search:
         if total is None:
             raise self.failed or RowsMix(last, "nothing is added up over rows")
         self._check_whole()
-        return total
+        self._check_data(last)
+        return self._divided(last, total)
+
+    def _divided(self, last: fx.Node, total: Total) -> Total:
+        """The output's total, as a multiple of a mean where its formula divides by a count."""
+        if total.mean or not total.sources or total.factor in (1.0, -1.0):
+            return total
+        divisors = self.divisors
+        partly = divisors.counts and not all(is_even(counts) for counts in total.counts)
+        if divisors.shifted or divisors.others or partly or (divisors.counts and total.outer):
+            raise RowsMix(last, "a sum over rows is divided by what is no plain count of them")
+        if not divisors.counts:
+            return total
+        ones = torch.ones(self.count, dtype=DTYPE)
+        self.means.update(dict.fromkeys(total.sources, ones))
+        return replace(total, mean=True, sources=())
+
+    def _check_data(self, last: fx.Node) -> None:
+        """Raise RowsMix where what goes through the rows is no data of the sheet."""
+        data = [node for node in self.found if node.op == "get_attr"]
+        if all(node in self.parameters for node in data):
+            raise RowsMix(last, "no data of the sheet are added up row by row")
 
     def total(self, node: fx.Node) -> Total | None:
         """What a node is of the rows; None where it does not depend on them."""
@@ -91,9 +123,10 @@ class Search:
             return total
         factor = abs(total.factor) ** (2 if total.root else 1)
         for counts in total.counts:
-            if math.isclose(factor * float(counts.sum()), 1.0, rel_tol=_SAME):
-                self.means[node] = (counts, total.root)
-                return replace(total, mean=True)
+            exact = math.isclose(factor * float(counts.sum()), 1.0, rel_tol=_SAME)
+            if exact and (self.divisors.some or is_even(counts)):
+                self.means.update(dict.fromkeys(total.sources, counts))
+                return replace(total, mean=True, sources=())
         return total
 
     def _of_totals(self, node: fx.Node) -> Total | None:
@@ -101,11 +134,11 @@ class Search:
         name = node_name(node)
         first, second, *_ = (*node.args, None, None)
         if name == "where" and _is_guard(node):
+            assert isinstance(second, fx.Node)
+            total = self.total(second)
             self._guard(first)
-            first, name = second, "guarded"
+            return total
         if isinstance(first, fx.Node):
-            if name == "guarded":
-                return self.total(first)
             if name == "neg":
                 return _scaled(self.total(first), -1.0)
             if name == "sqrt" or (name == "pow" and second == _ROOT):
@@ -163,8 +196,24 @@ class Search:
         """Raise RowsMix where a trained node that is used as a whole depends on the rows."""
         for way in self.ways.values():
             for item, rows in way.operands.items():
-                if rows is None and item in self.trained and self._depends_on_rows(item):
+                if rows is None and (self._whole_table(item) or (
+                    item in self.trained and self._depends_on_rows(item)
+                )):  # fmt: skip
                     raise RowsMix(item, "all rows are computed with for each row")
+
+    def _whole_table(self, node: fx.Node) -> bool:
+        """Whether a constant holds the numbers of data that have rows."""
+        if node.op != "get_attr" or node in self.parameters:
+            return False
+        numbers = node_value(node).reshape(-1)
+        if node in self.found or len(numbers) < self.count:
+            return node in self.found
+        return any(
+            len(numbers) == node_value(item).numel()
+            and torch.equal(numbers.sort().values, node_value(item).reshape(-1).sort().values)
+            for item in self.found
+            if item.op == "get_attr" and item not in self.parameters
+        )
 
     def _guard(self, node: object) -> None:
         """A condition that has to hold in all rows for there to be a value. Raises RowsMix."""
@@ -173,6 +222,10 @@ class Search:
         if node_name(node) == "logical_and" and not node_value(node).dim():
             for part in node.args:
                 self._guard(part)
+            return
+        if node_name(node) in _COMPARISONS and not node_value(node).dim():
+            for part in node.all_input_nodes:
+                self.total(part)  # whether there is any, or whether it has a root
             return
         if node_name(node) != "all" or len(node.args) != 1:
             raise RowsMix(node, "rows are put together in another way")
@@ -189,6 +242,8 @@ class Search:
             kind = adds_up(node, operands, self.count) if any(operands.values()) else None
             if kind is not None and self._have_rows(operands):
                 self.ways[node] = Way(operands)
+                if kind[0]:
+                    self.roots.add(node)
                 return self._counted(node, operands, *kind)
         return None
 
@@ -221,9 +276,9 @@ class Search:
             )
             if known is not None and bool((known == 0).any()):
                 counts.append(rows.sums((known != 0).to(DTYPE)))
-            if item not in self.trained and value.dim() == 1 and rows.block == 1:
-                counts.append(value.to(DTYPE))  # the weights of a weighted mean
-        return Total(root, mean, None if mean else 1.0, tuple(counts))
+            if item not in self.trained and node_name(node) in ("dot", "matmul"):
+                counts.append(rows.sums(value.to(DTYPE)))  # the weights of a weighted mean
+        return Total(root, mean, None if mean else 1.0, tuple(counts), () if mean else (node,))
 
     def _require(self, node: fx.Node, rows: Rows) -> None:
         """Note that a node has rows, and what it is computed from. Raises RowsMix."""
@@ -317,9 +372,13 @@ def _is_guard(node: fx.Node) -> bool:
 
 
 def _scaled(total: Total | None, factor: float | None) -> Total | None:
-    if total is None or total.factor is None or factor is None:
-        return total and replace(total, factor=None)
-    return replace(total, factor=total.factor * factor)
+    if total is None:
+        return None
+    known = total.factor is not None and factor is not None
+    return replace(
+        total, factor=total.factor * factor if known else None,  # type: ignore[operator]
+        outer=total.outer or (total.root and factor != -1.0),
+    )  # fmt: skip
 
 
 def _rooted(total: Total | None, node: fx.Node) -> Total | None:
@@ -346,5 +405,11 @@ def _added(parts: Sequence[Total], node: fx.Node) -> Total | None:
     plain = not (first.root or first.mean or second.mean)
     common = tuple(a for a in first.counts if any(torch.equal(a, b) for b in second.counts))
     return Total(
-        first.root, first.mean and second.mean, first.factor if same and plain else None, common
-    )
+        first.root, first.mean and second.mean, first.factor if same and plain else None, common,
+        (*first.sources, *second.sources), first.outer or second.outer,
+    )  # fmt: skip
+
+
+def is_even(counts: torch.Tensor) -> bool:
+    """Whether all rows have the same."""
+    return bool((counts == counts[0]).all())

@@ -13,7 +13,8 @@ from xl2torch.address import CellAddress, CellRange
 from xl2torch.constraints import Constraints
 from xl2torch.errors import ModelError, SelectionError, TrainingError, first_line
 from xl2torch.graph.dropout import without_dropout
-from xl2torch.graph.row_objective import find_row_objective
+from xl2torch.graph.row_divisors import find_divisors
+from xl2torch.graph.row_objective import RowObjective, find_row_objective
 from xl2torch.jacobian import present_point, variable_limits
 from xl2torch.model import SheetModel, refuse_moved, watch
 from xl2torch.problem import Problem
@@ -239,21 +240,35 @@ def _loss(
         loss.evaluate()
     if not options.by_rows:
         return loss
-    rows = find_row_objective(model, f"the objective {model.problem.objective}")
+    rows = row_objective(model)
     split = split_rows(model.compiled.workbook, rows.cells, options.validation, options.seed or 0)
     metric = find_metric(model, options.metric) if options.metric else None
-    kept = None
-    if identity is not None:
-        kept = find_row_objective(identity, "the objective without dropout")
+    if metric is not None and metric.rows.count != rows.count:
+        raise SelectionError(
+            f"--metric {metric.name} is about the rows {metric.rows.cells}, the objective about "
+            f"{rows.cells}"
+        )
+    kept = None if identity is None else row_objective(model, identity)
     by_rows = RowLoss(loss.model, rows, split, options.batch_size, metric, options.place, kept)
     by_rows.off = off
     by_rows.evaluate()
+    if split.validated and not math.isfinite(by_rows.validate()):
+        raise SelectionError(
+            f"--validation {options.validation}: the objective of the rows held back is no number"
+        )
     if by_rows.failed:
         raise TrainingError(
             f"the objective {model.problem.objective} of the rows that are trained on is an error "
             "value at the start point"
         )
     return by_rows
+
+
+def row_objective(model: SheetModel, program: fx.GraphModule | None = None) -> RowObjective:
+    """The rows that the objective is over. Raises ModelError where rows mix."""
+    cell = model.problem.objective
+    divisors = find_divisors(model.compiled.evaluation, cell)
+    return find_row_objective(program or model, f"the objective {cell}", divisors=divisors)
 
 
 def _without_dropout(model: SheetModel) -> tuple[fx.GraphModule, tuple[CellRange, ...]]:

@@ -13,6 +13,7 @@ from xl2torch.errors import SelectionError
 from xl2torch.functions.array import DTYPE
 from xl2torch.graph.nodes import dependents, node_name, node_value, parameter_nodes
 from xl2torch.graph.passes.rewriting import add_node
+from xl2torch.graph.row_divisors import find_divisors
 from xl2torch.graph.row_objective import find_row_objective
 from xl2torch.model import SheetModel, cell_program
 from xl2torch.training.row_loss import Metric
@@ -36,7 +37,9 @@ def find_metric(model: SheetModel, text: str) -> Metric:
     program = cell_program(model, cell)
     if program is None:
         raise SelectionError(f"--metric {cell} does not depend on the variable cells")
-    return Metric(str(cell), find_row_objective(program, f"the metric {cell}", _REMEDY))
+    divisors = find_divisors(model.compiled.evaluation, cell)
+    rows = find_row_objective(program, f"the metric {cell}", _REMEDY, divisors)
+    return Metric(str(cell), rows)
 
 
 def _classified(model: SheetModel, compare: Callable[[Any, Any], Any]) -> fx.GraphModule:

@@ -34,7 +34,7 @@ class RowProgram:
     def __init__(self, rows: RowObjective, place: Place) -> None:
         self.rows = rows
         self.place = place
-        self._programs: dict[int, fx.GraphModule] = {}
+        self._programs: dict[tuple[int, int | None], fx.GraphModule] = {}
 
     def taken(self, index: torch.Tensor) -> list[torch.Tensor]:
         """The inputs of some rows."""
@@ -48,11 +48,19 @@ class RowProgram:
             columns.append(rows.split(ordered, size))
         return zip(*columns, strict=True)
 
-    def __call__(self, pieces: Pieces, count: int, drawing: bool = False) -> torch.Tensor:
+    def counts(self, pieces: Pieces) -> bool:
+        """Whether some rows hold anything that a mean counts."""
+        counted = pieces[len(pieces) - self.rows.uneven :]
+        return all(bool(item.any()) for item in counted)
+
+    def __call__(
+        self, pieces: Pieces, count: int, drawing: bool = False, as_many: int | None = None
+    ) -> torch.Tensor:
         """The objective for ``count`` rows; ``drawing``: random cells are drawn anew."""
-        program = self._programs.get(count)
+        program = self._programs.get((count, as_many))
         if program is None:
-            program = self._programs[count] = self.place.program(self.rows.program(count))
+            program = self.place.program(self.rows.program(count, as_many))
+            self._programs[count, as_many] = program
         if DRAWING in program._buffers:
             program.get_buffer(DRAWING).fill_(drawing)
         value: torch.Tensor = program(*pieces)
@@ -126,7 +134,8 @@ class RowLoss(Loss):
         if generator is not None:
             order = torch.randperm(self.count, generator=generator)
         for place, pieces in enumerate(self._program.split(self._training, order, size)):
-            yield pieces, min(size, self.count - place * size)
+            if self._program.counts(pieces):
+                yield pieces, min(size, self.count - place * size)
 
     def differentiate(self, pieces: Pieces, count: int) -> float:
         """The objective of a batch; the gradient of its loss is then in the parameters."""
@@ -140,11 +149,7 @@ class RowLoss(Loss):
         if not self.split.validated:
             return math.nan
         held = len(self.split.validation)
-        value = float(self._evaluation(self._held, held))
-        if not self._program.rows.is_sum:
-            return value
-        share = self.count / held
-        return value * (math.sqrt(share) if self._program.rows.is_root else share)
+        return float(self._evaluation(self._held, held, as_many=self.count))
 
     def remarks(self, best: Iteration) -> list[str]:
         """What the rows are and what was done with them, in words; ``best`` is the answer."""
@@ -156,7 +161,7 @@ class RowLoss(Loss):
                 f"held back for validation: {self.split.text}. The answer is iteration "
                 f"{best.iteration}, whose objective is {best.objective:.8g} on the rows trained "
                 f"on and {best.validation:.8g} on these"
-                + (" (as a sum over as many rows)" if rows.is_sum else "")
+                + (" (sums as if over as many rows)" if rows.is_sum else "")
             )
         if self._metric is not None:
             values = " and ".join(f"{value:.6g}" for value in best.metric if value == value)

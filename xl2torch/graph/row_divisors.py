@@ -1,0 +1,92 @@
+"""What a formula divides its sums over rows by, as it is written.
+
+Constants are numbers in a program: that 1/18 is one over twice the nine rows only the formula says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xl2torch.address import CellAddress
+from xl2torch.formula.ast import Binary, Call, Node, Reference, walk
+from xl2torch.graph.schedule import Evaluation
+
+_COUNTS = frozenset({"COUNT", "COUNTA", "ROWS"})
+_OTHERS = frozenset(
+    {"COUNTIF", "COUNTIFS", "SUM", "SUMIF", "SUMIFS", "SUMPRODUCT", "SUMSQ", "COUNTBLANK",
+     "SUBTOTAL"}
+)  # fmt: skip
+_AVERAGES = frozenset({"AVERAGE", "AVERAGEA", "AVERAGEIF", "AVERAGEIFS"})
+
+
+@dataclass(frozen=True)
+class Divisors:
+    """Whether counts of rows are divided by, other totals, or a count less something.
+
+    ``some``: anything that may be a count of some of the rows, AVERAGE included.
+    """
+
+    counts: bool = False
+    others: bool = False
+    shifted: bool = False
+    some: bool = False
+
+
+def find_divisors(evaluation: Evaluation, cell: CellAddress) -> Divisors:
+    """What the formula of a cell, and those of single cells that it reads, divide by."""
+    found = Divisors()
+    for place, tree in _trees(evaluation, cell):
+        for node in walk(tree):
+            if isinstance(node, Binary) and node.operator == "/":
+                found = _with(found, _inlined(evaluation, node.right, place))
+            elif isinstance(node, Call) and node.function in _AVERAGES:
+                several = found.counts or (node.function == "AVERAGE" and len(node.arguments) > 1)
+                found = Divisors(several, found.others, found.shifted, True)
+    return found
+
+
+def _with(found: Divisors, nodes: list[Node]) -> Divisors:
+    calls = {node.function for node in nodes if isinstance(node, Call)}
+    shifted = any(
+        isinstance(node, Binary) and node.operator in "+-"
+        and any(isinstance(part, Call) and part.function in _COUNTS for part in walk(node))
+        for node in nodes
+    )  # fmt: skip
+    counts, others = bool(calls & _COUNTS), bool(calls & _OTHERS)
+    return Divisors(
+        found.counts or counts, found.others or others, found.shifted or shifted,
+        found.some or counts or others,
+    )  # fmt: skip
+
+
+def _trees(evaluation: Evaluation, cell: CellAddress) -> list[tuple[CellAddress, Node]]:
+    """Formulas of a cell and of the single cells that lead to it, with the cells."""
+    cells, found = [cell], []
+    for place in cells:
+        for unit in evaluation.overlapping_cell(place):
+            if unit.region is None or unit.region.range.rows > 1:
+                continue
+            found.append((place, unit.region.tree))
+            cells += [item for item in _read(unit.region.tree, place) if item not in cells]
+    return found
+
+
+def _read(tree: Node, origin: CellAddress) -> list[CellAddress]:
+    """Single cells that a formula reads."""
+    found = []
+    for node in walk(tree):
+        if isinstance(node, Reference) and not (node.whole_columns or node.whole_rows):
+            rows = {node.top.at(origin.row), node.bottom.at(origin.row)}
+            columns = {node.left.at(origin.column), node.right.at(origin.column)}
+            if len(rows) == len(columns) == 1:
+                found.append(CellAddress(node.sheet, rows.pop(), columns.pop()))
+    return found
+
+
+def _inlined(evaluation: Evaluation, node: Node, origin: CellAddress) -> list[Node]:
+    """A tree's nodes, and those of the formulas that it reads."""
+    found = list(walk(node))
+    for place in _read(node, origin):
+        for _, tree in _trees(evaluation, place):
+            found += walk(tree)
+    return found
