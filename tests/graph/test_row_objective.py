@@ -72,6 +72,18 @@ SEPARABLE = [
     ("=(B{r}-$F$1/(A{r}+$G$1+10))^2", "=SUM(D3:D{last})", "sum over rows"),
     ("=SUMPRODUCT(A{r}:C{r},$F$1:$H$1)^2", "=AVERAGE(D3:D{last})", "mean over rows"),
     ("=EXP($F$1*A{r})*$G$1^2", "=SUM(D3:D{last})/7", "sum over rows"),
+    (LINE, "=SUM(D3:D{last})/(2*COUNT(D3:D{last}))", "mean over rows"),
+    (LINE, "=1/(2*COUNT(A3:A{last}))*SUM(D3:D{last})", "mean over rows"),
+    (LINE, "=100*SUM(D3:D{last})/ROWS(D3:D{last})", "mean over rows"),
+    (LINE, "=SUM(D3:D{last})*EXP($F$1)/COUNT(D3:D{last})", "mean over rows"),
+    (LINE, "=(SUM(D3:D{last})+COUNT(D3:D{last})*0.1*SUMSQ(F1:H1))/COUNT(D3:D{last})",
+     "mean over rows"),
+    (LINE, "=SUM(D3:D{last})/COUNT(D3:D{last})+2*SUM(D3:D{last})/COUNT(A3:A{last})",
+     "mean over rows"),
+    (LINE, "=AVERAGE(D3:D{last},D3:D{last})", "mean over rows"),
+    (LINE, "=SQRT(SUM(D3:D{last})/(2*COUNT(D3:D{last})))", "root of the mean over rows"),
+    (LINE, "=0.5*SUM(D3:D{last})+10*SUMSQ(F1:H1)", "sum over rows"),
+    ("=LN(EXP($F$1*A{r})+3)", "=SUM(D3:D{last})/COUNT(D3:D{last})", "mean over rows"),
     ("=TANH($F$1*A{r})*C{r}", "=SQRT(SUMSQ(D3:D{last}))", "root of the sum over rows"),
 ]  # fmt: skip
 
@@ -114,6 +126,11 @@ MIXED = [
     ("=$F$1*A{r}+$G$1", "=STDEV(D3:D{last})", "A1"),
     ("=($F$1*A{r})^2", "=SUMXMY2(D3:D8,D4:D9)", "A1"),
     ("=($F$1*A{r}-AVERAGE($A$3:$A$11)*$G$1)^2", "=SUM(D3:D{last})", ""),
+    (LINE, "=SUM(D3:D{last})/(ROWS(D3:D{last})-1)", "A1"),
+    (LINE, "=SQRT(SUM(D3:D{last}))/ROWS(D3:D{last})", "A1"),
+    ("=C{r}*($F$1*A{r}-B{r})^2", "=SUM(D3:D{last})/SUM(C3:C{last})", "A1"),
+    ("=$F$1*A{r}", "=STDEV(D3:D{last})+0.1*SUMSQ(F1:H1)", "A1"),
+    ("=$F$1*A{r}", "=SUMPRODUCT((A3:A{last}*$F$1-TRANSPOSE(A3:A{last}))^2)", "A1"),
     ("=EXP($F$1*A{r}) =LN(D{r}/SUM($D$3:$D${last}))", "=SUM(E3:E{last})", "E3:E11"),
 ]
 
@@ -135,6 +152,53 @@ def test_subtotals_over_neighbours_are_refused(tmp_path: Path) -> None:
     model = book(tmp_path, row, "=AVERAGE(E3:E{last})", range(9))
     with pytest.raises(ModelError, match="in S!E3:E11"):
         row_objective(model)
+
+
+def test_a_target_that_adds_up_to_the_divisor_is_no_weight(tmp_path: Path) -> None:
+    """Two ones among the labels, and half the sum of squares: that is a sum, no mean."""
+    rows = [0, 1, 2, 4]
+    model = book(tmp_path, "=$F$1*A{r}", "=SUMXMY2(D3:D{last},B3:B{last})/2", rows)
+    assert sum(Y[number] for number in rows) == 2
+    found = row_objective(model)
+    assert found.form == "sum over rows"
+    alone = book(tmp_path, "=$F$1*A{r}", "=SUMXMY2(D3:D{last},B3:B{last})/2", [1, 4])
+    assert for_rows(found, [1, 3]).item() == pytest.approx(alone().item(), rel=1e-12)
+
+
+def test_sums_over_as_many_rows(tmp_path: Path) -> None:
+    """The penalty is there once."""
+    objective = "=SUM(D3:D{last})+10*SUMSQ(F1:H1)"
+    found = row_objective(book(tmp_path, LINE, objective, range(9)))
+    given = [place.select(tensor, torch.tensor([1, 2, 5])) for tensor, place in found.inputs]
+    penalty = 10 * (0.3**2 + 0.2**2 + 0.5**2)
+    plain, scaled = found.program(3)(*given).item(), found.program(3, 6)(*given).item()
+    assert scaled - penalty == pytest.approx(2 * (plain - penalty))
+
+
+@pytest.mark.parametrize("pick", [
+    "INDEX(I{r}:K{r},C{r})", "CHOOSE(C{r},I{r},J{r},K{r})",
+    "SUMPRODUCT(I{r}:K{r},--(C{r}=$M$1:$O$1))",
+])  # fmt: skip
+def test_softmax_with_class_numbers(pick: str, tmp_path: Path) -> None:
+    """The guard of the logarithm has rows too, made of constants."""
+
+    def made(rows: Sequence[int]) -> SheetModel:
+        last = TOP + len(rows) - 1
+        lines = [f"=AVERAGE(L3:L{last}) . . 0.3 -0.2 0.5", "."]
+        for place, number in enumerate(rows, TOP):
+            cells = [repr(X[number]), ".", str(Z[number]), "."]
+            cells += [f"=EXP({c}$1*$A{place})" for c in "DEF"]
+            cells += [f"={c}{place}/SUM($E{place}:$G{place})" for c in "EFG"]
+            cells = cells[:4] + cells[4:7] + ["."] + cells[7:] + [f"=-LN({pick.format(r=place)})"]
+            lines.append(" ".join(cells))
+        lines[0] += " . . . . . . 1 2 3"
+        return xl2torch.compile(
+            grid(tmp_path, "\n".join(lines)), objective="A1", variables="D1:F1", sense="min"
+        )
+
+    found = row_objective(made(range(9)))
+    for rows in ([2, 0, 5, 7], [3, 1], range(9)):
+        assert for_rows(found, rows).item() == pytest.approx(made(rows)().item(), rel=1e-12)
 
 
 def test_one_row_is_no_table(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ Constants are numbers in a program: that 1/18 is one over twice the nine rows on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xl2torch.address import CellAddress
 from xl2torch.formula.ast import Binary, Call, Node, Reference, walk
@@ -23,13 +23,15 @@ _AVERAGES = frozenset({"AVERAGE", "AVERAGEA", "AVERAGEIF", "AVERAGEIFS"})
 class Divisors:
     """Whether counts of rows are divided by, other totals, or a count less something.
 
-    ``some``: anything that may be a count of some of the rows, AVERAGE included.
+    ``some``: anything that may be a count of some of the rows, AVERAGE included. ``rooted``: a
+    count is divided by under a root.
     """
 
     counts: bool = False
     others: bool = False
     shifted: bool = False
     some: bool = False
+    rooted: bool = False
 
 
 def find_divisors(evaluation: Evaluation, cell: CellAddress) -> Divisors:
@@ -37,25 +39,44 @@ def find_divisors(evaluation: Evaluation, cell: CellAddress) -> Divisors:
     found = Divisors()
     for place, tree in _trees(evaluation, cell):
         for node in walk(tree):
-            if isinstance(node, Binary) and node.operator == "/":
+            if _divides(node):
+                assert isinstance(node, Binary)
                 found = _with(found, _inlined(evaluation, node.right, place))
             elif isinstance(node, Call) and node.function in _AVERAGES:
                 several = found.counts or (node.function == "AVERAGE" and len(node.arguments) > 1)
-                found = Divisors(several, found.others, found.shifted, True)
+                found = replace(found, counts=several, some=True)
+            elif _is_root(node):
+                below = _inlined(evaluation, node, place)
+                rooted = any(_counts(part) for part in below if _divides(part))
+                found = replace(found, rooted=found.rooted or rooted)
     return found
+
+
+def _is_root(node: Node) -> bool:
+    return (isinstance(node, Call) and node.function == "SQRT") or (
+        isinstance(node, Binary) and node.operator == "^"
+    )
+
+
+def _divides(node: Node) -> bool:
+    return isinstance(node, Binary) and node.operator == "/"
+
+
+def _counts(node: Node) -> bool:
+    return any(isinstance(part, Call) and part.function in _COUNTS for part in walk(node))
 
 
 def _with(found: Divisors, nodes: list[Node]) -> Divisors:
     calls = {node.function for node in nodes if isinstance(node, Call)}
     shifted = any(
         isinstance(node, Binary) and node.operator in "+-"
-        and any(isinstance(part, Call) and part.function in _COUNTS for part in walk(node))
+        and _counts(node)
         for node in nodes
     )  # fmt: skip
     counts, others = bool(calls & _COUNTS), bool(calls & _OTHERS)
-    return Divisors(
-        found.counts or counts, found.others or others, found.shifted or shifted,
-        found.some or counts or others,
+    return replace(
+        found, counts=found.counts or counts, others=found.others or others,
+        shifted=found.shifted or shifted, some=found.some or counts or others,
     )  # fmt: skip
 
 

@@ -94,7 +94,8 @@ class Search:
             return total
         divisors = self.divisors
         partly = divisors.counts and not all(is_even(counts) for counts in total.counts)
-        if divisors.shifted or divisors.others or partly or (divisors.counts and total.outer):
+        outside = divisors.counts and total.outer and not divisors.rooted
+        if divisors.shifted or divisors.others or partly or outside:
             raise RowsMix(last, "a sum over rows is divided by what is no plain count of them")
         if not divisors.counts:
             return total
@@ -161,6 +162,8 @@ class Search:
             self.total(item) if isinstance(item, fx.Node) else None for item in (first, second)
         ]
         if totals[0] is not None and totals[1] is not None:
+            if name != "mul" and _counts_values(second):
+                return replace(totals[0], mean=True, sources=())  # it counts those of some rows
             raise RowsMix(node, "two sums over rows are multiplied or divided")
         if totals[1] is not None and name != "mul":
             raise RowsMix(node, "a number is divided by a sum over rows")
@@ -274,7 +277,7 @@ class Search:
             known = known_elements(
                 item, lambda part: None if part in self.trained else node_value(part)
             )
-            if known is not None and bool((known == 0).any()):
+            if item in self.trained and known is not None and bool((known == 0).any()):
                 counts.append(rows.sums((known != 0).to(DTYPE)))
             if item not in self.trained and node_name(node) in ("dot", "matmul"):
                 counts.append(rows.sums(value.to(DTYPE)))  # the weights of a weighted mean
@@ -363,6 +366,16 @@ class Search:
                 if rest == 0 and block > 0 and (block == 1) == exact and rows not in found:
                     found.append(rows)
         return [*found, None]
+
+
+def _counts_values(node: object) -> bool:
+    """Whether a node counts the rows in which something holds."""
+    while isinstance(node, fx.Node) and node_name(node) in ("where", "sum", "mul", "to"):
+        if node_name(node) == "to":
+            inner = node.args[0]
+            return isinstance(inner, fx.Node) and node_value(inner).dtype == torch.bool
+        node = node.args[1 if node_name(node) == "where" else 0]
+    return False
 
 
 def _is_guard(node: fx.Node) -> bool:
