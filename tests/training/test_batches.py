@@ -214,6 +214,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"optimizer": "least-squares", "validation": "0.2"}, "leave out --optimizer least-squares"),
     ({"engine": "scipy", "batch_size": 4}, "leave out --engine"),
     ({"batch_size": 0}, "--batch-size is a whole number above 0"),
+    ({"batch_size": 2.5}, "--batch-size is a whole number above 0"),
+    ({"metric": "acuracy"}, "there are accuracy, error_rate, and cells"),
+    ({"validation": "20%"}, "give a fraction such as 0.2"),
     ({"patience": 0}, "--patience is a whole number above 0"),
     ({"validation": "1.5"}, "between 0 and 1"),
     ({"validation": "0.001"}, "leaves no row"),
@@ -267,6 +270,55 @@ def test_stages_train_some_cells_at_a_time(size: int | None, tmp_path: Path) -> 
     moved = [tuple(a != b for a, b in zip(old, new, strict=True)) for old, new in pairwise(ways)]
     assert moved == [(False, True)] * 2 + [(True, False)] + [(True, True)] * 3
     assert result.settings.stages == ("C1=2", "B1=1", "all=3") and result.epochs == 6
+
+
+def test_patience_ends_a_stage_not_the_run(tmp_path: Path) -> None:
+    result = xl2torch.fit(
+        line(tmp_path), "sgd", lr=0.9, stages=["C1=50", "B1=3"], batch_size=4, patience=2, seed=1
+    )
+    assert result.epochs < 40
+    ways = [row.variables for row in result.iterations]
+    assert [a[0] != b[0] for a, b in pairwise(ways)][-3:] == [True] * 3
+
+
+def test_a_metric_of_other_rows_is_refused(tmp_path: Path) -> None:
+    model = line(tmp_path)
+    lines = [f"=AVERAGE(D3:D{2 + len(X)}) 0.3 -0.2 =AVERAGE(F3:F5)", "x y"]
+    for row, (x, y) in enumerate(zip(X.tolist(), Y.tolist(), strict=True), 3):
+        test = f"{x} =($B$1*E{row}+$C$1)^2" if row < 6 else ""
+        lines.append(f"{x!r} {y!r} . =($B$1*A{row}+$C$1-B{row})^2 {test}")
+    model = xl2torch.compile(
+        grid(tmp_path, "\n".join(lines)), objective="A1", variables="B1:C1", sense="min"
+    )
+    with pytest.raises(SelectionError, match=r"is about the rows S!F3:F5, the objective about"):
+        xl2torch.fit(model, metric="D1", epochs=2)
+
+
+def test_several_labels_are_not_guessed(tmp_path: Path) -> None:
+    lines = ["=AVERAGE(D3:D8)+AVERAGE(E3:E8) 0.3 -0.2", "x y z"]
+    lines += [f"{row} {row % 2} {row // 6} =($B$1*A{row}-B{row})^2 =($C$1*A{row}-C{row})^2"
+              for row in range(3, 9)]  # fmt: skip
+    model = xl2torch.compile(
+        grid(tmp_path, "\n".join(lines)), objective="A1", variables="B1:C1", sense="min"
+    )
+    with pytest.raises(SelectionError, match="there are several labels"):
+        xl2torch.fit(model, metric="accuracy")
+
+
+def test_batches_that_hold_nothing_to_count_are_left_out(tmp_path: Path) -> None:
+    lines = ["=SUM(D3:D10)/COUNTIF(C3:C10,1) 0.3", "x y use"]
+    lines += [f"{row} {2 * row} {int(row in (4, 9))} =IF(C{row}=1,($B$1*A{row}-B{row})^2,0)"
+              for row in range(3, 11)]  # fmt: skip
+    model = xl2torch.compile(
+        grid(tmp_path, "\n".join(lines)), objective="A1", variables="B1", sense="min"
+    )
+    result = xl2torch.fit(model, "sgd", lr=0.01, epochs=1, batch_size=2, shuffle=False)
+    weight = 0.3
+    for row in (4, 9):
+        weight -= 0.01 * 2 * (weight * row - 2 * row) * row
+    assert result.iterations[-1].variables[0] == pytest.approx(weight, rel=1e-12)
+    with pytest.raises(SelectionError, match="rows held back is no number"):
+        xl2torch.fit(model, validation="A5:A6")
 
 
 def test_each_stage_has_a_new_optimizer(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def fit(
     options = Options(
         optimizer, engine, lr, arguments or {}, schedule, clip_norm, clip_value, epochs, max_time,
         convergence, starts, seed, init, compile, device, dtype, batch_size, shuffle, validation,
-        metric, patience, freeze, stages, dropout_off,
+        metric, patience, _texts(freeze), _texts(stages), dropout_off,
     )  # fmt: skip
     check_options(options)
     drawing = bool(model.drawn) or options.by_rows or start_count(model.problem, options) > 1
@@ -207,6 +207,10 @@ def _fit(
         record.weights, record.seconds, tuple(filter(None, remarks)), run.ends, run.subproblems,
         record.best_iteration,
     )  # fmt: skip
+
+
+def _texts(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _asked(options: Options) -> Asked:
@@ -398,9 +402,9 @@ class _Run:
                     stop = self._engine()
                 except Stopped as stopped:
                     stop = stopped.stop
-                    if stop.code != 3:
+                    if stop.code not in (2, 3):  # else the next stage may do more
                         raise
-            made = len(record.iterations) - 1
+            made = record.patient_since = len(record.iterations) - 1
         return stop
 
     def _many(self) -> Stop:

@@ -33,7 +33,12 @@ def find_metric(model: SheetModel, text: str) -> Metric:
     if name in (ACCURACY, ERROR_RATE):
         module = _classified(model, operator.eq if name == ACCURACY else operator.ne)
         return Metric(name, find_row_objective(module, name, _REMEDY))
-    cell = parse_cell(model.compiled.workbook, text, model.problem.sheet)
+    try:
+        cell = parse_cell(model.compiled.workbook, text, model.problem.sheet)
+    except SelectionError as error:
+        raise SelectionError(
+            f"--metric {error}; there are {ACCURACY}, {ERROR_RATE}, and cells"
+        ) from None
     program = cell_program(model, cell)
     if program is None:
         raise SelectionError(f"--metric {cell} does not depend on the variable cells")
@@ -48,15 +53,20 @@ def _classified(model: SheetModel, compare: Callable[[Any, Any], Any]) -> fx.Gra
     copies: dict[fx.Node, fx.Node] = {}
     graph.graph_copy(model.graph, copies)
     trained = dependents(model.graph, parameter_nodes(model))
-    for node in reversed(list(model.graph.nodes)):
-        found = _classes(graph, node, copies, trained)
-        if found is not None:
-            right = add_node(graph, compare, *found)
-            graph.output(
-                add_node(graph, torch.mean, add_node(graph, torch.Tensor.to, right, DTYPE))
-            )
-            graph.eliminate_dead_code()
-            return fx.GraphModule(model, graph)
+    pairs = [
+        found
+        for node in model.graph.nodes
+        if (found := _classes(graph, node, copies, trained)) is not None
+    ]
+    if len(pairs) > 1:
+        raise SelectionError(
+            f"there are several labels on the way to {model.problem.objective}. {_REMEDY}"
+        )
+    for pair in pairs:
+        right = add_node(graph, torch.Tensor.to, add_node(graph, compare, *pair), DTYPE)
+        graph.output(add_node(graph, torch.mean, right))
+        graph.eliminate_dead_code()
+        return fx.GraphModule(model, graph)
     raise SelectionError(
         f"no labels were found on the way to {model.problem.objective}: classes are 0 and 1, or "
         f"a column for each class. {_REMEDY}"

@@ -77,7 +77,8 @@ def check_options(options: Options) -> None:
     if options.starts is not None and not 1 <= options.starts <= _MOST_STARTS:
         raise SelectionError(f"--starts is between 1 and {_MOST_STARTS:,}, not {options.starts}")
     for name, count in (("batch-size", options.batch_size), ("patience", options.patience)):
-        if count is not None and count < 1:
+        whole = isinstance(count, int) and not isinstance(count, bool)
+        if count is not None and (not whole or count < 1):
             raise SelectionError(f"--{name} is a whole number above 0, not {count}")
     if options.stages and options.epochs is not None:
         raise SelectionError("--stage says how many epochs: leave out --epochs")

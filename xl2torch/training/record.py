@@ -64,6 +64,7 @@ class Record:
         self.last: torch.Tensor | None = None
         self.best, self.best_objective, self.best_overstep = math.inf, math.nan, math.inf
         self.best_iteration = 0
+        self.patient_since = 0
         self.weights: Mapping[str, torch.Tensor] = {}
         self.felt = torch.zeros(len(loss.point), dtype=torch.bool)
         self._constrained = bool(constraints.general)
@@ -164,7 +165,7 @@ class Record:
             raise Stopped(Stop(1))
         if len(self.iterations) > self.limits.epochs:
             raise Stopped(Stop(3))
-        waited = len(self.iterations) - 1 - self.best_iteration
+        waited = len(self.iterations) - 1 - max(self.best_iteration, self.patient_since)
         if self.limits.patience is not None and waited >= self.limits.patience:
             raise Stopped(Stop(2, f"It was no better in {waited} iterations after the best, which "
                                f"is number {self.best_iteration}."))  # fmt: skip

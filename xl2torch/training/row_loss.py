@@ -154,7 +154,8 @@ class RowLoss(Loss):
     def remarks(self, best: Iteration) -> list[str]:
         """What the rows are and what was done with them, in words; ``best`` is the answer."""
         rows = self._program.rows
-        step = f", {self.batch_size} rows in a batch" if self.in_batches else ""
+        size = min(self.batch_size or self.count, self.count)
+        step = f", {size} row{'s' * (size > 1)} in a batch" if self.in_batches else ""
         found = [f"the objective is a {rows.form} {rows.cells}{step}"]
         if self.split.validated:
             found.append(

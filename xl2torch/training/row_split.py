@@ -52,7 +52,11 @@ def split_rows(workbook: Workbook, rows: CellRange, text: str, seed: int) -> Spl
         held[torch.randperm(rows.rows, generator=generator)[:count]] = True
         what = f"{fraction:g} of the rows, drawn with seed {seed}"
     else:
-        for area in parse_ranges(workbook, text, rows.sheet):
+        try:
+            areas = parse_ranges(workbook, text, rows.sheet)
+        except SelectionError as error:
+            raise SelectionError(f"--validation {error}: give {_FORMS}") from None
+        for area in areas:
             first, last = max(area.top, rows.top), min(area.bottom, rows.bottom)
             if area.sheet != rows.sheet or first > last:
                 raise SelectionError(f"--validation {text}: {area} holds none of the rows {rows}")
