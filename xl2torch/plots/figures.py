@@ -24,6 +24,7 @@ _SIZE = (7.0, 4.6)
 _DECADES = 100.0
 _LEVELS = 24
 _MOST_NUMBERS = 120
+_NOTHING = 1e-9
 _SETTINGS: Any = {
     "font.size": 10, "axes.titlesize": 11, "axes.spines.top": False, "axes.spines.right": False,
     "svg.hashsalt": "xl2torch", "figure.dpi": 120,
@@ -111,11 +112,11 @@ def surface_figure(model: SheetModel, land: Landscape) -> Figure:
         axes: Any = figure.add_subplot(projection="3d")
         x, y = np.meshgrid(land.x.numpy(), land.y.numpy())
         values = np.ma.masked_invalid(land.values.numpy())
-        axes.plot_surface(x, y, _graded(values), cmap="viridis", linewidth=0, antialiased=True)
+        axes.plot_surface(x, y, values, cmap="viridis", linewidth=0, antialiased=True)
         axes.set(
             xlabel=_name(model, land.cells[0]),
             ylabel=_name(model, land.cells[1]),
-            zlabel=_name(model, model.problem.objective) + _grading(values),
+            zlabel=_name(model, model.problem.objective),
         )
         axes.view_init(elev=30, azim=-60)
     return figure
@@ -164,7 +165,8 @@ def weights_figure(model: SheetModel) -> Figure:
             axes.set(title=f"{variable.label} {variable.cells.a1}".strip(), xticks=[], yticks=[])
             for (row, column), number in np.ndenumerate(grid) if grid.size <= _MOST_NUMBERS else ():
                 shade = "white" if abs(number) > 0.6 * bound else "black"
-                axes.text(column, row, f"{number:.2g}", ha="center", va="center", color=shade,
+                shown = 0.0 if abs(number) < _NOTHING * bound else number
+                axes.text(column, row, f"{shown:.2g}", ha="center", va="center", color=shade,
                           fontsize=8)  # fmt: skip
         if image is not None:
             figure.colorbar(image, ax=list(parts))

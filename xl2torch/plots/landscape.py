@@ -43,10 +43,8 @@ def two_cells(model: SheetModel, text: str | None) -> tuple[CellAddress, CellAdd
         areas = parse_ranges(model.compiled.workbook, text, model.problem.sheet)
         chosen = [cell for area in areas for cell in area.cells()]
     if len(chosen) != 2 or chosen[0] == chosen[1]:
-        what = f"{text} is" if text is not None else f"the model has only {len(chosen)}:"
-        raise SelectionError(
-            f"two variable cells are wanted, such as --cells B5,B6; {what} not two"
-        )
+        what = "the model has only one" if text is None else f"{text} is not two"
+        raise SelectionError(f"two variable cells are wanted, such as --cells B5,B6; {what}")
     for cell in chosen:
         if cell not in every:
             raise SelectionError(f"{cell} is no variable cell")

@@ -1,0 +1,171 @@
+"""Pictures: what they are made of, the files, and a copy of the workbook with one in it."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from corpus import CORPUS, WORKBOOKS, requires_corpus
+from generated_books import make_book, make_variant
+from grids import grid
+from judges import ooxml_validator, validation_errors
+
+import xl2torch
+from xl2torch.cli import main
+from xl2torch.errors import ModelError, SelectionError
+from xl2torch.model import SheetModel
+from xl2torch.plots.draw import KINDS, View, draw
+from xl2torch.plots.figures import as_bytes
+from xl2torch.plots.fitted import fitted
+from xl2torch.plots.insert import insert_picture
+from xl2torch.plots.landscape import landscape, two_cells
+
+KINDS_OF_MODELS = [(name, kind) for name in ("line", "quadratic", "survival") for kind in KINDS]
+
+
+def sample(name: str) -> SheetModel:
+    return xl2torch.compile(xl2torch.load(WORKBOOKS / f"{name}.xlsx"))
+
+
+def picture(model: SheetModel, kind: str, form: str = "png") -> bytes:
+    return as_bytes(draw(model, kind, None, lambda: xl2torch.fit(model, "adam", epochs=5)), form)
+
+
+@pytest.mark.parametrize(("name", "kind"), KINDS_OF_MODELS)
+def test_every_kind(name: str, kind: str) -> None:
+    first = picture(sample(name), kind)
+    assert first.startswith(b"\x89PNG") and len(first) > 4_000
+    assert picture(sample(name), kind) == first  # the same each time
+
+
+def test_svg_has_no_time_of_day() -> None:
+    drawn = picture(sample("line"), "contour", "svg")
+    assert b"<svg" in drawn and b"dc:date" not in drawn
+    assert picture(sample("line"), "contour", "svg") == drawn
+
+
+def test_landscape_is_the_objective() -> None:
+    model = sample("line")
+    land = landscape(model, two_cells(model, None), (), ((-3.0, 3.0), (0.0, 6.0)))
+    m, b = land.x[40], land.y[7]
+    expected = ((m + b - 3) ** 2 + (2 * m + b - 5) ** 2) / 2
+    assert float(land.values[7, 40]) == pytest.approx(float(expected), rel=1e-12)
+    assert land.way.tolist() == [[-1.0, 5.0]]
+    swapped = landscape(model, two_cells(model, "B6,B5"), (), ((0.0, 6.0), (-3.0, 3.0)))
+    assert torch.allclose(swapped.values, land.values.T)
+
+
+def test_other_cells_are_held_and_errors_left_blank(tmp_path: Path) -> None:
+    book = grid(tmp_path, "=LN(A2)+B2^2+C2 .\n1 2 7")
+    model = xl2torch.compile(book, objective="A1", variables="A2:C2", sense="min")
+    land = landscape(model, two_cells(model, None), (), ((-1.0, 1.0), (0.0, 1.0)))
+    assert bool(torch.isnan(land.values[:, 0]).all())
+    assert float(land.values[0, -1]) == pytest.approx(7.0)
+
+
+def test_maximise_is_drawn_as_it_is(tmp_path: Path) -> None:
+    book = grid(tmp_path, "=5-A2^2-B2^2 .\n1 2")
+    model = xl2torch.compile(book, objective="A1", variables="A2:B2", sense="max")
+    land = landscape(model, two_cells(model, None), (), ((0.0, 1.0), (0.0, 1.0)))
+    assert float(land.values[0, 0]) == 5.0 and float(land.values[-1, -1]) == 3.0
+
+
+def test_fit_has_what_was_observed() -> None:
+    model = sample("quadratic")
+    cells = model.compiled.workbook.sheet("Model").cells.block(12, 1, 32, 3).numbers
+    found = fitted(model)
+    assert found.inputs is not None and np.array_equal(found.inputs, cells[:, 0])
+    assert np.array_equal(found.observed, cells[:, 1])
+    assert np.allclose(found.predicted, cells[:, 2], rtol=1e-12)
+    assert found.names == ("x", "observed", "Prediction")
+
+
+@requires_corpus
+def test_fit_of_a_table_of_many_columns() -> None:
+    model = xl2torch.compile(xl2torch.load(CORPUS / "fastai-2022" / "titanic.xlsx"), "nnet")
+    found = fitted(model)
+    assert found.inputs is None and set(found.observed) == {0.0, 1.0}
+    errors = (found.predicted - found.observed) ** 2
+    assert errors.mean() == pytest.approx(model().item(), rel=1e-12)
+
+
+def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
+    model = sample("survival")
+    with pytest.raises(SelectionError, match="is no variable cell"):
+        draw(model, "contour", View("F6,A1"))
+    with pytest.raises(SelectionError, match="is not two"):
+        draw(model, "contour", View("F6:I8"))
+    with pytest.raises(SelectionError, match="no --kind 'pie'"):
+        draw(model, "pie")
+    with pytest.raises(SelectionError, match="need a run of training"):
+        draw(model, "loss")
+    with pytest.raises(SelectionError, match="is not kept"):
+        draw(model, "path", View("M6,P6"), lambda: xl2torch.fit(model, epochs=1))
+    book = grid(tmp_path, "=EXP(A2) .\n1")
+    one = xl2torch.compile(book, objective="A1", variables="A2", sense="min")
+    with pytest.raises(SelectionError, match="has only one"):
+        draw(one, "surface")
+    with pytest.raises(ModelError, match="there is no fit to draw"):
+        draw(one, "fit")
+
+
+@pytest.mark.parametrize("name", ["charts", "pictures", "formats"])
+def test_a_copy_holds_the_picture_and_all_else_as_it_was(name: str, tmp_path: Path) -> None:
+    book = make_book(name, tmp_path)
+    png = picture(sample("line"), "contour")
+    target = tmp_path / "copy.xlsx"
+    assert insert_picture(xl2torch.load(book), target, png, "=A1 <&>") == "Plot 1"
+    with zipfile.ZipFile(book) as before, zipfile.ZipFile(target) as after:
+        (image,) = [
+            part for part in after.namelist()
+            if part.startswith("xl/media/") and part not in before.namelist()
+        ]  # fmt: skip
+        assert after.read(image) == png
+        changed = {part for part in before.namelist() if after.read(part) != before.read(part)}
+        assert changed <= {
+            "[Content_Types].xml", "xl/workbook.xml", "xl/_rels/workbook.xml.rels", "xl/styles.xml",
+            "docProps/app.xml",
+        }  # fmt: skip
+    again = xl2torch.load(target)
+    sheet = again.sheets[-1]
+    assert sheet.name == "Plot 1" and sheet.cells.value(1, 1) == "=A1 <&>"
+    assert not sheet.formulas
+    if ooxml_validator():
+        assert validation_errors([target])[target] == validation_errors([book])[book]
+
+
+def run(*arguments: str | Path) -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_command_line(tmp_path: Path) -> None:
+    book, out, copy = WORKBOOKS / "line.xlsx", tmp_path / "p.svg", tmp_path / "c.xlsx"
+    before = book.read_bytes()
+    code, text, _ = run(
+        "plot", book, "--kind", "path", "-o", out, "--insert", copy, "--optimizer", "sgd", "--lr",
+        "0.1", "--epochs", "20", "--x", "-2:3", "--json",
+    )  # fmt: skip
+    assert code == 0 and book.read_bytes() == before
+    assert json.loads(text)["sheet"] == "Plot 1" and out.exists() and copy.exists()
+    assert run("plot", book, "--kind", "path", "-o", out)[0] == 1  # it exists already
+    for wrong in (("-o", tmp_path / "p.gif"), ("--x", "3:1"), ("--x", "a")):
+        assert run("plot", book, "--kind", "contour", *wrong)[0] == 2
+    code, text, _ = run("plot", book, "--kind", "loss", "-o", out, "--force", "--epochs", "3")
+    assert (code, text) == (0, f"wrote {out}\n")
+
+
+def test_strict_workbooks_and_unknown_parts(tmp_path: Path) -> None:
+    png = picture(sample("line"), "weights")
+    for name in ("unknown_parts", "unusual_order"):
+        book = make_variant(name, tmp_path)
+        target = tmp_path / f"{name}-copy{book.suffix}"
+        insert_picture(xl2torch.load(book), target, png, "Weights")
+        assert xl2torch.load(target).sheets[-1].name == "Plot 1"
