@@ -388,7 +388,7 @@ def test_gradcheck_mistakes(arguments: list[str], code: int, message: str, tmp_p
 def test_help_is_quick_and_has_examples() -> None:
     commands = main.commands
     assert set(commands) == {
-        "inspect", "verify", "gradcheck", "train", "export", "predict", "restore"
+        "inspect", "verify", "gradcheck", "train", "export", "predict", "restore", "replay", "plot",
     }  # fmt: skip
     for command in [main, *commands.values()]:
         assert command.help is not None and "Example: xl2torch" in command.help
@@ -442,3 +442,51 @@ def test_a_value_that_the_formulas_do_not_give_is_told(tmp_path: Path) -> None:
     )
     assert result.exit_code == 0
     assert "the file says 55 for S!B1, its formulas give 16" in result.stderr
+
+
+def test_train_in_batches(tmp_path: Path) -> None:
+    out = tmp_path / "out.xlsx"
+    code, text, error = run(
+        "train", WORKBOOKS / "survival.xlsx", "-o", out, "--batch-size", "50", "--validation", "0.2",
+        "--metric", "accuracy", "--patience", "5", "--epochs", "20", "--seed", "1", "--json",
+    )  # fmt: skip
+    report = json.loads(text)
+    assert code == 0 and not error  # quiet in a pipe
+    best = report["best"]
+    assert report["batch_size"] == 50
+    assert best["gap"] == pytest.approx(best["validation"] - best["training"])
+    assert {"accuracy", "validation accuracy"} < best.keys()
+    sheet = xl2torch.load(out).sheet("Training Report 1").cells
+    headings = [sheet.value(3, column) for column in range(1, 10)]
+    assert headings[5:9] == ["Validation", "Gap", "Accuracy", "Validation accuracy"]
+    assert sheet.value(4 + best["iteration"], 6) == pytest.approx(best["validation"])
+
+
+def test_train_freeze_and_stages(tmp_path: Path) -> None:
+    book, out = WORKBOOKS / "survival.xlsx", tmp_path / "out.xlsx"
+    code, text, _ = run(
+        "train", book, "-o", out, "--optimizer", "adam", "--stage", "M6:P6=2", "--stage", "all=3",
+        "--freeze", "F6:I6", "--json",
+    )  # fmt: skip
+    assert code == 0 and json.loads(text)["epochs"] == 5
+    before, after = cached_values(book), cached_values(out)
+    assert all(before[("Model", f"{c}6")] == after[("Model", f"{c}6")] for c in "FGHI")
+    assert before[("Model", "F7")] != after[("Model", "F7")]
+    code, _, error = run("train", book, "-o", out, "--force", "--freeze", "A1")
+    assert code == 2 and "Model!A1 holds no variable cell" in error
+
+
+@requires_corpus
+def test_replay() -> None:
+    book = CORPUS / "fastai-2017" / "graddesc.xlsm"
+    code, text, _ = run("replay", book)
+    assert code == 0 and text.splitlines()[0].split()[:2] == ["sheet", "torch"]
+    assert "a slip: J5 holds =J4*$J$1+$K$1*Intro!F5" in text
+    code, text, _ = run("replay", book, "--sheet", "adam", "--epochs", "2", "--json")
+    (sheet,) = json.loads(text)["sheets"]
+    assert sheet["largest_difference"] < 1e-9 and len(sheet["path"]) == 59
+    assert sheet["optimizer"] == "torch.optim.Adam(lr=1, betas=(0.7, 0.9), eps=0)"
+    code, text, _ = run("replay", book, "--sheet", "momentum", "--epochs", "2")
+    assert code == 0 and "b by torch" in text and "epoch" in text
+    assert run("replay", book, "--sheet", "data")[0] == 1
+    assert run("replay", book, "--sheet", "none")[0] == 2

@@ -11,8 +11,8 @@ from grids import grid
 
 import xl2torch
 from xl2torch.model import SheetModel
-from xl2torch.training.batch import BatchLoss
 from xl2torch.training.loss import Loss
+from xl2torch.training.many_points import LossAtPoints
 from xl2torch.training.multistart import draw_starts
 
 WAVES = "1 2 =SIN(3*A1)+A1^2/10+COS(2*B1)+B1^2/20"
@@ -37,7 +37,7 @@ def lowest(least_sum: float = -1e9) -> float:
 def test_losses_and_gradients_are_those_of_single_points(tmp_path: Path) -> None:
     model = waves(tmp_path)
     points = torch.randn(7, 2, dtype=torch.float64)
-    losses, gradients = BatchLoss(model)(points)
+    losses, gradients = LossAtPoints(model)(points)
     loss = Loss(model)
     for point, value, gradient in zip(points, losses, gradients, strict=True):
         assert loss.at(point) == pytest.approx(float(value), rel=1e-14)

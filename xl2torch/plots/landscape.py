@@ -11,8 +11,8 @@ from xl2torch.address import CellAddress
 from xl2torch.errors import SelectionError
 from xl2torch.jacobian import present_point
 from xl2torch.model import SheetModel
-from xl2torch.training.batch import BatchLoss
 from xl2torch.training.loss import FAILED
+from xl2torch.training.many_points import LossAtPoints
 from xl2torch.workbook.selection import parse_ranges
 
 _POINTS = 61
@@ -72,7 +72,7 @@ def landscape(
     grid = present.repeat(_POINTS * _POINTS, 1)
     grid[:, places[0]] = x.repeat(_POINTS)
     grid[:, places[1]] = y.repeat_interleave(_POINTS)
-    losses, _ = BatchLoss(model)(grid)
+    losses, _ = LossAtPoints(model)(grid)
     values = torch.where(losses >= FAILED, torch.nan, losses)
     if model.problem.sense == "max":
         values = -values

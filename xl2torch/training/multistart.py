@@ -15,8 +15,8 @@ import torch
 
 from xl2torch.constraints import Constraints
 from xl2torch.errors import SelectionError
-from xl2torch.training.batch import BatchLoss, BatchQuasiNewton, Points, State
 from xl2torch.training.loss import FAILED, Loss
+from xl2torch.training.many_points import LossAtPoints, Points, QuasiNewtonAtPoints, State
 from xl2torch.training.methods import LBFGS, NOT_ELEMENTWISE, is_first_order
 from xl2torch.training.optimizers import make_optimizer
 from xl2torch.training.record import Record
@@ -77,7 +77,7 @@ def run_starts(
 ) -> Ends:
     """Train all starts together; the record follows the best of them."""
     model = loss.model
-    first = BatchLoss(model)
+    first = LossAtPoints(model)
     points = first.project(points)
     begun = first(points)[0]
     if constraints.general:
@@ -116,7 +116,7 @@ def _objectives(loss: Loss) -> Callable[[float], float]:
 
 
 def _trained(
-    batch: BatchLoss, points: Points, settings: Settings, record: Record, limit: int,
+    batch: LossAtPoints, points: Points, settings: Settings, record: Record, limit: int,
 ) -> tuple[Points, torch.Tensor]:  # fmt: skip
     if is_first_order(settings.optimizer):
         return _first_order(batch, points, settings, record, limit)
@@ -124,14 +124,14 @@ def _trained(
 
 
 def _quasi_newton(
-    batch: BatchLoss, points: Points, record: Record, limit: int
+    batch: LossAtPoints, points: Points, record: Record, limit: int
 ) -> tuple[Points, torch.Tensor]:
     """L-BFGS of all starts; those that have ended leave the batch."""
     points = points.clone()
     running = torch.arange(len(points))
     steps = torch.zeros(len(points), dtype=torch.int64)
     still = torch.zeros(len(points), dtype=torch.int64)
-    solver = BatchQuasiNewton(batch, State(points, *batch(points)))
+    solver = QuasiNewtonAtPoints(batch, State(points, *batch(points)))
     for _ in range(limit):
         before = solver.state.losses
         solver.step()
@@ -154,7 +154,7 @@ def _quasi_newton(
 
 
 def _first_order(
-    batch: BatchLoss, points: Points, settings: Settings, record: Record, limit: int
+    batch: LossAtPoints, points: Points, settings: Settings, record: Record, limit: int
 ) -> tuple[Points, torch.Tensor]:
     """An elementwise optimizer of torch: all starts are one parameter."""
     if settings.optimizer in NOT_ELEMENTWISE:
@@ -223,7 +223,7 @@ def _with_penalties(
             beyond = torch.where(equal, excess, excess.clamp_min(0.0))
             return weight * size * (beyond**2).sum()
 
-        batch = BatchLoss(loss.model, penalty)
+        batch = LossAtPoints(loss.model, penalty)
         limit = max(1, record.left // (2 * len(_PENALTIES)))
         points, more = _trained(batch, points, rounds, record, limit)
         steps += more

@@ -25,7 +25,7 @@ Points = torch.Tensor
 """One point, all variable cells flat, in each row."""
 
 
-class BatchLoss:
+class LossAtPoints:
     """Losses and gradients of a model at many points: copies of it run together.
 
     ``penalty`` is added to the losses; it is a function of one point.
@@ -91,7 +91,7 @@ class State:
         return State(self.points[chosen], self.losses[chosen], self.gradients[chosen])
 
 
-class BatchQuasiNewton:
+class QuasiNewtonAtPoints:
     """L-BFGS for many points at once, each with its own history and step length.
 
     Two loops over the history (Nocedal, Updating quasi-Newton matrices with limited storage, 1980);
@@ -99,7 +99,7 @@ class BatchQuasiNewton:
     kinks (Lewis and Overton, Nonsmooth optimization via quasi-Newton methods, 2013).
     """
 
-    def __init__(self, loss: BatchLoss, state: State) -> None:
+    def __init__(self, loss: LossAtPoints, state: State) -> None:
         self.loss = loss
         self.state = state
         self._steps: list[Points] = []
