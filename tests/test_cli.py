@@ -447,7 +447,8 @@ def test_a_value_that_the_formulas_do_not_give_is_told(tmp_path: Path) -> None:
 def test_train_in_batches(tmp_path: Path) -> None:
     out = tmp_path / "out.xlsx"
     code, text, error = run(
-        "train", WORKBOOKS / "survival.xlsx", "-o", out, "--batch-size", "50", "--validation", "0.2",
+        "train", WORKBOOKS / "survival.xlsx", "-o", out,
+        "--batch-size", "50", "--validation", "0.2",
         "--metric", "accuracy", "--patience", "5", "--epochs", "20", "--seed", "1", "--json",
     )  # fmt: skip
     report = json.loads(text)

@@ -178,6 +178,7 @@ def test_sums_over_as_many_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pick", [
     "INDEX(I{r}:K{r},C{r})", "CHOOSE(C{r},I{r},J{r},K{r})",
     "SUMPRODUCT(I{r}:K{r},--(C{r}=$M$1:$O$1))",
+    "INDEX(E{r}:G{r},C{r})/SUM(E{r}:G{r})",
 ])  # fmt: skip
 def test_softmax_with_class_numbers(pick: str, tmp_path: Path) -> None:
     """The guard of the logarithm has rows too, made of constants."""

@@ -359,6 +359,12 @@ class Search:
                 return [None]
             value = parts[0]
         found: list[Rows | None] = [known] if known else []
+        if node.op == "get_attr" and value.dtype == torch.int64:
+            found += [
+                Rows(dim, numbers=True)
+                for dim, size in enumerate(value.shape)
+                if size == self.count and _numbers_rows(value, dim) and not known
+            ]
         for exact in (True, False):
             for dim, size in enumerate(value.shape):
                 block, rest = divmod(size, self.count)
@@ -376,6 +382,13 @@ def _counts_values(node: object) -> bool:
             return isinstance(inner, fx.Node) and node_value(inner).dtype == torch.bool
         node = node.args[1 if node_name(node) == "where" else 0]
     return False
+
+
+def _numbers_rows(value: torch.Tensor, dim: int) -> bool:
+    """Whether a tensor holds 0, 1, ... along a dim."""
+    shape = [-1 if place == dim else 1 for place in range(value.dim())]
+    numbers = torch.arange(value.shape[dim]).reshape(shape)
+    return bool((value == numbers).all())
 
 
 def _is_guard(node: fx.Node) -> bool:

@@ -26,13 +26,19 @@ _RANGES = ((0.1, 0.9), (1.1, 3.0), (-0.9, 0.9))
 
 @dataclass(frozen=True)
 class Rows:
-    """The dim of a tensor that goes through the rows, ``block`` elements for each."""
+    """The dim of a tensor that goes through the rows, ``block`` elements for each.
+
+    ``numbers``: it holds the numbers of the rows, which are 0, 1, ... whichever rows they are.
+    """
 
     dim: int
     block: int = 1
+    numbers: bool = False
 
     def select(self, tensor: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         """Some rows."""
+        if self.numbers:
+            return self._numbers(tensor, len(index))
         if self.block == 1:
             return tensor.index_select(self.dim, index)
         return self._parted(tensor).index_select(self.dim, index).flatten(self.dim, self.dim + 1)
@@ -47,7 +53,15 @@ class Rows:
 
     def split(self, tensor: torch.Tensor, count: int) -> Sequence[torch.Tensor]:
         """Views of ``count`` rows each, the last of what is left."""
-        return torch.split(tensor, count * self.block, self.dim)
+        pieces = torch.split(tensor, count * self.block, self.dim)
+        if self.numbers:
+            return [self._numbers(tensor, piece.shape[self.dim]) for piece in pieces]
+        return pieces
+
+    def _numbers(self, tensor: torch.Tensor, count: int) -> torch.Tensor:
+        first = tensor.narrow(self.dim, 0, 1)
+        shape = [-1 if place == self.dim else 1 for place in range(tensor.dim())]
+        return first + torch.arange(count, device=tensor.device).reshape(shape)
 
 
 @dataclass(frozen=True)
