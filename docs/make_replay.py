@@ -1,6 +1,6 @@
 """The table of docs/replay.md, made from the workbook of the corpus.
 
-    python docs/make_replay.py CORPUS
+python docs/make_replay.py CORPUS
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def row(item: Replay) -> str:
 
 def table(corpus: Path) -> str:
     """The table of all sheets of graddesc.xlsm."""
-    found = replay_all(xl2torch.load(corpus / "fastai-2017" / "graddesc.xlsm"))
+    found, _ = replay_all(xl2torch.load(corpus / "fastai-2017" / "graddesc.xlsm"))
     head = "| sheet | its rule | torch | largest relative difference |\n| --- | --- | --- | --- |\n"
     return head + "".join(row(item) + "\n" for item in found)
 

@@ -352,7 +352,7 @@ def cell_program(model: SheetModel, cell: CellAddress) -> fx.GraphModule | None:
 
     Raises UnsupportedError or ModelError where it cannot be compiled.
     """
-    trace, evaluation = _traced(model)
+    trace, evaluation = _traced(model, bool(model.drawn))
     node = cell_node(evaluation, cell)
     if node is None:
         return None
@@ -360,14 +360,14 @@ def cell_program(model: SheetModel, cell: CellAddress) -> fx.GraphModule | None:
     return _of_model(model, trace)
 
 
-def _traced(model: SheetModel) -> tuple[Trace, Evaluation]:
+def _traced(model: SheetModel, draws: bool = False) -> tuple[Trace, Evaluation]:
     """A new trace of the sheet, with the variable cells as its parameters."""
     trace = Trace()
     given = [
         parameter_block(trace, variable.name, variable.cells, variable.start)
         for variable in model.variables
     ]
-    return trace, Evaluation(model.compiled.workbook, given, trace)
+    return trace, Evaluation(model.compiled.workbook, given, trace, draws)
 
 
 def _of_model(model: SheetModel, trace: Trace) -> fx.GraphModule:

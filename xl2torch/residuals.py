@@ -32,7 +32,8 @@ class Residuals:
     """Residuals r of an objective f·Σr², or √(f·Σr²) where it has a ``root``; f is ``factor``.
 
     ``function`` gives them as a function of all variable cells. ``observed`` are the constants that
-    a residual is the distance to, where every one is such a distance and none has a weight. They
+    a residual is the distance to, where every one is such a distance and none has a weight; the
+    model then says observed + ``sign``·residual. They
     are ``smooth`` where nothing on the way to them has a kink or a step.
     """
 
@@ -40,6 +41,7 @@ class Residuals:
     factor: float
     root: bool
     observed: torch.Tensor | None
+    sign: torch.Tensor | None
     smooth: bool
 
     def form(self, count: int) -> str:
@@ -290,11 +292,12 @@ def _assembled(model: SheetModel, terms: list[_Term], root: bool) -> Residuals:
         return found * scale if weighted else found
 
     observed = [_observed(term) for term in terms]
-    known = None
+    known = sign = None
     if not weighted and all(item is not None for item in observed):
-        known = torch.cat([item for item in observed if item is not None])[kept]
+        known = torch.cat([item for item, _ in filter(None, observed)])[kept]
+        sign = torch.cat([item for _, item in filter(None, observed)])[kept]
     smooth = not any(has_kink(node) for node in graph.nodes)
-    return Residuals(function, factor, root, known, smooth)
+    return Residuals(function, factor, root, known, sign, smooth)
 
 
 def has_kink(node: fx.Node) -> bool:
@@ -311,16 +314,18 @@ def _spread(item: torch.Tensor | None, node: fx.Node) -> torch.Tensor:
     return item.expand(shape).reshape(-1)
 
 
-def _observed(term: _Term) -> torch.Tensor | None:
-    """The constant in a difference of a constant and what the model says."""
+def _observed(term: _Term) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """The constant in a difference of a constant and what the model says; 1, or -1 before it."""
     if term.minus is None and node_name(term.node) != "sub":
         return None
     shape = node_value(term.node).shape
-    for item in term.node.args if term.minus is None else (term.node, term.minus):
+    operands = term.node.args if term.minus is None else (term.node, term.minus)
+    ones = torch.ones(shape.numel(), dtype=torch.float64)
+    for item, sign in zip(operands, (-1, 1), strict=False):
         if isinstance(item, fx.Node) and item.op == "get_attr" and not _is_parameter(item):
-            return node_value(item).to(torch.float64).expand(shape).reshape(-1)
+            return node_value(item).to(torch.float64).expand(shape).reshape(-1), sign * ones
         if isinstance(item, int | float):
-            return torch.full((shape.numel(),), float(item), dtype=torch.float64)
+            return ones * float(item), sign * ones
     return None
 
 

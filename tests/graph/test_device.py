@@ -12,6 +12,7 @@ from torch import fx
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import xl2torch
+from xl2torch.functions.trace import take
 from xl2torch.graph.device import placed_graph
 from xl2torch.model import SheetModel
 from xl2torch.workbook.solver_model import solver_models
@@ -42,6 +43,11 @@ class OnAnotherDevice(fx.Interpreter):
         if target is torch.Tensor.to and isinstance(args[1], torch.device):
             tensor, device, dtype = args
             return torch.empty(tensor.shape, device=device, dtype=dtype)
+        if target is take:  # torch indexes on a device only where it is built for one
+            data, *index = args
+            assert {item.device for item in args} == {data.device}
+            shape = sum(index).shape
+            return torch.empty(shape, device=data.device, dtype=data.dtype)
         return super().call_function(target, args, kwargs)
 
 

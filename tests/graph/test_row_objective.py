@@ -165,6 +165,15 @@ def test_a_target_that_adds_up_to_the_divisor_is_no_weight(tmp_path: Path) -> No
     assert for_rows(found, [1, 3]).item() == pytest.approx(alone().item(), rel=1e-12)
 
 
+def test_one_tenth_of_ten_rows_is_a_sum(tmp_path: Path) -> None:
+    found = row_objective(book(tmp_path, LINE, "=0.125*SUM(D3:D{last})", range(8)))
+    assert found.form == "sum over rows"
+    for divisor in ("8", "ROWS(D3:D{last})", "$H$2"):
+        objective = f"=SUM(D3:D{{last}})/{divisor}"
+        found = row_objective(book(tmp_path, LINE, objective, range(8)))
+        assert found.form == ("sum over rows" if "H" in divisor else "mean over rows")
+
+
 def test_sums_over_as_many_rows(tmp_path: Path) -> None:
     """The penalty is there once."""
     objective = "=SUM(D3:D{last})+10*SUMSQ(F1:H1)"

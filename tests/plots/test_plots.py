@@ -19,10 +19,11 @@ import xl2torch
 from xl2torch.cli import main
 from xl2torch.errors import ModelError, SelectionError
 from xl2torch.model import SheetModel
-from xl2torch.plots.draw import KINDS, View, draw
+from xl2torch.plots.draw import View, draw
 from xl2torch.plots.figures import as_bytes
 from xl2torch.plots.fitted import fitted
 from xl2torch.plots.insert import insert_picture
+from xl2torch.plots.kinds import KINDS
 from xl2torch.plots.landscape import landscape, two_cells
 
 KINDS_OF_MODELS = [(name, kind) for name in ("line", "quadratic", "survival") for kind in KINDS]
@@ -98,7 +99,7 @@ def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
     model = sample("survival")
     with pytest.raises(SelectionError, match="is no variable cell"):
         draw(model, "contour", View("F6,A1"))
-    with pytest.raises(SelectionError, match="is not two"):
+    with pytest.raises(SelectionError, match="F6:I8 holds 12"):
         draw(model, "contour", View("F6:I8"))
     with pytest.raises(SelectionError, match="no --kind 'pie'"):
         draw(model, "pie")
@@ -150,8 +151,8 @@ def test_command_line(tmp_path: Path) -> None:
     book, out, copy = WORKBOOKS / "line.xlsx", tmp_path / "p.svg", tmp_path / "c.xlsx"
     before = book.read_bytes()
     code, text, _ = run(
-        "plot", book, "--kind", "path", "-o", out, "--insert", copy, "--optimizer", "sgd", "--lr",
-        "0.1", "--epochs", "20", "--x", "-2:3", "--json",
+        "plot", book, "--kind", "path", "-o", out, "--insert-as", copy, "--optimizer", "sgd",
+        "--lr", "0.1", "--epochs", "20", "--x", "-2:3", "--json",
     )  # fmt: skip
     assert code == 0 and book.read_bytes() == before
     assert json.loads(text)["sheet"] == "Plot 1" and out.exists() and copy.exists()
@@ -169,3 +170,35 @@ def test_strict_workbooks_and_unknown_parts(tmp_path: Path) -> None:
         target = tmp_path / f"{name}-copy{book.suffix}"
         insert_picture(xl2torch.load(book), target, png, "Weights")
         assert xl2torch.load(target).sheets[-1].name == "Plot 1"
+
+
+def test_value_of_is_drawn_as_it_is(tmp_path: Path) -> None:
+    book = grid(tmp_path, "=A2^2+B2 .\n1 2")
+    model = xl2torch.compile(book, objective="A1", variables="A2:B2", sense="value=7")
+    land = landscape(model, two_cells(model, None), (), ((0.0, 1.0), (0.0, 1.0)))
+    assert float(land.values[-1, -1]) == 2.0
+
+
+@pytest.mark.parametrize("error", ["=(B{r}-C{r})^2", "=(C{r}-B{r})^2", "=($B$1*A{r}-B{r})^2"])
+def test_fit_knows_which_way_a_residual_goes(error: str, tmp_path: Path) -> None:
+    lines = ["=SUM(D3:D8) 2", "x y"]
+    lines += [f"{r} {r % 3} =$B$1*A{r} {error.format(r=r)}" for r in range(3, 9)]
+    model = xl2torch.compile(
+        grid(tmp_path, "\n".join(lines)), objective="A1", variables="B1", sense="min"
+    )
+    found = fitted(model)
+    x = np.arange(3.0, 9.0)
+    assert np.array_equal(found.observed, x % 3)
+    assert np.allclose(found.predicted, 2 * x)
+
+
+def test_a_protected_workbook_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    import openpyxl
+    from openpyxl.workbook.protection import WorkbookProtection
+
+    book = openpyxl.load_workbook(WORKBOOKS / "line.xlsx")
+    book.security = WorkbookProtection(lockStructure=True)
+    path, out = tmp_path / "locked.xlsx", tmp_path / "p.png"
+    book.save(path)
+    code, _, error = run("plot", path, "--kind", "contour", "-o", out, "--insert")
+    assert code == 1 and "is protected" in error and not out.exists()

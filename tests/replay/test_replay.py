@@ -125,6 +125,20 @@ def test_a_slip_is_named(columns: dict[str, str], cell: str, text: str, tmp_path
     assert found.parting.row == int(cell[1:]) + 1
 
 
+def test_a_slip_in_a_weight_is_named(tmp_path: Path) -> None:
+    for cell, text in (("C9", "=N7"), ("D12", "=O11+0.5")):
+        found = sheet(tmp_path, SGD, slip=(cell, text))
+        (slip,) = [remark for remark in found.match.remarks if remark.startswith("a slip")]
+        assert slip.startswith(f"a slip: {cell} holds {text}, ")
+        assert found.parting is not None and found.parting.a1 == cell
+
+
+def test_a_lagged_column_is_no_weight(tmp_path: Path) -> None:
+    found = sheet(tmp_path, SGD | {"H": "=F{p}", "I": "=A{p}"})
+    assert [weight.name for weight in found.descent.weights] == ["b", "a"]
+    assert found.largest < 1e-12
+
+
 def test_a_new_state_is_torchs_own(tmp_path: Path) -> None:
     columns = ERROR | MEANS | {"N": "=C{r}-$A$1*H{r}", "O": "=D{r}-$A$1*I{r}"}
     workbook = sheet(tmp_path, columns, STARTED).descent.workbook
@@ -203,7 +217,8 @@ GRADDESC = [
 
 @requires_corpus
 def test_graddesc() -> None:
-    found = replay_all(xl2torch.load(CORPUS / "fastai-2017" / "graddesc.xlsm"))
+    found, refused = replay_all(xl2torch.load(CORPUS / "fastai-2017" / "graddesc.xlsm"))
+    assert not refused
     assert [item.descent.sheet for item in found] == [name for name, *_ in GRADDESC]
     for item, (_, code, most, cell) in zip(found, GRADDESC, strict=True):
         assert item.match.code == code and item.largest <= most

@@ -362,3 +362,37 @@ def test_titanic_learns_in_batches() -> None:
     )  # fmt: skip
     best = result.iterations[result.best]
     assert min(best.metric) > 0.75 and best.objective < 0.16
+
+
+def test_a_stage_that_stands_still_does_not_end_the_others(tmp_path: Path) -> None:
+    options: list[dict[str, Any]] = [
+        {"optimizer": "adam", "lr": 0.1}, {"optimizer": "lbfgs"},
+        {"optimizer": "adam", "lr": 0.1, "convergence": 1e-3},
+    ]  # fmt: skip
+    for option in options:
+        result = xl2torch.fit(line(tmp_path), stages=["C1=300", "B1=300"], **option)
+        ways = [row.variables for row in result.iterations]
+        assert ways[0][0] == 0.3 and ways[-1][0] != 0.3, option
+
+
+def test_a_frozen_cell_outside_its_limits_is_refused(tmp_path: Path) -> None:
+    model = line(tmp_path)
+    bounded = xl2torch.compile(
+        model.compiled.workbook, objective="A1", variables="B1:C1", sense="min",
+        constraints=["C1 >= 1"],
+    )  # fmt: skip
+    with pytest.raises(SelectionError, match=r"S!C1 is -0.2, outside its limits"):
+        xl2torch.fit(bounded, freeze="C1")
+
+
+def test_dropout_off_holds_other_random_cells_still() -> None:
+    """Judged without masks: the same at each iteration where nothing moves."""
+    workbook = xl2torch.load(WORKBOOKS / "dropout.xlsx")
+    for size in (None, 12):
+        result = xl2torch.fit(
+            xl2torch.compile(workbook), "sgd", lr=1e-12, epochs=4, batch_size=size, seed=1,
+            dropout_off=True, metric="B6",
+        )  # fmt: skip
+        assert objectives(result) == pytest.approx([objectives(result)[0]] * 5, rel=1e-6)
+        for row in result.iterations:
+            assert row.metric[0] == pytest.approx(row.objective)

@@ -19,8 +19,8 @@ from xl2torch.cli.options import (
 from xl2torch.cli.printing import print_json
 from xl2torch.cli.progress import status
 from xl2torch.cli.threads import use_one_thread_for_small
+from xl2torch.plots.kinds import KINDS
 
-KINDS = ("loss", "surface", "contour", "path", "fit", "weights")
 FORMATS = (".png", ".svg")
 
 
@@ -54,9 +54,9 @@ class _Range(click.ParamType[Any]):
 @click.option("--x", type=_Range(), help="From where to where the first of them is shown.")
 @click.option("--y", type=_Range(), help="From where to where the second of them is shown.")
 @click.option(
-    "--insert", type=BOOK, is_flag=False, flag_value="", default=None, metavar="[BOOK]",
-    help="Put the picture into a copy of the workbook too [default name: BOOK-plot].",
-)  # fmt: skip
+    "--insert", is_flag=True, help="Put the picture into a copy of the workbook too, BOOK-plot."
+)
+@click.option("--insert-as", type=BOOK, help="The same, with another name of the copy.")
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 @model_options
 @training_options
@@ -65,14 +65,14 @@ class _Range(click.ParamType[Any]):
 @protection_option
 def plot(
     book: Path, sheet: str | None, as_json: bool, kind: str, out: Path | None, cells: str | None,
-    x: tuple[float, float] | None, y: tuple[float, float] | None, insert: Path | None,
-    force: bool, objective: str | None, variables: tuple[str, ...], sense: str | None,
-    arguments: tuple[str, ...], ignore_protection: bool, **training: Any,
+    x: tuple[float, float] | None, y: tuple[float, float] | None, insert: bool,
+    insert_as: Path | None, force: bool, objective: str | None, variables: tuple[str, ...],
+    sense: str | None, arguments: tuple[str, ...], ignore_protection: bool, **training: Any,
 ) -> None:  # fmt: skip
     """Draw the model of BOOK.
 
     loss and path train in memory, with the options of training; the other kinds show the weights
-    that stand in the workbook. BOOK stays as it is.
+    that stand in the workbook and have no use for these. BOOK stays as it is.
 
     Example: xl2torch plot line.xlsx --kind path --optimizer sgd --lr 0.1 --epochs 30 -o path.png
     """
@@ -81,7 +81,7 @@ def plot(
     from xl2torch.plots.draw import View, draw
     from xl2torch.plots.figures import as_bytes
     from xl2torch.plots.insert import insert_picture
-    from xl2torch.reports.output import check_output, check_place
+    from xl2torch.reports.output import check_output, check_place, check_protection
     from xl2torch.training.arguments import parsed
     from xl2torch.training.fit import fit
     from xl2torch.workbook.reader import load
@@ -89,13 +89,14 @@ def plot(
     target = out or book.with_name(f"{book.stem}-{kind}.png")
     if target.suffix.lower() not in FORMATS:
         raise click.UsageError(f"the picture {target.name} has to end in .png or .svg")
-    copy = None
-    if insert is not None:
-        copy = insert if insert.name else book.with_name(f"{book.stem}-plot{book.suffix}")
+    copy = insert_as
+    if insert and copy is None:
+        copy = book.with_name(f"{book.stem}-plot{book.suffix}")
     workbook = load(book)
     check_place(target, force)
     if copy is not None:
-        check_output(book, copy, force, advice="name another file after --insert")
+        check_output(book, copy, force, advice="give --insert-as another name")
+        check_protection(workbook, ignore=ignore_protection)
     model = compile(workbook, sheet, objective, variables or None, sense=sense)
     use_one_thread_for_small(model)
 

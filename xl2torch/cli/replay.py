@@ -41,12 +41,16 @@ def replay(book: Path, sheet: str | None, as_json: bool, epochs: int, state: str
     from xl2torch.workbook.reader import load
 
     workbook = load(book)
+    refused: list[str] = []
     if sheet is not None:
         found = [run(workbook, sheet, state=state, epochs=epochs)]
     else:
-        found = replay_all(workbook, state=state, epochs=epochs)
+        found, refused = replay_all(workbook, state=state, epochs=epochs)
+    for reason in refused:
+        click.echo(f"note: {reason}", err=True)
     if as_json:
-        print_json({"workbook": str(workbook.path), "sheets": [_report(item) for item in found]})
+        print_json({"workbook": str(workbook.path), "sheets": [_report(item) for item in found],
+                    "refused": refused})  # fmt: skip
         return
     if sheet is None:
         rows = [["sheet", "torch", "largest difference", "differs from"]]

@@ -142,7 +142,8 @@ def _total(model: SheetModel, training: dict[str, Any]) -> int:
     from xl2torch.training.methods import default_epochs
 
     stages = [parse_stage(model, text).epochs for text in training["stages"]]
-    default = default_epochs(training["optimizer"] or "lbfgs")
+    usual = "adam" if training["batch_size"] else "lbfgs"
+    default = default_epochs(training["optimizer"] or usual)
     return sum(stages) or training["epochs"] or default
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from xl2torch.address import CellAddress
-from xl2torch.formula.ast import Binary, Call, Node, Reference, walk
+from xl2torch.formula.ast import Binary, Call, Node, Number, Reference, walk
 from xl2torch.graph.schedule import Evaluation
 
 _COUNTS = frozenset({"COUNT", "COUNTA", "ROWS"})
@@ -23,14 +23,15 @@ _AVERAGES = frozenset({"AVERAGE", "AVERAGEA", "AVERAGEIF", "AVERAGEIFS"})
 class Divisors:
     """Whether counts of rows are divided by, other totals, or a count less something.
 
-    ``some``: anything that may be a count of some of the rows, AVERAGE included. ``rooted``: a
-    count is divided by under a root.
+    ``averages``: there are means of ranges; ``numbers``: what is divided by as a number.
+    ``rooted``: a count is divided by under a root.
     """
 
     counts: bool = False
     others: bool = False
     shifted: bool = False
-    some: bool = False
+    averages: bool = False
+    numbers: frozenset[float] = frozenset()
     rooted: bool = False
 
 
@@ -42,9 +43,12 @@ def find_divisors(evaluation: Evaluation, cell: CellAddress) -> Divisors:
             if _divides(node):
                 assert isinstance(node, Binary)
                 found = _with(found, _inlined(evaluation, node.right, place))
+                found = replace(
+                    found, numbers=found.numbers | _stored_numbers(evaluation, node.right, place)
+                )
             elif isinstance(node, Call) and node.function in _AVERAGES:
                 several = found.counts or (node.function == "AVERAGE" and len(node.arguments) > 1)
-                found = replace(found, counts=several, some=True)
+                found = replace(found, counts=several, averages=True)
             elif _is_root(node):
                 below = _inlined(evaluation, node, place)
                 rooted = any(_counts(part) for part in below if _divides(part))
@@ -76,7 +80,7 @@ def _with(found: Divisors, nodes: list[Node]) -> Divisors:
     counts, others = bool(calls & _COUNTS), bool(calls & _OTHERS)
     return replace(
         found, counts=found.counts or counts, others=found.others or others,
-        shifted=found.shifted or shifted, some=found.some or counts or others,
+        shifted=found.shifted or shifted, numbers=found.numbers | _numbers(nodes),
     )  # fmt: skip
 
 
@@ -111,3 +115,17 @@ def _inlined(evaluation: Evaluation, node: Node, origin: CellAddress) -> list[No
         for _, tree in _trees(evaluation, place):
             found += walk(tree)
     return found
+
+
+def _numbers(nodes: list[Node]) -> frozenset[float]:
+    return frozenset(node.value for node in nodes if isinstance(node, Number))
+
+
+def _stored_numbers(evaluation: Evaluation, node: Node, origin: CellAddress) -> frozenset[float]:
+    """Numbers of the single cells that a formula reads."""
+    found = set()
+    for cell in _read(node, origin):
+        value = evaluation.workbook.sheet(cell.sheet).cells.value(cell.row, cell.column)
+        if isinstance(value, float):
+            found.add(value)
+    return frozenset(found)

@@ -125,10 +125,19 @@ class Search:
         factor = abs(total.factor) ** (2 if total.root else 1)
         for counts in total.counts:
             exact = math.isclose(factor * float(counts.sum()), 1.0, rel_tol=_SAME)
-            if exact and (self.divisors.some or is_even(counts)):
+            if exact and self._says(node, float(counts.sum())):
                 self.means.update(dict.fromkeys(total.sources, counts))
                 return replace(total, mean=True, sources=())
         return total
+
+    def _says(self, node: fx.Node, count: float) -> bool:
+        """Whether the formula divides by something that may be this count."""
+        divisors = self.divisors
+        divides = node_name(node) in ("truediv", "div")
+        return (
+            divisors.counts or divisors.others or (divisors.averages and divides)
+            or any(math.isclose(count, number, rel_tol=_SAME) for number in divisors.numbers)
+        )  # fmt: skip
 
     def _of_totals(self, node: fx.Node) -> Total | None:
         """A node that computes with what has come together already."""

@@ -16,14 +16,12 @@ from xl2torch.plots.figures import (
     weights_figure,
 )
 from xl2torch.plots.fitted import fitted
+from xl2torch.plots.kinds import KINDS, TRAINED
 from xl2torch.plots.landscape import Limits, landscape, two_cells
 from xl2torch.training.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-TRAINED = ("loss", "path")
-KINDS = ("loss", "surface", "contour", "path", "fit", "weights")
 
 
 @dataclass(frozen=True)

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
-from xl2torch.errors import ModelError
+from xl2torch.errors import ModelError, SelectionError
 from xl2torch.functions.array import Unsupported
-from xl2torch.graph.blocks import given_numbers
-from xl2torch.graph.naming import header
-from xl2torch.graph.schedule import Evaluation
 from xl2torch.jacobian import present_point
 from xl2torch.model import SheetModel
-from xl2torch.prediction import find_outputs
 from xl2torch.residuals import find_residuals
 from xl2torch.values import BLANK, NUMBER
 from xl2torch.workbook.cells import Floats
-
-_SAME = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +31,7 @@ def fitted(model: SheetModel) -> Fitted:
     Raises ModelError where the objective is not about squared distances to what was observed.
     """
     residuals = find_residuals(model)
-    if residuals is None or residuals.observed is None:
+    if residuals is None or residuals.observed is None or residuals.sign is None:
         raise ModelError(
             f"the objective {model.problem.objective} is no sum or mean of squared distances "
             "between predictions and observed numbers: there is no fit to draw"
@@ -46,26 +39,15 @@ def fitted(model: SheetModel) -> Fitted:
     observed = residuals.observed.numpy()
     with torch.no_grad():
         errors = residuals.function(present_point(model)).numpy()
-    compiled = model.compiled
-    areas = find_outputs(compiled.workbook, compiled.evaluation, model.problem.objective, None)
-    given = [
-        given_numbers(item.cells, model.parameter(item).detach().numpy())
-        for item in model.variables
-    ]
-    evaluation = Evaluation(compiled.workbook, given)
-    told = np.concatenate([evaluation.value(area).numpy().reshape(-1) for area in areas])
-    # A residual is prediction less observation, or the other way round.
-    for predicted in (observed + errors, observed - errors):
-        if len(told) != len(predicted) or np.allclose(told, predicted, rtol=_SAME, atol=_SAME):
-            break
-    first = areas[0]
-    name = header(compiled.workbook, first) or "predicted"
+    predicted = observed + residuals.sign.numpy() * errors
+    name = "predicted"
     inputs, heading = None, ""
     try:
-        sources = model.predictor().inputs
+        predictor = model.predictor()
+        name, sources = predictor.names[0], predictor.inputs
         numeric = [item for item in sources if item.kinds <= {NUMBER, BLANK}]
         if len(sources) == len(numeric) == 1 and numeric[0].array.shape[2] == len(observed):
             inputs, heading = numeric[0].array.numpy().reshape(-1), numeric[0].name
-    except (ModelError, Unsupported):
+    except (ModelError, SelectionError, Unsupported):
         pass
     return Fitted(observed, predicted, inputs, (heading, "observed", name))

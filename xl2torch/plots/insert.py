@@ -23,7 +23,9 @@ def insert_picture(
 
     Everything else is byte for byte the input's. Raises OutputError or SelectionError.
     """
-    check_output(workbook.path, target, force, advice="name another file after --insert")
+    if target.is_symlink():
+        target = target.resolve()
+    check_output(workbook.path, target, force, advice="give the copy another name")
     check_protection(workbook, ignore=ignore_protection)
     width, height = struct.unpack(">II", png[16:24])  # the header of a PNG
     picture = PlacedPicture(png, 2, 0, _WIDTH, round(_WIDTH * height / width), title)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch.func import vmap
 
 from xl2torch.address import CellAddress
 from xl2torch.errors import SelectionError
-from xl2torch.jacobian import present_point
-from xl2torch.model import SheetModel
-from xl2torch.training.loss import FAILED
-from xl2torch.training.many_points import LossAtPoints
+from xl2torch.jacobian import VectorFunction, present_point, variable_shapes
+from xl2torch.model import SheetModel, largest_tensor
 from xl2torch.workbook.selection import parse_ranges
 
 _POINTS = 61
 _MARGIN = 0.25
+_ELEMENTS = 4_000_000
+"""Elements of the largest tensor of all copies together: bounds the memory."""
 
 Limits = tuple[float, float]
 
@@ -43,7 +45,7 @@ def two_cells(model: SheetModel, text: str | None) -> tuple[CellAddress, CellAdd
         areas = parse_ranges(model.compiled.workbook, text, model.problem.sheet)
         chosen = [cell for area in areas for cell in area.cells()]
     if len(chosen) != 2 or chosen[0] == chosen[1]:
-        what = "the model has only one" if text is None else f"{text} is not two"
+        what = "the model has only one" if text is None else f"{text} holds {len(set(chosen))}"
         raise SelectionError(f"two variable cells are wanted, such as --cells B5,B6; {what}")
     for cell in chosen:
         if cell not in every:
@@ -72,11 +74,24 @@ def landscape(
     grid = present.repeat(_POINTS * _POINTS, 1)
     grid[:, places[0]] = x.repeat(_POINTS)
     grid[:, places[1]] = y.repeat_interleave(_POINTS)
-    losses, _ = LossAtPoints(model)(grid)
-    values = torch.where(losses >= FAILED, torch.nan, losses)
-    if model.problem.sense == "max":
-        values = -values
-    return Landscape(cells, x, y, values.reshape(_POINTS, _POINTS), points)
+    values = objectives(model, grid).reshape(_POINTS, _POINTS)
+    return Landscape(cells, x, y, torch.where(torch.isfinite(values), values, torch.nan), points)
+
+
+@torch.no_grad()
+def objectives(model: SheetModel, points: torch.Tensor) -> torch.Tensor:
+    """The objective at many points, a point in each row; copies of the model run together."""
+    function = VectorFunction(model.eval(), variable_shapes(model))
+    size = max(1, _ELEMENTS // max(1, largest_tensor(model)))
+    found = []
+    for part in torch.split(points, size):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a function without a batching rule is only slower
+            try:
+                found.append(vmap(function)(part).reshape(-1))
+            except RuntimeError:  # one that cannot be batched at all
+                found.append(torch.cat([function(point) for point in part]))
+    return torch.cat(found)
 
 
 def _around(numbers: torch.Tensor) -> Limits:

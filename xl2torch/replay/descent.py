@@ -12,7 +12,7 @@ import torch
 
 from xl2torch.address import CellAddress, CellRange, column_letters
 from xl2torch.errors import ModelError
-from xl2torch.formula.ast import Number, Reference, walk
+from xl2torch.formula.ast import Bound, Number, Reference, walk
 from xl2torch.functions.array import DTYPE, Unsupported
 from xl2torch.graph.blocks import stored
 from xl2torch.graph.naming import header
@@ -21,6 +21,8 @@ from xl2torch.graph.schedule import Evaluation
 from xl2torch.values import BLANK, NUMBER
 from xl2torch.workbook.reader import Workbook
 
+_MOST = 0.8
+"""Of the rows have the link: what others hold is a slip."""
 _FEWEST = 3
 """Rows below which nothing can be recognised."""
 
@@ -130,16 +132,12 @@ def find_descent(workbook: Workbook, sheet: str) -> Descent:
     A weight is a column whose cells read another column in the row above (``C5: =N4``).
     """
     evaluation = Evaluation(workbook)
-    links: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for unit in evaluation.units(sheet):
-        region = unit.region
-        shift = None if region is None else _next_column(region)
-        if region is None or shift is None:
-            continue
-        rows = (region.range.top - 1, region.range.bottom)
-        for column in range(region.range.left, region.range.right + 1):
-            links.setdefault(rows, []).append((column, column + shift))
-    tables = {rows: found for rows, found in links.items() if rows[1] - rows[0] >= _FEWEST}
+    tables: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for (column, new), rows in _links(evaluation, sheet).items():
+        table = min(rows) - 1, max(rows)
+        reads = _reads(evaluation, sheet, table, new, column)
+        if len(rows) >= _FEWEST and len(rows) >= _MOST * (table[1] - table[0]) and reads:
+            tables.setdefault(table, []).append((column, new))
     if not tables:
         raise ModelError(
             f"sheet {sheet} holds no descent: no column whose cells read the new value of a weight "
@@ -160,11 +158,43 @@ def find_descent(workbook: Workbook, sheet: str) -> Descent:
     return Descent(evaluation, sheet, top, bottom, tuple(weights), columns, above)
 
 
+def _links(evaluation: Evaluation, sheet: str) -> dict[tuple[int, int], list[int]]:
+    """Rows whose cell in a column reads another column in the row above, by the two columns."""
+    links: dict[tuple[int, int], list[int]] = {}
+    for unit in evaluation.units(sheet):
+        region = unit.region
+        shift = None if region is None else _next_column(region)
+        if region is None or shift is None:
+            continue
+        for column in range(region.range.left, region.range.right + 1):
+            rows = range(region.range.top, region.range.bottom + 1)
+            links.setdefault((column, column + shift), []).extend(rows)
+    return links
+
+
+def _reads(
+    evaluation: Evaluation, sheet: str, rows: tuple[int, int], column: int, weight: int
+) -> bool:
+    """Whether the formulas of a column read the weight of their own row, as a new weight's do."""
+    for unit in evaluation.overlapping(CellRange(sheet, rows[0], column, rows[1], column)):
+        region = unit.region
+        for node in () if region is None else walk(region.tree):
+            if (
+                isinstance(node, Reference) and node.sheet == sheet and node.top == Bound(0, True)
+                and node.left.at(column) == weight
+            ):  # fmt: skip
+                return True
+    return False
+
+
 def _number_above(evaluation: Evaluation, sheet: str, top: int, column: int) -> float:
     """The number in the row above the first; NaN where there is none."""
     if top == 1:
         return math.nan
-    array = evaluation.value(CellRange(sheet, top - 1, column, top - 1, column))
+    try:
+        array = evaluation.value(CellRange(sheet, top - 1, column, top - 1, column))
+    except (Unsupported, ModelError):
+        return math.nan
     return float(array.numpy().flat[0]) if array.full_kinds.flat[0] == NUMBER else math.nan
 
 

@@ -221,6 +221,11 @@ def _of_slips(descent: Descent, gradients: Gradients, steps: Sequence[Step]) -> 
     cells = list(slips(descent, gradients))
     for weight, step in zip(descent.weights, steps, strict=True):
         cells += [descent.cell(place, weight.new_column) for place in step.slips]
+        cells += [
+            descent.cell(place, weight.column)
+            for place in range(1, descent.rows)
+            if not descent.is_common(place, weight.column)
+        ]
         for state in (step.mean, step.square):
             if state is not None:
                 cells += [descent.cell(place, state.column) for place in state.slips]

@@ -117,8 +117,13 @@ def replay(workbook: Workbook, sheet: str, *, state: str = "sheet", epochs: int 
     return Replay(descent, gradients, match, state, torch.stack(path))
 
 
-def replay_all(workbook: Workbook, *, state: str = "sheet", epochs: int = 1) -> list[Replay]:
-    """Every sheet that writes a descent down its rows. Raises ModelError where none does."""
+def replay_all(
+    workbook: Workbook, *, state: str = "sheet", epochs: int = 1
+) -> tuple[list[Replay], list[str]]:
+    """Every sheet that writes a descent down its rows; why others that do were not run.
+
+    Raises ModelError where there is none.
+    """
     found = []
     reasons = []
     for sheet in workbook.sheets:
@@ -136,4 +141,4 @@ def replay_all(workbook: Workbook, *, state: str = "sheet", epochs: int = 1) -> 
             or f"no sheet of {workbook.path.name} writes a descent down its "
             "rows: a weight is a column whose cells read its new value in the row above"
         )
-    return found
+    return found, reasons

@@ -212,6 +212,7 @@ def _options(settings: Settings) -> list[tuple[str, str | float]]:
             ("Held back", settings.validation), ("Metric", settings.metric),
             ("Patience", str(settings.patience or "")), ("Frozen", ", ".join(settings.freeze)),
             ("Stages", ", ".join(settings.stages)),
+            ("Dropout", "off but in training" if settings.dropout_off else ""),
         ) if text
     ]  # fmt: skip
     if settings.starts > 1:

@@ -44,6 +44,7 @@ def train_in_batches(
                 raise Stopped(Stop(9, f"Batch {done} of epoch {epoch} has no finite objective."))
             stepper.update()
             tell(Batch("training", epoch, done, total, value))
+            record.check_time()
         loss.evaluate()
         stepper.advance()
         record.check_progress()

@@ -115,7 +115,8 @@ def fit(
     history has a line for each epoch. ``validation`` holds rows back: a fraction, rows
     (``A500:A715``) or a column and its text (``Split=valid``); the best point is then that with the
     least objective of these. ``metric`` is followed on both: ``accuracy``, ``error_rate`` or a
-    cell. ``patience`` ends the run after so many iterations without a better point.
+    cell. ``patience`` ends the run, or its stage, after so many iterations without a better point.
+    In batches the gradient's norm is that of the last one.
 
     ``freeze`` are variable cells that keep their values. ``stages`` train some variable cells at a
     time: ``("B24:C26=1", "all=2")`` is one epoch of these, then two of all, each with a new
@@ -191,7 +192,9 @@ def _fit(
         except KeyboardInterrupt:
             stop = Stop(6)
         remarks = [*run.remarks(stop), compiling]
-    if isinstance(loss, RowLoss) or loss.off or loss.model is not model:
+        if settings.starts == 1 < start_count(problem, options):
+            remarks.append("the stored model asks for many starts; rows and stages have one")
+    if isinstance(loss, RowLoss) or options.dropout_off or loss.model is not model:
         loss, there = Loss(model), loss
         remarks += _computed_again(record, loss, there, settings)
     stop = _judged(record, problem, constraints, stop, settings)
@@ -227,9 +230,8 @@ def _loss(
 
     Raises TrainingError, ModelError, SelectionError.
     """
-    identity, off = _without_dropout(model) if options.dropout_off else (None, ())
+    identity = _without_dropout(model)[0] if options.dropout_off else None
     loss = Loss(_placed(model, options), identity and options.place.program(identity))
-    loss.off = off
     for item in loss.bounded if settings.epochs and moves else ():
         item.project()  # without an iteration the point is what it is
     loss.evaluate()
@@ -246,7 +248,9 @@ def _loss(
         return loss
     rows = row_objective(model)
     split = split_rows(model.compiled.workbook, rows.cells, options.validation, options.seed or 0)
-    metric = find_metric(model, options.metric) if options.metric else None
+    metric = None
+    if options.metric:
+        metric = find_metric(model, options.metric, options.dropout_off)
     if metric is not None and metric.rows.count != rows.count:
         raise SelectionError(
             f"--metric {metric.name} is about the rows {metric.rows.cells}, the objective about "
@@ -254,7 +258,6 @@ def _loss(
         )
     kept = None if identity is None else row_objective(model, identity)
     by_rows = RowLoss(loss.model, rows, split, options.batch_size, metric, options.place, kept)
-    by_rows.off = off
     by_rows.evaluate()
     if split.validated and not math.isfinite(by_rows.validate()):
         raise SelectionError(
@@ -329,8 +332,8 @@ def _computed_again(record: Record, whole: Loss, loss: Loss, settings: Settings)
     found = []
     if isinstance(loss, RowLoss):
         found += loss.remarks(best)
-    if loss.off:
-        where = ", ".join(str(area) for area in loss.off)
+    if settings.dropout_off:
+        where = ", ".join(str(area) for area in _without_dropout(whole.model)[1])
         found.append(
             f"dropout is off but in training: {where}. The history and the best point are without "
             "it; the sheet shows what its mask gives"
@@ -402,9 +405,9 @@ class _Run:
                     stop = self._engine()
                 except Stopped as stopped:
                     stop = stopped.stop
-                    if stop.code not in (2, 3):  # else the next stage may do more
+                    if stop.code not in (0, 1, 2, 3):  # else the next stage may do more
                         raise
-            made = record.patient_since = len(record.iterations) - 1
+            made = record.stage_began = len(record.iterations) - 1
         return stop
 
     def _many(self) -> Stop:

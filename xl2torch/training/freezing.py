@@ -79,6 +79,7 @@ def frozen(
     for variable in model.variables:
         held = frozen_cells(variable, cells, trained)
         present = model.parameter(variable).detach()
+        _refuse_outside(variable, held, present)
         tight.append(
             replace(
                 variable, lower=torch.where(held, present, variable.lower),
@@ -90,3 +91,16 @@ def frozen(
         yield
     finally:
         model.meta["compiled"] = compiled
+
+
+def _refuse_outside(variable: Variable, held: torch.Tensor, present: torch.Tensor) -> None:
+    """Raise SelectionError where a value that is to be kept breaks a limit."""
+    outside = held & ((present < variable.lower) | (present > variable.upper))
+    places = torch.nonzero(outside.reshape(-1)).reshape(-1).tolist()
+    if places:
+        cell = variable.cells.cells()[places[0]]
+        number = float(present.reshape(-1)[places[0]])
+        raise SelectionError(
+            f"{cell} is {number:g}, outside its limits, and cannot be frozen: change the cell, or "
+            "leave it out of --freeze and --stage"
+        )

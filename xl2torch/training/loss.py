@@ -9,7 +9,6 @@ from typing import NamedTuple
 import torch
 from torch import fx
 
-from xl2torch.address import CellRange
 from xl2torch.jacobian import VectorFunction, present_point, variable_shapes
 from xl2torch.model import SheetModel
 from xl2torch.problem import Problem
@@ -55,8 +54,6 @@ class Loss:
     def __init__(self, model: SheetModel, identity: fx.GraphModule | None = None) -> None:
         self.model = model
         self.identity = identity
-        self.off: tuple[CellRange, ...] = ()
-        """Cells of the dropout that it is without."""
         self.parameters = [model.parameter(variable) for variable in model.variables]
         self.bounded: list[Bounded] = []
         self.bound()
@@ -87,10 +84,9 @@ class Loss:
 
     def output(self, drawing: bool) -> torch.Tensor:
         """The objective at the present parameters; ``drawing``: random cells are drawn anew."""
-        if self.identity is not None and not drawing:
-            value: torch.Tensor = self.identity()
-            return value
-        value = self.model.train(drawing)()
+        self.model.train(drawing)  # what is random in ``identity`` asks the model
+        program = self.model if drawing or self.identity is None else self.identity
+        value: torch.Tensor = program()
         return value
 
     def evaluate(self) -> float:

@@ -11,6 +11,7 @@ from torch import fx
 
 from xl2torch.errors import SelectionError
 from xl2torch.functions.array import DTYPE
+from xl2torch.graph.dropout import without_dropout
 from xl2torch.graph.nodes import dependents, node_name, node_value, parameter_nodes
 from xl2torch.graph.passes.rewriting import add_node
 from xl2torch.graph.row_divisors import find_divisors
@@ -24,24 +25,26 @@ _MIDDLE = 0.5
 _REMEDY = "Name a cell that is a sum or mean over rows: --metric CELL"
 
 
-def find_metric(model: SheetModel, text: str) -> Metric:
-    """The metric by its name: ``accuracy``, ``error_rate``, or a cell.
+def find_metric(model: SheetModel, text: str, dropout_off: bool = False) -> Metric:
+    """The metric by its name, ``accuracy``, ``error_rate``, or a cell; without dropout perhaps.
 
     Raises SelectionError where it is no number over rows.
     """
     name = text.strip().lower()
     if name in (ACCURACY, ERROR_RATE):
         module = _classified(model, operator.eq if name == ACCURACY else operator.ne)
-        return Metric(name, find_row_objective(module, name, _REMEDY))
+        program: fx.GraphModule = without_dropout(module)[0] if dropout_off else module
+        return Metric(name, find_row_objective(program, name, _REMEDY))
     try:
         cell = parse_cell(model.compiled.workbook, text, model.problem.sheet)
     except SelectionError as error:
         raise SelectionError(
             f"--metric {error}; there are {ACCURACY}, {ERROR_RATE}, and cells"
         ) from None
-    program = cell_program(model, cell)
-    if program is None:
+    found = cell_program(model, cell)
+    if found is None:
         raise SelectionError(f"--metric {cell} does not depend on the variable cells")
+    program = without_dropout(found)[0] if dropout_off else found
     divisors = find_divisors(model.compiled.evaluation, cell)
     rows = find_row_objective(program, f"the metric {cell}", _REMEDY, divisors)
     return Metric(str(cell), rows)

@@ -82,9 +82,10 @@ def check_options(options: Options) -> None:
             raise SelectionError(f"--{name} is a whole number above 0, not {count}")
     if options.stages and options.epochs is not None:
         raise SelectionError("--stage says how many epochs: leave out --epochs")
-    if options.by_rows and (options.starts or 1) > 1:
+    if (options.by_rows or options.stages or options.patience) and (options.starts or 1) > 1:
         raise SelectionError(
-            "--starts trains on all rows: leave out --batch-size, --validation and --metric"
+            "--starts trains on all rows and all variable cells to the end: leave out "
+            "--batch-size, --validation, --metric, --stage and --patience"
         )
     _ = options.place
 
@@ -94,6 +95,8 @@ def settings_of(problem: Problem, options: Options, choice: Choice) -> Settings:
     name = choice.optimizer
     if options.lr is not None and name in SCIPY:
         raise SelectionError(f"{name} has no learning rate: leave out --lr")
+    if options.patience is not None and name == HIGHS:
+        raise SelectionError("highs makes no iterations to be patient with: leave out --patience")
     if not options.place.home and name in (HIGHS, LEAST_SQUARES):
         raise SelectionError(
             f"{name} computes in float64 on the CPU: leave out --device and --dtype, or name "

@@ -64,7 +64,7 @@ class Record:
         self.last: torch.Tensor | None = None
         self.best, self.best_objective, self.best_overstep = math.inf, math.nan, math.inf
         self.best_iteration = 0
-        self.patient_since = 0
+        self.stage_began = 0
         self.weights: Mapping[str, torch.Tensor] = {}
         self.felt = torch.zeros(len(loss.point), dtype=torch.bool)
         self._constrained = bool(constraints.general)
@@ -73,6 +73,11 @@ class Record:
         self._on_iteration = on_iteration
         self._heads = _first_cells(loss)
         self._began = time.perf_counter()
+
+    @property
+    def _recent(self) -> list[float]:
+        """Losses since the present stage began."""
+        return self.losses[self.stage_began :]
 
     @property
     def seconds(self) -> float:
@@ -155,17 +160,17 @@ class Record:
         """Whether the gradient vanished, or the loss stands still; never where it is drawn."""
         if self.loss.model.drawn:
             return None  # the gradient is that of one draw
-        return converged(self.losses, self.loss.steepness, self.limits.convergence)
+        return converged(self._recent, self.loss.steepness, self.limits.convergence)
 
     def check(self) -> None:
         """End the run where a limit is reached, or where it leads nowhere. Raises Stopped."""
         self.check_progress()
-        slow = self.limits.solvers_rule and stands_still(self.losses, self.limits.convergence)
+        slow = self.limits.solvers_rule and stands_still(self._recent, self.limits.convergence)
         if slow and self.feasible:
             raise Stopped(Stop(1))
         if len(self.iterations) > self.limits.epochs:
             raise Stopped(Stop(3))
-        waited = len(self.iterations) - 1 - max(self.best_iteration, self.patient_since)
+        waited = len(self.iterations) - 1 - max(self.best_iteration, self.stage_began)
         if self.limits.patience is not None and waited >= self.limits.patience:
             raise Stopped(Stop(2, f"It was no better in {waited} iterations after the best, which "
                                f"is number {self.best_iteration}."))  # fmt: skip

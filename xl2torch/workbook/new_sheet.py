@@ -99,7 +99,7 @@ def add_sheets(sheets: Sequence[NewSheet], changes: Changes) -> None:
     for sheet in sheets:
         _add_sheet(sheet, styles, changes)
     if changes.package.is_strict:
-        for part in set(changes.added) - before:
+        for part in (name for name in set(changes.added) - before if not name.endswith(".png")):
             changes.parts[part] = _strict(changes.parts[part])
 
 
