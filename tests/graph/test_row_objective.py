@@ -17,7 +17,7 @@ import xl2torch
 from xl2torch.errors import ModelError
 from xl2torch.graph.row_objective import RowObjective
 from xl2torch.model import SheetModel
-from xl2torch.training.fit import row_objective
+from xl2torch.training.start import row_objective
 
 X = (0.5, -1.25, 2.0, 0.75, -0.5, 1.5, 3.0, -2.0, 0.25)
 Y = (1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0)

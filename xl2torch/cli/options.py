@@ -130,7 +130,8 @@ def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed((
         click.option(
             "--batch-size", type=click.IntRange(1), metavar="N",
-            help="A step for each N rows of the sheet, drawn anew in each epoch.",
+            help="A step for each N rows of the sheet, drawn anew in each epoch; an iteration is "
+            "then an epoch, and adam the default optimizer.",
         ),
         click.option(
             "--shuffle/--no-shuffle", default=True, help="Draw the order of the rows, or keep it.",
@@ -146,7 +147,8 @@ def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--patience", type=click.IntRange(1), metavar="N",
-            help="Stop after N iterations (epochs) without a better point.",
+            help="Stop, or go to the next stage, after N iterations (epochs) without a better "
+            "point.",
         ),
         click.option(
             "--freeze", metavar="RANGE", multiple=True,

@@ -201,6 +201,7 @@ def _train_report(workbook: Workbook, result: Result, saved: Any) -> dict[str, A
         "start": result.start,
         "final": result.final,
         "epochs": result.epochs,
+        "unit": result.settings.unit,
         "batch_size": result.settings.batch_size,
         "seconds": round(result.seconds, 4),
         "engine": result.settings.engine,
@@ -270,7 +271,7 @@ def _print_training(report: dict[str, Any], saved: Any) -> None:
     print_table(table)
     click.echo()
     click.echo(f"{report['message']}")
-    unit = "epoch" if report["batch_size"] else "iteration"
+    unit = report["unit"]
     made = f"1 {unit}" if report["epochs"] == 1 else f"{report['epochs']} {unit}s"
     click.echo(f"{made} in {report['seconds']:.2f} s: {report['engine']}")
     click.echo(f"chosen: {report['reason']}{_stored_rule(report)}")

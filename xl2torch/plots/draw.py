@@ -71,11 +71,7 @@ def draw(
     ]
     land = landscape(model, cells, way, (view.x, view.y))
     settings = result.settings
-    count = result.epochs
-    unit = "epochs" if settings.batch_size is not None else "iterations"
-    name = settings.engine.partition(" (")[0]
-    title = f"{name}, learning rate {settings.learning_rate:g}, {count} {unit}"
-    return contour_figure(model, land, title)
+    return contour_figure(model, land, f"{settings.title}, {result.epochs} {settings.unit}s")
 
 
 def _trained(train: Callable[[], Result] | None) -> Result:

@@ -55,7 +55,6 @@ def as_bytes(figure: Figure, kind: str) -> bytes:
 def loss_figure(result: Result) -> Figure:
     """The objective of each iteration, of rows trained on and held back."""
     rows = result.iterations
-    unit = "epoch" if result.settings.batch_size is not None else "iteration"
     numbers = [row.iteration for row in rows]
     series = {"objective": [row.objective for row in rows]}
     if result.validated:
@@ -71,11 +70,10 @@ def loss_figure(result: Result) -> Figure:
         every = [value for values in series.values() for value in values]
         if all(math.isfinite(v) and v > 0 for v in every) and max(every) > _DECADES * min(every):
             axes.set_yscale("log")
-        settings = result.settings
         axes.set(
-            xlabel=unit,
+            xlabel=result.settings.unit,
             ylabel=_name(result.model, result.model.problem.objective),
-            title=f"{settings.engine.partition(' (')[0]}, learning rate {settings.learning_rate:g}",
+            title=result.settings.title,
         )
     return figure
 

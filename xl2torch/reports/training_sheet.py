@@ -168,7 +168,7 @@ def _settings(outcome: Outcome, history: History) -> list[Row]:
         ("Learning rate", settings.learning_rate),
         ("Start values", settings.init),
         ("Seed", "none" if settings.seed is None else float(settings.seed)),
-        ("Iterations", float(result.epochs)),
+        (f"{settings.unit}s".capitalize(), float(result.epochs)),
         ("Seconds", round(result.seconds, 3)),
         ("Made with", f"xl2torch {xl2torch.__version__}, torch {torch.__version__}, "
                       f"Python {platform.python_version()}"),
@@ -281,12 +281,13 @@ def _charts(outcome: Outcome, name: str, history: History, rows: range, ways: in
     loss = outcome.name(objective).rstrip(" :") or str(objective)
     letters = {head: column_letters(place) for place, head in enumerate(_columns(outcome), 1)}
     metrics = [_heading(text) for text in outcome.result.metrics]
+    unit = outcome.result.settings.unit
 
     def chart(title: str, series: dict[str, str], what: str, decades: bool = False) -> bytes:
         return line_chart(
-            f"{title} per iteration", name,
+            f"{title} per {unit}", name,
             [(text, letters[head]) for head, text in series.items()], letters["Iteration"], rows,
-            what, "Iteration", decades,
+            what, unit.capitalize(), decades,
         )  # fmt: skip
 
     found = []
@@ -317,7 +318,7 @@ def _charts(outcome: Outcome, name: str, history: History, rows: range, ways: in
             column_letters(ways + 1),
             rows,
             "Value",
-            "Iteration",
+            unit.capitalize(),
         )
     )
     return found

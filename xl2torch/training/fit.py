@@ -7,14 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from torch import fx
 
 from xl2torch.address import CellAddress, CellRange
 from xl2torch.constraints import Constraints
-from xl2torch.errors import ModelError, SelectionError, TrainingError, first_line
-from xl2torch.graph.dropout import without_dropout
-from xl2torch.graph.row_divisors import find_divisors
-from xl2torch.graph.row_objective import RowObjective, find_row_objective
+from xl2torch.errors import SelectionError
 from xl2torch.jacobian import present_point, variable_limits
 from xl2torch.model import SheetModel, refuse_moved, watch
 from xl2torch.problem import Problem
@@ -38,7 +34,6 @@ from xl2torch.training.methods import (
     is_first_order,
     torch_optimizers,
 )
-from xl2torch.training.metrics import find_metric
 from xl2torch.training.multistart import draw_starts, polished_count, run_starts
 from xl2torch.training.nonlinear import (
     missed,
@@ -58,8 +53,8 @@ from xl2torch.training.placement import DTYPES
 from xl2torch.training.record import Record, RunLimits
 from xl2torch.training.result import Iteration, Result, Settings, Start
 from xl2torch.training.row_loss import RowLoss
-from xl2torch.training.row_split import split_rows
 from xl2torch.training.scaling import scaling_remark
+from xl2torch.training.start import dropout_free, starting_loss
 from xl2torch.training.stopping import Stop, Stopped
 from xl2torch.workbook.selection import parse_cell
 
@@ -172,7 +167,7 @@ def _fit(
     initialize(model, options.init, options.seed, held)
     with frozen(model, held):
         refused = _refused(model, constraints, settings, choice) if settings.epochs else None
-        loss = _loss(model, options, settings, start, refused is None)
+        loss = starting_loss(model, options, settings, start, refused is None)
         stepper = _stepper(loss, settings)
         limits = RunLimits(
             settings.epochs, settings.max_time or math.inf, settings.convergence,
@@ -223,105 +218,6 @@ def _asked(options: Options) -> Asked:
     )  # fmt: skip
 
 
-def _loss(
-    model: SheetModel, options: Options, settings: Settings, start: float, moves: bool
-) -> Loss:
-    """The loss at the start point, within the bounds where it ``moves``.
-
-    Raises TrainingError, ModelError, SelectionError.
-    """
-    identity = _without_dropout(model)[0] if options.dropout_off else None
-    loss = Loss(_placed(model, options), identity and options.place.program(identity))
-    for item in loss.bounded if settings.epochs and moves else ():
-        item.project()  # without an iteration the point is what it is
-    loss.evaluate()
-    _check_precision(model, loss, start, settings)
-    if loss.failed:
-        raise TrainingError(
-            f"the objective {model.problem.objective} is an error value at the start point: "
-            "choose other start values (--init)"
-        )
-    if settings.optimizer != HIGHS and settings.epochs:
-        _refuse_flat(loss)
-        loss.evaluate()
-    if not options.by_rows:
-        return loss
-    rows = row_objective(model)
-    split = split_rows(model.compiled.workbook, rows.cells, options.validation, options.seed or 0)
-    metric = None
-    if options.metric:
-        metric = find_metric(model, options.metric, options.dropout_off)
-    if metric is not None and metric.rows.count != rows.count:
-        raise SelectionError(
-            f"--metric {metric.name} is about the rows {metric.rows.cells}, the objective about "
-            f"{rows.cells}"
-        )
-    kept = None if identity is None else row_objective(model, identity)
-    by_rows = RowLoss(loss.model, rows, split, options.batch_size, metric, options.place, kept)
-    by_rows.evaluate()
-    if split.validated and not math.isfinite(by_rows.validate()):
-        raise SelectionError(
-            f"--validation {options.validation}: the objective of the rows held back is no number"
-        )
-    if by_rows.failed:
-        raise TrainingError(
-            f"the objective {model.problem.objective} of the rows that are trained on is an error "
-            "value at the start point"
-        )
-    return by_rows
-
-
-def row_objective(model: SheetModel, program: fx.GraphModule | None = None) -> RowObjective:
-    """The rows that the objective is over. Raises ModelError where rows mix."""
-    cell = model.problem.objective
-    divisors = find_divisors(model.compiled.evaluation, cell)
-    return find_row_objective(program or model, f"the objective {cell}", divisors=divisors)
-
-
-def _without_dropout(model: SheetModel) -> tuple[fx.GraphModule, tuple[CellRange, ...]]:
-    """The program without dropout, and where that is. Raises SelectionError where none is."""
-    identity, cells = without_dropout(model)
-    if not cells:
-        drawn = ", ".join(str(area) for area in model.drawn) or "there are no random cells"
-        raise SelectionError(
-            "--dropout-off: no dropout is recognised on the way to "
-            f"{model.problem.objective} ({drawn}); it is a value times a mask of 0 and another "
-            "number, or IF(mask, value, 0)"
-        )
-    return identity, cells
-
-
-def _placed(model: SheetModel, options: Options) -> SheetModel:
-    """The model where it is to be computed. Raises SelectionError where it cannot be."""
-    if options.place.home:
-        return model
-    try:
-        moved = options.place.program(model)
-        moved()
-    except (RuntimeError, TypeError) as error:  # out of memory, or a function it does not have
-        raise SelectionError(
-            f"the model cannot be computed in {options.dtype} on {options.device}: "
-            f"{first_line(error)}. Leave out --device and --dtype, or try --dtype float32"
-        ) from None
-    return moved
-
-
-def _check_precision(model: SheetModel, loss: Loss, start: float, settings: Settings) -> None:
-    """Raise TrainingError where numbers of the model are no numbers, or 0, in the precision."""
-    if loss.model is model:
-        return
-    at_home = Loss(model)
-    at_home.evaluate()
-    slope = bool(at_home.gradient.any())
-    loss.evaluate()
-    if (loss.failed and not at_home.failed) or (slope and not bool(loss.gradient.any())):
-        raise TrainingError(
-            f"{settings.dtype} on {settings.device} cannot hold the numbers of the model: the "
-            f"objective {model.problem.objective} is {loss.objective:g} there, and "
-            f"{start:g} in float64, or its gradient is 0. Leave out --dtype, or scale the model"
-        )
-
-
 def _computed_again(record: Record, whole: Loss, loss: Loss, settings: Settings) -> list[str]:
     """Go to the best point, whose objective is from now on that of the sheet; both in words."""
     record.restore()
@@ -333,7 +229,7 @@ def _computed_again(record: Record, whole: Loss, loss: Loss, settings: Settings)
     if isinstance(loss, RowLoss):
         found += loss.remarks(best)
     if settings.dropout_off:
-        where = ", ".join(str(area) for area in _without_dropout(whole.model)[1])
+        where = ", ".join(str(area) for area in dropout_free(whole.model)[1])
         found.append(
             f"dropout is off but in training: {where}. The history and the best point are without "
             "it; the sheet shows what its mask gives"
@@ -585,48 +481,3 @@ def _refused(
             "Solver, or give --optimizer slsqp.", True,
         )  # fmt: skip
     return None
-
-
-def _refuse_flat(loss: Loss) -> None:
-    """Raise ModelError when the objective does not move with the variables, or only in steps.
-
-    Cells that are held by their limits are no matter.
-    """
-    model, parameters = loss.model, loss.parameters
-    lower, upper = variable_limits(model)
-    if bool((lower >= upper).all()):
-        return
-    free = torch.split((lower < upper).to(lower.dtype), [item.numel() for item in parameters])
-
-    def has_slope() -> bool:
-        return any(bool(p.grad.any()) for p in parameters if p.grad is not None)
-
-    if has_slope():
-        return
-    value = float(model().detach())
-    saved = [parameter.detach().clone() for parameter in parameters]
-    generator = torch.Generator().manual_seed(0)
-    moved = slope = False
-    for size in (1e-3, 0.1, 1.0, 10.0):
-        with torch.no_grad():
-            for parameter, old, moves in zip(parameters, saved, free, strict=True):
-                noise = torch.randn(old.shape, generator=generator, dtype=old.dtype)
-                parameter.copy_(old + size * noise * moves.reshape(old.shape))
-        loss.evaluate()
-        after = float(model().detach())
-        moved = moved or (math.isfinite(after) and after != value)
-        slope = slope or has_slope()
-    with torch.no_grad():
-        for parameter, old in zip(parameters, saved, strict=True):
-            parameter.copy_(old)
-    if moved and not slope:
-        raise ModelError(
-            f"the objective {model.problem.objective} changes only in steps (comparisons, ROUND "
-            "and the like): its gradient is 0 everywhere. Choose a smooth objective, such as a "
-            "mean squared error, and watch this one with --watch"
-        )
-    if not moved:
-        raise ModelError(
-            f"the objective {model.problem.objective} is {value:g} whatever the variable cells are "
-            "(its gradient is 0 everywhere): there is nothing to train. Choose another objective"
-        )

@@ -96,6 +96,16 @@ class Settings:
         """The optimizer by its full name, and what it is from."""
         return full_name(self.optimizer)
 
+    @property
+    def unit(self) -> str:
+        """What a line of the history is: an iteration, in batches an epoch."""
+        return "iteration" if self.batch_size is None else "epoch"
+
+    @property
+    def title(self) -> str:
+        """The optimizer and its rate, short."""
+        return f"{self.engine.partition(' (')[0]}, learning rate {self.learning_rate:g}"
+
 
 @dataclass(frozen=True)
 class Result:

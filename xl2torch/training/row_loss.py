@@ -124,6 +124,11 @@ class RowLoss(Loss):
         self.objective = float(value)
         return self._noted(self._of(value))
 
+    def at(self, point: torch.Tensor) -> float:
+        """Loss of all training rows at a point, with its gradient."""
+        self._differentiated = False
+        return super().at(point)
+
     def batches(self, generator: torch.Generator | None) -> Iterator[tuple[Pieces, int]]:
         """Batches of one epoch with their numbers of rows, shuffled where there is a generator.
 
