@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from corpus import CORPUS, requires_corpus
+from corpus import CORPUS, ROOT, requires_corpus
 from grids import grid
 
 import xl2torch
@@ -225,3 +226,17 @@ def test_graddesc() -> None:
         assert (item.parting and item.parting.a1) == cell
     (slip,) = [text for text in found[-1].match.remarks if text.startswith("a slip")]
     assert slip.startswith("a slip: J5 holds =J4*$J$1+$K$1*Intro!F5")
+
+
+@requires_corpus
+def test_the_table_of_the_documentation() -> None:
+    """docs/replay.md is made by docs/make_replay.py; rounding may differ by processor."""
+    sys.path.insert(0, str(ROOT / "docs"))
+    import make_replay
+
+    def all_but_rounding(text: str) -> list[str]:
+        return [line.rpartition("|")[0].rpartition("|")[0] for line in text.splitlines()]
+
+    page = make_replay.PAGE.read_text(encoding="utf-8")
+    written = page.partition("<!-- table -->\n")[2].partition("<!-- end of table -->")[0]
+    assert all_but_rounding(make_replay.table(CORPUS)) == all_but_rounding(written)
