@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
-from torch.func import functional_call
+from torch.func import functional_call, vmap
 
-from xl2torch.model import SheetModel
+from xl2torch.model import SheetModel, largest_tensor
 
+_ELEMENTS = 4_000_000
+"""Elements of the largest tensor of all copies together: bounds the memory."""
 _AT_ONCE = 1_000_000
 """Elements of a batch of derivatives."""
 
@@ -57,6 +60,23 @@ def variable_limits(model: SheetModel) -> tuple[torch.Tensor, torch.Tensor]:
         torch.cat([variable.lower.reshape(-1) for variable in model.variables]),
         torch.cat([variable.upper.reshape(-1) for variable in model.variables]),
     )
+
+
+def copies_at_once(model: SheetModel) -> int:
+    """How many copies of a model run together within a bounded memory."""
+    return max(1, _ELEMENTS // max(1, largest_tensor(model)))
+
+
+def values_at(
+    function: Callable[[torch.Tensor], torch.Tensor], points: torch.Tensor
+) -> torch.Tensor:
+    """What a function gives at many points, a point in each row; all of them together."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a function without a batching rule is only slower
+        try:
+            return vmap(function)(points)
+        except RuntimeError:  # one that cannot be batched at all
+            return torch.stack([function(point) for point in points])
 
 
 def jacobian(function: Callable[[torch.Tensor], torch.Tensor], point: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,14 @@ from torch import fx
 
 from xl2torch.address import CellRange
 from xl2torch.functions.trace import DRAWING
-from xl2torch.graph.nodes import dependents, node_name, node_value, parameter_nodes
+from xl2torch.graph.nodes import (
+    dependents,
+    nearest_line,
+    node_name,
+    node_value,
+    parameter_nodes,
+    with_graph,
+)
 
 _COMPARISONS = frozenset({"lt", "le", "gt", "ge"})
 _SAME = 1e-9
@@ -37,14 +44,11 @@ def without_dropout(module: fx.GraphModule) -> tuple[fx.GraphModule, tuple[CellR
         scaled = _rescaled(node)
         if scaled is not None:
             copies[scaled].replace_all_uses_with(copies[_factor(scaled)[1]])
-        place = _cells(node)
-        if place is not None:
-            found[place] = None
+        line = nearest_line(node)
+        if line is not None:
+            found[line.meta["cells"]] = None
     graph.eliminate_dead_code()
-    copy = fx.GraphModule(module, graph)
-    for name, parameter in module.named_parameters():
-        copy.register_parameter(name, parameter)
-    return copy, tuple(found)
+    return with_graph(module, graph), tuple(found)
 
 
 def _kept(node: fx.Node, masks: set[fx.Node], trained: set[fx.Node]) -> fx.Node | None:
@@ -140,14 +144,3 @@ def _scales(condition: object) -> list[float]:
 
 def _is_among(number: float, scales: list[float]) -> bool:
     return any(math.isclose(number, scale, rel_tol=_SAME) for scale in scales)
-
-
-def _cells(node: fx.Node) -> CellRange | None:
-    """The cells of a node, else of what uses it."""
-    seen = [node]
-    for item in seen:
-        if "cells" in item.meta:
-            cells: CellRange = item.meta["cells"]
-            return cells
-        seen += [user for user in item.users if user not in seen]
-    return None

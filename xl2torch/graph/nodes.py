@@ -76,3 +76,21 @@ def known_elements(
             result: torch.Tensor = item.target(*operands)
             return result
     return unknown
+
+
+def nearest_line(node: fx.Node) -> fx.Node | None:
+    """The node itself where it is a line of the sheet, else the nearest one that uses it."""
+    seen = [node]
+    for item in seen:
+        if item.op != "get_attr" and item.meta.get("cells") is not None:
+            return item
+        seen += [user for user in item.users if user not in seen]
+    return None
+
+
+def with_graph(module: fx.GraphModule, graph: fx.Graph) -> fx.GraphModule:
+    """A module of another graph, with the data and all parameters of a module."""
+    copy = fx.GraphModule(module, graph)
+    for name, parameter in module.named_parameters():
+        copy.register_parameter(name, parameter)  # GraphModule has only what the graph reads
+    return copy

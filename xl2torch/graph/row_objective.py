@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import fx
 
 from xl2torch.address import CellRange
 from xl2torch.errors import ModelError
-from xl2torch.graph.nodes import node_name, parameter_nodes
+from xl2torch.graph.nodes import nearest_line, node_name, parameter_nodes, with_graph
 from xl2torch.graph.passes.transpose_weights import plain_products
 from xl2torch.graph.row_divisors import Divisors
 from xl2torch.graph.row_search import RowsMix, Search, is_even
@@ -38,7 +38,6 @@ class RowObjective:
     _means: Mapping[fx.Node, torch.Tensor]
     _sums: Collection[fx.Node]
     _roots: Collection[fx.Node]
-    _programs: dict[tuple[int, int], fx.GraphModule] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -65,36 +64,7 @@ class RowObjective:
 
         What is a sum over them is one over ``as_many`` such rows, where that is asked for.
         """
-        key = count, as_many or count
-        if key not in self._programs:
-            self._programs[key] = self._written(*key)
-        return self._programs[key]
-
-    @property
-    def uneven(self) -> int:
-        """How many of the inputs, the last ones, are counts of a mean."""
-        return len(self._uneven)
-
-    @property
-    def _leaves(self) -> list[fx.Node]:
-        return [node for node in self._found if node.op == "get_attr"]
-
-    @property
-    def _rowed_parameters(self) -> list[fx.Node]:
-        parameters = set(parameter_nodes(self.module))
-        return [node for node in self._leaves if node in parameters]
-
-    @property
-    def _data(self) -> list[fx.Node]:
-        parameters = set(self._rowed_parameters)
-        return [node for node in self._leaves if node not in parameters]
-
-    @property
-    def _uneven(self) -> dict[fx.Node, torch.Tensor]:
-        """Means of other numbers than all of each row, with those counts."""
-        return {node: counts for node, counts in self._means.items() if not is_even(counts)}
-
-    def _written(self, count: int, as_many: int) -> fx.GraphModule:
+        as_many = as_many or count
         graph = fx.Graph()
         chosen = {node: graph.placeholder(f"rows_of_{node.name}") for node in self._data}
         rowed = self._rowed_parameters
@@ -125,12 +95,34 @@ class RowObjective:
                 )  # fmt: skip
             if share != 1.0:
                 copies[node] = graph.call_function(torch.mul, (copies[node], share))
-        root = fx.GraphModule(self.module, graph)
-        for name, parameter in self.module.named_parameters():
-            root.register_parameter(name, parameter)
+        root = with_graph(self.module, graph)
         plain_products(root.graph, count / self.count)
         root.recompile()
         return root
+
+    @property
+    def uneven(self) -> int:
+        """How many of the inputs, the last ones, are counts of a mean."""
+        return len(self._uneven)
+
+    @property
+    def _leaves(self) -> list[fx.Node]:
+        return [node for node in self._found if node.op == "get_attr"]
+
+    @property
+    def _rowed_parameters(self) -> list[fx.Node]:
+        parameters = set(parameter_nodes(self.module))
+        return [node for node in self._leaves if node in parameters]
+
+    @property
+    def _data(self) -> list[fx.Node]:
+        parameters = set(self._rowed_parameters)
+        return [node for node in self._leaves if node not in parameters]
+
+    @property
+    def _uneven(self) -> dict[fx.Node, torch.Tensor]:
+        """Means of other numbers than all of each row, with those counts."""
+        return {node: counts for node, counts in self._means.items() if not is_even(counts)}
 
     def _share(
         self, graph: fx.Graph, node: fx.Node, counts: fx.Node | None, count: int
@@ -168,10 +160,12 @@ def find_row_objective(
         raise ModelError(
             f"{name} is no sum or mean over rows: nothing that it reads has several rows. {remedy}"
         )
-    cell, formula = _place(first.node)
+    line = nearest_line(first.node)
+    cell = name if line is None else str(line.meta["cells"])
+    formula = "" if line is None else line.meta.get("formula")
     raise ModelError(
         f"{name} is no sum, mean, or root of one over the rows of the sheet, one row after the "
-        f"other: in {cell or name}{f' ({formula})' if formula else ''} {first.reason}. "
+        f"other: in {cell}{f' (={formula})' if formula else ''} {first.reason}. "
         f"{remedy}"
     )
 
@@ -208,15 +202,3 @@ def _joined(node: fx.Node) -> CellRange | None:
             return None
         first = replace(first, bottom=area.bottom)
     return first
-
-
-def _place(node: fx.Node) -> tuple[str, str]:
-    """Cells and formula of a node, else of the nearest one that uses it."""
-    seen = [node]
-    for item in seen:
-        cells = item.meta.get("cells")
-        if cells is not None and item.op != "get_attr":
-            formula = item.meta.get("formula")
-            return str(cells), f"={formula}" if formula else ""
-        seen += [user for user in item.users if user not in seen]
-    return "", ""

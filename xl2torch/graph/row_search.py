@@ -24,7 +24,6 @@ from xl2torch.graph.row_trials import Rows, Way, adds_up, goes_by_rows, size_cho
 
 _SAME = 1e-9
 _MOST_TRIES = 200
-_NONE = Divisors()
 _COMPARISONS = frozenset({"gt", "ge", "lt", "le", "ne", "eq"})
 _ROOT = 0.5
 
@@ -58,9 +57,7 @@ class RowsMix(Exception):
 class Search:
     """Walks from the output to where rows come together, and on to the data. Raises RowsMix."""
 
-    def __init__(
-        self, module: fx.GraphModule, cells: CellRange, divisors: Divisors = _NONE
-    ) -> None:
+    def __init__(self, module: fx.GraphModule, cells: CellRange, divisors: Divisors) -> None:
         self.module = module
         self.divisors = divisors
         self.cells = cells

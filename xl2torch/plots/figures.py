@@ -145,12 +145,8 @@ def fit_figure(found: Fitted) -> Figure:
 def weights_figure(model: SheetModel) -> Figure:
     """Every range of variable cells as a map of its numbers."""
     variables = model.variables
-    heights = [max(1, variable.cells.rows) for variable in variables]
-    size = (
-        7.0,
-        min(12.0, 1.4 * len(variables) + 0.25 * sum(min(height, 16) for height in heights)),
-    )
-    with _figure(size) as figure:
+    rows = sum(min(variable.cells.rows, 16) for variable in variables)
+    with _figure((7.0, min(12.0, 1.4 * len(variables) + 0.25 * rows))) as figure:
         grids = [
             model.parameter(item).detach().numpy().reshape(item.cells.rows, item.cells.columns)
             for item in variables

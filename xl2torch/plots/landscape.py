@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.func import vmap
 
 from xl2torch.address import CellAddress
 from xl2torch.errors import SelectionError
-from xl2torch.jacobian import VectorFunction, present_point, variable_shapes
-from xl2torch.model import SheetModel, largest_tensor
+from xl2torch.jacobian import (
+    VectorFunction,
+    copies_at_once,
+    present_point,
+    values_at,
+    variable_shapes,
+)
+from xl2torch.model import SheetModel
 from xl2torch.workbook.selection import parse_ranges
 
 _POINTS = 61
 _MARGIN = 0.25
-_ELEMENTS = 4_000_000
-"""Elements of the largest tensor of all copies together: bounds the memory."""
 
 Limits = tuple[float, float]
 
@@ -82,16 +84,8 @@ def landscape(
 def objectives(model: SheetModel, points: torch.Tensor) -> torch.Tensor:
     """The objective at many points, a point in each row; copies of the model run together."""
     function = VectorFunction(model.eval(), variable_shapes(model))
-    size = max(1, _ELEMENTS // max(1, largest_tensor(model)))
-    found = []
-    for part in torch.split(points, size):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a function without a batching rule is only slower
-            try:
-                found.append(vmap(function)(part).reshape(-1))
-            except RuntimeError:  # one that cannot be batched at all
-                found.append(torch.cat([function(point) for point in part]))
-    return torch.cat(found)
+    parts = torch.split(points, copies_at_once(model))
+    return torch.cat([values_at(function, part).reshape(-1) for part in parts])
 
 
 def _around(numbers: torch.Tensor) -> Limits:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -88,6 +89,15 @@ class Descent:
 
     def common_region(self, column: int) -> Region | None:
         """The formula that most cells of a column hold."""
+        if column not in self._common:
+            self._common[column] = self._find_common(column)
+        return self._common[column]
+
+    @cached_property
+    def _common(self) -> dict[int, Region | None]:
+        return {}
+
+    def _find_common(self, column: int) -> Region | None:
         regions = [self.region(place, column) for place in range(self.rows)]
         found = [region for region in regions if region is not None]
         counts = Counter(region.tree for region in found)

@@ -33,7 +33,7 @@ def train_in_batches(
     A step of the schedule is made after each epoch.
     """
     tell = on_batch or _silent
-    total = -(-loss.count // (loss.batch_size or loss.count))
+    total = -(-loss.count // loss.size)
     while True:
         epoch = len(record.iterations)
         for done, (pieces, count) in enumerate(loss.batches(generator), 1):

@@ -7,14 +7,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch.func import vmap
 
-from xl2torch.jacobian import VectorFunction, variable_limits, variable_shapes
-from xl2torch.model import SheetModel, largest_tensor
+from xl2torch.jacobian import (
+    VectorFunction,
+    copies_at_once,
+    values_at,
+    variable_limits,
+    variable_shapes,
+)
+from xl2torch.model import SheetModel
 from xl2torch.training.loss import FAILED, loss_of
 
-_ELEMENTS = 4_000_000
-"""Elements of the largest tensor of all copies together: bounds the memory."""
 _HISTORY = 10
 _EVALUATIONS = 20
 _DECREASE, _CURVATURE = 1e-4, 0.9
@@ -41,9 +44,8 @@ class LossAtPoints:
             value = loss(function(point)).reshape(())
             return value if penalty is None else value + penalty(point)
 
-        self._many = vmap(one)
         self._one = one
-        self._at_once = max(1, _ELEMENTS // max(1, largest_tensor(model)))
+        self._at_once = copies_at_once(model)
         self.lower, self.upper = variable_limits(model)
 
     def __call__(self, points: Points) -> tuple[torch.Tensor, Points]:
@@ -55,10 +57,7 @@ class LossAtPoints:
         start = points.detach().requires_grad_()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a function without a batching rule is only slower
-            try:
-                values = self._many(start)
-            except RuntimeError:  # one that cannot be batched at all
-                values = torch.stack([self._one(point) for point in start])
+            values = values_at(self._one, start)
             (gradients,) = torch.autograd.grad(values.sum(), start)
         good = torch.isfinite(values) & torch.isfinite(gradients).all(1)
         return (

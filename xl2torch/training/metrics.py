@@ -65,15 +65,15 @@ def _classified(model: SheetModel, compare: Callable[[Any, Any], Any]) -> fx.Gra
         raise SelectionError(
             f"there are several labels on the way to {model.problem.objective}. {_REMEDY}"
         )
-    for pair in pairs:
-        right = add_node(graph, torch.Tensor.to, add_node(graph, compare, *pair), DTYPE)
-        graph.output(add_node(graph, torch.mean, right))
-        graph.eliminate_dead_code()
-        return fx.GraphModule(model, graph)
-    raise SelectionError(
-        f"no labels were found on the way to {model.problem.objective}: classes are 0 and 1, or "
-        f"a column for each class. {_REMEDY}"
-    )
+    if not pairs:
+        raise SelectionError(
+            f"no labels were found on the way to {model.problem.objective}: classes are 0 and 1, "
+            f"or a column for each class. {_REMEDY}"
+        )
+    right = add_node(graph, torch.Tensor.to, add_node(graph, compare, *pairs[0]), DTYPE)
+    graph.output(add_node(graph, torch.mean, right))
+    graph.eliminate_dead_code()
+    return fx.GraphModule(model, graph)
 
 
 def _classes(

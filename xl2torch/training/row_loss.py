@@ -103,6 +103,11 @@ class RowLoss(Loss):
         return len(self.split.training)
 
     @property
+    def size(self) -> int:
+        """How many rows a step is for; the last batch of an epoch may have fewer."""
+        return min(self.batch_size or self.count, self.count)
+
+    @property
     def in_batches(self) -> bool:
         """Whether a step is over some of the rows."""
         return self.batch_size is not None
@@ -134,7 +139,7 @@ class RowLoss(Loss):
 
         The order is ``torch.randperm(rows, generator=generator)``.
         """
-        size = self.batch_size or self.count
+        size = self.size
         order = None
         if generator is not None:
             order = torch.randperm(self.count, generator=generator)
@@ -159,8 +164,7 @@ class RowLoss(Loss):
     def remarks(self, best: Iteration) -> list[str]:
         """What the rows are and what was done with them, in words; ``best`` is the answer."""
         rows = self._program.rows
-        size = min(self.batch_size or self.count, self.count)
-        step = f", {size} row{'s' * (size > 1)} in a batch" if self.in_batches else ""
+        step = f", {self.size} row{'s' * (self.size > 1)} in a batch" if self.in_batches else ""
         found = [f"the objective is a {rows.form} {rows.cells}{step}"]
         if self.split.validated:
             found.append(
