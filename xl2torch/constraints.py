@@ -76,6 +76,8 @@ class Constraints:
 
     @cached_property
     def _sides(self) -> list[tuple[Side, Side]]:
+        if not self._ordered:
+            return []
         places = {cell: n for n, cell in enumerate(self.model.cell_values())}
         return [
             _bound_sides(item, places) if item.bounds else (
@@ -99,6 +101,8 @@ class Constraints:
         # rlx 1: Ignore Integer Constraints.
         kept = () if problem.options.get("rlx") == "1" else problem.integer_constraints
         whole = {cell for item in kept for cell in item.left.cells()}
+        if not whole:
+            return torch.zeros(sum(area.size for area in problem.variables), dtype=torch.bool)
         return torch.tensor([cell in whole for cell in self.model.cell_values()])
 
     @cached_property

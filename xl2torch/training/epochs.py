@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from xl2torch.training.by_columns import Turned, by_columns
 from xl2torch.training.optimizers import FirstOrder
 from xl2torch.training.record import Record
 from xl2torch.training.row_loss import RowLoss
@@ -32,26 +33,34 @@ def train_in_batches(
 
     A step of the schedule is made after each epoch.
     """
-    tell = on_batch or _silent
-    total = -(-loss.count // loss.size)
-    while True:
-        epoch = len(record.iterations)
-        for done, (pieces, count) in enumerate(loss.batches(generator), 1):
-            value = loss.differentiate(pieces, count)
-            if loss.failed:
-                loss.evaluate()
-                record.check_progress()
-                raise Stopped(Stop(9, f"Batch {done} of epoch {epoch} has no finite objective."))
-            stepper.update()
-            tell(Batch("training", epoch, done, total, value))
-            record.check_time()
-        loss.evaluate()
-        stepper.advance()
-        record.check_progress()
-        row = record.note()
-        if loss.split.validated:
-            tell(Batch("validation", epoch, 1, 1, row.validation))
-        record.check()
+    with by_columns(loss.by_columns, stepper.optimizer) as turned:
+        while True:
+            _epoch(loss, record, stepper, generator, turned, on_batch or _silent)
+
+
+def _epoch(
+    loss: RowLoss, record: Record, stepper: FirstOrder, generator: torch.Generator | None,
+    turned: Sequence[Turned], tell: Callable[[Batch], None],
+) -> None:  # fmt: skip
+    epoch, total = len(record.iterations), -(-loss.count // loss.size)
+    for done, (pieces, count) in enumerate(loss.batches(generator), 1):
+        value = loss.differentiate(pieces, count)
+        if loss.failed:
+            loss.evaluate()
+            record.check_progress()
+            raise Stopped(Stop(9, f"Batch {done} of epoch {epoch} has no finite objective."))
+        for pair in turned:
+            pair.hand_over()
+        stepper.update()
+        tell(Batch("training", epoch, done, total, value))
+        record.check_time()
+    loss.evaluate()
+    stepper.advance()
+    record.check_progress()
+    row = record.note()
+    if loss.split.validated:
+        tell(Batch("validation", epoch, 1, 1, row.validation))
+    record.check()
 
 
 def _silent(_: Batch) -> None:

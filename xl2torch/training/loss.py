@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torch import fx
+from torch.nn.utils import get_total_norm
 
 from xl2torch.jacobian import VectorFunction, present_point, variable_shapes
 from xl2torch.model import SheetModel
@@ -170,6 +171,11 @@ class Loss:
     def gradient(self) -> torch.Tensor:
         """Gradient where it was evaluated last, flat."""
         return torch.cat([gradient_of(parameter).reshape(-1) for parameter in self.parameters])
+
+    @property
+    def gradient_norm(self) -> float:
+        """Euclidean norm of the gradient where it was evaluated last."""
+        return float(get_total_norm([gradient_of(parameter) for parameter in self.parameters]))
 
     @property
     def free_gradient(self) -> torch.Tensor:

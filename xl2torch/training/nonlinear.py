@@ -258,7 +258,7 @@ def _slsqp(goal: Callable[[Numbers], tuple[float, Numbers]], rows: _Rows, record
 
 def _end(record: Record, point: torch.Tensor) -> None:
     """Note the point where a method ends, unless it was noted already."""
-    if record.last is None or not torch.equal(point, record.last):
+    if not torch.equal(point, record.last):
         record.arrive(point)
     else:
         record.loss.at(point)

@@ -12,6 +12,7 @@ import torch
 from xl2torch.address import CellAddress
 from xl2torch.constraints import Constraints
 from xl2torch.jacobian import variable_limits
+from xl2torch.training.bounded import gradient_of
 from xl2torch.training.diagnosis import error_place
 from xl2torch.training.loss import FAILED, Loss
 from xl2torch.training.result import TRAJECTORIES, Iteration
@@ -61,23 +62,27 @@ class Record:
         self.later_wins = False
         self.iterations: list[Iteration] = []
         self.losses: list[float] = []
-        self.last: torch.Tensor | None = None
+        self.last = loss.point
         self.best, self.best_objective, self.best_overstep = math.inf, math.nan, math.inf
         self.best_iteration = 0
         self.stage_began = 0
         self.weights: Mapping[str, torch.Tensor] = {}
-        self.felt = torch.zeros(len(loss.point), dtype=torch.bool)
+        self._felt = [torch.zeros_like(item, dtype=torch.bool) for item in loss.parameters]
         self._constrained = bool(constraints.general)
         self._boxed = all(bool(torch.isfinite(t).all()) for t in variable_limits(loss.model))
         self._watched = watched
         self._on_iteration = on_iteration
-        self._heads = _first_cells(loss)
         self._began = time.perf_counter()
 
     @property
     def _recent(self) -> list[float]:
         """Losses since the present stage began."""
         return self.losses[self.stage_began :]
+
+    @property
+    def felt(self) -> torch.Tensor:
+        """Whether the gradient of a variable cell was ever other than 0, flat."""
+        return torch.cat([mask.reshape(-1) for mask in self._felt])
 
     @property
     def seconds(self) -> float:
@@ -104,23 +109,25 @@ class Record:
         self.loss.at(point)
         self.check_progress()
         self.note()
+        self.last = point.clone()
 
     def note(self) -> Iteration:
         """Note an iteration that led to the present parameters."""
         loss = self.loss
-        gradient = loss.gradient
-        self.felt |= gradient != 0
+        self._felt = [
+            (gradient_of(parameter) != 0).logical_or_(mask)
+            for parameter, mask in zip(loss.parameters, self._felt, strict=True)
+        ]
         overstep = violation = 0.0
         if self._constrained:
             overstep, violation = self.constraints.overstep(loss.point)
         row = Iteration(
-            len(self.iterations), loss.objective, float(gradient.norm()), self.rate(),
+            len(self.iterations), loss.objective, loss.gradient_norm, self.rate(),
             self.seconds, self._watched(),
-            tuple(number for head in self._heads for number in head.tolist()), violation,
+            tuple(_first_cells(loss)), violation,
             loss.validate(), loss.measure(),
         )  # fmt: skip
         self.iterations.append(row)
-        self.last = loss.point
         self.losses.append(loss.value)
         score = loss.value if math.isnan(row.validation) else loss.of(row.validation)
         if self._is_better(overstep, score):
@@ -223,11 +230,13 @@ def unbounded(objective: float, point: torch.Tensor, cells: tuple[CellAddress, .
     )
 
 
-def _first_cells(loss: Loss) -> list[torch.Tensor]:
-    """Views of the first variable cells, up to TRAJECTORIES."""
-    heads: list[torch.Tensor] = []
-    left = TRAJECTORIES
+def _first_cells(loss: Loss) -> list[float]:
+    """The first variable cells, up to TRAJECTORIES."""
+    found: list[float] = []
     for parameter in loss.parameters:
-        heads.append(parameter.detach().reshape(-1)[:left])
-        left -= len(heads[-1])
-    return heads
+        left = TRAJECTORIES - len(found)
+        if not left:
+            break
+        rows = parameter.detach()[:left] if parameter.dim() else parameter.detach()
+        found += rows.reshape(-1)[:left].tolist()
+    return found

@@ -11,6 +11,7 @@ from torch import fx
 
 from xl2torch.functions.trace import DRAWING
 from xl2torch.graph.row_objective import RowObjective
+from xl2torch.graph.row_trials import Rows
 from xl2torch.model import SheetModel
 from xl2torch.training.loss import Loss
 from xl2torch.training.placement import Place
@@ -18,6 +19,8 @@ from xl2torch.training.result import Iteration
 from xl2torch.training.row_split import Split
 
 Pieces = Sequence[torch.Tensor]
+_CACHED = 256 * 1024
+"""Bytes that stay in the cache of a core beside the weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,16 +40,29 @@ class RowProgram:
         self._programs: dict[tuple[int, int | None], fx.GraphModule] = {}
 
     def taken(self, index: torch.Tensor) -> list[torch.Tensor]:
-        """The inputs of some rows."""
-        return [self.place.tensor(rows.select(tensor, index)) for tensor, rows in self.rows.inputs]
+        """The inputs of some rows; those of all rows in their order are no copy."""
+        every = torch.equal(index, torch.arange(self.rows.count))
+        return [
+            self.place.tensor(tensor if every else rows.select(tensor, index))
+            for tensor, rows in self.rows.inputs
+        ]
 
     def split(self, pieces: Pieces, order: torch.Tensor | None, size: int) -> Iterator[Pieces]:
-        """Inputs in batches, in another order of the rows where one is given."""
-        columns = []
-        for tensor, (_, rows) in zip(pieces, self.rows.inputs, strict=True):
-            ordered = tensor if order is None else rows.select(tensor, order.to(tensor.device))
-            columns.append(rows.split(ordered, size))
-        return zip(*columns, strict=True)
+        """Inputs in batches, in another order of the rows where one is given.
+
+        On a CPU only as many batches are picked at once as stay in its cache.
+        """
+        kinds = [rows for _, rows in self.rows.inputs]
+        if order is None:
+            yield from _in_batches(pieces, kinds, size)
+            return
+        at_once = len(order)
+        if self.place.device.type == "cpu":
+            batch = sum(tensor.nbytes for tensor in pieces) * size // len(order)
+            at_once = max(1, _CACHED // max(1, batch)) * size
+        for index in torch.split(order.to(self.place.device), at_once):
+            picked = [rows.select(item, index) for item, rows in zip(pieces, kinds, strict=True)]
+            yield from _in_batches(picked, kinds, size)
 
     def counts(self, pieces: Pieces) -> bool:
         """Whether some rows hold anything that a mean counts."""
@@ -67,6 +83,11 @@ class RowProgram:
         return value
 
 
+def _in_batches(pieces: Pieces, kinds: Sequence[Rows], size: int) -> Iterator[Pieces]:
+    columns = [rows.split(piece, size) for piece, rows in zip(pieces, kinds, strict=True)]
+    return zip(*columns, strict=True)
+
+
 class RowLoss(Loss):
     """The loss over the training rows; ``evaluate`` is over all of them.
 
@@ -79,8 +100,10 @@ class RowLoss(Loss):
     def __init__(
         self, model: SheetModel, rows: RowObjective, split: Split, batch_size: int | None,
         metric: Metric | None, place: Place, identity: RowObjective | None = None,
+        by_columns: frozenset[str] = frozenset(),
     ) -> None:  # fmt: skip
         super().__init__(model)
+        self.by_columns = [model.get_parameter(name) for name in by_columns]
         self.batch_size = batch_size
         self.split = split
         self._program = RowProgram(rows, place)
@@ -149,8 +172,9 @@ class RowLoss(Loss):
 
     def differentiate(self, pieces: Pieces, count: int) -> float:
         """The objective of a batch; the gradient of its loss is then in the parameters."""
-        self.forget_gradients()
-        self._backward(self._program(pieces, count, bool(self.model.drawn)))
+        value = self._program(pieces, count, bool(self.model.drawn))
+        self.forget_gradients()  # the new ones take their place in memory
+        self._backward(value)
         self.mend_gradients()
         return self.objective
 

@@ -10,6 +10,7 @@ from torch import fx
 from xl2torch.address import CellRange
 from xl2torch.errors import ModelError, SelectionError, TrainingError, first_line
 from xl2torch.graph.dropout import without_dropout
+from xl2torch.graph.ones_column import with_ones_columns
 from xl2torch.graph.row_divisors import find_divisors
 from xl2torch.graph.row_objective import RowObjective, find_row_objective
 from xl2torch.jacobian import variable_limits
@@ -46,7 +47,8 @@ def starting_loss(
         loss.evaluate()
     if not options.by_rows:
         return loss
-    rows = row_objective(model)
+    faster, by_columns = with_ones_columns(model)
+    rows = row_objective(model, faster)
     split = split_rows(model.compiled.workbook, rows.cells, options.validation, options.seed or 0)
     metric = None
     if options.metric:
@@ -57,7 +59,9 @@ def starting_loss(
             f"{rows.cells}"
         )
     kept = None if identity is None else row_objective(model, identity)
-    by_rows = RowLoss(loss.model, rows, split, options.batch_size, metric, options.place, kept)
+    by_rows = RowLoss(
+        loss.model, rows, split, options.batch_size, metric, options.place, kept, by_columns
+    )
     by_rows.evaluate()
     if split.validated and not math.isfinite(by_rows.validate()):
         raise SelectionError(

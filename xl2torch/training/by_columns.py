@@ -1,0 +1,58 @@
+"""Parameters laid out by columns for as long as they are trained in batches.
+
+The order of the numbers in memory is no matter for what is computed, only for how fast. torch's
+fused optimizers, elementwise ones, copy what is not in the order of rows: they are given the
+transposed parameter, which is the same memory in the order of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+
+class Turned(NamedTuple):
+    """A parameter by columns and its transpose, which the optimizer changes, in one memory."""
+
+    parameter: nn.Parameter
+    transpose: nn.Parameter
+
+    def hand_over(self) -> None:
+        """Give the transpose the gradient of the parameter."""
+        gradient = self.parameter.grad
+        self.transpose.grad = None if gradient is None else gradient.t()
+
+
+@contextmanager
+def by_columns(
+    parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer
+) -> Iterator[list[Turned]]:
+    """Lay out some parameters of an optimizer by columns, and by rows again at the end.
+
+    It hands out those whose gradient has to be handed over before a step of the optimizer.
+    """
+    turned = []
+    for parameter in parameters:
+        transpose = parameter.detach().t().contiguous()
+        parameter.data = transpose.t()
+        if optimizer.defaults.get("fused"):
+            turned.append(Turned(parameter, nn.Parameter(transpose)))
+            _exchange(optimizer, *turned[-1])
+    try:
+        yield turned
+    finally:
+        for pair in turned:
+            _exchange(optimizer, pair.transpose, pair.parameter)
+        for parameter in parameters:
+            parameter.data = parameter.detach().contiguous()
+            if parameter.grad is not None:
+                parameter.grad = parameter.grad.contiguous()
+
+
+def _exchange(optimizer: torch.optim.Optimizer, old: nn.Parameter, new: nn.Parameter) -> None:
+    for group in optimizer.param_groups:
+        group["params"] = [new if item is old else item for item in group["params"]]
