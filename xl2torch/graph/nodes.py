@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import fx
+from torch.nn.functional import pad
 
 
 def node_name(node: object) -> str:
@@ -50,32 +51,51 @@ def known_elements(
 
     ``constant`` gives the value of a node that no parameter reaches.
     """
-    if isinstance(item, int | float):
-        return torch.tensor(float(item), dtype=torch.float64)
-    if not isinstance(item, fx.Node):
-        return None
-    value = constant(item)
-    if value is not None:
-        return value.to(torch.float64)
-    unknown = torch.full_like(node_value(item), torch.nan, dtype=torch.float64)
-    if item.op != "call_function":
+    known: dict[fx.Node, torch.Tensor | None] = {}
+
+    def elements(item: Any) -> torch.Tensor | None:
+        if isinstance(item, int | float):
+            return torch.tensor(float(item), dtype=torch.float64)
+        if not isinstance(item, fx.Node):
+            return None
+        if item not in known:
+            known[item] = computed(item)
+        return known[item]
+
+    def computed(item: fx.Node) -> torch.Tensor | None:
+        value = constant(item)
+        if value is not None:
+            return value.to(torch.float64)
+        arguments: Any = item.args
+        unknown = torch.full_like(node_value(item), torch.nan, dtype=torch.float64)
+        if item.op != "call_function":
+            return unknown
+        if item.target in (torch.masked_fill, torch.where):
+            mask_at = 1 if item.target is torch.masked_fill else 0
+            mask = constant(arguments[mask_at])
+            if mask is None:
+                return unknown
+            order = (2, 0) if item.target is torch.masked_fill else (1, 2)
+            first, second = (elements(arguments[place]) for place in order)
+            if first is None or second is None:
+                return unknown
+            return torch.where(mask, first, second)
+        if item.target is pad and len(arguments) == 2:
+            inner = elements(arguments[0])
+            return unknown if inner is None else pad(inner, arguments[1])
+        if item.target is torch.stack:
+            pieces = [elements(part) for part in arguments[0]]
+            if all(piece is not None for piece in pieces):
+                stacked: torch.Tensor = torch.stack(pieces, **item.kwargs)
+                return stacked
+        if item.target in _ELEMENTWISE:
+            operands = [elements(part) for part in arguments]
+            if all(operand is not None for operand in operands):
+                result: torch.Tensor = item.target(*operands)
+                return result
         return unknown
-    if item.target in (torch.masked_fill, torch.where):
-        mask_at = 1 if item.target is torch.masked_fill else 0
-        mask = constant(item.args[mask_at])
-        if mask is None:
-            return unknown
-        order = (2, 0) if item.target is torch.masked_fill else (1, 2)
-        first, second = (known_elements(item.args[place], constant) for place in order)
-        if first is None or second is None:
-            return unknown
-        return torch.where(mask, first, second)
-    if item.target in _ELEMENTWISE:
-        operands = [known_elements(part, constant) for part in item.args]
-        if all(operand is not None for operand in operands):
-            result: torch.Tensor = item.target(*operands)
-            return result
-    return unknown
+
+    return elements(item)
 
 
 def nearest_line(node: fx.Node) -> fx.Node | None:
@@ -86,6 +106,14 @@ def nearest_line(node: fx.Node) -> fx.Node | None:
             return item
         seen += [user for user in item.users if user not in seen]
     return None
+
+
+def copied(module: fx.GraphModule) -> tuple[fx.GraphModule, dict[fx.Node, fx.Node]]:
+    """A copy of a module's graph in a module of its own, and the copy of each node."""
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    graph.output(graph.graph_copy(module.graph, copies))
+    return with_graph(module, graph), copies
 
 
 def with_graph(module: fx.GraphModule, graph: fx.Graph) -> fx.GraphModule:

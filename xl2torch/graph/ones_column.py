@@ -15,7 +15,7 @@ import torch
 from torch import fx
 from torch.nn.functional import linear
 
-from xl2torch.graph.nodes import parameter_nodes, with_graph
+from xl2torch.graph.nodes import copied, parameter_nodes
 from xl2torch.graph.passes.rewriting import add_node, drop_unused, is_call, replace
 
 
@@ -36,9 +36,7 @@ def with_ones_columns(module: fx.GraphModule) -> tuple[fx.GraphModule, frozenset
     where the data X are in no other use. The slopes of a P by rows of inputs are the product of
     tall data and short rows, which is faster where P is laid out by columns, as they are then too.
     """
-    graph = fx.Graph()
-    graph.output(graph.graph_copy(module.graph, {}))
-    new = with_graph(module, graph)
+    new, _ = copied(module)
     parameters = set(parameter_nodes(new))
     layers = {
         node: layer for node in new.graph.nodes if (layer := _layer(node, parameters)) is not None

@@ -11,11 +11,13 @@ from torch import fx
 
 from xl2torch.address import CellRange
 from xl2torch.errors import ModelError
+from xl2torch.graph.needed_rows import only_needed_rows
 from xl2torch.graph.nodes import nearest_line, node_name, parameter_nodes, with_graph
 from xl2torch.graph.passes.transpose_weights import plain_products
 from xl2torch.graph.row_divisors import Divisors
 from xl2torch.graph.row_search import RowsMix, Search, is_even
 from xl2torch.graph.row_trials import Rows, Way, resized
+from xl2torch.graph.weighed_rows import weigh_rows
 
 WHOLE = "Train on all data at once: leave out --batch-size and --validation"
 
@@ -143,6 +145,7 @@ def find_row_objective(
 
     Raises ModelError with the cell where rows mix; ``name`` is that of the output.
     """
+    module = weigh_rows(only_needed_rows(module))
     first: RowsMix | None = None
     for cells in _tables(module):
         try:

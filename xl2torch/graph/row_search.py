@@ -81,7 +81,7 @@ class Search:
             raise self.failed or mixed from None
         if total is None:
             raise self.failed or RowsMix(last, "nothing is added up over rows")
-        self._check_whole()
+        self.check_whole()
         self._check_data(last)
         return self._divided(last, total)
 
@@ -201,7 +201,7 @@ class Search:
         cells = node.meta.get("cells")
         return cells is not None and (cells.top, cells.rows) == (self.cells.top, self.count)
 
-    def _check_whole(self) -> None:
+    def check_whole(self) -> None:
         """Raise RowsMix where a trained node that is used as a whole depends on the rows."""
         for way in self.ways.values():
             for item, rows in way.operands.items():
@@ -263,7 +263,7 @@ class Search:
         """Whether a node has rows there; what it is computed from is then noted."""
         before = dict(self.found), dict(self.ways)
         try:
-            self._require(node, rows)
+            self.require(node, rows)
         except RowsMix as mixed:
             self.failed = self.failed or mixed
             self.found, self.ways = before
@@ -289,7 +289,7 @@ class Search:
                 counts.append(rows.sums(value.to(DTYPE)))  # the weights of a weighted mean
         return Total(root, mean, None if mean else 1.0, tuple(counts), () if mean else (node,))
 
-    def _require(self, node: fx.Node, rows: Rows) -> None:
+    def require(self, node: fx.Node, rows: Rows) -> None:
         """Note that a node has rows, and what it is computed from. Raises RowsMix."""
         stack = [(node, rows)]
         while stack:

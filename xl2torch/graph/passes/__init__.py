@@ -32,6 +32,7 @@ from xl2torch.graph.passes.share_equal_nodes import share_equal_nodes
 from xl2torch.graph.passes.split_weights import split_weights
 from xl2torch.graph.passes.sum_columns import sum_columns
 from xl2torch.graph.passes.transpose_weights import transpose_weights
+from xl2torch.graph.passes.trim_sums import trim_sums
 
 PASSES: tuple[Callable[[fx.Graph], fx.Graph], ...] = (
     share_equal_nodes,
@@ -51,6 +52,7 @@ PASSES: tuple[Callable[[fx.Graph], fx.Graph], ...] = (
     merge_channels,
     merge_stacks,
     recognise_pad,
+    trim_sums,
     recognise_cross_entropy,
     recognise_mean,
     fill_masked,

@@ -13,6 +13,7 @@ import torch
 from torch import fx
 
 from xl2torch.graph.passes.rewriting import (
+    ELEMENTWISE,
     add_constant,
     add_node,
     constant_value,
@@ -25,15 +26,6 @@ from xl2torch.graph.passes.rewriting import (
     value_of,
 )
 
-_ELEMENTWISE = frozenset(
-    {
-        torch.relu, torch.sigmoid, torch.tanh, torch.exp, torch.log, torch.log10, torch.sqrt,
-        torch.abs, torch.square, torch.where, torch.logical_and, torch.logical_or, torch.detach,
-        operator.neg, operator.add, operator.sub, operator.mul, operator.truediv, operator.pow,
-        operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne,
-    }
-)  # fmt: skip
-"""Functions whose operands broadcast: columns of results come from columns of operands."""
 _ACTIVATIONS = (torch.relu, torch.sigmoid, torch.tanh)
 
 
@@ -154,7 +146,7 @@ class _Merging:
 
     def _elementwise(self, items: list[fx.Node], last: bool) -> fx.Node | None:
         first = items[0]
-        if first.target not in _ELEMENTWISE or first.kwargs:
+        if first.target not in ELEMENTWISE or first.kwargs:
             return None
         shape = value_of(first).shape
         operands = []

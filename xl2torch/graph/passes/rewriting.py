@@ -13,6 +13,16 @@ from torch import fx
 from xl2torch.address import CellRange
 from xl2torch.functions.trace import Trace, take
 
+ELEMENTWISE: frozenset[Callable[..., Any]] = frozenset(
+    {
+        torch.relu, torch.sigmoid, torch.tanh, torch.exp, torch.log, torch.log10, torch.sqrt,
+        torch.abs, torch.square, torch.where, torch.logical_and, torch.logical_or, torch.detach,
+        operator.neg, operator.add, operator.sub, operator.mul, operator.truediv, operator.pow,
+        operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne,
+    }
+)  # fmt: skip
+"""Functions whose operands broadcast: columns of results come from columns of operands."""
+
 
 def add_node(
     graph: fx.Graph, function: Callable[..., Any], *arguments: Any, **options: Any

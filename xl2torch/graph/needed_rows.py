@@ -1,0 +1,117 @@
+"""Programs of which a part of the rows is not used: the rows that are, from the data on.
+
+``AVERAGE(F2:F500)`` over formulas that stand down to row 800 has its test rows below; they are no
+rows of the objective.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import fx
+
+from xl2torch.address import CellRange
+from xl2torch.graph.nodes import copied, node_name, parameter_nodes
+from xl2torch.graph.passes.rewriting import drop_unused
+from xl2torch.graph.row_divisors import Divisors
+from xl2torch.graph.row_search import RowsMix, Search
+from xl2torch.graph.row_trials import Rows, resized
+
+
+def only_needed_rows(module: fx.GraphModule) -> fx.GraphModule:
+    """The same program without the rows that no output needs; itself where all are needed."""
+    for node in module.graph.nodes:
+        source = node.args[0] if node_name(node) == "narrow" else None
+        if not isinstance(source, fx.Node) or not _is_cut(source, node.args[1:]):
+            continue
+        search = Search(module, source.meta["cells"], Divisors())
+        try:
+            search.require(source, Rows(node.args[1]))
+            search.check_whole()
+        except RowsMix:
+            continue
+        if _is_closed(source, search.found):
+            _, _, start, length = node.args
+            return only_needed_rows(_of_some_rows(module, source, search, start, length))
+    return module
+
+
+def _is_cut(source: fx.Node, part: tuple[Any, ...]) -> bool:
+    """Whether one part of the rows of a line of the sheet is all that is used of it."""
+    cells, value = source.meta.get("cells"), source.meta.get("value")
+    if source.op != "call_function" or cells is None or not isinstance(value, torch.Tensor):
+        return False
+    whole = value.shape[part[0]] == cells.rows
+    return whole and all(
+        node_name(user) == "narrow" and user.args[1:] == part for user in source.users
+    )
+
+
+def _is_closed(source: fx.Node, found: Mapping[fx.Node, Rows]) -> bool:
+    """Whether what is computed for the rows is used for nothing else; data may be."""
+    return all(
+        user in found
+        for node in found
+        if node is not source and node.op != "get_attr"
+        for user in node.users
+    )
+
+
+def _of_some_rows(
+    module: fx.GraphModule, source: fx.Node, search: Search, start: int, length: int
+) -> fx.GraphModule:
+    """A program that computes ``length`` of the rows of a node, from row ``start`` on."""
+    new, copies = copied(module)
+    index = torch.arange(start, start + length)
+    parameters = set(parameter_nodes(module))
+    for node, rows in search.found.items():
+        copy = copies[node]
+        if node.op == "get_attr":
+            with new.graph.inserting_after(copy):
+                if node in parameters:
+                    block = rows.block
+                    part = new.graph.call_function(
+                        torch.narrow, (copy, rows.dim, start * block, length * block)
+                    )
+                else:
+                    name = f"{node.target}_rows_{start}_to_{start + length}"
+                    data = new.get_buffer(str(node.target))
+                    new.register_buffer(name, rows.select(data, index), persistent=False)
+                    part = new.graph.get_attr(name)
+            part.meta = dict(copy.meta)
+            for user in node.users:
+                if user in search.found:
+                    copies[user].replace_input_with(copy, part)
+            copy = part
+        elif search.ways[node].sizes:
+            sizes = search.ways[node].sizes
+            copy.args = resized(copy.args, sizes, search.count, length, lambda item: item)
+        _note(copy.meta, rows, search.cells, index)
+    for user in source.users:
+        copies[user].replace_all_uses_with(copies[source])
+    drop_unused(new.graph)
+    new.recompile()
+    return new
+
+
+def _note(meta: dict[str, Any], rows: Rows, whole: CellRange, index: torch.Tensor) -> None:
+    """Let the facts of a node be those of some of the rows."""
+    value = meta["value"]
+    if isinstance(value, torch.Tensor):
+        meta["value"] = rows.select(value, index)
+    else:
+        meta["value"] = tuple(rows.select(item, index) for item in value)
+    if meta.get("cells") is not None:
+        meta["cells"] = _narrowed(meta["cells"], whole, index)
+    if "parts" in meta:
+        meta["parts"] = tuple((_narrowed(c, whole, index), text) for c, text in meta["parts"])
+
+
+def _narrowed(cells: CellRange, whole: CellRange, index: torch.Tensor) -> CellRange:
+    if cells.rows != whole.rows:
+        return cells
+    top = cells.top + int(index[0])
+    return replace(cells, top=top, bottom=top + len(index) - 1)
