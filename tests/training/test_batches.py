@@ -89,7 +89,8 @@ def test_the_same_losses_as_a_loop_by_hand(
 
 @pytest.mark.parametrize("objective", [
     "=AVERAGE(D3:D25)", "=SUM(D3:D25)", "=SQRT(AVERAGE(D3:D25))",
-    "=SUM(D3:D25)/COUNT(D3:D25)+0.01*SUMSQ(B1:C1)",
+    "=SUM(D3:D25)/COUNT(D3:D25)+0.01*SUMSQ(B1:C1)", "=AVERAGE(D:D)", "=SUM(D2:D99)",
+    '=AVERAGE(FILTER(D3:D25,C3:C25="train"))', "=AVERAGE(D3:D9,D10:D25)",
 ])  # fmt: skip
 @pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop"])
 def test_one_batch_of_all_rows_is_full_batch(objective: str, name: str, tmp_path: Path) -> None:
@@ -99,6 +100,15 @@ def test_one_batch_of_all_rows_is_full_batch(objective: str, name: str, tmp_path
     assert objectives(batch) == pytest.approx(objectives(full), rel=1e-12)
     ours, theirs = batch.iterations[-1].variables, full.iterations[-1].variables
     assert ours == pytest.approx(theirs, rel=1e-12)
+
+
+def test_rows_of_a_part_of_a_column(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"lr": 0.05, "epochs": 6, "batch_size": 4, "seed": 7}
+    result = xl2torch.fit(line(tmp_path, "=AVERAGE(D6:D15)"), "sgd", **options)
+    rows = torch.arange(3, 13)
+    expected = by_hand(lambda w: torch.optim.SGD(w, lr=0.05), 4, 6, 7, rows)
+    assert objectives(result) == pytest.approx(expected, rel=1e-10)
+    assert "over rows S!D6:D15, 4 rows in a batch" in " ".join(result.remarks)
 
 
 @requires_corpus

@@ -59,7 +59,10 @@ def split_rows(workbook: Workbook, rows: CellRange, text: str, seed: int) -> Spl
         for area in areas:
             first, last = max(area.top, rows.top), min(area.bottom, rows.bottom)
             if area.sheet != rows.sheet or first > last:
-                raise SelectionError(f"--validation {text}: {area} holds none of the rows {rows}")
+                raise SelectionError(
+                    f"--validation {text}: {area} holds none of the rows {rows} that the objective "
+                    "is over. Let its formula take in all rows: those held back are not trained on"
+                )
             held[first - rows.top : last - rows.top + 1] = True
         what = f"the rows of {text}"
     count = int(held.sum())
