@@ -100,6 +100,8 @@ SEPARABLE = [
     ("=$F$1*A{r}+$G$1", "=SUMXMY2(D3:D40,B3:B40)", "sum over rows"),
     ("=$F$1*A{r}+$G$1", "=SUMPRODUCT((D2:D40-B2:B40)^2)/COUNT(B2:B40)", "mean over rows"),
     ("=$F$1*A{r} =$G$1*B{r}", "=SUM(D:E)", "sum over rows"),
+    ("=C{r}*($F$1*A{r}-B{r})^2", "=SUM(D3:D{last})/SUM(C3:C{last})", "mean over rows"),
+    ("=C{r}*($F$1*A{r}-B{r})^2", "=SQRT(SUM(D:D)/SUM(C:C))", "root of the mean over rows"),
 ]  # fmt: skip
 
 
@@ -174,7 +176,13 @@ MIXED = [
     ("=EXP($F$1*A{r}) =LN(D{r}/SUM($D$3:$D$11))", "=SUM(E3:E7)", "E3:E11"),
     ("=$F$1*A{r}+N(D{above})", "=SUM(D3:D7)", "A1"),
     (LINE, "=SQRT(SUM(D3:D{last}))/ROWS(D3:D{last})", "A1"),
-    ("=C{r}*($F$1*A{r}-B{r})^2", "=SUM(D3:D{last})/SUM(C3:C{last})", "A1"),
+    ("=C{r}*($F$1*A{r}-B{r})^2", "=SUM(D3:D{last})/(SUM(C3:C{last})-1)", "A1"),
+    ("=C{r}*($F$1*A{r}-B{r})^2", "=0.5*SUM(D3:D{last})/SUM(C3:C{last})", "A1"),
+    (
+        "=C{r}*($F$1*A{r}-B{r})^2",
+        "=SUM(D3:D{last})/SUM(C3:C{last})+SUM(D3:D{last})/COUNT(C3:C{last})",
+        "A1",
+    ),
     ("=$F$1*A{r}", "=STDEV(D3:D{last})+0.1*SUMSQ(F1:H1)", "A1"),
     ("=$F$1*A{r}", "=SUMPRODUCT((A3:A{last}*$F$1-TRANSPOSE(A3:A{last}))^2)", "A1"),
     ("=EXP($F$1*A{r}) =LN(D{r}/SUM($D$3:$D${last}))", "=SUM(E3:E{last})", "E3:E11"),

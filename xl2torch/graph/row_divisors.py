@@ -7,9 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from xl2torch.address import CellAddress
+import numpy as np
+import torch
+
+from xl2torch.address import CellAddress, CellRange
 from xl2torch.formula.ast import Binary, Call, Node, Number, Reference, walk
 from xl2torch.graph.schedule import Evaluation
+from xl2torch.values import NUMBER
+from xl2torch.workbook.reader import Workbook
 
 _COUNTS = frozenset({"COUNT", "COUNTA", "ROWS"})
 _OTHERS = frozenset(
@@ -19,12 +24,28 @@ _OTHERS = frozenset(
 _AVERAGES = frozenset({"AVERAGE", "AVERAGEA", "AVERAGEIF", "AVERAGEIFS"})
 
 
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A column of the sheet and its numbers, 0 for what is none."""
+
+    cells: CellRange
+    numbers: torch.Tensor
+
+    def of(self, rows: CellRange) -> torch.Tensor | None:
+        """The numbers of some rows; None where it has not all of them, or others too."""
+        first, last = rows.top - self.cells.top, rows.bottom - self.cells.top + 1
+        if rows.sheet != self.cells.sheet or first < 0 or last > len(self.numbers):
+            return None
+        others = (self.numbers[:first], self.numbers[last:])
+        return None if any(bool(part.any()) for part in others) else self.numbers[first:last]
+
+
 @dataclass(frozen=True)
 class Divisors:
     """Whether counts of rows are divided by, other totals, or a count less something.
 
     ``averages``: there are means of ranges; ``numbers``: what is divided by as a number.
-    ``rooted``: a count is divided by under a root.
+    ``rooted``: a count is divided by under a root. ``columns``: those whose sum is divided by.
     """
 
     counts: bool = False
@@ -33,6 +54,7 @@ class Divisors:
     averages: bool = False
     numbers: frozenset[float] = frozenset()
     rooted: bool = False
+    columns: tuple[Column, ...] = ()
 
 
 def find_divisors(evaluation: Evaluation, cell: CellAddress) -> Divisors:
@@ -42,16 +64,19 @@ def find_divisors(evaluation: Evaluation, cell: CellAddress) -> Divisors:
         for node in walk(tree):
             if _divides(node):
                 assert isinstance(node, Binary)
-                found = _with(found, _inlined(evaluation, node.right, place))
+                below = _inlined(evaluation, node.right, place)
+                found = _with(found, [part for _, part in below])
                 found = replace(
-                    found, numbers=found.numbers | _stored_numbers(evaluation, node.right, place)
+                    found,
+                    numbers=found.numbers | _stored_numbers(evaluation, node.right, place),
+                    columns=(*found.columns, *_summed(evaluation.workbook, below)),
                 )
             elif isinstance(node, Call) and node.function in _AVERAGES:
                 several = found.counts or (node.function == "AVERAGE" and len(node.arguments) > 1)
                 found = replace(found, counts=several, averages=True)
             elif _is_root(node):
                 below = _inlined(evaluation, node, place)
-                rooted = any(_counts(part) for part in below if _divides(part))
+                rooted = any(_counts(part) for _, part in below if _divides(part))
                 found = replace(found, rooted=found.rooted or rooted)
     return found
 
@@ -108,12 +133,36 @@ def _read(tree: Node, origin: CellAddress) -> list[CellAddress]:
     return found
 
 
-def _inlined(evaluation: Evaluation, node: Node, origin: CellAddress) -> list[Node]:
-    """A tree's nodes, and those of the formulas that it reads."""
-    found = list(walk(node))
-    for place in _read(node, origin):
-        for _, tree in _trees(evaluation, place):
-            found += walk(tree)
+def _inlined(
+    evaluation: Evaluation, node: Node, origin: CellAddress
+) -> list[tuple[CellAddress, Node]]:
+    """A tree's nodes, and those of the formulas that it reads, with the cells they stand in."""
+    found = [(origin, part) for part in walk(node)]
+    for cell in _read(node, origin):
+        for place, tree in _trees(evaluation, cell):
+            found += [(place, part) for part in walk(tree)]
+    return found
+
+
+def _summed(workbook: Workbook, nodes: list[tuple[CellAddress, Node]]) -> list[Column]:
+    """Columns that are added up by SUM."""
+    found = []
+    for origin, node in nodes:
+        if not isinstance(node, Call) or node.function != "SUM" or len(node.arguments) != 1:
+            continue
+        (area,) = node.arguments
+        if not isinstance(area, Reference) or area.left != area.right:
+            continue
+        cells = workbook.sheet(area.sheet).cells
+        column = area.left.at(origin.column)
+        top, bottom = area.top.at(origin.row), min(area.bottom.at(origin.row), cells.extent()[0])
+        if top > bottom:
+            continue
+        block = cells.block(top, column, bottom, column)
+        numbers = np.where(block.kinds == NUMBER, block.numbers, 0.0).reshape(-1)
+        found.append(
+            Column(CellRange(area.sheet, top, column, bottom, column), torch.from_numpy(numbers))
+        )
     return found
 
 

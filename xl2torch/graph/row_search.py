@@ -120,9 +120,14 @@ class Search:
         if total is None or total.mean or total.factor is None:
             return total
         factor = abs(total.factor) ** (2 if total.root else 1)
-        for counts in total.counts:
-            exact = math.isclose(factor * float(counts.sum()), 1.0, rel_tol=_SAME)
-            if exact and self._says(node, float(counts.sum())):
+        columns = [column.of(self.cells) for column in self.divisors.columns]
+        weights = [
+            numbers for numbers in columns if numbers is not None and _is_one_over(factor, numbers)
+        ]
+        if weights and self.divisors.counts and not is_even(weights[0]):
+            raise RowsMix(node, "the number of rows and the sum of their weights are the same")
+        for counts in (*weights, *total.counts):
+            if _is_one_over(factor, counts) and self._says(node, float(counts.sum())):
                 self.means.update(dict.fromkeys(total.sources, counts))
                 return replace(total, mean=True, sources=())
         return total
@@ -440,6 +445,10 @@ def _added(parts: Sequence[Total], node: fx.Node) -> Total | None:
         first.root, first.mean and second.mean, first.factor if same and plain else None, common,
         (*first.sources, *second.sources), first.outer or second.outer,
     )  # fmt: skip
+
+
+def _is_one_over(factor: float, counts: torch.Tensor) -> bool:
+    return math.isclose(factor * float(counts.sum()), 1.0, rel_tol=_SAME)
 
 
 def is_even(counts: torch.Tensor) -> bool:
