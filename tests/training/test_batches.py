@@ -304,6 +304,35 @@ def test_a_metric_of_other_rows_is_refused(tmp_path: Path) -> None:
         xl2torch.fit(model, metric="D1", epochs=2)
 
 
+def labelled(tmp_path: Path, objective: str) -> SheetModel:
+    """Labels 0 and 1 in B, squared errors in D and whether the class is right in E, of 12 rows."""
+    lines = [f"{objective} 0.3 -0.2 =AVERAGE(E9:E14)", "x y Split"]
+    for row in range(3, 15):
+        hit = f"=IF((D{row}<0.25),1,0)"
+        split = "train" if row < 9 else "test"
+        lines.append(f"{row / 10} {row % 2} {split} =($B$1*A{row}+$C$1-B{row})^2 {hit}")
+    return xl2torch.compile(
+        grid(tmp_path, "\n".join(lines)), objective="A1", variables="B1:C1", sense="min"
+    )
+
+
+def test_as_many_rows_are_not_the_same_rows(tmp_path: Path) -> None:
+    with pytest.raises(SelectionError, match="about the rows S!E9:E14, the objective about S!D3"):
+        xl2torch.fit(labelled(tmp_path, "=AVERAGE(D3:D8)"), metric="D1", epochs=2)
+
+
+def test_accuracy_is_about_the_rows_that_count(tmp_path: Path) -> None:
+    result = xl2torch.fit(labelled(tmp_path, "=AVERAGE(D3:D8)"), metric="accuracy", epochs=2)
+    x, y = torch.arange(3, 9) / 10, torch.arange(3, 9) % 2
+    for row in result.iterations:
+        slope, start = row.variables
+        right = ((slope * x + start > 0.5) == (y > 0.5)).double().mean()
+        assert row.metric[0] == pytest.approx(right.item())
+    some = labelled(tmp_path, '=AVERAGE(FILTER(D3:D14,C3:C14="train"))')
+    with pytest.raises(SelectionError, match="some of them are left out of the objective"):
+        xl2torch.fit(some, metric="accuracy", epochs=2)
+
+
 def test_several_labels_are_not_guessed(tmp_path: Path) -> None:
     lines = ["=AVERAGE(D3:D8)+AVERAGE(E3:E8) 0.3 -0.2", "x y z"]
     lines += [f"{row} {row % 2} {row // 6} =($B$1*A{row}-B{row})^2 =($C$1*A{row}-C{row})^2"

@@ -29,12 +29,14 @@ class RowObjective:
     ``cells`` are those rows of the sheet, in the column nearest before the output; ``form`` says
     what is done with them. For some of the rows the output is what its cell would say if the sheet
     had only these: a mean is theirs, a sum is theirs. What the sheet computes from its data alone
-    (a largest value that it divides by) stays as it is.
+    (a largest value that it divides by) stays as it is. ``left_out`` are rows that add nothing,
+    whatever the variable cells are.
     """
 
     module: fx.GraphModule
     cells: CellRange
     form: str
+    left_out: torch.Tensor
     _found: Mapping[fx.Node, Rows]
     _ways: Mapping[fx.Node, Way]
     _means: Mapping[fx.Node, torch.Tensor]
@@ -45,6 +47,24 @@ class RowObjective:
     def count(self) -> int:
         """How many rows there are."""
         return self.cells.rows
+
+    def shares_rows(self, other: RowObjective) -> bool:
+        """Whether another output is over the same rows, as far as both stand on the same sheets."""
+        ours, theirs = self._tops, other._tops
+        sheets = ours.keys() & theirs.keys()
+        return self.count == other.count and not any(
+            ours[sheet].isdisjoint(theirs[sheet]) for sheet in sheets
+        )
+
+    @property
+    def _tops(self) -> dict[str, set[int]]:
+        """First rows of what has a row for each, by sheet."""
+        found = {self.cells.sheet: {self.cells.top}}
+        for node in self._found:
+            cells = node.meta.get("cells")
+            if cells is not None and cells.rows == self.count:
+                found.setdefault(cells.sheet, set()).add(cells.top)
+        return found
 
     @property
     def is_sum(self) -> bool:
@@ -155,8 +175,11 @@ def find_row_objective(
             first = first or mixed
             continue
         form = f"{'root of the ' if total.root else ''}{'mean' if total.mean else 'sum'} over rows"
+        left_out = search.left_out
+        if left_out is None:
+            left_out = torch.zeros(cells.rows, dtype=torch.bool)
         return RowObjective(
-            module, cells, form, search.found, search.ways, search.means, total.sources,
+            module, cells, form, left_out, search.found, search.ways, search.means, total.sources,
             search.roots,
         )  # fmt: skip
     if first is None:

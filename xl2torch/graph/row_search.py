@@ -66,6 +66,7 @@ class Search:
         self.ways: dict[fx.Node, Way] = {}
         self.means: dict[fx.Node, torch.Tensor] = {}
         self.roots: set[fx.Node] = set()
+        self.left_out: torch.Tensor | None = None
         self.parameters = parameter_nodes(module)
         self.trained = dependents(module.graph, self.parameters)
         self.failed: RowsMix | None = None
@@ -292,6 +293,8 @@ class Search:
                 counts.append(rows.sums((known != 0).to(DTYPE)))
             if item not in self.trained and node_name(node) in ("dot", "matmul"):
                 counts.append(rows.sums(value.to(DTYPE)))  # the weights of a weighted mean
+        out = torch.stack(counts).eq(0).any(0)
+        self.left_out = out if self.left_out is None else self.left_out & out
         return Total(root, mean, None if mean else 1.0, tuple(counts), () if mean else (node,))
 
     def require(self, node: fx.Node, rows: Rows) -> None:

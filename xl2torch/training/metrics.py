@@ -12,6 +12,7 @@ from torch import fx
 from xl2torch.errors import SelectionError
 from xl2torch.functions.array import DTYPE
 from xl2torch.graph.dropout import without_dropout
+from xl2torch.graph.needed_rows import only_needed_rows
 from xl2torch.graph.nodes import dependents, node_name, node_value, parameter_nodes
 from xl2torch.graph.passes.rewriting import add_node
 from xl2torch.graph.row_divisors import find_divisors
@@ -34,7 +35,7 @@ def find_metric(model: SheetModel, text: str, dropout_off: bool = False) -> Metr
     if name in (ACCURACY, ERROR_RATE):
         module = _classified(model, operator.eq if name == ACCURACY else operator.ne)
         program: fx.GraphModule = without_dropout(module)[0] if dropout_off else module
-        return Metric(name, find_row_objective(program, name, _REMEDY))
+        return Metric(name, find_row_objective(program, name, _REMEDY), of_labels=True)
     try:
         cell = parse_cell(model.compiled.workbook, text, model.problem.sheet)
     except SelectionError as error:
@@ -54,11 +55,12 @@ def _classified(model: SheetModel, compare: Callable[[Any, Any], Any]) -> fx.Gra
     """The share of rows whose class compares so with the label. Raises SelectionError."""
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
-    graph.graph_copy(model.graph, copies)
-    trained = dependents(model.graph, parameter_nodes(model))
+    needed = only_needed_rows(model)
+    graph.graph_copy(needed.graph, copies)
+    trained = dependents(needed.graph, parameter_nodes(needed))
     pairs = [
         found
-        for node in model.graph.nodes
+        for node in needed.graph.nodes
         if (found := _classes(graph, node, copies, trained)) is not None
     ]
     if len(pairs) > 1:
@@ -73,7 +75,7 @@ def _classified(model: SheetModel, compare: Callable[[Any, Any], Any]) -> fx.Gra
     right = add_node(graph, torch.Tensor.to, add_node(graph, compare, *pairs[0]), DTYPE)
     graph.output(add_node(graph, torch.mean, right))
     graph.eliminate_dead_code()
-    return fx.GraphModule(model, graph)
+    return fx.GraphModule(needed, graph)
 
 
 def _classes(

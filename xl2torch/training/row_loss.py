@@ -25,10 +25,11 @@ _CACHED = 256 * 1024
 
 @dataclass(frozen=True, eq=False)
 class Metric:
-    """A number over rows that is followed beside the loss."""
+    """A number over rows that is followed beside the loss; ``of_labels``: it has no cell."""
 
     name: str
     rows: RowObjective
+    of_labels: bool = False
 
 
 class RowProgram:

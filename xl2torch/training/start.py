@@ -20,7 +20,7 @@ from xl2torch.training.methods import HIGHS
 from xl2torch.training.metrics import find_metric
 from xl2torch.training.options import Options
 from xl2torch.training.result import Settings
-from xl2torch.training.row_loss import RowLoss
+from xl2torch.training.row_loss import Metric, RowLoss
 from xl2torch.training.row_split import split_rows
 
 
@@ -53,11 +53,7 @@ def starting_loss(
     metric = None
     if options.metric:
         metric = find_metric(model, options.metric, options.dropout_off)
-    if metric is not None and metric.rows.count != rows.count:
-        raise SelectionError(
-            f"--metric {metric.name} is about the rows {metric.rows.cells}, the objective about "
-            f"{rows.cells}"
-        )
+        _check_metric(metric, rows)
     kept = None if identity is None else row_objective(model, identity)
     by_rows = RowLoss(
         loss.model, rows, split, options.batch_size, metric, options.place, kept, by_columns
@@ -73,6 +69,20 @@ def starting_loss(
             "value at the start point"
         )
     return by_rows
+
+
+def _check_metric(metric: Metric, rows: RowObjective) -> None:
+    """Raise SelectionError where a metric is about other rows than the objective."""
+    if not metric.rows.shares_rows(rows):
+        raise SelectionError(
+            f"--metric {metric.name} is about the rows {metric.rows.cells}, the objective about "
+            f"{rows.cells}. A cell that is about other rows can be watched: --watch CELL"
+        )
+    if metric.of_labels and bool(rows.left_out.any()):
+        raise SelectionError(
+            f"--metric {metric.name} is about all rows {rows.cells}, but some of them are left out "
+            "of the objective. Name a cell that counts those that matter: --metric CELL"
+        )
 
 
 def row_objective(model: SheetModel, program: fx.GraphModule | None = None) -> RowObjective:
