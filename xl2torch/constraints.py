@@ -102,7 +102,8 @@ class Constraints:
         kept = () if problem.options.get("rlx") == "1" else problem.integer_constraints
         whole = {cell for item in kept for cell in item.left.cells()}
         if not whole:
-            return torch.zeros(sum(area.size for area in problem.variables), dtype=torch.bool)
+            every = sum(parameter.numel() for parameter in self.model.parameters())
+            return torch.zeros(every, dtype=torch.bool)  # a hundred thousand cells take their time
         return torch.tensor([cell in whole for cell in self.model.cell_values()])
 
     @cached_property

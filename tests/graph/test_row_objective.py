@@ -100,6 +100,7 @@ SEPARABLE = [
     ("=$F$1*A{r}+$G$1", "=SUMXMY2(D3:D40,B3:B40)", "sum over rows"),
     ("=$F$1*A{r}+$G$1", "=SUMPRODUCT((D2:D40-B2:B40)^2)/COUNT(B2:B40)", "mean over rows"),
     ("=$F$1*A{r} =$G$1*B{r}", "=SUM(D:E)", "sum over rows"),
+    ("=IF(B{r}=1,($F$1*A{r}+$G$1)^2,0)", "=AVERAGE(D:D)", "mean over rows"),
     ("=C{r}*($F$1*A{r}-B{r})^2", "=SUM(D3:D{last})/SUM(C3:C{last})", "mean over rows"),
     ("=C{r}*($F$1*A{r}-B{r})^2", "=SQRT(SUM(D:D)/SUM(C:C))", "root of the mean over rows"),
 ]  # fmt: skip
@@ -144,6 +145,9 @@ NEEDED = [
     ("=$F$1*A{r}+$G$1", "=SUMXMY2(D5:D9,B5:B9)", "=SUMXMY2(D3:D{last},B3:B{last})"),
     ("=INDEX($F$2:$H$2,C{r})*$F$1*A{r}", "=SUM(D5:D9)", "=SUM(D3:D{last})"),
     ("=SUMPRODUCT(A{r}:C{r},$F$1:$H$1) =MAX(0,D{r})^2", "=AVERAGE(E5:E9)", "=AVERAGE(E3:E{last})"),
+    # the data are used as a whole elsewhere, and two lines are cut
+    (LINE, "=AVERAGE(D5:D9)+SUM(A3:A11)*$F$1^2", "=AVERAGE(D3:D{last})+6*0.5^2*0+$F$1^2*4.25"),
+    ("=$F$1*A{r} =$G$1*A{r}-B{r}", "=SUMXMY2(D5:D9,E5:E9)", "=SUMXMY2(D3:D{last},E3:E{last})"),
 ]
 
 
@@ -174,6 +178,7 @@ MIXED = [
     (LINE, "=AVERAGE(D3:D7)*AVERAGE(D8:D11)", "A1"),
     (LINE, "=MAX(D:D)", "A1"),
     ("=EXP($F$1*A{r}) =LN(D{r}/SUM($D$3:$D$11))", "=SUM(E3:E7)", "E3:E11"),
+    (LINE + " =D{r}^2", "=AVERAGE(E5:E9)+MAX(D3:D11)", "A1"),  # D is used as a whole too
     ("=$F$1*A{r}+N(D{above})", "=SUM(D3:D7)", "A1"),
     (LINE, "=SQRT(SUM(D3:D{last}))/ROWS(D3:D{last})", "A1"),
     ("=C{r}*($F$1*A{r}-B{r})^2", "=SUM(D3:D{last})/(SUM(C3:C{last})-1)", "A1"),
@@ -199,6 +204,16 @@ def test_rows_that_mix_are_refused_with_the_cell(
         return
     with pytest.raises(ModelError, match=f"in S!{cell}.*leave out --batch-size"):
         row_objective(model)
+
+
+def test_rows_without_any_of_a_mean_add_nothing_to_it(tmp_path: Path) -> None:
+    found = row_objective(book(tmp_path, LINE, "=AVERAGE(D3:D7)+AVERAGE(D8:D11)", range(9)))
+    first = row_objective(book(tmp_path, LINE, "=AVERAGE(D3:D11)", range(9)))
+    assert not torch.isnan(for_rows(found, [0, 1]))
+    assert for_rows(found, [0, 1]).item() == pytest.approx(for_rows(first, [0, 1]).item())
+    assert for_rows(found, [1, 6, 0]).item() == pytest.approx(
+        for_rows(first, [0, 1]).item() + for_rows(first, [6]).item()
+    )
 
 
 def test_subtotals_over_neighbours_are_refused(tmp_path: Path) -> None:

@@ -68,6 +68,47 @@ def test_only_numbers_are_computed_with(wide: str, narrow: str, tmp_path: Path) 
     )
 
 
+def test_operands_that_are_used_often(tmp_path: Path) -> None:
+    """Twelve columns, each of the one before it twice, over rows most of which are blank."""
+    columns = "DEFGHIJKLMNO"
+    lines = [f"=SUM({columns[-1]}2:{columns[-1]}40) 0.3"]
+    for row in range(2, 41):
+        first = f"=$B$1*A{row}" if 3 <= row <= 6 else "."
+        others = (f"={before}{row}*{before}{row}*0.1+{before}{row}" for before in columns[:-1])
+        lines.append(f"{row / 7} . . {first} {' '.join(others)}")
+    model = xl2torch.compile(grid(tmp_path, "\n".join(lines)), objective="A1", variables="B1")
+    assert len(model.graph.nodes) < 60
+    total = torch.zeros(())
+    for row in range(3, 7):
+        value = torch.tensor(0.3 * row / 7, dtype=torch.float64)
+        for _ in columns[1:]:
+            value = value * value * 0.1 + value
+        total = total + value
+    torch.testing.assert_close(model().detach(), total, rtol=1e-13, atol=0)
+
+
+def test_a_long_formula(tmp_path: Path) -> None:
+    lines = ["=SUM(E2:E40) 0.3"]
+    for row in range(2, 41):
+        first = f"=$B$1*A{row}" if 3 <= row <= 6 else "."
+        lines.append(f"{row} . . {first} =D{row}" + "".join(f"+D{row}*{k}" for k in range(1, 320)))
+    model = xl2torch.compile(grid(tmp_path, "\n".join(lines)), objective="A1", variables="B1")
+    expected = 0.3 * (3 + 4 + 5 + 6) * (1 + sum(range(1, 320)))
+    assert model().item() == pytest.approx(expected, rel=1e-13)
+
+
+def test_a_line_keeps_its_cells_and_formula(tmp_path: Path) -> None:
+    lines = ["=SUM(E2:E40)+MAX(E2:E40) 0.3"]
+    for row in range(2, 41):
+        first = f"=$B$1*A{row}" if 4 <= row <= 6 else "."
+        lines.append(f"{row} . . {first} =D{row}*2*D{row}")
+    model = xl2torch.compile(grid(tmp_path, "\n".join(lines)), objective="A1", variables="B1")
+    assert "=D2*2*D2  S!E2:E40" in repr(model)  # of the largest
+    assert "=D4*2*D4  S!E4:E6" in repr(model)
+    values = [2 * (0.3 * row) ** 2 for row in (4, 5, 6)]
+    assert model().item() == pytest.approx(sum(values) + max(values), rel=1e-13)
+
+
 WHOLE = [
     # what is not 0 in the cells beside the numbers counts
     ("=MAX(D3:D9)", ".", "=MAX(D3:D7)"),

@@ -18,6 +18,7 @@ from xl2torch.errors import ModelError, SelectionError
 from xl2torch.model import SheetModel
 from xl2torch.training.epochs import Batch
 from xl2torch.training.result import Result
+from xl2torch.training.start import row_objective
 
 X = torch.linspace(-1, 1, 23, dtype=torch.float64)
 Y = 2 * X - 0.5 + torch.sin(9 * X)
@@ -109,6 +110,59 @@ def test_rows_of_a_part_of_a_column(tmp_path: Path) -> None:
     expected = by_hand(lambda w: torch.optim.SGD(w, lr=0.05), 4, 6, 7, rows)
     assert objectives(result) == pytest.approx(expected, rel=1e-10)
     assert "over rows S!D6:D15, 4 rows in a batch" in " ".join(result.remarks)
+
+
+LAYER = {
+    "F1:G4": "MMULT($A{r}:$C{r},{u}$1:{u}$3)+{u}$4",
+    "F1:I2": "SUMPRODUCT($A{r}:$C{r},$F${n}:$H${n})+$I${n}",
+}
+
+
+@pytest.mark.parametrize("variables", LAYER)
+@pytest.mark.parametrize(("name", "options"), [
+    ("adam", {}), ("sgd", {"momentum": 0.9}), ("rmsprop", {}), ("adam", {"fused": False}),
+    ("adamw", {"weight_decay": 0.1}),
+])  # fmt: skip
+def test_a_layer_with_its_bias(
+    variables: str, name: str, options: dict[str, Any], tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Two units over data, weights and bias in one range, beside the plain program's batches."""
+    monkeypatch.setattr("xl2torch.training.row_loss._CACHED", 300)  # three batches at once
+    lines = ["=AVERAGE(L6:L28) . . . . 0.3 -0.2 0.5 0.1", ". . . . . 0.7 0.4 -0.6 0.2",
+             ". . . . . -0.1 0.8", ". . . . . 0.25 -0.35", "."]  # fmt: skip
+    for row, (x, y) in enumerate(zip(X.tolist(), Y.tolist(), strict=True), 6):
+        units = [
+            f"=TANH({LAYER[variables].format(r=row, u=u, n=n)})" for n, u in ((1, "F"), (2, "G"))
+        ]
+        lines.append(
+            f"{x!r} {row % 3} {x * x!r} {y!r} . . . . . {' '.join(units)} =(J{row}+K{row}-D{row})^2"
+        )
+    workbook = grid(tmp_path, "\n".join(lines))
+    model = xl2torch.compile(workbook, objective="A1", variables=variables, sense="min")
+    result = xl2torch.fit(
+        model, name, lr=0.05, arguments=options, epochs=5, batch_size=2, seed=3, clip_norm=0.5
+    )
+    plain = xl2torch.compile(workbook, objective="A1", variables=variables, sense="min")
+    (parameter,) = plain.parameters()
+    kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD, "rmsprop": torch.optim.RMSprop,
+            "adamw": torch.optim.AdamW}[name]  # fmt: skip
+    optimizer = kind([parameter], lr=0.05, **options)
+    rows = row_objective(plain)
+    generator = torch.Generator().manual_seed(3)
+    losses = [plain().item()]
+    for _ in range(5):
+        for index in torch.split(torch.randperm(23, generator=generator), 2):
+            optimizer.zero_grad()
+            taken = [kind.select(tensor, index) for tensor, kind in rows.inputs]
+            rows.program(len(index))(*taken).backward()
+            torch.nn.utils.clip_grad_norm_([parameter], 0.5)
+            optimizer.step()
+        losses.append(plain().item())
+    assert objectives(result) == pytest.approx(losses, rel=1e-10)
+    (trained,) = model.parameters()
+    assert trained.is_contiguous() and all(item.is_contiguous() for item in result.weights.values())
+    last = result.iterations[-1].variables
+    assert last == pytest.approx(parameter.reshape(-1).tolist(), rel=1e-9)
 
 
 @requires_corpus

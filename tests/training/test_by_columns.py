@@ -28,14 +28,14 @@ def test_the_same_steps(kind: Any, options: dict[str, Any]) -> None:
     starts = [SCALE / 7, SCALE[:2, :2] / 3]
     plain, trained = ([nn.Parameter(start.clone()) for start in starts] for _ in range(2))
     expected, optimizer = (kind(parameters, lr=0.1, **options) for parameters in (plain, trained))
-    with by_columns(trained[:1], optimizer) as turned:
+    with by_columns(trained[:1], optimizer) as transposed:
         assert trained[0].stride() == (1, 4)
         for _ in range(5):
             step(plain)
             expected.step()
             step(trained)
-            for pair in turned:
-                pair.hand_over()
+            for pair in transposed:
+                pair.pass_gradient()
             optimizer.step()
     for old, new in zip(plain, trained, strict=True):
         assert new.is_contiguous()

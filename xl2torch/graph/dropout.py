@@ -10,12 +10,12 @@ from torch import fx
 from xl2torch.address import CellRange
 from xl2torch.functions.trace import DRAWING
 from xl2torch.graph.nodes import (
+    copied,
     dependents,
     nearest_line,
     node_name,
     node_value,
     parameter_nodes,
-    with_graph,
 )
 
 _COMPARISONS = frozenset({"lt", "le", "gt", "ge"})
@@ -29,9 +29,7 @@ def without_dropout(module: fx.GraphModule) -> tuple[fx.GraphModule, tuple[CellR
     ``IF(mask, x, 0)``; where the sheet divides what it keeps by the share that is kept, that goes
     too.
     """
-    graph = fx.Graph()
-    copies: dict[fx.Node, fx.Node] = {}
-    graph.output(graph.graph_copy(module.graph, copies))
+    copy, copies = copied(module)
     drawn = dependents(module.graph, [n for n in module.graph.nodes if n.target == DRAWING])
     trained = dependents(module.graph, parameter_nodes(module))
     found: dict[CellRange, None] = {}
@@ -47,8 +45,9 @@ def without_dropout(module: fx.GraphModule) -> tuple[fx.GraphModule, tuple[CellR
         line = nearest_line(node)
         if line is not None:
             found[line.meta["cells"]] = None
-    graph.eliminate_dead_code()
-    return with_graph(module, graph), tuple(found)
+    copy.graph.eliminate_dead_code()
+    copy.recompile()
+    return copy, tuple(found)
 
 
 def _kept(node: fx.Node, masks: set[fx.Node], trained: set[fx.Node]) -> fx.Node | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import fx
 
@@ -16,6 +17,18 @@ class Line:
     cells: CellRange
     formula: str
     used_by: tuple[CellRange, ...]
+
+
+def part_of_line(meta: dict[str, Any], cells: CellRange) -> dict[str, Any]:
+    """The cells of a part of a line, with the formula of its first cell."""
+    from openpyxl.formula.translate import Translator
+
+    formula = meta.get("formula")
+    whole: CellRange = meta["cells"]
+    if formula and cells.first != whole.first:
+        moved = Translator(f"={formula}", origin=whole.first.a1)
+        formula = moved.translate_formula(cells.first.a1).removeprefix("=")
+    return {"cells": cells} if formula is None else {"cells": cells, "formula": formula}
 
 
 def lines_of(graph: fx.Graph) -> list[Line]:

@@ -6,7 +6,6 @@ rows of the objective.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +13,8 @@ import torch
 from torch import fx
 
 from xl2torch.address import CellRange
-from xl2torch.graph.nodes import copied, node_name, parameter_nodes
+from xl2torch.graph.lines import part_of_line
+from xl2torch.graph.nodes import copied, node_name
 from xl2torch.graph.passes.rewriting import drop_unused
 from xl2torch.graph.row_divisors import Divisors
 from xl2torch.graph.row_search import RowsMix, Search
@@ -22,7 +22,10 @@ from xl2torch.graph.row_trials import Rows, resized
 
 
 def only_needed_rows(module: fx.GraphModule) -> fx.GraphModule:
-    """The same program without the rows that no output needs; itself where all are needed."""
+    """The same program without the rows that the output does not need; itself where it needs all.
+
+    One line of the sheet after the other of which only a part is used.
+    """
     for node in module.graph.nodes:
         source = node.args[0] if node_name(node) == "narrow" else None
         if not isinstance(source, fx.Node) or not _is_cut(source, node.args[1:]):
@@ -33,7 +36,7 @@ def only_needed_rows(module: fx.GraphModule) -> fx.GraphModule:
             search.check_whole()
         except RowsMix:
             continue
-        if _is_closed(source, search.found):
+        if _is_closed(source, search):
             _, _, start, length = node.args
             return only_needed_rows(_of_some_rows(module, source, search, start, length))
     return module
@@ -50,9 +53,13 @@ def _is_cut(source: fx.Node, part: tuple[Any, ...]) -> bool:
     )
 
 
-def _is_closed(source: fx.Node, found: Mapping[fx.Node, Rows]) -> bool:
-    """Whether what is computed for the rows is used for nothing else; data may be."""
-    return all(
+def _is_closed(source: fx.Node, search: Search) -> bool:
+    """Whether what is computed for the rows is used for nothing else; data may be.
+
+    A parameter with an element for each row is not taken apart.
+    """
+    found = search.found
+    return not any(node in found for node in search.parameters) and all(
         user in found
         for node in found
         if node is not source and node.op != "get_attr"
@@ -66,21 +73,14 @@ def _of_some_rows(
     """A program that computes ``length`` of the rows of a node, from row ``start`` on."""
     new, copies = copied(module)
     index = torch.arange(start, start + length)
-    parameters = set(parameter_nodes(module))
     for node, rows in search.found.items():
         copy = copies[node]
         if node.op == "get_attr":
+            name = f"{node.target}_rows_{start}_to_{start + length}"
+            data = new.get_buffer(str(node.target))
+            new.register_buffer(name, rows.select(data, index), persistent=False)
             with new.graph.inserting_after(copy):
-                if node in parameters:
-                    block = rows.block
-                    part = new.graph.call_function(
-                        torch.narrow, (copy, rows.dim, start * block, length * block)
-                    )
-                else:
-                    name = f"{node.target}_rows_{start}_to_{start + length}"
-                    data = new.get_buffer(str(node.target))
-                    new.register_buffer(name, rows.select(data, index), persistent=False)
-                    part = new.graph.get_attr(name)
+                part = new.graph.get_attr(name)
             part.meta = dict(copy.meta)
             for user in node.users:
                 if user in search.found:
@@ -103,9 +103,9 @@ def _note(meta: dict[str, Any], rows: Rows, whole: CellRange, index: torch.Tenso
     if isinstance(value, torch.Tensor):
         meta["value"] = rows.select(value, index)
     else:
-        meta["value"] = tuple(rows.select(item, index) for item in value)
+        meta["value"] = tuple(item if item is None else rows.select(item, index) for item in value)
     if meta.get("cells") is not None:
-        meta["cells"] = _narrowed(meta["cells"], whole, index)
+        meta.update(part_of_line(meta, _narrowed(meta["cells"], whole, index)))
     if "parts" in meta:
         meta["parts"] = tuple((_narrowed(c, whole, index), text) for c, text in meta["parts"])
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import torch
 from torch import fx
@@ -41,7 +41,24 @@ def parameter_nodes(module: fx.GraphModule) -> list[fx.Node]:
     return [n for n in module.graph.nodes if n.op == "get_attr" and n.target in names]
 
 
-_ELEMENTWISE = (operator.add, operator.sub, operator.mul, operator.pow, operator.neg)
+_ARITHMETIC = (operator.add, operator.sub, operator.mul, operator.pow, operator.neg)
+"""Functions that are unknown where an operand is; what is divided by 0 is no number either."""
+
+_Item = TypeVar("_Item", bound=Hashable)
+
+
+def operands_first(last: _Item, operands: Callable[[_Item], Iterable[_Item]]) -> Iterator[_Item]:
+    """An item after all that it is computed from, each once; without recursion, however deep."""
+    stack, seen = [(last, iter(operands(last)))], {last}
+    while stack:
+        item, rest = stack[-1]
+        fresh = next((part for part in rest if part not in seen), None)
+        if fresh is None:
+            stack.pop()
+            yield item
+        else:
+            seen.add(fresh)
+            stack.append((fresh, iter(operands(fresh))))
 
 
 def known_elements(
@@ -49,53 +66,68 @@ def known_elements(
 ) -> torch.Tensor | None:
     """What is known of a node's elements whatever the parameters: NaN where nothing is.
 
-    ``constant`` gives the value of a node that no parameter reaches.
+    ``constant`` gives the value of a node that no parameter reaches. Where all elements are the
+    same the result may be smaller than the node: it broadcasts.
     """
-    known: dict[fx.Node, torch.Tensor | None] = {}
+    known: dict[fx.Node, torch.Tensor] = {}
 
     def elements(item: Any) -> torch.Tensor | None:
         if isinstance(item, int | float):
             return torch.tensor(float(item), dtype=torch.float64)
-        if not isinstance(item, fx.Node):
-            return None
-        if item not in known:
-            known[item] = computed(item)
-        return known[item]
+        return known.get(item) if isinstance(item, fx.Node) else None
 
-    def computed(item: fx.Node) -> torch.Tensor | None:
+    def computed(item: fx.Node) -> torch.Tensor:
         value = constant(item)
         if value is not None:
             return value.to(torch.float64)
-        arguments: Any = item.args
-        unknown = torch.full_like(node_value(item), torch.nan, dtype=torch.float64)
-        if item.op != "call_function":
-            return unknown
-        if item.target in (torch.masked_fill, torch.where):
-            mask_at = 1 if item.target is torch.masked_fill else 0
-            mask = constant(arguments[mask_at])
-            if mask is None:
-                return unknown
-            order = (2, 0) if item.target is torch.masked_fill else (1, 2)
-            first, second = (elements(arguments[place]) for place in order)
-            if first is None or second is None:
-                return unknown
-            return torch.where(mask, first, second)
-        if item.target is pad and len(arguments) == 2:
-            inner = elements(arguments[0])
-            return unknown if inner is None else pad(inner, arguments[1])
-        if item.target is torch.stack:
-            pieces = [elements(part) for part in arguments[0]]
-            if all(piece is not None for piece in pieces):
-                stacked: torch.Tensor = torch.stack(pieces, **item.kwargs)
+        parts: list[Any] = [elements(part) for part in _known_by(item)]
+        if parts and all(part is not None for part in parts):
+            arguments: Any = item.args
+            if item.target is torch.masked_fill or item.target is torch.where:
+                mask = constant(arguments[1 if item.target is torch.masked_fill else 0])
+                if mask is not None:
+                    return torch.where(mask, parts[0], parts[1])
+            elif item.target is torch.stack:
+                pieces = map(_spread, parts, arguments[0])
+                stacked: torch.Tensor = torch.stack(list(pieces), **item.kwargs)
                 return stacked
-        if item.target in _ELEMENTWISE:
-            operands = [elements(part) for part in arguments]
-            if all(operand is not None for operand in operands):
-                result: torch.Tensor = item.target(*operands)
+            elif item.target is pad:
+                padded: torch.Tensor = pad(_spread(parts[0], arguments[0]), arguments[1])
+                return padded
+            else:
+                result: torch.Tensor = item.target(*parts)  # type: ignore[operator]
                 return result
-        return unknown
+        return torch.full_like(node_value(item), torch.nan, dtype=torch.float64)
 
+    def operands(item: fx.Node) -> Iterator[fx.Node]:
+        if constant(item) is not None:
+            return iter(())
+        return (part for part in _known_by(item) if isinstance(part, fx.Node))
+
+    if isinstance(item, fx.Node):
+        for node in operands_first(item, operands):
+            known[node] = computed(node)
     return elements(item)
+
+
+def _spread(known: torch.Tensor, item: fx.Node) -> torch.Tensor:
+    return known.expand(node_value(item).shape)
+
+
+def _known_by(item: fx.Node) -> list[Any]:
+    """The operands from which the elements of a node can be known; none for other functions."""
+    arguments: Any = item.args
+    if item.op != "call_function":
+        return []
+    if item.target is torch.masked_fill:
+        return [arguments[2], arguments[0]]
+    if item.target is torch.where:
+        return list(arguments[1:])
+    if item.target is torch.stack:
+        return list(arguments[0])
+    if item.target is pad and len(arguments) == 2 and not item.kwargs:
+        return [arguments[0]]
+    return list(arguments) if item.target in _ARITHMETIC else []
 
 
 def nearest_line(node: fx.Node) -> fx.Node | None:

@@ -43,10 +43,10 @@ def with_ones_columns(module: fx.GraphModule) -> tuple[fx.GraphModule, frozenset
     }
     by_columns = set()
     for data in dict.fromkeys(layer.data for layer in layers.values()):
-        kinds = {layers[user].bias_first if user in layers else None for user in data.users}
-        if kinds not in ({True}, {False}):
+        first = {layers[user].bias_first if user in layers else None for user in data.users}
+        if first not in ({True}, {False}):
             continue
-        wider = _with_ones(new, data, kinds == {True})
+        wider = _with_ones(new, data, first == {True})
         for user in list(data.users):
             layer = layers[user]
             product = torch.mm if layer.axis == 0 else linear
@@ -66,18 +66,18 @@ def _layer(node: fx.Node, parameters: Collection[fx.Node]) -> _Layer | None:
         bias, data, weight = node.args
         axis = 0
     elif is_call(node, linear) and len(node.args) == 3:
-        data, turned, bias = node.args
-        weight = _by_inputs(turned)
-        axis = 1 if weight is turned else 0
+        data, given, bias = node.args
+        weight = _by_inputs(given)
+        axis = 1 if weight is given else 0
     else:
         return None
     if data.op != "get_attr" or data in parameters:
         return None
     if not is_call(bias, torch.squeeze) or bias.args[1:] != (axis,):  # type: ignore[union-attr]
         return None
-    split, _ = _part(weight)
+    split, inputs = _part(weight)
     same, place = _part(bias.args[0])  # type: ignore[union-attr]
-    if split is None or same is not split:
+    if split is None or same is not split or {inputs, place} != {0, 1}:
         return None
     parameter, sizes, along = split.args
     if along != axis or len(sizes) != 2 or parameter not in parameters:

@@ -128,6 +128,11 @@ class RowObjective:
         return len(self._uneven)
 
     @property
+    def only_uneven(self) -> bool:
+        """Whether nothing but means of such counts is added up."""
+        return 0 < len(self._uneven) == len(self._means) and not self._sums
+
+    @property
     def _leaves(self) -> list[fx.Node]:
         return [node for node in self._found if node.op == "get_attr"]
 
@@ -153,7 +158,9 @@ class RowObjective:
         if counts is None:
             return self.count / count
         present = graph.call_function(torch.sum, (counts,))
-        return graph.call_function(torch.div, (float(self._means[node].sum()), present))
+        share = graph.call_function(torch.div, (float(self._means[node].sum()), present))
+        # A mean of which some rows hold nothing adds nothing: it is 0 · 0, not 0 · ∞.
+        return graph.call_function(torch.nan_to_num, (share, 0.0, 0.0, 0.0))
 
 
 def find_row_objective(

@@ -84,9 +84,10 @@ def _call(
     function: Any = node.target
     if node.op == "call_module":
         assert node.graph.owning_module is not None
-        function = node.graph.owning_module.get_submodule(str(node.target))
+        # Not the module itself, which prints where it fails: what does not fit is only a trial.
+        function = node.graph.owning_module.get_submodule(str(node.target)).forward
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what does not fit is only a trial
+        warnings.simplefilter("ignore")
         return function(*args, **kwargs)
 
 

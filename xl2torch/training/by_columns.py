@@ -15,13 +15,13 @@ import torch
 from torch import nn
 
 
-class Turned(NamedTuple):
+class Transposed(NamedTuple):
     """A parameter by columns and its transpose, which the optimizer changes, in one memory."""
 
     parameter: nn.Parameter
     transpose: nn.Parameter
 
-    def hand_over(self) -> None:
+    def pass_gradient(self) -> None:
         """Give the transpose the gradient of the parameter."""
         gradient = self.parameter.grad
         self.transpose.grad = None if gradient is None else gradient.t()
@@ -30,22 +30,23 @@ class Turned(NamedTuple):
 @contextmanager
 def by_columns(
     parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer
-) -> Iterator[list[Turned]]:
+) -> Iterator[list[Transposed]]:
     """Lay out some parameters of an optimizer by columns, and by rows again at the end.
 
-    It hands out those whose gradient has to be handed over before a step of the optimizer.
+    Gradients come to the parameters as ever; of those that are handed out they have to be passed on
+    before each step of the optimizer.
     """
-    turned = []
-    for parameter in parameters:
-        transpose = parameter.detach().t().contiguous()
-        parameter.data = transpose.t()
-        if optimizer.defaults.get("fused"):
-            turned.append(Turned(parameter, nn.Parameter(transpose)))
-            _exchange(optimizer, *turned[-1])
+    exchanged: list[Transposed] = []
     try:
-        yield turned
+        for parameter in parameters:
+            transpose = parameter.detach().t().contiguous()
+            parameter.data = transpose.t()
+            if optimizer.defaults.get("fused"):
+                exchanged.append(Transposed(parameter, nn.Parameter(transpose)))
+                _exchange(optimizer, *exchanged[-1])
+        yield exchanged
     finally:
-        for pair in turned:
+        for pair in exchanged:
             _exchange(optimizer, pair.transpose, pair.parameter)
         for parameter in parameters:
             parameter.data = parameter.detach().contiguous()

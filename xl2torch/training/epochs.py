@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from xl2torch.training.by_columns import Turned, by_columns
+from xl2torch.training.by_columns import Transposed, by_columns
 from xl2torch.training.optimizers import FirstOrder
 from xl2torch.training.record import Record
 from xl2torch.training.row_loss import RowLoss
@@ -33,14 +33,14 @@ def train_in_batches(
 
     A step of the schedule is made after each epoch.
     """
-    with by_columns(loss.by_columns, stepper.optimizer) as turned:
+    with by_columns(loss.by_columns, stepper.optimizer) as transposed:
         while True:
-            _epoch(loss, record, stepper, generator, turned, on_batch or _silent)
+            _epoch(loss, record, stepper, generator, transposed, on_batch or _silent)
 
 
 def _epoch(
     loss: RowLoss, record: Record, stepper: FirstOrder, generator: torch.Generator | None,
-    turned: Sequence[Turned], tell: Callable[[Batch], None],
+    transposed: Sequence[Transposed], tell: Callable[[Batch], None],
 ) -> None:  # fmt: skip
     epoch, total = len(record.iterations), -(-loss.count // loss.size)
     for done, (pieces, count) in enumerate(loss.batches(generator), 1):
@@ -49,8 +49,8 @@ def _epoch(
             loss.evaluate()
             record.check_progress()
             raise Stopped(Stop(9, f"Batch {done} of epoch {epoch} has no finite objective."))
-        for pair in turned:
-            pair.hand_over()
+        for pair in transposed:
+            pair.pass_gradient()
         stepper.update()
         tell(Batch("training", epoch, done, total, value))
         record.check_time()

@@ -152,7 +152,7 @@ class Record:
         self.best_objective, self.best_overstep = loss.objective, overstep
         self.best_iteration = max(0, len(self.iterations) - 1)
         self.weights = {
-            variable.name: parameter.detach().clone()
+            variable.name: parameter.detach().clone(memory_format=torch.contiguous_format)
             for variable, parameter in zip(loss.model.variables, loss.parameters, strict=True)
         }
 

@@ -65,10 +65,9 @@ class RowProgram:
             picked = [rows.select(item, index) for item, rows in zip(pieces, kinds, strict=True)]
             yield from _in_batches(picked, kinds, size)
 
-    def counts(self, pieces: Pieces) -> bool:
-        """Whether some rows hold anything that a mean counts."""
-        counted = pieces[len(pieces) - self.rows.uneven :]
-        return all(bool(item.any()) for item in counted)
+    def counts(self, pieces: Pieces) -> list[bool]:
+        """Whether some rows hold anything that counts, for each mean that does not count all."""
+        return [bool(item.any()) for item in pieces[len(pieces) - self.rows.uneven :]]
 
     def __call__(
         self, pieces: Pieces, count: int, drawing: bool = False, as_many: int | None = None
@@ -168,13 +167,13 @@ class RowLoss(Loss):
         if generator is not None:
             order = torch.randperm(self.count, generator=generator)
         for place, pieces in enumerate(self._program.split(self._training, order, size)):
-            if self._program.counts(pieces):
+            if not self._program.rows.only_uneven or any(self._program.counts(pieces)):
                 yield pieces, min(size, self.count - place * size)
 
     def differentiate(self, pieces: Pieces, count: int) -> float:
         """The objective of a batch; the gradient of its loss is then in the parameters."""
         value = self._program(pieces, count, bool(self.model.drawn))
-        self.forget_gradients()  # the new ones take their place in memory
+        self.forget_gradients()  # after the program, whose tensors would take their memory
         self._backward(value)
         self.mend_gradients()
         return self.objective
@@ -184,6 +183,8 @@ class RowLoss(Loss):
         if not self.split.validated:
             return math.nan
         held = len(self.split.validation)
+        if not all(self._evaluation.counts(self._held)):
+            return math.nan
         return float(self._evaluation(self._held, held, as_many=self.count))
 
     def remarks(self, best: Iteration) -> list[str]:

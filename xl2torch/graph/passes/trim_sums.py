@@ -1,18 +1,21 @@
 """Sums over more cells than there are numbers: ``SUM(F:F)``, a range with its heading, blank rows.
 
-What is 0 at the ends whatever the variable cells are is not computed.
+The blank cells at its ends, which are 0 whatever the variable cells are, are not computed with.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import fx
 from torch.nn.functional import pad
 
-from xl2torch.graph.nodes import known_elements
+from xl2torch.address import CellRange
+from xl2torch.graph.lines import part_of_line
+from xl2torch.graph.nodes import known_elements, operands_first
 from xl2torch.graph.passes.rewriting import (
     ELEMENTWISE,
     add_constant,
@@ -25,11 +28,14 @@ from xl2torch.graph.passes.rewriting import (
 )
 
 
-class _Ends(NamedTuple):
-    """Elements ``start`` to ``end`` of an axis of ``size``; the last axis is -1."""
+class _Part(NamedTuple):
+    """What is kept of a node: elements ``start`` to ``end`` along a dim, counted from the last.
 
-    axis: int
-    size: int
+    The last dim is -1, so that it is the same dim in operands that broadcast.
+    """
+
+    node: fx.Node
+    dim: int
     start: int
     end: int
 
@@ -38,11 +44,11 @@ def trim_sums(graph: fx.Graph) -> fx.Graph:
     """sum(where(m, pad(x, (2, 5)), 0)) becomes sum(x) where m leaves all of x."""
     for node in list(graph.nodes):
         operands = _summed(node)
-        if not operands or not any(_is_padded(item) for item in operands):
-            continue
-        for ends in _ends(operands, graph):
-            with graph.inserting_before(node):
-                operands = [_trimmed(item, ends, graph) for item in operands]
+        for dim in _dims(operands):
+            found = _kept(operands, dim, graph)
+            if found is not None:
+                with graph.inserting_before(node):
+                    operands = [_trimmed(_Part(item, dim, *found), graph) for item in operands]
         if operands != _summed(node):
             with graph.inserting_before(node):
                 replace(node, add_node(graph, node.target, *operands))
@@ -59,122 +65,134 @@ def _summed(node: fx.Node) -> list[Any]:
     return []
 
 
-def _is_padded(item: Any) -> bool:
-    """Whether there is padding behind functions of single elements."""
-    stack, seen = [item], {item}
-    while stack:
-        node = stack.pop()
-        if is_call(node, pad):
-            return True
-        if is_call(node, torch.stack, *ELEMENTWISE):
-            fresh = set(node.all_input_nodes) - seen
-            seen |= fresh
-            stack += fresh
-    return False
+def _dims(operands: list[Any]) -> range:
+    return range(-max((value_of(item).dim() for item in operands), default=0), 0)
 
 
-def _ends(operands: list[Any], graph: fx.Graph) -> list[_Ends]:
-    """Where the first and the last element is, along each axis, that may be other than 0."""
+def _kept(operands: list[Any], dim: int, graph: fx.Graph) -> tuple[int, int] | None:
+    """What the padding leaves along a dim, where all beyond is 0; None where that is all.
+
+    Cells with formulas are kept, though some of them may be 0: they are rows.
+    """
+    size = value_of(operands[0]).shape[dim]
+    first, last = size, 0
+    for part in (part for item in operands for part in operands_first(_whole(item, dim), _parts)):
+        if is_call(part.node, pad):
+            before = _width(part.node, part.dim)
+            first = min(first, before)
+            last = max(last, before + value_of(part.node.args[0]).shape[part.dim])
+    if first >= last or (first, last) == (0, size):
+        return None
     product = torch.ones((), dtype=torch.float64)
     for item in operands:
         known = known_elements(item, lambda part: constant_value(part, graph))
         assert known is not None
         product = product * known
-    found = []
-    for axis in range(-product.dim(), 0):
-        others = [dim for dim in range(-product.dim(), 0) if dim != axis]
-        counts = product != 0
-        places = torch.nonzero(counts.sum(others) if others else counts).reshape(-1)
-        size = product.shape[axis]
-        if len(places) > 0:
-            start, end = int(places[0]), int(places[-1]) + 1
-            if (start, end) != (0, size):
-                found.append(_Ends(axis, size, start, end))
-    return found
+    if product.dim() < -dim or product.shape[dim] != size:
+        return None
+    others = [place for place in range(-product.dim(), 0) if place != dim]
+    counts = (product != 0).sum(others) if others else product != 0
+    places = torch.nonzero(counts).reshape(-1)
+    if len(places):
+        first, last = min(first, int(places[0])), max(last, int(places[-1]) + 1)
+    return None if (first, last) == (0, size) else (first, last)
 
 
-def _trimmed(item: Any, ends: _Ends, graph: fx.Graph) -> Any:
-    """An operand without its ends; what is the same along the axis stays as it is."""
-    if not isinstance(item, fx.Node):
-        return item
-    value = value_of(item)
-    none = (ends.start, ends.end) == (0, ends.size)
-    if none or value.dim() < -ends.axis or value.shape[ends.axis] != ends.size:
-        return item
-    axis = value.dim() + ends.axis
-    if constant_value(item, graph) is not None:
-        kept = add_constant(graph, value.narrow(axis, ends.start, ends.end - ends.start))
-        _note_cells(item, kept, axis, ends)
-        return kept
-    found = _inside(item, axis, ends, graph)
-    if found is not None:
-        return found
-    return add_node(graph, torch.narrow, item, axis, ends.start, ends.end - ends.start)
+def _whole(node: fx.Node, dim: int) -> _Part:
+    return _Part(node, dim, 0, value_of(node).shape[dim])
 
 
-def _inside(item: fx.Node, axis: int, ends: _Ends, graph: fx.Graph) -> fx.Node | None:
-    """A node computed without its ends; None where it has to be computed whole."""
-    arguments: Any = item.args
-    dim: Any = item.kwargs.get("dim", 0)
-    if is_call(item, pad) and len(arguments) == 2:
-        return _unpadded(arguments[0], arguments[1], ends, graph)
-    if is_call(item, torch.cat) and dim == axis:
+def _parts(part: _Part) -> Iterator[_Part]:
+    """The parts of its operands from which a part of a node is computed."""
+    node, dim, _, _ = part
+    size = value_of(node).shape[dim]
+    operands: list[Any] = []
+    if is_call(node, torch.stack):
+        stacked: Any = node.kwargs.get("dim", 0)
+        place = dim + value_of(node).dim()
+        if place == stacked:
+            return
+        dim = place - int(place > stacked) - (value_of(node).dim() - 1)
+        operands = list(node.args[0])  # type: ignore[arg-type]
+    elif is_call(node, *ELEMENTWISE) and not node.kwargs:
+        operands = list(node.all_input_nodes)
+    for item in operands:
+        shape = value_of(item).shape
+        if len(shape) >= -dim and shape[dim] == size:
+            yield part._replace(node=item, dim=dim)
+
+
+def _trimmed(last: _Part, graph: fx.Graph) -> fx.Node:
+    """A node computed for a part of its elements."""
+    if (last.start, last.end) == (0, value_of(last.node).shape[last.dim]):
+        return last.node
+    made: dict[_Part, fx.Node] = {}
+    for part in operands_first(last, _parts):
+        found = made[part] = _cut(part, made, graph)
+        for fact in ("guard", "edge"):
+            if fact in part.node.meta and found.target is part.node.target:
+                found.meta[fact] = part.node.meta[fact]
+        cells = _cells(part)
+        if cells is not None and "cells" not in found.meta:
+            found.meta.update(part_of_line(part.node.meta, cells))
+    return made[last]
+
+
+def _cut(part: _Part, made: dict[_Part, fx.Node], graph: fx.Graph) -> fx.Node:
+    node, dim, start, end = part
+    value = value_of(node)
+    place = value.dim() + dim
+    arguments: Any = node.args
+    if constant_value(node, graph) is not None:
+        return add_constant(graph, value.narrow(place, start, end - start))
+    if is_call(node, pad) and len(arguments) == 2 and not node.kwargs:
+        source, widths = arguments[0], list(arguments[1])
+        before, size = _width(node, dim), value_of(source).shape[dim]
+        if before <= start and end <= before + size:
+            widths[2 * (-dim - 1) : 2 * -dim] = [0, 0]
+            if (start - before, end - before) != (0, size):
+                source = add_node(graph, torch.narrow, source, place, start - before, end - start)
+            return add_node(graph, pad, source, tuple(widths)) if any(widths) else source
+    if is_call(node, torch.cat) and node.kwargs.get("dim", 0) == place:
         first = 0
         for piece in arguments[0]:
-            size = value_of(piece).shape[axis]
-            if first <= ends.start and ends.end <= first + size:
-                inner = _Ends(ends.axis, size, ends.start - first, ends.end - first)
-                return _trimmed(piece, inner, graph)  # type: ignore[no-any-return]
+            size = value_of(piece).shape[place]
+            if first <= start and end <= first + size:
+                return _trimmed(_Part(piece, dim, start - first, end - first), graph)
             first += size
-    if is_call(item, torch.stack) and dim != axis:
-        inner = ends._replace(axis=axis - (axis > dim) - (value_of(item).dim() - 1))
-        pieces = [_trimmed(piece, inner, graph) for piece in arguments[0]]
-        return add_node(graph, torch.stack, pieces, dim=dim)
-    if is_call(item, *ELEMENTWISE) and not item.kwargs:
-        parts = [_trimmed(part, ends, graph) for part in arguments]
-        return _unmasked(item, parts, graph) or add_node(graph, item.target, *parts)  # type: ignore[arg-type]
-    return None
+    parts = {item.node: made[item] for item in _parts(part)}
+    if not parts:
+        return add_node(graph, torch.narrow, node, place, start, end - start)
+    if is_call(node, torch.stack):
+        return add_node(graph, torch.stack, [parts[item] for item in arguments[0]], **node.kwargs)
+    new = [parts.get(item, item) if isinstance(item, fx.Node) else item for item in arguments]
+    if is_call(node, torch.where) and isinstance(new[1], fx.Node):
+        mask = constant_value(new[0], graph)
+        if mask is not None and bool(mask.all()) and mask.shape == value_of(new[1]).shape:
+            return new[1]
+    return add_node(graph, node.target, *new)  # type: ignore[arg-type]
 
 
-def _unmasked(item: fx.Node, parts: list[Any], graph: fx.Graph) -> fx.Node | None:
-    """What where(mask, x, 0) chooses, where the mask leaves all of it."""
-    if not is_call(item, torch.where) or not isinstance(parts[1], fx.Node):
-        return None
-    mask = constant_value(parts[0], graph)
-    if mask is None or not bool(mask.all()):
-        return None
-    return parts[1] if mask.shape == value_of(parts[1]).shape else None
+def _width(padded: fx.Node, dim: int) -> int:
+    """How many elements of padding stand before the first, along a dim."""
+    widths: Any = padded.args[1]
+    place = 2 * (-dim - 1)
+    return int(widths[place]) if place < len(widths) else 0
 
 
-def _unpadded(
-    source: fx.Node, padding: tuple[int, ...], ends: _Ends, graph: fx.Graph
-) -> fx.Node | None:
-    """A part of what is padded; None where some of the padding is wanted."""
-    widths = list(padding)
-    place = 2 * (-ends.axis - 1)
-    before = widths[place] if place < len(widths) else 0
-    size = value_of(source).shape[ends.axis]
-    start, end = ends.start - before, ends.end - before
-    if start < 0 or end > size:
-        return None
-    widths[place : place + 2] = [0, 0]
-    if (start, end) != (0, size):
-        axis = value_of(source).dim() + ends.axis
-        source = add_node(graph, torch.narrow, source, axis, start, end - start)
-    return add_node(graph, pad, source, tuple(widths)) if any(widths) else source
-
-
-def _note_cells(old: fx.Node, new: fx.Node, axis: int, ends: _Ends) -> None:
-    """Give data without their ends the cells that are left."""
-    cells = old.meta.get("cells")
+def _cells(part: _Part) -> CellRange | None:
+    """The cells of a part of a node that holds a range of the sheet; None where it holds none."""
+    cells: CellRange | None = part.node.meta.get("cells")
     if cells is None:
-        return
-    shape = tuple(value_of(old).shape)
-    if shape in ((cells.rows,), (cells.rows, cells.columns)) and axis == 0:
-        new.meta.setdefault("cells", dataclasses.replace(
-            cells, top=cells.top + ends.start, bottom=cells.top + ends.end - 1
-        ))  # fmt: skip
-    elif shape in ((cells.columns,), (cells.rows, cells.columns)):
-        new.meta.setdefault("cells", dataclasses.replace(
-            cells, left=cells.left + ends.start, right=cells.left + ends.end - 1
-        ))  # fmt: skip
+        return None
+    shape = tuple(value_of(part.node).shape)
+    place = len(shape) + part.dim
+    if shape in ((cells.rows,), (cells.rows, cells.columns)) and place == 0:
+        return dataclasses.replace(
+            cells, top=cells.top + part.start, bottom=cells.top + part.end - 1
+        )
+    if shape in ((cells.columns,), (cells.rows, cells.columns)):
+        return dataclasses.replace(
+            cells, left=cells.left + part.start, right=cells.left + part.end - 1
+        )
+    return None
