@@ -102,6 +102,21 @@ SEPARABLE = [
     ("=$F$1*A{r} =$G$1*B{r}", "=SUM(D:E)", "sum over rows"),
     ("=IF(B{r}=1,($F$1*A{r}+$G$1)^2,0)", "=AVERAGE(D:D)", "mean over rows"),
     ("=C{r}*($F$1*A{r}-B{r})^2", "=SUM(D3:D{last})/SUM(C3:C{last})", "mean over rows"),
+    # rows that can be errors
+    ("=EXP($F$1)*A{r}", "=SUM(D3:D{last})/COUNT(D3:D{last})", "mean over rows"),
+    ("=EXP($F$1)*A{r}", "=SUM(D3:D20)/COUNT(D3:D20)", "mean over rows"),
+    ("=EXP($F$1)*A{r}", "=SUM(D:D)/COUNT(D:D)", "mean over rows"),
+    ("=(1/(1+EXP(-$F$1*A{r}))-B{r})^2", "=AVERAGE(D:D)", "mean over rows"),
+    ("=LN(EXP($F$1*A{r})+3)", "=AVERAGE(D2:D99)", "mean over rows"),
+    ("=SQRT(EXP($F$1*A{r}))/(C{r}+$G$1^2)", "=SUM(D1:D99)", "sum over rows"),
+    ("=-(B{r}*LN(1/(1+EXP(-$F$1*A{r})))+(1-B{r})*LN(1-1/(1+EXP(-$F$1*A{r}))))", "=SUMIF(C:C,1,D:D)",
+     "sum over rows"),
+    # a sum beside a mean
+    (LINE, "=SUM(D3:D{last})/COUNT(D3:D{last})+SUMPRODUCT(D3:D{last},C3:C{last})", "sum over rows"),
+    (LINE + " =$F$1*A{r}", "=SUM(D3:D{last})/COUNT(D3:D{last})+0.1*SUM(E3:E{last})",
+     "sum over rows"),
+    (LINE + " =$F$1*A{r}", "=SUM(D3:D{last})/(2*COUNT(D3:D{last}))+3*SUM(E3:E{last})",
+     "sum over rows"),
     ("=C{r}*($F$1*A{r}-B{r})^2", "=SQRT(SUM(D:D)/SUM(C:C))", "root of the mean over rows"),
 ]  # fmt: skip
 
@@ -165,6 +180,14 @@ def test_rows_below_and_above_are_no_rows_of_it(
 
 
 MIXED = [
+    # what a sum is divided by is not the number of the rows
+    (LINE, "=SUM(D:D)/COUNTA(D1:D11,D3:D4)", "A1"),
+    (LINE, "=SUM(D3:D40)/ROWS(D3:D40)", "A1"),
+    (LINE, "=AVERAGE(D3:D{last},$H$1)", "A1"),
+    (LINE, "=SUM(D3:D{last})/SQRT(COUNT(D3:D{last}))", "A1"),
+    (LINE, "=SUM(D3:D{last})/COUNT(D3:D{last})^2", "A1"),
+    (LINE, "=SUM(D3:D{last})/(COUNT(D3:D{last})+1)", "A1"),
+    (LINE, "=SUM(D3:D{last})/COUNT(D3:D{last})+SUM(D3:D{last})/(COUNT(D3:D{last})-2)", "A1"),
     # formula of each row, objective, the cell that is named
     ("=$F$1*A{r}+N(D{above})", "=SUM(D3:D{last})", "D"),  # a running total
     ("=SUM($A$3:A{r})*$F$1", "=AVERAGE(D3:D{last})", ""),  # of data: folded, so no mixing
@@ -203,6 +226,16 @@ def test_rows_that_mix_are_refused_with_the_cell(
         assert for_rows(row_objective(model), range(9)).item() == model().item()
         return
     with pytest.raises(ModelError, match=f"in S!{cell}.*leave out --batch-size"):
+        row_objective(model)
+
+
+@pytest.mark.parametrize("above", ["0", "7"])
+def test_a_number_above_is_no_row(above: str, tmp_path: Path) -> None:
+    lines = [f"=AVERAGE(D:D) 0.3 . {above}", "x y"]
+    lines += [f"{row} {row % 2} . =($B$1*A{row}-B{row})^2" for row in range(3, 9)]
+    sheet = grid(tmp_path, "\n".join(lines))
+    model = xl2torch.compile(sheet, objective="A1", variables="B1", sense="min")
+    with pytest.raises(ModelError, match="S!A1"):
         row_objective(model)
 
 

@@ -36,9 +36,8 @@ def only_needed_rows(module: fx.GraphModule) -> fx.GraphModule:
             search.check_whole()
         except RowsMix:
             continue
-        if _is_closed(source, search):
-            _, _, start, length = node.args
-            return only_needed_rows(_of_some_rows(module, source, search, start, length))
+        if _is_closed(search, node.args[1:]):
+            return only_needed_rows(_of_some_rows(module, search, node.args[1:]))
     return module
 
 
@@ -48,30 +47,31 @@ def _is_cut(source: fx.Node, part: tuple[Any, ...]) -> bool:
     if source.op != "call_function" or cells is None or not isinstance(value, torch.Tensor):
         return False
     whole = value.shape[part[0]] == cells.rows
-    return whole and all(
-        node_name(user) == "narrow" and user.args[1:] == part for user in source.users
-    )
+    return whole and all(_is_part(user, part) for user in source.users)
 
 
-def _is_closed(source: fx.Node, search: Search) -> bool:
+def _is_closed(search: Search, part: tuple[Any, ...]) -> bool:
     """Whether what is computed for the rows is used for nothing else; data may be.
 
     A parameter with an element for each row is not taken apart.
     """
     found = search.found
     return not any(node in found for node in search.parameters) and all(
-        user in found
+        user in found or _is_part(user, part)
         for node in found
-        if node is not source and node.op != "get_attr"
+        if node.op != "get_attr"
         for user in node.users
     )
 
 
-def _of_some_rows(
-    module: fx.GraphModule, source: fx.Node, search: Search, start: int, length: int
-) -> fx.GraphModule:
-    """A program that computes ``length`` of the rows of a node, from row ``start`` on."""
+def _is_part(node: fx.Node, part: tuple[Any, ...]) -> bool:
+    return node_name(node) == "narrow" and node.args[1:] == part
+
+
+def _of_some_rows(module: fx.GraphModule, search: Search, part: tuple[Any, ...]) -> fx.GraphModule:
+    """A program that computes a part of the rows that were found."""
     new, copies = copied(module)
+    _, start, length = part
     index = torch.arange(start, start + length)
     for node, rows in search.found.items():
         copy = copies[node]
@@ -80,18 +80,20 @@ def _of_some_rows(
             data = new.get_buffer(str(node.target))
             new.register_buffer(name, rows.select(data, index), persistent=False)
             with new.graph.inserting_after(copy):
-                part = new.graph.get_attr(name)
-            part.meta = dict(copy.meta)
+                chosen = new.graph.get_attr(name)
+            chosen.meta = dict(copy.meta)
             for user in node.users:
                 if user in search.found:
-                    copies[user].replace_input_with(copy, part)
-            copy = part
+                    copies[user].replace_input_with(copy, chosen)
+            copy = chosen
         elif search.ways[node].sizes:
             sizes = search.ways[node].sizes
             copy.args = resized(copy.args, sizes, search.count, length, lambda item: item)
         _note(copy.meta, rows, search.cells, index)
-    for user in source.users:
-        copies[user].replace_all_uses_with(copies[source])
+    for node in search.found:
+        for user in node.users:
+            if node.op != "get_attr" and _is_part(user, part):
+                copies[user].replace_all_uses_with(copies[node])
     drop_unused(new.graph)
     new.recompile()
     return new

@@ -44,6 +44,9 @@ def parameter_nodes(module: fx.GraphModule) -> list[fx.Node]:
 _ARITHMETIC = (operator.add, operator.sub, operator.mul, operator.pow, operator.neg)
 """Functions that are unknown where an operand is; what is divided by 0 is no number either."""
 
+_LOGICAL: dict[Any, float] = {torch.logical_or: 1.0, torch.logical_and: 0.0}
+"""What one operand has to be for the other not to matter."""
+
 _Item = TypeVar("_Item", bound=Hashable)
 
 
@@ -91,6 +94,20 @@ def known_elements(
                 pieces = map(_spread, parts, arguments[0])
                 stacked: torch.Tensor = torch.stack(list(pieces), **item.kwargs)
                 return stacked
+            elif item.target is torch.cat:
+                pieces = map(_spread, parts, arguments[0])
+                joined: torch.Tensor = torch.cat(list(pieces), **item.kwargs)
+                return joined
+            elif item.target is torch.Tensor.to:
+                whole: torch.Tensor = parts[0]
+                return whole
+            elif item.target in _LOGICAL:
+                decided = _LOGICAL[item.target]
+                either = torch.maximum if decided else torch.minimum
+                # NaN is what may be either: it stays where the other operand does not decide.
+                first, second = (_spread(part, item) for part in parts)
+                known_so = (first == decided) | (second == decided)
+                return torch.where(known_so, decided, either(first, second))
             elif item.target is pad:
                 padded: torch.Tensor = pad(_spread(parts[0], arguments[0]), arguments[1])
                 return padded
@@ -123,11 +140,13 @@ def _known_by(item: fx.Node) -> list[Any]:
         return [arguments[2], arguments[0]]
     if item.target is torch.where:
         return list(arguments[1:])
-    if item.target is torch.stack:
+    if item.target in (torch.stack, torch.cat):
         return list(arguments[0])
+    if item.target is torch.Tensor.to:
+        return [arguments[0]]
     if item.target is pad and len(arguments) == 2 and not item.kwargs:
         return [arguments[0]]
-    return list(arguments) if item.target in _ARITHMETIC else []
+    return list(arguments) if item.target in _ARITHMETIC or item.target in _LOGICAL else []
 
 
 def nearest_line(node: fx.Node) -> fx.Node | None:

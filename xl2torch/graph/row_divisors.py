@@ -5,6 +5,7 @@ Constants are numbers in a program: that 1/18 is one over twice the nine rows on
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +22,8 @@ _OTHERS = frozenset(
     {"COUNTIF", "COUNTIFS", "SUM", "SUMIF", "SUMIFS", "SUMPRODUCT", "SUMSQ", "COUNTBLANK",
      "SUBTOTAL"}
 )  # fmt: skip
+_SAME = 1e-9
+_MANY = 50
 _AVERAGES = frozenset({"AVERAGE", "AVERAGEA", "AVERAGEIF", "AVERAGEIFS"})
 
 
@@ -46,6 +49,7 @@ class Divisors:
 
     ``averages``: there are means of ranges; ``numbers``: what is divided by as a number.
     ``rooted``: a count is divided by under a root. ``columns``: those whose sum is divided by.
+    ``factors``: the numbers that are written in the formulas, and typed in the cells they read.
     """
 
     counts: bool = False
@@ -55,12 +59,26 @@ class Divisors:
     numbers: frozenset[float] = frozenset()
     rooted: bool = False
     columns: tuple[Column, ...] = ()
+    factors: frozenset[float] = frozenset()
+
+    def explain(self, factor: float) -> bool:
+        """Whether a factor is made of the numbers of the formulas, not more than two of them."""
+        numbers = {1.0, *self.factors} - {0.0}
+        others = numbers if len(numbers) < _MANY else {1.0}
+        return any(
+            math.isclose(abs(factor), abs(made), rel_tol=_SAME)
+            for one in numbers
+            for other in others
+            for made in (one * other, one / other, 1 / (one * other))
+        )
 
 
 def find_divisors(evaluation: Evaluation, cell: CellAddress) -> Divisors:
     """What the formula of a cell, and those of single cells that it reads, divide by."""
     found = Divisors()
     for place, tree in _trees(evaluation, cell):
+        written = _numbers(list(walk(tree))) | _stored_numbers(evaluation, tree, place, typed=True)
+        found = replace(found, factors=found.factors | written)
         for node in walk(tree):
             if _divides(node):
                 assert isinstance(node, Binary)
@@ -98,8 +116,7 @@ def _counts(node: Node) -> bool:
 def _with(found: Divisors, nodes: list[Node]) -> Divisors:
     calls = {node.function for node in nodes if isinstance(node, Call)}
     shifted = any(
-        isinstance(node, Binary) and node.operator in "+-"
-        and _counts(node)
+        _counts(node) and (_is_root(node) or (isinstance(node, Binary) and node.operator in "+-"))
         for node in nodes
     )  # fmt: skip
     counts, others = bool(calls & _COUNTS), bool(calls & _OTHERS)
@@ -170,10 +187,14 @@ def _numbers(nodes: list[Node]) -> frozenset[float]:
     return frozenset(node.value for node in nodes if isinstance(node, Number))
 
 
-def _stored_numbers(evaluation: Evaluation, node: Node, origin: CellAddress) -> frozenset[float]:
-    """Numbers of the single cells that a formula reads."""
+def _stored_numbers(
+    evaluation: Evaluation, node: Node, origin: CellAddress, typed: bool = False
+) -> frozenset[float]:
+    """Numbers of the single cells that a formula reads; ``typed``: no results, no variables."""
     found = set()
     for cell in _read(node, origin):
+        if typed and evaluation.overlapping_cell(cell):
+            continue
         value = evaluation.workbook.sheet(cell.sheet).cells.value(cell.row, cell.column)
         if isinstance(value, float):
             found.add(value)

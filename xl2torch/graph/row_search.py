@@ -34,7 +34,7 @@ class Total:
 
     ``counts`` are how many numbers each row has, in each sense that a mean of them may have.
     ``sources`` are the nodes that add the rows up, unless that is a mean already; ``outer``: what
-    is a root was multiplied afterwards.
+    is a root was multiplied afterwards; ``settled``: that it is a sum is beyond doubt.
     """
 
     root: bool
@@ -43,6 +43,7 @@ class Total:
     counts: tuple[torch.Tensor, ...]
     sources: tuple[fx.Node, ...]
     outer: bool = False
+    settled: bool = False
 
 
 class RowsMix(Exception):
@@ -67,6 +68,7 @@ class Search:
         self.means: dict[fx.Node, torch.Tensor] = {}
         self.roots: set[fx.Node] = set()
         self.left_out: torch.Tensor | None = None
+        self._beside_a_mean = False
         self.parameters = parameter_nodes(module)
         self.trained = dependents(module.graph, self.parameters)
         self.failed: RowsMix | None = None
@@ -88,18 +90,60 @@ class Search:
 
     def _divided(self, last: fx.Node, total: Total) -> Total:
         """The output's total, as a multiple of a mean where its formula divides by a count."""
-        if total.mean or not total.sources or total.factor in (1.0, -1.0):
+        if total.mean or total.settled or not total.sources or total.factor in (1.0, -1.0):
             return total
         divisors = self.divisors
+        if total.factor is not None and (divisors.counts or divisors.averages):
+            return self._settled(last, total)
         partly = divisors.counts and not all(is_even(counts) for counts in total.counts)
         outside = divisors.counts and total.outer and not divisors.rooted
         if divisors.shifted or divisors.others or partly or outside:
             raise RowsMix(last, "a sum over rows is divided by what is no plain count of them")
         if not divisors.counts:
             return total
+        return self._as_mean(total)
+
+    def _as_mean(self, total: Total) -> Total:
         ones = torch.ones(self.count, dtype=DTYPE)
         self.means.update(dict.fromkeys(total.sources, ones))
         return replace(total, mean=True, sources=())
+
+    def _settled(self, node: fx.Node, total: Total) -> Total:
+        """A total as a sum, or as a multiple of a mean, whichever the numbers of the formula say.
+
+        Raises RowsMix where they do not.
+        """
+        divisors = self.divisors
+        if total.factor is not None:
+            factor = abs(total.factor) ** (2 if total.root else 1)
+            shares = [factor * float(item.sum()) for item in total.counts if is_even(item)]
+            counted = divisors.counts and any(
+                divisors.explain(share) or _is_one(share * len(total.sources)) for share in shares
+            )
+            plain = divisors.explain(factor)
+            doubtful = divisors.shifted or divisors.others or (total.outer and not divisors.rooted)
+            if counted and not (doubtful or (plain and self._beside_a_mean)):
+                return self._as_mean(total)
+            if plain and not counted:
+                return replace(total, factor=None, settled=True)
+        raise RowsMix(node, "a sum over rows is divided by what is no plain count of them")
+
+    def _sum_of(self, parts: list[Total], node: fx.Node) -> Total | None:
+        """The sum of totals; a sum that stands beside a mean, or another multiple, is settled."""
+        if len(parts) == 2 and self.divisors.counts:
+            first, second = parts
+            if first.mean != second.mean or first.factor != second.factor:
+                self._beside_a_mean = True
+                parts = [
+                    part if part.mean or part.settled or part.factor in (1.0, -1.0)
+                    else self._settled(node, part)
+                    for part in parts
+                ]  # fmt: skip
+                parts = [
+                    part if part.mean else replace(part, factor=None, settled=True)
+                    for part in parts
+                ]
+        return _added(parts, node)
 
     def _check_data(self, last: fx.Node) -> None:
         """Raise RowsMix where what goes through the rows is no data of the sheet."""
@@ -123,12 +167,14 @@ class Search:
         factor = abs(total.factor) ** (2 if total.root else 1)
         columns = [column.of(self.cells) for column in self.divisors.columns]
         weights = [
-            numbers for numbers in columns if numbers is not None and _is_one_over(factor, numbers)
+            numbers
+            for numbers in columns
+            if numbers is not None and _is_one(factor * float(numbers.sum()))
         ]
         if weights and self.divisors.counts and not is_even(weights[0]):
             raise RowsMix(node, "the number of rows and the sum of their weights are the same")
         for counts in (*weights, *total.counts):
-            if _is_one_over(factor, counts) and self._says(node, float(counts.sum())):
+            if _is_one(factor * float(counts.sum())) and self._says(node, float(counts.sum())):
                 self.means.update(dict.fromkeys(total.sources, counts))
                 return replace(total, mean=True, sources=())
         return total
@@ -163,7 +209,7 @@ class Search:
             return self._product(node, name)
         if name in ("add", "sub"):
             parts = [self.total(item) for item in (first, second) if isinstance(item, fx.Node)]
-            return _added([part for part in parts if part is not None], node)
+            return self._sum_of([part for part in parts if part is not None], node)
         if self._depends_on_rows(node):
             raise RowsMix(node, "rows are put together in another way")
         return None
@@ -447,11 +493,12 @@ def _added(parts: Sequence[Total], node: fx.Node) -> Total | None:
     return Total(
         first.root, first.mean and second.mean, first.factor if same and plain else None, common,
         (*first.sources, *second.sources), first.outer or second.outer,
+        first.settled or second.settled,
     )  # fmt: skip
 
 
-def _is_one_over(factor: float, counts: torch.Tensor) -> bool:
-    return math.isclose(factor * float(counts.sum()), 1.0, rel_tol=_SAME)
+def _is_one(share: float) -> bool:
+    return math.isclose(share, 1.0, rel_tol=_SAME)
 
 
 def is_even(counts: torch.Tensor) -> bool:

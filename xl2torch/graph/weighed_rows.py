@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import fx
+from torch.nn.functional import pad
 
 from xl2torch.graph.nodes import copied, node_name, node_value, parameter_nodes
 from xl2torch.graph.passes.rewriting import add_node, drop_unused, is_call, replace
@@ -20,17 +21,17 @@ def weigh_rows(module: fx.GraphModule) -> fx.GraphModule:
         inner: Any = node.args[0] if is_call(node, torch.sum, torch.mean) else None
         if not isinstance(inner, fx.Node) or node.kwargs or len(node.args) != 1:
             continue
-        places = _places(inner, new)
-        if places is None or inner.args[0] in parameters:
+        source, places = _taken(inner, new)
+        if source is None or source in parameters:
             continue
-        source = node_value(inner.args[0])
-        weights = torch.bincount(places, minlength=len(source)).to(source.dtype)
+        value = node_value(source)
+        weights = torch.bincount(places, minlength=len(value)).to(value.dtype)
         name = f"{inner.name}_weights"
         new.register_buffer(name, weights, persistent=False)
         with new.graph.inserting_before(node):
-            taken = new.graph.get_attr(name)
-            taken.meta["value"] = weights
-            total = add_node(new.graph, torch.matmul, taken, inner.args[0])
+            weigh = new.graph.get_attr(name)
+            weigh.meta["value"] = weights
+            total = add_node(new.graph, torch.matmul, weigh, source)
             if node.target is torch.mean:
                 total = add_node(new.graph, operator.truediv, total, float(len(places)))
             replace(node, total)
@@ -39,18 +40,26 @@ def weigh_rows(module: fx.GraphModule) -> fx.GraphModule:
     return new
 
 
-def _places(node: fx.Node, module: fx.GraphModule) -> torch.Tensor | None:
-    """Which elements of a vector a node holds; None where it holds something else."""
-    source = node.args[0] if node.args else None
-    if not isinstance(source, fx.Node) or node_value(node).dim() != 1:
-        return None
-    if node_name(node) == "narrow" and node_value(source).dim() == 1:
-        arguments: Any = node.args
-        _, _, start, length = arguments
-        return torch.arange(start, start + length)
-    if node_name(node) == "index_select" and node_value(source).dim() == 1:
-        index = node.args[2]
+_NOTHING = torch.zeros(0, dtype=torch.int64)
+
+
+def _taken(node: fx.Node, module: fx.GraphModule) -> tuple[fx.Node | None, torch.Tensor]:
+    """The vector of which a node holds some elements, and their places; None for other nodes."""
+    arguments: Any = node.args
+    if node_name(node) not in ("narrow", "index_select") or node_value(node).dim() != 1:
+        return None, _NOTHING
+    source = arguments[0]
+    if node_name(node) == "narrow":
+        places = torch.arange(arguments[2], arguments[2] + arguments[3])
+    else:
+        index = arguments[2]
         buffers = dict(module.named_buffers())
-        if isinstance(index, fx.Node) and index.op == "get_attr" and index.target in buffers:
-            return buffers[index.target]
-    return None
+        if not isinstance(index, fx.Node) or index.target not in buffers:
+            return None, _NOTHING
+        places = buffers[str(index.target)]
+    if is_call(source, pad) and len(source.args) == 2 and not source.kwargs:
+        source, (before, *_) = source.args
+        places = places - before
+        if int(places.min()) < 0 or int(places.max()) >= len(node_value(source)):
+            return None, _NOTHING
+    return source, places

@@ -20,6 +20,7 @@ from xl2torch.graph.passes.rewriting import (
     ELEMENTWISE,
     add_constant,
     add_node,
+    commuted,
     constant_value,
     drop_unused,
     is_call,
@@ -41,27 +42,34 @@ class _Part(NamedTuple):
 
 
 def trim_sums(graph: fx.Graph) -> fx.Graph:
-    """sum(where(m, pad(x, (2, 5)), 0)) becomes sum(x) where m leaves all of x."""
+    """sum(where(m, pad(x, (2, 5)), 0)) becomes sum(x) where m leaves all of x.
+
+    So does the question whether a condition holds in all cells.
+    """
     for node in list(graph.nodes):
-        operands = _summed(node)
+        operands = _put_together(node)
+        neutral = 1.0 if is_call(node, torch.all) else 0.0
         for dim in _dims(operands):
-            found = _kept(operands, dim, graph)
+            found = _kept(operands, dim, neutral, graph)
             if found is not None:
                 with graph.inserting_before(node):
                     operands = [_trimmed(_Part(item, dim, *found), graph) for item in operands]
-        if operands != _summed(node):
+        if operands != _put_together(node):
             with graph.inserting_before(node):
-                replace(node, add_node(graph, node.target, *operands))
+                replace(node, add_node(graph, node.target, *operands, **node.kwargs))
     drop_unused(graph)
     return graph
 
 
-def _summed(node: fx.Node) -> list[Any]:
-    """What a node adds up the elements of, or of whose product; nothing for another node."""
-    if is_call(node, torch.sum) and not node.kwargs and len(node.args) == 1:
-        return list(node.args)
-    if is_call(node, torch.matmul) and all(value_of(item).dim() == 1 for item in node.args):
-        return list(node.args)
+def _put_together(node: fx.Node) -> list[Any]:
+    """What a node is the sum of, or of whose product, or whether all of it holds; else nothing."""
+    operands = list(node.args)
+    if is_call(node, torch.sum) and not node.kwargs and len(operands) == 1:
+        return operands
+    if is_call(node, torch.matmul) and all(value_of(item).dim() == 1 for item in operands):
+        return operands
+    if is_call(node, torch.all) and len(operands) == 1 and value_of(operands[0]).dim() == 1:
+        return operands
     return []
 
 
@@ -69,18 +77,16 @@ def _dims(operands: list[Any]) -> range:
     return range(-max((value_of(item).dim() for item in operands), default=0), 0)
 
 
-def _kept(operands: list[Any], dim: int, graph: fx.Graph) -> tuple[int, int] | None:
-    """What the padding leaves along a dim, where all beyond is 0; None where that is all.
+def _kept(operands: list[Any], dim: int, neutral: float, graph: fx.Graph) -> tuple[int, int] | None:
+    """What the padding leaves along a dim, where all beyond is neutral; None where that is all.
 
     Cells with formulas are kept, though some of them may be 0: they are rows.
     """
     size = value_of(operands[0]).shape[dim]
     first, last = size, 0
     for part in (part for item in operands for part in operands_first(_whole(item, dim), _parts)):
-        if is_call(part.node, pad):
-            before = _width(part.node, part.dim)
-            first = min(first, before)
-            last = max(last, before + value_of(part.node.args[0]).shape[part.dim])
+        for start, end in _moving(part, graph):
+            first, last = min(first, start), max(last, end)
     if first >= last or (first, last) == (0, size):
         return None
     product = torch.ones((), dtype=torch.float64)
@@ -91,11 +97,30 @@ def _kept(operands: list[Any], dim: int, graph: fx.Graph) -> tuple[int, int] | N
     if product.dim() < -dim or product.shape[dim] != size:
         return None
     others = [place for place in range(-product.dim(), 0) if place != dim]
-    counts = (product != 0).sum(others) if others else product != 0
+    counts = (product != neutral).sum(others) if others else product != neutral
     places = torch.nonzero(counts).reshape(-1)
     if len(places):
         first, last = min(first, int(places[0])), max(last, int(places[-1]) + 1)
     return None if (first, last) == (0, size) else (first, last)
+
+
+def _moving(part: _Part, graph: fx.Graph) -> Iterator[tuple[int, int]]:
+    """Where what is padded, or stands beside constants, begins and ends along a dim."""
+    node, dim, _, size = part
+    if is_call(node, pad):
+        before = _width(node, dim)
+        yield before, before + value_of(node.args[0]).shape[dim]
+    elif is_call(node, torch.cat):
+        arguments: Any = node.args
+        if node.kwargs.get("dim", 0) != value_of(node).dim() + dim:
+            yield 0, size
+            return
+        start = 0
+        for piece in arguments[0]:
+            end = start + value_of(piece).shape[dim]
+            if constant_value(piece, graph) is None:
+                yield start, end
+            start = end
 
 
 def _whole(node: fx.Node, dim: int) -> _Part:
@@ -114,7 +139,7 @@ def _parts(part: _Part) -> Iterator[_Part]:
             return
         dim = place - int(place > stacked) - (value_of(node).dim() - 1)
         operands = list(node.args[0])  # type: ignore[arg-type]
-    elif is_call(node, *ELEMENTWISE) and not node.kwargs:
+    elif is_call(node, torch.Tensor.to, *ELEMENTWISE) and not node.kwargs:
         operands = list(node.all_input_nodes)
     for item in operands:
         shape = value_of(item).shape
@@ -170,6 +195,12 @@ def _cut(part: _Part, made: dict[_Part, fx.Node], graph: fx.Graph) -> fx.Node:
         mask = constant_value(new[0], graph)
         if mask is not None and bool(mask.all()) and mask.shape == value_of(new[1]).shape:
             return new[1]
+    if is_call(node, torch.logical_or, torch.logical_and):
+        for one, other in commuted(node):
+            mask = constant_value(parts.get(one), graph)
+            idle = float(is_call(node, torch.logical_and))
+            if mask is not None and bool((mask == idle).all()) and other in parts:
+                return parts[other]
     return add_node(graph, node.target, *new)  # type: ignore[arg-type]
 
 
