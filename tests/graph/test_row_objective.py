@@ -229,6 +229,17 @@ def test_rows_that_mix_are_refused_with_the_cell(
         row_objective(model)
 
 
+@pytest.mark.parametrize("odd", [".", "missing", "3", "=2*($B$1*A6-B6)^2"])
+def test_the_row_with_another_formula_is_named(odd: str, tmp_path: Path) -> None:
+    lines = ["=AVERAGE(D3:D12) 0.3", "x y"]
+    lines += [f"{row} {row % 2} . {odd if row == 6 else f'=($B$1*A{row}-B{row})^2'}"
+              for row in range(3, 13)]  # fmt: skip
+    sheet = grid(tmp_path, "\n".join(lines))
+    model = xl2torch.compile(sheet, objective="A1", variables="B1", sense="min")
+    with pytest.raises(ModelError, match="in S!D7:D12 .* row 6 has another, or none"):
+        row_objective(model)
+
+
 @pytest.mark.parametrize("above", ["0", "7"])
 def test_a_number_above_is_no_row(above: str, tmp_path: Path) -> None:
     lines = [f"=AVERAGE(D:D) 0.3 . {above}", "x y"]

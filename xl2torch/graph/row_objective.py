@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import fx
@@ -12,7 +13,7 @@ from torch import fx
 from xl2torch.address import CellRange
 from xl2torch.errors import ModelError
 from xl2torch.graph.needed_rows import only_needed_rows
-from xl2torch.graph.nodes import nearest_line, node_name, parameter_nodes, with_graph
+from xl2torch.graph.nodes import nearest_line, node_name, node_value, parameter_nodes, with_graph
 from xl2torch.graph.passes.transpose_weights import plain_products
 from xl2torch.graph.row_divisors import Divisors
 from xl2torch.graph.row_search import RowsMix, Search, is_even
@@ -221,17 +222,23 @@ def _tables(module: fx.GraphModule) -> list[CellRange]:
 
 
 def _joined(node: fx.Node) -> CellRange | None:
-    """Cells that several formulas, one above the other, are put together to."""
+    """Cells that formulas one above the other are put together to, with constants among them."""
     if node_name(node) != "cat":
         return None
-    areas = []
-    for part in node.all_input_nodes:
+    pieces: Any = node.args[0]
+    whole: CellRange | None = None
+    constants = 0
+    for part in pieces:
+        size = node_value(part).shape[0] if node_value(part).dim() else 1
         while "cells" not in part.meta and len(part.all_input_nodes) == 1:
             (part,) = part.all_input_nodes
-        areas.append(part.meta.get("cells"))
-    first, *others = areas
-    for area in others:
-        if first is None or area is None or area.top != first.bottom + 1:
+        area: CellRange | None = part.meta.get("cells")
+        if area is None and part.op == "get_attr":
+            constants += size
+        elif whole is None:
+            whole, constants = area, 0
+        elif area is None or area.top != whole.bottom + constants + 1:
             return None
-        first = replace(first, bottom=area.bottom)
-    return first
+        else:
+            whole, constants = replace(whole, bottom=area.bottom), 0
+    return whole

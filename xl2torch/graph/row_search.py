@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import fx
@@ -371,9 +372,21 @@ class Search:
                 return part, "a row is computed from the row before"
         if node_name(node) == "cat":
             return max(parts, key=lambda part: node_value(part).numel()), (
-                "one formula does not stand in all rows"
+                f"one formula does not stand in all rows{self._odd(node)}"
             )
         return node, "a row is computed from other rows too"
+
+    def _odd(self, node: fx.Node) -> str:
+        """Which rows of several pieces have another formula than most, or none, in words."""
+        pieces: Any = node.args[0]
+        sizes = [node_value(part).shape[0] for part in pieces if node_value(part).dim()]
+        if len(sizes) != len(pieces) or sum(sizes) != self.count:
+            return ""
+        least = sizes.index(min(sizes))
+        first = self.cells.top + sum(sizes[:least])
+        last = first + sizes[least] - 1
+        rows = f"row {first} has" if first == last else f"rows {first} to {last} have"
+        return f": {rows} another, or none"
 
     def _fits(self, node: fx.Node, rows: Rows) -> bool:
         """Whether the rows of a tensor are rows of the cells that it holds, as far as is known."""
