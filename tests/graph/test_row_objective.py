@@ -236,7 +236,7 @@ def test_the_row_with_another_formula_is_named(odd: str, tmp_path: Path) -> None
               for row in range(3, 13)]  # fmt: skip
     sheet = grid(tmp_path, "\n".join(lines))
     model = xl2torch.compile(sheet, objective="A1", variables="B1", sense="min")
-    with pytest.raises(ModelError, match="in S!D7:D12 .* row 6 has another, or none"):
+    with pytest.raises(ModelError, match=r"in S!D7:D12 .* row 6 has another, or none"):
         row_objective(model)
 
 
