@@ -12,6 +12,7 @@ from xl2torch.graph.passes.drop_unused_guards import drop_unused_guards
 from xl2torch.graph.passes.fill_masked import fill_masked
 from xl2torch.graph.passes.merge_channels import merge_channels
 from xl2torch.graph.passes.merge_like_columns import merge_like_columns
+from xl2torch.graph.passes.merge_like_rows import merge_like_rows
 from xl2torch.graph.passes.merge_stacks import merge_stacks
 from xl2torch.graph.passes.recognise_convolution import recognise_convolution
 from xl2torch.graph.passes.recognise_cross_entropy import recognise_cross_entropy
@@ -36,6 +37,7 @@ from xl2torch.graph.passes.trim_sums import trim_sums
 
 PASSES: tuple[Callable[[fx.Graph], fx.Graph], ...] = (
     share_equal_nodes,
+    merge_like_rows,
     recognise_relu,
     recognise_sigmoid,
     recognise_softmax,
