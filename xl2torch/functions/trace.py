@@ -83,7 +83,10 @@ class Trace(fx.Graph):
         key = (value.dtype, tuple(value.shape), value.numpy().tobytes())
         node = self._constants.get(key)
         if node is None or node._erased:  # a pass may have dropped it
-            name = f"constant_{len(self._constants) + 1}"
+            number = len(self._constants) + 1
+            while f"constant_{number}" in self.tensors:  # of one that was dropped
+                number += 1
+            name = f"constant_{number}"
             # Constants stand before everything else: any later node may read them.
             with self.inserting_before(next(iter(self.nodes))):
                 node = self.get_attr(name)

@@ -69,7 +69,7 @@ class Search:
         self.means: dict[fx.Node, torch.Tensor] = {}
         self.roots: set[fx.Node] = set()
         self.left_out: torch.Tensor | None = None
-        self._beside_a_mean = False
+        self._weights: list[torch.Tensor] = []
         self.parameters = parameter_nodes(module)
         self.trained = dependents(module.graph, self.parameters)
         self.failed: RowsMix | None = None
@@ -87,7 +87,10 @@ class Search:
             raise self.failed or RowsMix(last, "nothing is added up over rows")
         self.check_whole()
         self._check_data(last)
-        return self._divided(last, total)
+        total = self._divided(last, total)
+        if any(source in self.means for source in total.sources):
+            raise RowsMix(last, "a sum over rows is divided by their number and used without, too")
+        return total
 
     def _divided(self, last: fx.Node, total: Total) -> Total:
         """The output's total, as a multiple of a mean where its formula divides by a count."""
@@ -102,11 +105,16 @@ class Search:
             raise RowsMix(last, "a sum over rows is divided by what is no plain count of them")
         if not divisors.counts:
             return total
-        return self._as_mean(total)
+        return self._as_mean(last, total)
 
-    def _as_mean(self, total: Total) -> Total:
-        ones = torch.ones(self.count, dtype=DTYPE)
-        self.means.update(dict.fromkeys(total.sources, ones))
+    def _as_mean(self, node: fx.Node, total: Total, counts: torch.Tensor | None = None) -> Total:
+        """A total as a mean. Raises RowsMix where the same sums are another one's too."""
+        if counts is None:
+            counts = torch.ones(self.count, dtype=DTYPE)
+        for source in total.sources:
+            before = self.means.setdefault(source, counts)
+            if not torch.equal(before, counts):
+                raise RowsMix(node, "a sum over rows is divided by two different counts")
         return replace(total, mean=True, sources=())
 
     def _settled(self, node: fx.Node, total: Total) -> Total:
@@ -123,18 +131,18 @@ class Search:
             )
             plain = divisors.explain(factor)
             doubtful = divisors.shifted or divisors.others or (total.outer and not divisors.rooted)
-            if counted and not (doubtful or (plain and self._beside_a_mean)):
-                return self._as_mean(total)
+            if counted and not (doubtful or plain):
+                return self._as_mean(node, total)
             if plain and not counted:
                 return replace(total, factor=None, settled=True)
         raise RowsMix(node, "a sum over rows is divided by what is no plain count of them")
 
     def _sum_of(self, parts: list[Total], node: fx.Node) -> Total | None:
         """The sum of totals; a sum that stands beside a mean, or another multiple, is settled."""
-        if len(parts) == 2 and self.divisors.counts:
+        if len(parts) == 2 and (self.divisors.counts or self.divisors.averages):
             first, second = parts
-            if first.mean != second.mean or first.factor != second.factor:
-                self._beside_a_mean = True
+            unlike = first.factor not in (second.factor, -(second.factor or 0.0))
+            if first.mean != second.mean or unlike:
                 parts = [
                     part if part.mean or part.settled or part.factor in (1.0, -1.0)
                     else self._settled(node, part)
@@ -163,7 +171,7 @@ class Search:
 
     def _noted(self, node: fx.Node, total: Total | None) -> Total | None:
         """A total, as a mean where its factor is one over a count."""
-        if total is None or total.mean or total.factor is None:
+        if total is None or total.mean or total.factor is None or self._is_multiple(node, total):
             return total
         factor = abs(total.factor) ** (2 if total.root else 1)
         columns = [column.of(self.cells) for column in self.divisors.columns]
@@ -175,17 +183,26 @@ class Search:
         if weights and self.divisors.counts and not is_even(weights[0]):
             raise RowsMix(node, "the number of rows and the sum of their weights are the same")
         for counts in (*weights, *total.counts):
-            if _is_one(factor * float(counts.sum())) and self._says(node, float(counts.sum())):
-                self.means.update(dict.fromkeys(total.sources, counts))
-                return replace(total, mean=True, sources=())
+            if _is_one(factor * float(counts.sum())) and self._says(node, counts):
+                return self._as_mean(node, total, counts)
         return total
 
-    def _says(self, node: fx.Node, count: float) -> bool:
-        """Whether the formula divides by something that may be this count."""
+    def _is_multiple(self, node: fx.Node, total: Total) -> bool:
+        """Whether a sum is not divided by anything here, or multiplied by a number as written."""
+        written = node_name(node) == "mul" and any(
+            isinstance(item, int | float) and abs(item) in self.divisors.factors
+            for item in node.args
+        )
+        return written or total.factor in (1.0, -1.0)
+
+    def _says(self, node: fx.Node, counts: torch.Tensor) -> bool:
+        """Whether the formula divides by something that may be the sum of these."""
         divisors = self.divisors
         divides = node_name(node) in ("truediv", "div")
+        count = float(counts.sum())
+        weights = any(counts is item for item in self._weights)
         return (
-            divisors.counts or divisors.others or (divisors.averages and divides)
+            (divisors.counts and not weights) or divisors.others or (divisors.averages and divides)
             or any(math.isclose(count, number, rel_tol=_SAME) for number in divisors.numbers)
         )  # fmt: skip
 
@@ -340,6 +357,7 @@ class Search:
                 counts.append(rows.sums((known != 0).to(DTYPE)))
             if item not in self.trained and node_name(node) in ("dot", "matmul"):
                 counts.append(rows.sums(value.to(DTYPE)))  # the weights of a weighted mean
+                self._weights.append(counts[-1])
         out = torch.stack(counts).eq(0).any(0)
         self.left_out = out if self.left_out is None else self.left_out & out
         return Total(root, mean, None if mean else 1.0, tuple(counts), () if mean else (node,))
