@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import openpyxl
+import torch
 from openpyxl.workbook.defined_name import DefinedName
 
+from xl2torch.model import SheetModel
 from xl2torch.workbook.reader import Workbook, load
 
 
@@ -54,3 +56,15 @@ def write_grid(
 def grid(tmp_path: Path, grids: str | Mapping[str, str], **options: Mapping[str, str]) -> Workbook:
     """The same, read by xl2torch."""
     return load(write_grid(tmp_path / "grid.xlsx", grids, **options))
+
+
+def results(model: SheetModel) -> list[torch.Tensor]:
+    """Objective and gradients at the start point and elsewhere, in this order."""
+    found = []
+    for step in (0.0, 1.3):
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(step)
+        loss = model()
+        found += [loss.detach(), *torch.autograd.grad(loss, list(model.parameters()))]
+    return found

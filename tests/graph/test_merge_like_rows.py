@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from grids import grid
+from grids import grid, results
 
 import xl2torch
 from xl2torch.graph import passes
@@ -38,17 +38,6 @@ def book(
     return xl2torch.compile(
         grid(tmp_path, "\n".join(lines)), objective="A1", variables="G1:H1", sense="min"
     )
-
-
-def results(model: SheetModel) -> list[torch.Tensor]:
-    found = []
-    for step in (0.0, 1.3):
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.add_(step)
-        loss = model()
-        found += [loss.detach(), *torch.autograd.grad(loss, list(model.parameters()))]
-    return found
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from grids import grid
+from grids import grid, results
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,18 +26,6 @@ def book(tmp_path: Path, objective: str, heading: str = "error", below: str = ".
     return xl2torch.compile(
         grid(tmp_path, "\n".join(lines)), objective="A1", variables="G1:H1", sense="min"
     )
-
-
-def results(model: SheetModel) -> list[torch.Tensor]:
-    """Values and slopes at the start point and elsewhere."""
-    found = []
-    for step in (0.0, 1.7):
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.add_(step)
-        loss = model()
-        found += [loss.detach(), *torch.autograd.grad(loss, list(model.parameters()))]
-    return found
 
 
 SUMS = [
