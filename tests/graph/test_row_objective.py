@@ -95,6 +95,8 @@ SEPARABLE = [
     (LINE, "=SUMIF(B:B,0,D:D)", "sum over rows"),
     (LINE, "=SUM(FILTER(D3:D{last},B3:B{last}=0))", "sum over rows"),
     (LINE, "=AVERAGE(FILTER(D3:D{last},B3:B{last}=0))", "mean over rows"),
+    ("=EXP($F$1*A{r})", "=AVERAGE(FILTER(D3:D{last},B3:B{last}=0))", "mean over rows"),
+    (LINE, "=SUM(FILTER(D2:D{last},C2:C{last}>0))", "sum over rows"),
     (LINE, "=SUM(D3:D4)+SUM(D5:D{last})", "sum over rows"),
     (LINE, "=AVERAGE(D3:D4,D5:D{last})", "mean over rows"),
     ("=$F$1*A{r}+$G$1", "=SUMXMY2(D3:D40,B3:B40)", "sum over rows"),
@@ -159,6 +161,8 @@ NEEDED = [
     (LINE, "=SQRT(SUM(D5:D9)/ROWS(D5:D9))", "=SQRT(SUM(D3:D{last})/ROWS(D3:D{last}))"),
     ("=$F$1*A{r}+$G$1", "=SUMXMY2(D5:D9,B5:B9)", "=SUMXMY2(D3:D{last},B3:B{last})"),
     ("=INDEX($F$2:$H$2,C{r})*$F$1*A{r}", "=SUM(D5:D9)", "=SUM(D3:D{last})"),
+    ("=LN(1+EXP($F$1*A{r}))", "=AVERAGE(D5:D9)", "=AVERAGE(D3:D{last})"),
+    ("=SQRT($F$1*A{r}+3)/(C{r}+$G$1)", "=SUM(D5:D9)/COUNT(D5:D9)", "=AVERAGE(D3:D{last})"),
     ("=SUMPRODUCT(A{r}:C{r},$F$1:$H$1) =MAX(0,D{r})^2", "=AVERAGE(E5:E9)", "=AVERAGE(E3:E{last})"),
     # the data are used as a whole elsewhere, and two lines are cut
     (LINE, "=AVERAGE(D5:D9)+SUM(A3:A11)*$F$1^2", "=AVERAGE(D3:D{last})+6*0.5^2*0+$F$1^2*4.25"),

@@ -14,7 +14,7 @@ from torch import fx
 
 from xl2torch.address import CellRange
 from xl2torch.graph.lines import part_of_line
-from xl2torch.graph.nodes import copied, node_name
+from xl2torch.graph.nodes import copied, node_name, node_value
 from xl2torch.graph.passes.rewriting import drop_unused
 from xl2torch.graph.row_divisors import Divisors
 from xl2torch.graph.row_search import RowsMix, Search
@@ -33,6 +33,9 @@ def only_needed_rows(module: fx.GraphModule) -> fx.GraphModule:
         search = Search(module, source.meta["cells"], Divisors())
         try:
             search.require(source, Rows(node.args[1]))
+            for other in module.graph.nodes:  # such as whether the rows have values
+                if _is_part(other, node.args[1:]) and _is_as_long(other.args[0], source, node):
+                    search.has_rows(other.args[0], Rows(node.args[1]))
             search.check_whole()
         except RowsMix:
             continue
@@ -48,6 +51,12 @@ def _is_cut(source: fx.Node, part: tuple[Any, ...]) -> bool:
         return False
     whole = value.shape[part[0]] == cells.rows
     return whole and all(_is_part(user, part) for user in source.users)
+
+
+def _is_as_long(one: Any, other: fx.Node, part: fx.Node) -> bool:
+    dim: Any = part.args[1]
+    shapes = [node_value(node).shape for node in (one, other)]
+    return all(len(shape) > dim for shape in shapes) and shapes[0][dim] == shapes[1][dim]
 
 
 def _is_closed(search: Search, part: tuple[Any, ...]) -> bool:

@@ -123,19 +123,21 @@ class Search:
         Raises RowsMix where they do not.
         """
         divisors = self.divisors
-        if total.factor is not None:
+        plain = total.settled or total.factor in (1.0, -1.0)
+        if not plain and total.factor is not None:
             factor = abs(total.factor) ** (2 if total.root else 1)
             shares = [factor * float(item.sum()) for item in total.counts if is_even(item)]
             counted = divisors.counts and any(
                 divisors.explain(share) or _is_one(share * len(total.sources)) for share in shares
             )
-            plain = divisors.explain(factor)
+            written = divisors.explain(factor)
             doubtful = divisors.shifted or divisors.others or (total.outer and not divisors.rooted)
-            if counted and not (doubtful or plain):
+            if counted and not (doubtful or written):
                 return self._as_mean(node, total)
-            if plain and not counted:
-                return replace(total, factor=None, settled=True)
-        raise RowsMix(node, "a sum over rows is divided by what is no plain count of them")
+            plain = written and not counted
+        if not plain:
+            raise RowsMix(node, "a sum over rows is divided by what is no plain count of them")
+        return replace(total, factor=None, settled=True)
 
     def _sum_of(self, parts: list[Total], node: fx.Node) -> Total | None:
         """The sum of totals; a sum that stands beside a mean, or another multiple, is settled."""
@@ -143,15 +145,7 @@ class Search:
             first, second = parts
             unlike = first.factor not in (second.factor, -(second.factor or 0.0))
             if first.mean != second.mean or unlike:
-                parts = [
-                    part if part.mean or part.settled or part.factor in (1.0, -1.0)
-                    else self._settled(node, part)
-                    for part in parts
-                ]  # fmt: skip
-                parts = [
-                    part if part.mean else replace(part, factor=None, settled=True)
-                    for part in parts
-                ]
+                parts = [part if part.mean else self._settled(node, part) for part in parts]
         return _added(parts, node)
 
     def _check_data(self, last: fx.Node) -> None:
@@ -310,7 +304,7 @@ class Search:
             raise RowsMix(node, "rows are put together in another way")
         (inner,) = node.all_input_nodes
         for rows in self._places(inner):
-            if rows is not None and self._has_rows(inner, rows):
+            if rows is not None and self.has_rows(inner, rows):
                 self.ways[node] = Way({inner: rows})
                 return
         raise RowsMix(node, "a row is computed from other rows too")
@@ -327,9 +321,9 @@ class Search:
         return None
 
     def _have_rows(self, operands: Mapping[fx.Node, Rows | None]) -> bool:
-        return all(rows is None or self._has_rows(node, rows) for node, rows in operands.items())
+        return all(rows is None or self.has_rows(node, rows) for node, rows in operands.items())
 
-    def _has_rows(self, node: fx.Node, rows: Rows) -> bool:
+    def has_rows(self, node: fx.Node, rows: Rows) -> bool:
         """Whether a node has rows there; what it is computed from is then noted."""
         before = dict(self.found), dict(self.ways)
         try:

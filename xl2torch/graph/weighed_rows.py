@@ -14,24 +14,32 @@ from xl2torch.graph.passes.rewriting import add_node, drop_unused, is_call, repl
 
 
 def weigh_rows(module: fx.GraphModule) -> fx.GraphModule:
-    """sum(x[places]) becomes w @ x with w how often each place is taken, a mean that over n."""
+    """sum(x[places]) becomes w @ x with w how often each place is taken, a mean that over n.
+
+    all(x[places]) becomes all(x | others).
+    """
     new, _ = copied(module)
     parameters = set(parameter_nodes(new))
     for node in list(new.graph.nodes):
-        inner: Any = node.args[0] if is_call(node, torch.sum, torch.mean) else None
-        if not isinstance(inner, fx.Node) or node.kwargs or len(node.args) != 1:
+        every = is_call(node, torch.all)
+        inner: Any = node.args[0] if every or is_call(node, torch.sum, torch.mean) else None
+        if not isinstance(inner, fx.Node) or len(node.args) != 1 or (node.kwargs and not every):
             continue
         source, places = _taken(inner, new)
         if source is None or source in parameters:
             continue
         value = node_value(source)
-        weights = torch.bincount(places, minlength=len(value)).to(value.dtype)
+        counts = torch.bincount(places, minlength=len(value))
+        weights = counts == 0 if every else counts.to(value.dtype)
         name = f"{inner.name}_weights"
         new.register_buffer(name, weights, persistent=False)
         with new.graph.inserting_before(node):
             weigh = new.graph.get_attr(name)
             weigh.meta["value"] = weights
-            total = add_node(new.graph, torch.matmul, weigh, source)
+            function = torch.logical_or if every else torch.matmul
+            total = add_node(new.graph, function, weigh, source)
+            if every:
+                total = add_node(new.graph, torch.all, total, **node.kwargs)
             if node.target is torch.mean:
                 total = add_node(new.graph, operator.truediv, total, float(len(places)))
             replace(node, total)
