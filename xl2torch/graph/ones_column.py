@@ -105,8 +105,9 @@ def _with_ones(module: fx.GraphModule, data: fx.Node, first: bool) -> fx.Node:
     value = module.get_buffer(str(data.target))
     ones = value.new_ones(len(value), 1)
     name = f"{data.target}_and_ones"
-    module.register_buffer(name, torch.cat([ones, value] if first else [value, ones], 1))
+    wider = torch.cat([ones, value] if first else [value, ones], 1)
+    module.register_buffer(name, wider, persistent=False)
     with module.graph.inserting_before(data):
         node = module.graph.get_attr(name)
-    node.meta.update(data.meta, value=module.get_buffer(name))
+    node.meta.update(data.meta, value=wider)
     return node

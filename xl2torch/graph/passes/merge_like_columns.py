@@ -20,6 +20,7 @@ from xl2torch.graph.passes.rewriting import (
     drop_unused,
     hull,
     is_call,
+    keep_guard,
     part,
     slices,
     summands,
@@ -117,9 +118,7 @@ class _Merging:
             found = self._product(items, last) or self._elementwise(items, last)
             if found is None:
                 return None
-            for fact in ("guard", "edge"):
-                if fact in first.meta:
-                    found.meta[fact] = first.meta[fact]
+            keep_guard(first, found)
             cells = hull(items)
             if cells is not None:
                 found.meta["cells"], found.meta["formula"] = cells, first.meta.get("formula")

@@ -21,6 +21,7 @@ from xl2torch.graph.passes.rewriting import (
     constant_value,
     drop_unused,
     is_call,
+    keep_guard,
     keep_line,
     replace,
     value_of,
@@ -141,9 +142,7 @@ class _Merging:
                 return None
             operands.append(operand)
         found = add_node(self.graph, first.target, *operands, **first.kwargs)  # type: ignore[arg-type]
-        for fact in ("guard", "edge"):
-            if fact in first.meta:
-                found.meta[fact] = first.meta[fact]
+        keep_guard(first, found)
         cells = self._hull(items)
         if cells is not None:
             found.meta["cells"] = cells

@@ -74,6 +74,13 @@ def keep_line(old: fx.Node, new: fx.Node) -> None:
             new.meta.setdefault(fact, old.meta[fact])
 
 
+def keep_guard(old: fx.Node, new: fx.Node) -> None:
+    """Let a node be the guard, or the edge of a domain, that another is."""
+    for fact in ("guard", "edge"):
+        if fact in old.meta:
+            new.meta[fact] = old.meta[fact]
+
+
 def replace(old: fx.Node, new: fx.Node) -> None:
     """Put a node in the place of another, with its cells and formula."""
     keep_line(old, new)

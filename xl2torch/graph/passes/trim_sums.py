@@ -24,6 +24,7 @@ from xl2torch.graph.passes.rewriting import (
     constant_value,
     drop_unused,
     is_call,
+    keep_guard,
     replace,
     value_of,
 )
@@ -154,9 +155,8 @@ def _trimmed(last: _Part, graph: fx.Graph) -> fx.Node:
     made: dict[_Part, fx.Node] = {}
     for part in operands_first(last, _parts):
         found = made[part] = _cut(part, made, graph)
-        for fact in ("guard", "edge"):
-            if fact in part.node.meta and found.target is part.node.target:
-                found.meta[fact] = part.node.meta[fact]
+        if found.target is part.node.target:
+            keep_guard(part.node, found)
         cells = _cells(part)
         if cells is not None and "cells" not in found.meta:
             found.meta.update(part_of_line(part.node.meta, cells))
