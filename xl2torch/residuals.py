@@ -16,6 +16,7 @@ import torch
 from torch import fx
 
 from xl2torch.graph.nodes import dependents, known_elements, node_name, node_value, parameter_nodes
+from xl2torch.graph.recurrence import Recurrence
 from xl2torch.jacobian import VectorFunction, variable_shapes
 from xl2torch.model import SheetModel
 
@@ -23,8 +24,13 @@ _ROOT = 0.5
 _NORM = "linalg_vector_norm"
 _KINKS = frozenset(
     {"relu", "maximum", "minimum", "max", "min", "amax", "amin", "abs", "clamp", "floor",
-     "ceil", "round", "trunc", "sign", "sort", "max_pool2d", "fmod", "remainder"}
+     "ceil", "round", "trunc", "sign", "sort", "sorted_values", "running_largest",
+     "running_smallest", "cummax", "cummin", "argmax", "argmin", "argsort", "max_pool2d", "fmod",
+     "remainder", "modulo", "round_half_away", "round_up", "fifteen_digits", "to_even", "to_odd",
+     "whole_between"}
 )  # fmt: skip
+_GUARDS = ("guard", "edge", "final")
+"""What a choice has noted that only keeps a number in its domain: it does not bend there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -301,9 +307,28 @@ def _assembled(model: SheetModel, terms: list[_Term], root: bool) -> Residuals:
 
 
 def has_kink(node: fx.Node) -> bool:
-    """Whether a node bends or jumps. What chooses between a value and a number guards a domain."""
-    chooses = node_name(node) == "where" and isinstance(node.args[2], fx.Node)
-    return chooses or node_name(node) in _KINKS
+    """Whether a node bends or jumps, in one of its steps where it is a loop.
+
+    A choice does, unless its test is constant or it guards a domain; so does a test that is
+    counted with, as 1 or 0.
+    """
+    name = node_name(node)
+    if node.op == "call_module":
+        assert node.graph.owning_module is not None
+        loop = node.graph.owning_module.get_submodule(str(node.target))
+        return isinstance(loop, Recurrence) and any(map(has_kink, loop.body.graph.nodes))
+    if name in ("where", "masked_fill"):
+        test = node.args[0 if name == "where" else 1]
+        return not (_is_read(test) or any(fact in node.meta for fact in _GUARDS))
+    if name == "to":
+        source = node.args[0]
+        return node_value(source).dtype == torch.bool and not _is_read(source)
+    return name in _KINKS
+
+
+def _is_read(item: object) -> bool:
+    """Whether a node reads data, a parameter or an operand of a loop: it computes nothing."""
+    return isinstance(item, fx.Node) and item.op in ("get_attr", "placeholder")
 
 
 def _spread(item: torch.Tensor | None, node: fx.Node) -> torch.Tensor:

@@ -92,6 +92,7 @@ class Trace(fx.Graph):
                 node = self.get_attr(name)
             self.tensors[name] = value
             node.meta["value"] = value
+            node.meta["constant"] = True
             self._constants[key] = node
         if origin is not None:
             node.meta.setdefault("cells", origin[1])
@@ -108,11 +109,15 @@ def value_of(data: Data) -> torch.Tensor:
 
 def unrecorded(data: Any) -> Data:
     """A recorded constant as the tensor that it is; anything else as it is."""
-    constant = isinstance(data, fx.Node) and data.op == "get_attr"
-    if constant and str(data.target).startswith("constant_"):
+    if is_constant(data):
         return value_of(data)
     found: Data = data
     return found
+
+
+def is_constant(item: Any) -> bool:
+    """Whether a node reads a recorded constant; what a label calls it does not matter."""
+    return isinstance(item, fx.Node) and item.op == "get_attr" and "constant" in item.meta
 
 
 def is_traced(data: Data) -> bool:

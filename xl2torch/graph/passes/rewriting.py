@@ -11,7 +11,7 @@ import torch
 from torch import fx
 
 from xl2torch.address import CellRange
-from xl2torch.functions.trace import Trace, take
+from xl2torch.functions.trace import Trace, is_constant, take
 
 ELEMENTWISE: frozenset[Callable[..., Any]] = frozenset(
     {
@@ -63,8 +63,7 @@ def is_lookup(item: Any) -> bool:
 
 def constant_value(item: Any, graph: fx.Graph) -> torch.Tensor | None:
     """Value of a constant buffer; None for anything else."""
-    is_buffer = isinstance(item, fx.Node) and item.op == "get_attr"
-    return value_of(item) if is_buffer and str(item.target).startswith("constant") else None
+    return value_of(item) if is_constant(item) else None
 
 
 def keep_line(old: fx.Node, new: fx.Node) -> None:

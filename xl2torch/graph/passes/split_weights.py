@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import fx
 
+from xl2torch.functions.trace import is_constant
 from xl2torch.graph.passes.rewriting import add_node, drop_unused, is_call, replace, value_of
 
 
@@ -23,7 +24,7 @@ class _Part(NamedTuple):
 def split_weights(graph: fx.Graph) -> fx.Graph:
     """w[:2] and w[2] of a vector w of three become split(w, (2, 1))."""
     for node in list(graph.nodes):
-        if node.op != "get_attr" or str(node.target).startswith("constant"):
+        if node.op != "get_attr" or is_constant(node):
             continue
         found = _parts(node)
         if found is None:
