@@ -72,7 +72,9 @@ class ExcelError(Exception):
 class Array:
     """Data with named axes; see the module docstring.
 
-    ``from_cells`` tells a reference from a computed value: SUM skips text in cells only.
+    ``from_cells`` tells a reference from a computed value: SUM skips text in cells only. Where IF
+    and its kin hand on a reference in some copies only, ``references`` says in which. ``unsure``:
+    a trained value decides what kind of cell is referred to, of which the numbers say nothing.
     ``valid`` is a mask, broadcast to the shape, of what a trained value may turn into an error:
     where it is False, the number is a finite stand-in, so that no NaN can come back through it.
     None means that nothing can fail.
@@ -85,6 +87,8 @@ class Array:
     texts: Texts | None = None
     from_cells: bool = False
     valid: Array | None = None
+    references: NDArray[np.bool_] | None = None
+    unsure: bool = False
 
     @property
     def traced(self) -> bool:
@@ -447,6 +451,12 @@ def where_constant(mask: NDArray[np.bool_], array: Array, otherwise: float) -> A
     return Array(data, axes, shape, valid=valid)
 
 
+def without_numbers(array: Array) -> Array:
+    """Kinds and texts alone, which are known whatever training does; every number is 0."""
+    kinds = None if array.kinds is None else np.array(array.full_kinds)
+    return constant(np.zeros(array.shape), kinds, np.array(array.full_texts))
+
+
 def is_typed(array: Array) -> bool:
     """Whether an argument is a single value written into the call, not read from cells."""
     return not array.from_cells and array.shape[2:] == (1, 1)
@@ -661,6 +671,8 @@ def choose(condition: Array, yes: Array, no: Array) -> Array:
         raise Differs("results of unequal size in the copied cells")
     shape = broadcast_shape(condition, yes, no)
     condition, yes, no = pad(condition, shape), pad(yes, shape), pad(no, shape)
+    references = _references(condition, yes, no) if single else None
+    unsure = single and _is_unsure(condition, yes, no)
     if condition.traced:
         yes, no = defused(blank_as_zero(yes)), defused(blank_as_zero(no))
     kinds, texts = _chosen_kinds(condition, yes, no, shape)
@@ -678,7 +690,49 @@ def choose(condition: Array, yes: Array, no: Array) -> Array:
         test = Array(boolean.data, boolean.axes, boolean.shape)
         branch = _mask(torch.where, test, yes.valid or always, no.valid or always)
         valid = all_of(valid, branch)
-    return Array(where(*data), axes, shape, kinds, texts, valid=valid)
+    everywhere = references is not None and bool(references.all())
+    return Array(
+        where(*data), axes, shape, kinds, texts, everywhere, valid,
+        None if everywhere else references, unsure,
+    )  # fmt: skip
+
+
+def _references(condition: Array, yes: Array, no: Array) -> NDArray[np.bool_] | None:
+    """In which copies a choice hands on a reference; None where in none."""
+    first, second = (
+        np.asarray(item.from_cells).reshape(1, 1, 1, 1)
+        if item.references is None else item.references for item in (yes, no)
+    )  # fmt: skip
+    found = first & second if condition.traced else np.where(
+        condition.numpy() != 0, first, second
+    )  # fmt: skip
+    return found if found.any() else None
+
+
+def _is_unsure(condition: Array, yes: Array, no: Array) -> bool:
+    """Whether a trained value decides if a blank cell is referred to, or if it is a cell at all."""
+    if yes.unsure or no.unsure:
+        return True
+    if not condition.traced or (yes.kinds is None and no.kinds is None):
+        return False
+    if not (yes.from_cells or no.from_cells):
+        return False
+    same = (np.asarray(yes.full_kinds) == no.full_kinds).all()
+    return not (same and yes.from_cells == no.from_cells)
+
+
+def as_references(array: Array) -> Array:
+    """What an aggregate function takes: values among references as the numbers that they count as.
+
+    Raises Unsupported where it is not known which cells are referred to.
+    """
+    if array.unsure:
+        raise Unsupported("a trained value decides whether a blank or other cell is referred to")
+    if array.references is None:
+        return array
+    numbers = as_numbers(replace(array, references=None))
+    chosen = choose(constant(array.references.astype(float)), array, numbers)
+    return replace(chosen, from_cells=True, references=None)
 
 
 def where(test: Data, first: Data, second: Data) -> Data:
@@ -701,7 +755,11 @@ def _expanded(array: Array, shape: Shape) -> Array:
     (data, _), axes = align([array, constant(np.zeros(shape))])
     sizes = [shape[axis] for axis in axes]
     spread_out = apply(torch.broadcast_to, data, tuple(sizes))
-    return replace(array, data=spread_out, axes=axes, shape=shape, from_cells=False)
+    inner = any(axis in INNER for axis in missing)
+    return replace(
+        array, data=spread_out, axes=axes, shape=shape,
+        from_cells=array.from_cells and not inner,
+    )  # fmt: skip
 
 
 def _chosen_kinds(

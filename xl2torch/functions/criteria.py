@@ -5,10 +5,11 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from xl2torch.functions.array import (
@@ -17,12 +18,16 @@ from xl2torch.functions.array import (
     Unsupported,
     as_float,
     broadcast_shape,
+    choose,
     constant,
     elementwise,
     number_from_text,
+    scalar,
     where_constant,
+    without_numbers,
 )  # fmt: skip
 from xl2torch.functions.moments import moment_from_text
+from xl2torch.functions.operators import compare, rounded_numbers
 from xl2torch.functions.sample import plain
 from xl2torch.values import BLANK, ERRORS, FIRST_ERROR, LOGICAL, NUMBER, TEXT, collated
 
@@ -90,9 +95,11 @@ def matches(criterion: Criterion, numbers: Any, kinds: Any, texts: Any) -> Mask:
     elif criterion.kind >= FIRST_ERROR:
         found = kinds == criterion.kind
     else:
-        compare = _COMPARE["=" if equal else criterion.comparison]
+        holds = _COMPARE["=" if equal else criterion.comparison]
+        shown = rounded_numbers(numbers, np.float64(criterion.number))
         with np.errstate(invalid="ignore"):
-            found = (kinds == criterion.kind) & compare(numbers, criterion.number)
+            found = kinds == criterion.kind
+            found = found & holds(numbers if shown is None else shown, criterion.number)
         if equal and criterion.kind == NUMBER and (kinds == TEXT).any():
             found = found | _texts_that_read_as(criterion.number, kinds, texts)
     return ~found if criterion.comparison == "<>" else np.asarray(found)
@@ -113,10 +120,10 @@ def _text_matches(criterion: Criterion, kinds: Any, texts: Any) -> Mask:
         def test(text: str) -> bool:
             return pattern.fullmatch(text.lower()) is not None
     else:
-        compare = _COMPARE[criterion.comparison]
+        holds = _COMPARE[criterion.comparison]
 
         def test(text: str) -> bool:
-            return bool(compare(collated(text), collated(criterion.text)))
+            return bool(holds(collated(text), collated(criterion.text)))
 
     known = {text: test(text) for text in set(texts[is_text].tolist())}
     found = np.zeros(kinds.shape, dtype=bool)
@@ -136,16 +143,12 @@ def met(cells: Array, criterion: Array) -> Array:
             raise Differs("a table of conditions too large to hold")
         raise Unsupported("a range too large to hold")
     if criterion.traced:
-        if criterion.kinds is not None:
-            raise Unsupported("a criterion that is sometimes a trained number, sometimes not")
-        numeric = np.asarray(cells.full_kinds == NUMBER)
-        equal = elementwise(operator.eq, plain(cells), criterion, keep=True)
-        return where_constant(numeric, as_float(equal), 0.0)
+        return _met_trained_criterion(cells, criterion)
     wanted = _listed(criterion)
     unique = list(dict.fromkeys(wanted))
     rules = [criterion_of(*key) for key in unique]
     if cells.traced:
-        return _met_by_trained(cells, criterion, rules)
+        return _met_by_trained(cells, criterion, wanted)
     numbers, kinds = cells.numpy(), np.asarray(cells.full_kinds)
     texts = np.asarray(cells.full_texts)
     position = {key: index for index, key in enumerate(unique)}
@@ -169,21 +172,45 @@ def _listed(criterion: Array) -> list[tuple[int, float, str]]:
     return list(zip(kinds, numbers, criterion.full_texts.reshape(-1).tolist(), strict=True))
 
 
-def _met_by_trained(cells: Array, criterion: Array, rules: list[Criterion]) -> Array:
-    comparisons = {rule.comparison for rule in rules}
-    kinds = {rule.kind for rule in rules}
-    if len(comparisons) > 1 or kinds != {NUMBER}:
-        if criterion.shape[:2] != (1, 1):
-            raise Differs("criteria of several kinds in a range of trained values")
-        if kinds != {NUMBER}:
-            found = matches(rules[0], np.zeros(cells.shape), np.asarray(cells.full_kinds),
-                            np.asarray(cells.full_texts))  # fmt: skip
-            if rules[0].kind == LOGICAL and (cells.full_kinds == LOGICAL).any():
-                raise Unsupported("trained logicals are compared with a criterion")
-            return constant(found.astype(float))
-    comparison = comparisons.pop()
-    limits = np.array([criterion_of(*key).number for key in _listed(criterion)])
-    limits = limits.reshape(criterion.shape)
-    compared = elementwise(_COMPARE[comparison], plain(cells), constant(limits), keep=True)
+def _met_trained_criterion(cells: Array, criterion: Array) -> Array:
+    """A criterion that training changes is a number; texts that read as it are not looked for."""
+    if criterion.kinds is not None:
+        raise Unsupported("a criterion that is sometimes a trained number, sometimes not")
+    if (cells.full_kinds == TEXT).any():
+        raise Unsupported("texts are compared with a criterion that is a trained number")
     numeric = np.asarray(cells.full_kinds == NUMBER)
-    return where_constant(numeric, as_float(compared), 1.0 if comparison == "<>" else 0.0)
+    equal = _compared("=", cells, criterion)
+    return replace(where_constant(numeric, as_float(equal), 0.0), valid=criterion.valid)
+
+
+def _met_by_trained(
+    cells: Array, criterion: Array, wanted: list[tuple[int, float, str]]
+) -> Array:
+    """Numbers and logicals that training changes are compared; all else is known by its kind."""
+    rules = [criterion_of(*key) for key in wanted]
+
+    def by_copy(values: list[Any]) -> NDArray[Any]:
+        return np.array(values).reshape(*criterion.shape[:2], 1, 1)
+
+    kinds = np.asarray(cells.full_kinds)
+    asked = by_copy([rule.kind for rule in rules])
+    result = met(without_numbers(cells), criterion)
+    limits = constant(by_copy([rule.number for rule in rules]).astype(float))
+    for comparison in dict.fromkeys(rule.comparison for rule in rules):
+        here = by_copy([rule.comparison == comparison for rule in rules])
+        by_number = (kinds == asked) & np.isin(kinds, (NUMBER, LOGICAL)) & here
+        if by_number.any():
+            compared = _compared(comparison, cells, limits)
+            result = choose(constant(by_number.astype(float)), as_float(compared), result)
+    return result
+
+
+def _compared(comparison: str, cells: Array, limits: Array) -> Array:
+    """A comparison of numbers at 15 digits; an element that is an error does not meet it."""
+    found = compare("=" if comparison == "<>" else comparison, plain(cells), plain(limits))
+    valid, found = found.valid, replace(found, kinds=None, texts=None, valid=None)
+    if valid is not None:
+        found = elementwise(torch.logical_and, found, valid, keep=True)
+    if comparison == "<>":
+        found = elementwise(operator.eq, as_float(found), scalar(0.0), keep=True)
+    return found

@@ -30,9 +30,11 @@ from xl2torch.functions.array import (
     reduce_errors,
     scalar,
     truth,
+    where_constant,
 )  # fmt: skip
 from xl2torch.functions.operators import compare
 from xl2torch.functions.registry import Context, function
+from xl2torch.functions.sample import plain
 from xl2torch.functions.trace import apply
 from xl2torch.values import FIRST_ERROR, LOGICAL, NA, NUMBER, VALUE
 
@@ -79,12 +81,7 @@ def _combined(arrays: tuple[Array, ...], rule: Callable[..., Any]) -> Array:
     some: Any = np.zeros((1, 1, 1, 1), dtype=bool)
     for array in arrays:
         some = some | _counts(array)
-        if array.kinds is not None and not array.traced:
-            mask = np.isin(array.full_kinds, (NUMBER, LOGICAL))
-            neutral = 1.0 if rule is torch.all else 0.0
-            array = constant(np.where(mask, array.numpy(), neutral))
-        elif array.kinds is not None and not np.isin(array.kinds, (NUMBER, LOGICAL)).all():
-            raise Unsupported("AND or OR over a range that mixes trained and other cells")
+        array = _counted(array, 1.0 if rule is torch.all else 0.0)
         test = apply(operator.ne, array.data, 0.0)
         dims = [dim for dim, axis in enumerate(array.axes) if axis in INNER]
         kept = tuple(axis for axis in array.axes if axis not in INNER)
@@ -97,6 +94,12 @@ def _combined(arrays: tuple[Array, ...], rule: Callable[..., Any]) -> Array:
     assert result is not None
     result = replace(result, kinds=_errors_or_nothing(errors, some))
     return as_kind(_settled(result), LOGICAL)
+
+
+def _counted(array: Array, neutral: float) -> Array:
+    """The numbers of an array, with a neutral one in the place of what is no number or logical."""
+    counts = np.isin(array.full_kinds, (NUMBER, LOGICAL))
+    return where_constant(counts, plain(array), neutral)
 
 
 def _counts(array: Array) -> Any:
@@ -163,23 +166,14 @@ def xor(*arrays: Array) -> Array:
     """Whether an odd number is true."""
     arrays = tuple(truth(array) if is_typed(array) else array for array in arrays)
     errors = reduce_errors(arrays)
-    if any(array.traced for array in arrays):
-        tests = [elementwise(operator.ne, array, scalar(0.0)) for array in arrays]
-        counts = [reduce(torch.sum, as_float(test)) for test in tests]
-        total = counts[0]
-        for count in counts[1:]:
-            total = elementwise(operator.add, total, count, keep=True)
-        odd = elementwise(torch.remainder, total, scalar(2.0), keep=True)
-        result = elementwise(operator.ne, odd, scalar(0.0), keep=True)
-        return as_kind(replace(result, kinds=errors), LOGICAL)
-    number: Any = np.zeros((1, 1, 1, 1))
+    total = scalar(0.0)
     some: Any = np.zeros((1, 1, 1, 1), dtype=bool)
     for array in arrays:
-        counts_ = np.isin(array.full_kinds, (NUMBER, LOGICAL))
-        some = some | counts_.any(axis=INNER, keepdims=True)
-        hits = counts_ & (np.nan_to_num(array.numpy()) != 0)
-        number = number + hits.sum(axis=INNER, keepdims=True)
-    result = constant(np.asarray(number % 2, dtype=np.float64))
+        some = some | _counts(array)
+        test = elementwise(operator.ne, _counted(array, 0.0), scalar(0.0), keep=True)
+        total = elementwise(operator.add, total, reduce(torch.sum, as_float(test)), keep=True)
+    odd = elementwise(torch.remainder, total, scalar(2.0), keep=True)
+    result = as_float(elementwise(operator.ne, odd, scalar(0.0), keep=True))
     return as_kind(replace(result, kinds=_errors_or_nothing(errors, some)), LOGICAL)
 
 

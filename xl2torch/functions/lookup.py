@@ -6,6 +6,7 @@ The place is piecewise constant in what is compared (no slope), the values keep 
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from xl2torch.formula.ast import Node
 from xl2torch.functions.array import (
+    COLUMN,
     HEIGHT,
     ROW,
     WIDTH,
@@ -24,23 +26,23 @@ from xl2torch.functions.array import (
     Unsupported,
     align,
     all_of,
-    all_valid,
     along,
+    as_float,
     as_numbers,
-    both_valid,
     broadcast_shape,
     choose,
     constant,
     constant_mask,
     elementwise,
     left_empty,
+    logical,
     merge_errors,
-    numeric_cells,
+    permuted,
     reduce,
     scalar,
     spread,
     truth,
-    where_constant,
+    without_numbers,
 )  # fmt: skip
 from xl2torch.functions.criteria import wildcard
 from xl2torch.functions.logical import replaced_errors
@@ -50,7 +52,18 @@ from xl2torch.functions.registry import Context, family, function
 from xl2torch.functions.sample import overlaid, plain
 from xl2torch.functions.shapes import column, join, pick, renamed, resized, unfolded
 from xl2torch.functions.trace import apply
-from xl2torch.values import BLANK, FIRST_ERROR, NA, NUMBER, REF, TEXT, VALUE, collated
+from xl2torch.values import (
+    BLANK,
+    FIRST_ERROR,
+    LOGICAL,
+    NA,
+    NUMBER,
+    REF,
+    TEXT,
+    VALUE,
+    collated,
+    error_of_kind,
+)  # fmt: skip
 
 EXACT, BELOW, ABOVE = 0, -1, 1
 WILDCARD = 2
@@ -105,17 +118,20 @@ def _text_places(
             hit = next(hits, -1)
             known[text] = -1 if hit < 0 else int(order[hit])
         return np.array([known[text] for text in wanted], dtype=np.int64)
-    key = np.frompyfunc(collated, 1, 1)
-    found = _sorted_places(key(wanted), key(values), mode, search)
+    known = sorted({*map(collated, values), *map(collated, wanted)})
+    order = {key: place for place, key in enumerate(known)}
+    ranks = np.frompyfunc(lambda text: float(order[collated(text)]), 1, 1)
+    found = _sorted_places(ranks(wanted).astype(float), ranks(values).astype(float), mode, search)
     return np.where(found < 0, -1, candidates[found])
 
 
-def _sorted_places(wanted: Any, values: Any, mode: int, search: str) -> NDArray[np.int64]:
+def _sorted_places(
+    wanted: NDArray[np.float64], values: NDArray[np.float64], mode: int, search: str
+) -> NDArray[np.int64]:
     mode = EXACT if mode == WILDCARD else mode
-    if search == SORTED_UP and mode == BELOW:
-        return _binary(wanted, values)
-    if search == SORTED_DOWN and mode == ABOVE:
-        return _run_down(wanted, values)
+    if search in _TRUSTING and mode == _TRUSTING[search][0]:
+        keys, places = torch.from_numpy(wanted)[:, None], _TRUSTING[search][1]
+        return np.asarray(places(keys, torch.from_numpy(values)).numpy().astype(np.int64) - 1)
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     if mode == EXACT:
@@ -137,28 +153,77 @@ def _sorted_places(wanted: Any, values: Any, mode: int, search: str) -> NDArray[
     return np.where(hit, order[place], -1)
 
 
-def _binary(wanted: Any, values: Any) -> NDArray[np.int64]:
-    """Excel's binary search for the last value that is not larger; it trusts the order."""
-    low, high = np.zeros(len(wanted), dtype=np.int64), np.full(len(wanted), len(values))
-    while (low < high).any():
-        middle = (low + high) // 2
-        active = low < high
-        fits = active & (values[np.minimum(middle, len(values) - 1)] <= wanted)
-        low = np.where(fits, middle + 1, low)
-        high = np.where(active & ~fits, middle, high)
-    return low - 1
+def place_by_halves(
+    wanted: torch.Tensor, values: torch.Tensor, counted: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Place of the last value that is not larger, 0 for none, as Excel's binary search finds it.
+
+    It trusts the order: it halves the list until it meets the wanted value, then goes on to the
+    last of its equal neighbours. ``wanted`` has shape (…, 1), ``values`` (…, n); those that are not
+    ``counted`` are passed over.
+    """
+    wanted, values, order, size = _candidates(wanted, values, counted)
+    low, high = torch.zeros_like(size), size - 1
+    for _ in range(values.shape[-1].bit_length()):
+        middle = ((low + high) // 2).clamp_min(0)
+        value = values.gather(-1, middle)
+        going = low <= high
+        low = torch.where(going & (value < wanted), middle + 1, low)
+        high = torch.where(going & (value > wanted), middle - 1, high)
+        met = going & (value == wanted)
+        low, high = torch.where(met, middle, low), torch.where(met, middle, high)
+    last = high.clamp_min(0)
+    ends = _ends_of_runs(values, size)
+    met = values.gather(-1, last) == wanted
+    last = torch.where(met, ends.gather(-1, last), last)
+    return torch.where(high < 0, 0, order.gather(-1, last) + 1)[..., 0].to(torch.float64)
 
 
-def _run_down(wanted: Any, values: Any) -> NDArray[np.int64]:
-    """The last of the values from the start that are not smaller, as MATCH -1 reads on."""
-    result = np.full(len(wanted), -1, dtype=np.int64)
-    for index, value in enumerate(wanted):
-        fails = np.flatnonzero(~(values >= value))
-        result[index] = (fails[0] if len(fails) else len(values)) - 1
-        equal = np.flatnonzero(values[: result[index] + 1] == value)
-        if len(equal):
-            result[index] = equal[0]
-    return result
+def place_running_down(
+    wanted: torch.Tensor, values: torch.Tensor, counted: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Place of the last of the values from the start that are not smaller, 0 for none.
+
+    Of equal ones it is the first, as MATCH with -1 reads a list. Shapes as in place_by_halves.
+    """
+    wanted, values, order, size = _candidates(wanted, values, counted)
+    inside = torch.arange(values.shape[-1]) < size
+    count = ((values >= wanted) & inside).to(torch.int64).cumprod(-1).sum(-1, keepdim=True)
+    equal = (values == wanted) & (torch.arange(values.shape[-1]) < count)
+    first = equal.to(torch.int64).argmax(-1, keepdim=True)
+    last = torch.where(equal.any(-1, keepdim=True), first, (count - 1).clamp_min(0))
+    return torch.where(count > 0, order.gather(-1, last) + 1, 0)[..., 0].to(torch.float64)
+
+
+def _candidates(
+    wanted: torch.Tensor, values: torch.Tensor, counted: torch.Tensor | None
+) -> tuple[torch.Tensor, ...]:
+    """Wanted values, lists with what counts in front, where that stood, and how many count."""
+    rows = torch.broadcast_shapes(wanted.shape[:-1], values.shape[:-1])
+    if counted is None:
+        counted = torch.ones_like(values, dtype=torch.bool)
+    rows = torch.broadcast_shapes(rows, counted.shape[:-1])
+    width = max(values.shape[-1], counted.shape[-1])
+    counted = counted.expand(*rows, width)
+    order = torch.sort((~counted).to(torch.int64), dim=-1, stable=True).indices
+    values = values.expand(*rows, width).gather(-1, order)
+    return wanted.expand(*rows, 1), values, order, counted.sum(-1, keepdim=True)
+
+
+def _ends_of_runs(values: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
+    """For each element the place of the last of its equal neighbours."""
+    places = torch.arange(values.shape[-1]).expand(values.shape)
+    last = torch.ones_like(values, dtype=torch.bool)
+    last[..., :-1] = values[..., :-1] != values[..., 1:]
+    last |= places == size - 1
+    ends = torch.where(last, places, values.shape[-1])
+    return ends.flip(-1).cummin(-1).values.flip(-1)
+
+
+_TRUSTING: dict[str, tuple[int, Callable[..., torch.Tensor]]] = {
+    SORTED_UP: (BELOW, place_by_halves), SORTED_DOWN: (ABOVE, place_running_down),
+}  # fmt: skip
+"""The searches that trust a list to be sorted, with the mode that they serve."""
 
 
 def position(wanted: Array, among: Array, mode: int, search: str = FIRST) -> Array:
@@ -198,24 +263,65 @@ def _trained_position(wanted: Array, among: Array, mode: int, search: str) -> Ar
         flat = renamed(column(wanted), HEIGHT, ROW)
         return unfolded(renamed(_trained_position(flat, among, mode, search), ROW, HEIGHT),
                         height, width)  # fmt: skip
-    wanted = as_numbers(wanted)
-    if wanted.kinds is not None and (wanted.kinds != NUMBER).any():
-        raise Unsupported("a text or an error is looked up among trained values")
-    counts = np.asarray(numeric_cells(among))
-    list_ = plain(among)
-    if search == SORTED_DOWN:
-        if mode == BELOW:
-            raise Unsupported("this way of searching among trained values")
-        fits = elementwise(operator.ge, list_, wanted, keep=True)
-    elif search == SORTED_UP and mode == BELOW:
-        fits = elementwise(operator.le, list_, wanted, keep=True)
-    else:
+    asked, result = wanted.full_kinds, None
+    for kind in np.unique(asked).tolist():
+        part = _trained_place(kind, wanted, among, mode, search)
+        here = constant((asked == kind).astype(float))
+        result = part if result is None else choose(here, part, result)
+    assert result is not None
+    return result
+
+
+def _trained_place(kind: int, wanted: Array, among: Array, mode: int, search: str) -> Array:
+    """Place of the wanted values of one kind: a text never meets a number, nor TRUE a 1."""
+    if kind >= FIRST_ERROR:
+        return scalar(error_of_kind(kind))
+    if kind not in (NUMBER, LOGICAL):
+        return position(without_numbers(wanted), without_numbers(among), mode, search)
+    counts = np.asarray(among.full_kinds == kind)
+    wanted, list_ = plain(wanted), plain(among)
+    if not counts.any():
+        return scalar(NA)
+    trusting = _TRUSTING.get(search)
+    if trusting is None or trusting[0] != mode:
         return _trained_scan(wanted, list_, counts, mode, search)
-    number = reduce(torch.sum, where_constant(counts, fits, 0.0), (HEIGHT,))
-    found = elementwise(operator.gt, number, scalar(0.0), keep=True)
-    if not counts.all():
-        raise Unsupported("a sorted list of trained values with other cells in it")
-    return replace(number, valid=all_of(number.valid, _as_mask(found)))
+    if search == SORTED_UP and counts.all() and _is_sorted(list_):
+        fits = elementwise(operator.le, list_, wanted, keep=True)
+        place = reduce(torch.sum, as_float(fits), (HEIGHT,))
+    else:
+        place = _searched(trusting[1], wanted, list_, counts)
+    found = elementwise(operator.gt, place, scalar(0.0), keep=True)
+    safe = apply(torch.clamp, place.data, min=1.0)  # a place of 0 would be the whole column
+    return replace(place, data=safe, valid=all_of(wanted.valid, _as_mask(found)))
+
+
+def _is_sorted(list_: Array) -> bool:
+    """Whether a list is constant and in ascending order."""
+    if list_.traced or list_.valid is not None:
+        return False
+    return bool((np.diff(logical(list_), axis=HEIGHT) >= 0).all())
+
+
+def _searched(
+    places: Callable[..., torch.Tensor], wanted: Array, list_: Array, counts: Any
+) -> Array:
+    """A search that trusts the order, with the list on the last dim; errors are passed over."""
+    counted = all_of(constant_mask(counts), list_.valid)
+    assert counted is not None
+    operands = (wanted, list_, counted)
+    rest = tuple(axis for axis in (ROW, COLUMN) if any(axis in item.axes for item in operands))
+    data = apply(places, *(_laid_out(item, (*rest, HEIGHT)) for item in operands))
+    return Array(data, rest, resized(broadcast_shape(*operands), HEIGHT, 1))
+
+
+def _laid_out(array: Array, axes: tuple[int, ...]) -> Any:
+    """Data with a dim for each of some axes, of length 1 where the array lacks one."""
+    present = tuple(axis for axis in axes if axis in array.axes)
+    data = permuted(array.data, array.axes, present)
+    for dim, axis in enumerate(axes):
+        if axis not in present:
+            data = apply(torch.unsqueeze, data, dim)
+    return data
 
 
 def _as_mask(array: Array) -> Array:
@@ -223,7 +329,7 @@ def _as_mask(array: Array) -> Array:
 
 
 def _trained_scan(wanted: Array, list_: Array, counts: Any, mode: int, search: str) -> Array:
-    """Place of the equal, next smaller or next larger number, in any order."""
+    """Place of the equal, next smaller or next larger number, in any order; errors do not fit."""
     if mode in (EXACT, WILDCARD):
         fits = elementwise(operator.eq, list_, wanted, keep=True)
         score: Array = fits
@@ -233,17 +339,16 @@ def _trained_scan(wanted: Array, list_: Array, counts: Any, mode: int, search: s
     else:
         fits = elementwise(operator.ge, list_, wanted, keep=True)
         score = elementwise(operator.neg, list_, keep=True)
-    mask = fits if counts.all() else elementwise(
-        operator.mul, fits, constant(counts.astype(float)), keep=True
-    )  # fmt: skip
+    counted = None if counts.all() else constant_mask(counts)
+    mask = all_of(_as_mask(fits), counted, list_.valid)
+    assert mask is not None
     shape = broadcast_shape(mask, score)
-    mask, score = spread(mask, shape), spread(score, shape)
-    (first, second), axes = align([_truth(mask), score])
+    mask, score = spread(mask, shape), spread(replace(score, valid=None), shape)
+    (first, second), axes = align([mask, score])
     kept = apply(torch.where, first, apply(torch.Tensor.to, second, torch.float64), -torch.inf)
-    valid = both_valid(mask, score)
     if HEIGHT not in axes:
         place = apply(torch.zeros_like, kept)
-        return _placed(place, Array(kept, axes, shape), valid)
+        return _placed(place, Array(kept, axes, shape), wanted.valid)
     dim = axes.index(HEIGHT)
     if search == LAST:
         flipped = apply(torch.flip, kept, (dim,))
@@ -253,17 +358,7 @@ def _trained_scan(wanted: Array, list_: Array, counts: Any, mode: int, search: s
         place = apply(torch.argmax, kept, dim=dim)
     rest = tuple(axis for axis in axes if axis != HEIGHT)
     best = Array(apply(torch.amax, kept, dim=dim), rest, resized(shape, HEIGHT, 1))
-    return _placed(place, best, None if valid is None else _all(valid))
-
-
-def _all(mask: Array) -> Array:
-    result = all_valid(replace(mask, valid=mask), (HEIGHT,))
-    assert result is not None
-    return result
-
-
-def _truth(array: Array) -> Array:
-    return replace(array, data=apply(torch.ne, array.data, 0.0), valid=None)
+    return _placed(place, best, wanted.valid)
 
 
 def _placed(place: Any, best: Array, valid: Array | None) -> Array:

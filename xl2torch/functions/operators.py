@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from torch import fx
 from xl2torch.functions.array import (
     DTYPE,
     Array,
-    Differs,
     Kinds,
     Shape,
     Texts,
@@ -26,6 +26,7 @@ from xl2torch.functions.array import (
     as_numbers,
     both_valid,
     broadcast_shape,
+    choose,
     constant,
     elementwise,
     filled,
@@ -136,13 +137,14 @@ def _traced_power(base: Array, exponent: Array) -> Array:
             operator.pow, base, exponent,
             valid=lambda x, _: apply(operator.ne, x, 0.0), natural=bool((exponents < 0).all()),
         )  # fmt: skip
-    if (exponents > 0).all() and _odd_roots(exponents).all():
+    odd = _odd_roots(exponents)
+    if (exponents > 0).all() and odd.all():
         return guarded(
             odd_root, base, exponent, valid=lambda x, _: apply(torch.isfinite, x),
             smooth=lambda x, _: apply(operator.ne, x, 0.0),
         )  # fmt: skip
-    if _odd_roots(exponents).any():
-        raise Differs("odd roots beside other powers in the copied cells")
+    if (whole | odd).any():  # each copy has its own domain
+        return guarded(_power_of_any_sign, base, exponent, valid=_power_is_defined, natural=False)
     if (exponents > 0).all():
         return guarded(operator.pow, base, exponent, valid=is_not_negative, smooth=is_positive)
     return guarded(operator.pow, base, exponent, valid=is_positive)
@@ -315,18 +317,11 @@ def compare(symbol: str, left: Array, right: Array) -> Array:
             function, a, b = _COMPARISONS[mirrored], b, a
         kinds, valid = merge_errors(left, right), both_valid(left, right)
         return _as_logical(Array(apply(function, a, b), axes, shape, kinds, valid=valid))
-    kinds_left, kinds_right = left.full_kinds, right.full_kinds
-    kinds_left, kinds_right = np.broadcast_arrays(kinds_left, kinds_right)
+    kinds_left, kinds_right = np.broadcast_arrays(left.full_kinds, right.full_kinds)
     rank_left, rank_right = _rank(kinds_left, kinds_right), _rank(kinds_right, kinds_left)
     numbers_left = np.broadcast_to(logical(left), shape)
     numbers_right = np.broadcast_to(logical(right), shape)
     by_number = (rank_left == rank_right) & (rank_left != TEXT)
-    if (left.traced or right.traced) and by_number.any():
-        if not by_number.all():
-            raise Unsupported("numbers and texts are compared in one range of trained values")
-        (a, b), axes = align([as_float(left), as_float(right)])
-        valid = both_valid(left, right)
-        return _as_logical(Array(apply(function, a, b), axes, shape, valid=valid))
     outcome = function(rank_left, rank_right)
     outcome = np.where(by_number, function(numbers_left, numbers_right), outcome)
     both_texts = (rank_left == TEXT) & (rank_right == TEXT)
@@ -334,8 +329,15 @@ def compare(symbol: str, left: Array, right: Array) -> Array:
         outcome = np.where(both_texts, _compared_texts(function, left, right, shape), outcome)
     kinds = np.full(shape, LOGICAL, dtype=np.uint8)
     for errors in (kinds_right, kinds_left):
-        kinds = np.where(errors >= FIRST_ERROR, errors, kinds)
-    return constant(np.where(kinds >= FIRST_ERROR, np.nan, outcome), kinds.astype(np.uint8))
+        kinds = np.where(errors >= FIRST_ERROR, errors, kinds).astype(np.uint8)
+    if (left.traced or right.traced) and by_number.any():
+        (a, b), axes = align([as_float(filled(left)), as_float(filled(right))])
+        compared = Array(apply(function, a, b), axes, shape, valid=both_valid(left, right))
+        if not by_number.all():  # what compares by its class is known whatever the numbers are
+            known = constant(np.where(by_number, 0.0, outcome).astype(float))
+            compared = choose(constant(by_number.astype(float)), compared, known)
+        return replace(compared, kinds=kinds, texts=None)
+    return constant(np.where(kinds >= FIRST_ERROR, np.nan, outcome), kinds)
 
 
 def _compared_texts(
@@ -357,23 +359,55 @@ def _compared_texts(
 
 def _rounded_together(left: Array, right: Array) -> Array:
     """The left side, made equal to the right where both show the same 15 digits, as in Excel."""
-    if left.traced or right.traced or _is_mask(left) or _is_mask(right):
+    if _is_mask(left) or _is_mask(right):
         return left
-    one, other = np.broadcast_arrays(left.numpy(), right.numpy())
-    with np.errstate(invalid="ignore"):
-        close = (one != other) & (np.abs(one - other) <= 1e-14 * np.abs(other))
-    if not close.any():
+    if left.traced or right.traced:
+        if _is_zero(left) or _is_zero(right):
+            return left  # only 0 shows as 0
+        (a, b), axes = align([as_float(filled(left)), as_float(filled(right))])
+        return replace(
+            left, data=apply(rounded_to, a, b), axes=axes, shape=broadcast_shape(left, right),
+            valid=both_valid(left, right),
+        )  # fmt: skip
+    numbers = rounded_numbers(left.numpy(), right.numpy())
+    if numbers is None:
         return left
-    numbers = np.array(one)
-    for place in np.argwhere(close):
-        at = tuple(place)
-        if f"{one[at]:.15g}" == f"{other[at]:.15g}":
-            numbers[at] = other[at]
     shape = numbers.shape
     return constant(
         numbers, np.broadcast_to(left.full_kinds, shape).copy(),
         np.broadcast_to(left.full_texts, shape).copy(),
     )  # fmt: skip
+
+
+def rounded_numbers(
+    left: NDArray[np.float64], right: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """Numbers made equal to others where both show the same 15 digits; None where none do."""
+    one, other = np.broadcast_arrays(left, right)
+    with np.errstate(invalid="ignore"):
+        close = (one != other) & (np.abs(one - other) <= 1e-14 * np.abs(other))
+    if not close.any():
+        return None
+    numbers = np.array(one)
+    for place in np.argwhere(close):
+        at = tuple(place)
+        if f"{one[at]:.15g}" == f"{other[at]:.15g}":
+            numbers[at] = other[at]
+    return numbers
+
+
+def rounded_to(number: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """A number, or the other one where both show the same 15 digits; without slope."""
+    number = torch.as_tensor(number, dtype=DTYPE).detach()
+    other = torch.as_tensor(other, dtype=DTYPE).detach()
+    size = torch.where(other == 0, 1.0, torch.abs(other))
+    unit = 10.0 ** (torch.floor(torch.log10(size)) - 14)
+    same = torch.round(number / unit) == torch.round(other / unit)
+    return torch.where(same, other, number)
+
+
+def _is_zero(array: Array) -> bool:
+    return not array.traced and bool((logical(array) == 0).all())
 
 
 def _is_mask(array: Array) -> bool:

@@ -17,7 +17,9 @@ from xl2torch.functions.array import (
     all_valid,
     as_float,
     as_numbers,
+    broadcast_shape,
     constant,
+    constant_mask,
     elementwise,
     filled,
     is_typed,
@@ -122,6 +124,7 @@ def overlaid(result: Array, errors: Kinds | None) -> Array:
     """A result with errors put where the operands had some."""
     if errors is None:
         return result
+    result = spread(result, broadcast_shape(result, constant_mask(errors != NUMBER)))
     kinds = np.where(errors != NUMBER, errors, np.uint8(NUMBER) if result.kinds is None
                      else result.kinds)  # fmt: skip
     return replace(result, kinds=kinds.astype(np.uint8))

@@ -44,6 +44,7 @@ from xl2torch.functions.array import (
     UnknownFunction,
     Unsupported,
     along,
+    as_references,
     blank_as_zero,
     constant,
     first_element,
@@ -127,7 +128,7 @@ class Lowering:
         """The region's values, inner shape (height, width) of one copy's spill."""
         source = self.source
         array = self.evaluate(source.tree, source.array)
-        array = blank_as_zero(replace(array, from_cells=False))
+        array = blank_as_zero(replace(array, from_cells=False, references=None, unsure=False))
         if source.dynamic and array.shape[2:] != (source.height, source.width):
             array = self._spilled(array)
         whole = fitted(array, source.height, source.width) if source.array else None
@@ -489,9 +490,10 @@ class Lowering:
         node = self.resolved(node)
         if function.grows and letter in "ra" and isinstance(node, Reference) and self._grows(node):
             return self._grown(node)
-        return self._value(
+        value = self._value(
             node, array or letter == "a", single=letter == "v" or (letter == "b" and single)
         )
+        return as_references(value) if letter in "ra" else value
 
     # ------------------------------------------------------------ ranges that grow
 
