@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 from scipy.optimize import LinearConstraint, linprog, milp
 
+from xl2torch import highs
 from xl2torch.linear_program import LinearProgram
-from xl2torch.ranging import ranging
+from xl2torch.ranging import Ranging, ranging
+
+
+def ranges(program: LinearProgram, point: np.ndarray) -> Ranging:
+    """Ranges at the vertex that HiGHS finds, which is the point."""
+    found = highs.solve(program)
+    assert found.vertex is not None and found.point == pytest.approx(point)
+    return ranging(program, point, found.vertex)
 
 
 def solved(program: LinearProgram) -> tuple[np.ndarray, float]:
@@ -35,7 +43,7 @@ def random_program(seed: int) -> LinearProgram:
 def test_costs_move_as_far_as_told(seed: int) -> None:
     program = random_program(seed)
     point, _ = solved(program)
-    up, down = ranging(program, point).costs
+    up, down = ranges(program, point).costs
     for place in range(5):
         for room, sign in ((up[place], 1.0), (down[place], -1.0)):
             for share, stays in ((0.99, True), (1.01, False)):
@@ -52,7 +60,7 @@ def test_limits_move_as_far_as_told(seed: int) -> None:
     """The shadow price holds inside the range, and no longer beyond it."""
     program = random_program(seed)
     point, best = solved(program)
-    more, less = ranging(program, point).limits
+    more, less = ranges(program, point).limits
     for row in range(4):
         for room, sign in ((more[row], 1.0), (less[row], -1.0)):
             if not np.isfinite(room) or room < 1e-6 or program.least[row] == program.most[row]:
@@ -77,7 +85,7 @@ def test_a_known_model() -> None:
         np.array([4.0, 12.0, 18.0]), np.zeros(2), np.full(2, np.inf), np.zeros(2, dtype=bool),
     )  # fmt: skip
     assert linprog(program.costs, program.matrix, program.most).x.tolist() == [2.0, 6.0]
-    found = ranging(program, np.array([2.0, 6.0]))
+    found = ranges(program, np.array([2.0, 6.0]))
     assert found.costs[0].tolist() == [3.0, 3.0]
     assert found.costs[1].tolist() == pytest.approx([4.5, np.inf])
     assert found.limits[0].tolist() == pytest.approx([np.inf, 6.0, 6.0])

@@ -61,9 +61,11 @@ def optimality(constraints: Constraints, point: torch.Tensor) -> Optimality:
         gradient = np.zeros_like(gradient)
     elif binding.any():
         free = slopes[np.ix_(binding, ~at_bound)]
+        goes_down = _goes_down(problem, value)
         multipliers[binding] = _multipliers(
-            free, gradient[~at_bound], _signs(problem, constraints, general, value)[binding]
-        )
+            slopes[binding], gradient, _signs(problem, constraints, general, value)[binding],
+            at_bound, _signs_at_bounds(point, limits, goes_down),
+        )  # fmt: skip
         shares = np.abs(multipliers) * np.linalg.norm(slopes, axis=1)
         multipliers[shares <= _ROUNDING * np.linalg.norm(gradient)] = 0.0
         unique = int(np.linalg.matrix_rank(free)) == len(free)
@@ -114,14 +116,40 @@ def _signs(
     return np.array(found) * (1.0 if _goes_down(problem, value) else -1.0)
 
 
-def _multipliers(slopes: np.ndarray, gradient: np.ndarray, signs: np.ndarray) -> np.ndarray:
-    """λ with the signs asked for that makes Aᵀλ nearest to the gradient."""
+def _signs_at_bounds(point: torch.Tensor, limits: Limits, goes_down: bool) -> np.ndarray:
+    """The sign that the reduced gradient of a variable at a bound can have; 0 for any."""
+    lower, upper = limits
+    at_lower = (point - lower).abs() <= (point - upper).abs()
+    signs = torch.where(at_lower, 1.0, -1.0) * (lower < upper)
+    return np.asarray(signs.numpy() * (1.0 if goes_down else -1.0))
+
+
+def _multipliers(
+    slopes: np.ndarray, gradient: np.ndarray, signs: np.ndarray, at_bound: np.ndarray,
+    bound_signs: np.ndarray,
+) -> np.ndarray:  # fmt: skip
+    """λ with the signs asked for that makes Aᵀλ nearest to the gradient in the free variables.
+
+    Where that leaves a variable at a bound with a slope that says it is not optimal, as can be at a
+    degenerate point, such variables take part with what their bound allows.
+    """
+    scale = np.maximum(np.linalg.norm(slopes, axis=1), 1e-300)
+    scaled = slopes.T / scale
+    free = np.flatnonzero(~at_bound)
+    found = _fitted(scaled[free], gradient[free], signs) if len(free) else np.zeros(len(slopes))
+    left = (gradient - scaled @ found) * bound_signs
+    wrong = at_bound & (left < -_ROUNDING * np.linalg.norm(gradient))
+    if wrong.any():
+        held = np.flatnonzero(at_bound)
+        columns = np.hstack([scaled, np.eye(len(gradient))[:, held]])
+        every = np.append(signs, bound_signs[held])
+        found = _fitted(columns, gradient, every)[: len(slopes)]
+    return np.asarray(found / scale)
+
+
+def _fitted(matrix: np.ndarray, wanted: np.ndarray, signs: np.ndarray) -> np.ndarray:
+    """Least squares with numbers of given signs; 0 for any."""
     from scipy.optimize import lsq_linear
 
-    if not slopes.shape[1]:
-        return np.zeros(len(slopes))
-    lower = np.where(signs > 0, 0.0, -np.inf)
-    upper = np.where(signs < 0, 0.0, np.inf)
-    scale = np.maximum(np.linalg.norm(slopes, axis=1), 1e-300)
-    found = lsq_linear(slopes.T / scale, gradient, (lower, upper), method="bvls").x
-    return np.asarray(found / scale)
+    lower, upper = np.where(signs > 0, 0.0, -np.inf), np.where(signs < 0, 0.0, np.inf)
+    return np.asarray(lsq_linear(matrix, wanted, (lower, upper), method="bvls").x)

@@ -1,7 +1,8 @@
 """How far a coefficient or a limit of a linear program can move before its basis changes.
 
 Solver's Allowable Increase and Decrease, by the ratio tests of the simplex method at the optimal
-vertex (Chvátal, Linear Programming, 1983, chapter 10). Rows are taken as further variables, r = Ax.
+basis (Chvátal, Linear Programming, 1983, chapter 10). Rows are taken as further variables, r = Ax.
+Where a vertex is degenerate it has several bases: the ranges are those of one, so never too wide.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from xl2torch.highs import Vertex
 from xl2torch.linear_program import LinearProgram, Numbers
 
 _TINY = 1e-9
@@ -24,70 +26,58 @@ class Ranging:
     limits: tuple[Numbers, Numbers]
 
 
-def ranging(program: LinearProgram, point: Numbers) -> Ranging:
-    """Allowable changes at an optimal vertex, infinite where there is no limit."""
+def ranging(program: LinearProgram, point: Numbers, vertex: Vertex) -> Ranging:
+    """Allowable changes at an optimal vertex with its basis, infinite where there is no limit."""
     count, width = program.matrix.shape
     values = np.append(point, program.matrix @ point)
     lower = np.append(program.lower, program.least)
     upper = np.append(program.upper, program.most)
     costs = np.append(program.costs, np.zeros(count))
     system = np.hstack([program.matrix, -np.eye(count)])
-    basic = _basis(system, values, lower, upper)
-    nonbasic = np.setdiff1d(np.arange(width + count), basic)
+    basic, nonbasic = np.flatnonzero(vertex.basic), np.flatnonzero(~vertex.basic)
     # How the basic variables answer to the nonbasic ones, and what these are worth.
     answers = -np.linalg.solve(system[:, basic], system[:, nonbasic])
     reduced = costs[nonbasic] + costs[basic] @ answers
     fixed = lower[nonbasic] == upper[nonbasic]
-    at_upper = np.isclose(values[nonbasic], upper[nonbasic]) & ~fixed
+    free = np.isneginf(lower[nonbasic]) & np.isposinf(upper[nonbasic])
+    at_upper = vertex.at_upper[nonbasic] & ~fixed
+    # What a nonbasic variable may do: go up from its lower bound, down from its upper one.
+    goes_up, goes_down = ~fixed & (~at_upper | free), ~fixed & (at_upper | free)
     up, down = np.full(width, np.inf), np.full(width, np.inf)
     for place, item in enumerate(nonbasic):
         if item < width:  # it stays at its bound as long as its reduced cost keeps its sign
             room = abs(reduced[place])
-            if fixed[place]:
-                continue
-            (up if at_upper[place] else down)[item] = room
+            if goes_up[place]:
+                down[item] = room
+            if goes_down[place]:
+                up[item] = room
     for place, item in enumerate(basic):
         if item < width:
-            moving = ~fixed & (np.abs(answers[place]) > _TINY)
-            rises = moving & ((answers[place] < 0) != at_upper)
-            falls = moving & ((answers[place] > 0) != at_upper)
-            up[item] = np.abs(reduced[rises] / answers[place, rises]).min(initial=np.inf)
-            down[item] = np.abs(reduced[falls] / answers[place, falls]).min(initial=np.inf)
+            falls = answers[place] < -_TINY
+            rises = answers[place] > _TINY
+            cheaper = (rises & goes_up) | (falls & goes_down)
+            dearer = (falls & goes_up) | (rises & goes_down)
+            up[item] = _least_ratio(reduced, answers[place], dearer)
+            down[item] = _least_ratio(reduced, answers[place], cheaper)
     more, less = np.full(count, np.inf), np.full(count, np.inf)
     for row in range(count):
         item = width + row
-        if item in nonbasic:
+        if not vertex.basic[item]:
             answer = answers[:, np.flatnonzero(nonbasic == item)[0]]
             more[row] = _room(answer, values[basic], lower[basic], upper[basic])
             less[row] = _room(-answer, values[basic], lower[basic], upper[basic])
+        elif program.least[row] == program.most[row]:  # others imply it: it cannot move alone
+            more[row] = less[row] = 0.0
         elif np.isfinite(program.most[row]):  # not binding: its limit can come as near as it is
-            less[row] = program.most[row] - values[item]
+            less[row] = max(0.0, program.most[row] - values[item])
         else:
-            more[row] = values[item] - program.least[row]
+            more[row] = max(0.0, values[item] - program.least[row])
     return Ranging((up, down), (more, less))
 
 
-def _basis(system: Numbers, values: Numbers, lower: Numbers, upper: Numbers) -> NDArray[np.intp]:
-    """Columns that make a basis: those between their bounds first, then others that fit."""
-    from scipy.linalg import qr
-
-    scale = np.maximum(np.abs(values), 1.0)
-    inside = (values - lower > _TINY * scale) & (upper - values > _TINY * scale)
-    free = np.isneginf(lower) & np.isposinf(upper)
-    chosen: list[int] = []
-    for group in (np.flatnonzero(inside | free), np.flatnonzero(~(inside | free))):
-        left = len(system) - len(chosen)
-        if not left or not len(group):
-            continue
-        columns = system[:, group]
-        if chosen:
-            taken = system[:, chosen]
-            columns = columns - taken @ np.linalg.lstsq(taken, columns, rcond=None)[0]
-        factor, order = qr(columns, mode="r", pivoting=True)
-        sizes = np.abs(np.diag(np.atleast_2d(factor)[: len(system)]))
-        rank = int((sizes > _TINY * max(1.0, float(np.abs(system).max()))).sum())
-        chosen += [int(group[place]) for place in order[: min(rank, left)]]
-    return np.array(sorted(chosen), dtype=np.intp)
+def _least_ratio(reduced: Numbers, answers: Numbers, where: NDArray[np.bool_]) -> float:
+    """How far a cost can move before the first reduced cost changes its sign."""
+    return float(np.abs(reduced[where] / answers[where]).min(initial=np.inf))
 
 
 def _room(answer: Numbers, values: Numbers, lower: Numbers, upper: Numbers) -> float:

@@ -118,15 +118,15 @@ def _text_places(
             hit = next(hits, -1)
             known[text] = -1 if hit < 0 else int(order[hit])
         return np.array([known[text] for text in wanted], dtype=np.int64)
-    known = sorted({*map(collated, values), *map(collated, wanted)})
-    order = {key: place for place, key in enumerate(known)}
-    ranks = np.frompyfunc(lambda text: float(order[collated(text)]), 1, 1)
-    found = _sorted_places(ranks(wanted).astype(float), ranks(values).astype(float), mode, search)
+    keys = [[collated(text) for text in texts.tolist()] for texts in (wanted, values)]
+    rank = {key: place for place, key in enumerate(sorted({*keys[0], *keys[1]}))}
+    ranks = [np.array([rank[key] for key in part], dtype=np.float64) for part in keys]
+    found = _sorted_places(ranks[0], ranks[1], mode, search)
     return np.where(found < 0, -1, candidates[found])
 
 
 def _sorted_places(
-    wanted: NDArray[np.float64], values: NDArray[np.float64], mode: int, search: str
+    wanted: NDArray[Any], values: NDArray[Any], mode: int, search: str
 ) -> NDArray[np.int64]:
     mode = EXACT if mode == WILDCARD else mode
     if search in _TRUSTING and mode == _TRUSTING[search][0]:
@@ -199,15 +199,13 @@ def _candidates(
     wanted: torch.Tensor, values: torch.Tensor, counted: torch.Tensor | None
 ) -> tuple[torch.Tensor, ...]:
     """Wanted values, lists with what counts in front, where that stood, and how many count."""
-    rows = torch.broadcast_shapes(wanted.shape[:-1], values.shape[:-1])
     if counted is None:
         counted = torch.ones_like(values, dtype=torch.bool)
-    rows = torch.broadcast_shapes(rows, counted.shape[:-1])
-    width = max(values.shape[-1], counted.shape[-1])
-    counted = counted.expand(*rows, width)
+    whole = torch.zeros_like(wanted).add(values).add(counted)
+    counted = counted.expand_as(whole)
     order = torch.sort((~counted).to(torch.int64), dim=-1, stable=True).indices
-    values = values.expand(*rows, width).gather(-1, order)
-    return wanted.expand(*rows, 1), values, order, counted.sum(-1, keepdim=True)
+    values = values.expand_as(whole).gather(-1, order)
+    return wanted.expand_as(whole[..., :1]), values, order, counted.sum(-1, keepdim=True)
 
 
 def _ends_of_runs(values: torch.Tensor, size: torch.Tensor) -> torch.Tensor:

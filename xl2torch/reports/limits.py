@@ -25,6 +25,9 @@ _ROUNDING = 1e-12
 _AT_ONCE = 2_000_000
 """Numbers in the copies of all variable cells that are computed together."""
 
+_NOTHING = 1e-12
+"""What an engine leaves of a variable that it means to be 0: no measure of a step."""
+
 
 @dataclass(frozen=True)
 class LimitLine:
@@ -122,8 +125,7 @@ def _reached(outcome: Outcome, bound: torch.Tensor, sign: float) -> torch.Tensor
 
     everywhere = torch.arange(len(point))
     inner, outer = point.clone(), torch.full_like(point, sign * math.inf)
-    scale = point.abs().clamp_min(1e-300)
-    scale = torch.where(point == 0, 1.0, scale)
+    scale = torch.where(point.abs() <= _NOTHING, 1.0, point.abs())
     searching = torch.ones(len(point), dtype=torch.bool)
     for part in range(_SHORTEST * _PARTS, _LONGEST * _PARTS):
         places = everywhere[searching]

@@ -6,16 +6,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from xl2torch import highs
 from xl2torch.address import CellAddress
 from xl2torch.errors import ModelError
 from xl2torch.linear_program import linear_program
-from xl2torch.optimality import optimality
+from xl2torch.optimality import Optimality, optimality
 from xl2torch.ranging import ranging
 from xl2torch.reports.kinds import SENSITIVITY
 from xl2torch.reports.layout import Shown, note, report_sheet, table, title, titles
 from xl2torch.reports.outcome import Outcome
 from xl2torch.training.methods import HIGHS
 from xl2torch.workbook.new_sheet import NewSheet, StyledValue
+
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,9 @@ def sensitivity(outcome: Outcome) -> Sensitivity:
         raise ModelError("there is no feasible point whose multipliers could be told")
     found = optimality(constraints, point)
     values = constraints.left(point).detach().tolist()
-    more = _ranges(outcome) if outcome.result.settings.optimizer == HIGHS else None
+    more = None
+    if outcome.result.settings.optimizer == HIGHS:
+        found, more = _of_linear_program(outcome, found)
     variables = [
         SensitivityLine(*line)
         for line in zip(
@@ -89,21 +94,37 @@ def _extended(line: SensitivityLine, moves: _Moves) -> SensitivityLine:
     return replace(line, coefficient=coefficient, increase=increase, decrease=decrease)
 
 
-def _ranges(outcome: Outcome) -> tuple[list[_Moves], list[_Moves]] | None:
-    """Coefficients and how far they can move, of variables and constraints of a linear model."""
+def _of_linear_program(
+    outcome: Outcome, found: Optimality
+) -> tuple[Optimality, tuple[list[_Moves], list[_Moves]] | None]:
+    """Reduced costs and shadow prices of an optimal basis, and how far coefficients can move.
+
+    At a degenerate vertex several prices solve ∇f = Aᵀλ; those of a basis have the right signs.
+    """
     if outcome.problem.sense == "value" or outcome.result.stop.code != 0:
-        return None
-    program = linear_program(outcome.constraints, outcome.point)
-    found = ranging(program, outcome.point.numpy())
-    up, down = found.costs
-    sign = 1.0
-    if outcome.problem.sense == "max":
-        up, down, sign = down, up, -1.0
+        return found, None
+    program, point = linear_program(outcome.constraints, outcome.point), outcome.point.numpy()
+    vertex = highs.solve(program).vertex
+    if vertex is None:
+        return found, None
+    sign = -1.0 if outcome.problem.sense == "max" else 1.0
+    prices = _without_rounding(sign * vertex.prices, program.costs)
+    reduced = _without_rounding(sign * vertex.reduced, program.costs)
+    ranges = ranging(program, point, vertex)
+    up, down = ranges.costs if sign > 0 else ranges.costs[::-1]
     rights = np.where(np.isfinite(program.most), program.most, program.least)
     return (
-        list(zip((sign * program.costs).tolist(), up.tolist(), down.tolist(), strict=True)),
-        list(zip(rights.tolist(), *(side.tolist() for side in found.limits), strict=True)),
+        replace(found, reduced=reduced, multipliers=prices, optimal=True),
+        (
+            list(zip((sign * program.costs).tolist(), up.tolist(), down.tolist(), strict=True)),
+            list(zip(rights.tolist(), *(side.tolist() for side in ranges.limits), strict=True)),
+        ),
     )
+
+
+def _without_rounding(values: np.ndarray, costs: np.ndarray) -> np.ndarray:
+    """Numbers that are nothing beside the costs are 0."""
+    return np.where(np.abs(values) <= _ROUNDING * np.abs(costs).max(initial=0.0), 0.0, values)
 
 
 # ---------------------------------------------------------------- the sheet
