@@ -351,8 +351,6 @@ BAD_USE: dict[str, tuple[str, str]] = {
     "objective inside the variables": ("--variables B1:B3", "Model!B3 is itself a variable cell"),
     "variables are no range": ("--variables B1:?", "'B1:?' is not a cell"),
     "variables are empty": ("--variables=", "empty"),
-    "variables overlap": ("--variables A8:B9,B9:B10", "Model!A8:B9 and Model!B9:B10 overlap"),
-    "variables overlap, by repeating": ("--variables A8:B9 --variables B9:B10", "overlap"),
     "unknown optimizer": ("--optimizer newton", "newton|lbfgs"),
     "negative learning rate": ("--lr -1", "learning rate|-1"),
     "learning rate 0": ("--lr 0", "learning rate"),

@@ -258,12 +258,14 @@ def test_inspect_shows_a_model_that_is_not_stored(tmp_path: Path) -> None:
     assert [line["torch"] for line in model["program"]] == ["a1 * 2", "sqrt(c1)"]
 
 
-def test_the_evolutionary_engine_is_refused(tmp_path: Path) -> None:
-    solver = {"opt": "S!$B$1", "adj": "S!$A$1", "typ": "2", "eng": "3"}
+@pytest.mark.parametrize("options", [(), ("--objective", "B1", "--variables", "A1")])
+def test_another_optimizer_takes_the_place_of_the_evolutionary_engine(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    solver = {"opt": "S!$B$1", "adj": "S!$A$1", "typ": "2", "eng": "3", "neg": "2"}
     book = write_grid(tmp_path / "b.xlsx", "1 =A1^2", solver=solver)
-    code, _, error = run("train", book)
-    assert code == 1 and "Evolutionary" in error
-    assert run("train", book, "--objective", "B1", "--variables", "A1")[0] == 0
+    code, output, _ = run("train", book, *options)
+    assert code == 0 and "asks for the Evolutionary engine" in output
 
 
 def test_functions_page_is_made_from_the_code() -> None:

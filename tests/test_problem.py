@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from packages import WORKBOOK, parts, solver, write
-from solver_books import hs71, model_book
+from solver_books import HS71, HS71_CONSTRAINTS, hs71, model_book
 
 import xl2torch
 from xl2torch.address import CellRange, parse_a1
@@ -107,7 +107,84 @@ def test_flags_take_the_place_of_what_is_stored(tmp_path: Path) -> None:
     changed = find_problem(workbook, constraints=["B2:B5 >= 0"], non_negative=True)
     assert [str(item) for item in changed.constraints] == ["Model!B2:B5 >= 0"]
     assert changed.non_negative and not stored.non_negative
-    assert find_problem(workbook, variables="B2").constraints == ()
+    assert find_problem(workbook, constraints=[]).constraints == ()
+
+
+@pytest.mark.parametrize(
+    "given", [{"variables": "B2"}, {"objective": "B9"}, {"objective": "B9", "variables": "B2"}]
+)
+def test_what_is_not_replaced_stays(tmp_path: Path, given: dict[str, str]) -> None:
+    workbook = load(model_book(tmp_path / "b.xlsx", HS71, "$B$7", "$B$2:$B$5", HS71_CONSTRAINTS, 1,
+                               {"neg": "1"}))  # fmt: skip
+    stored, found = find_problem(workbook), find_problem(workbook, **given)
+    assert [str(item) for item in found.constraints] == [str(item) for item in stored.constraints]
+    assert (found.sense, found.non_negative) == ("max", True)
+    (remark,) = found.remarks
+    assert "--sense max; Model!B8 >= Model!B10; Model!B9 = 40" in remark
+
+
+def test_whole_numbers_are_asked_only_of_variable_cells(tmp_path: Path) -> None:
+    constraints = [("$B$1", "4", "integer"), ("$B$2", "5", "binary")]
+    book = model_book(tmp_path / "b.xlsx", TABLE, "$B$3", "$B$1:$B$2", constraints)
+    kept = find_problem(load(book), variables="B2")
+    assert [str(item) for item in kept.constraints] == ["Model!B2 binary"]
+
+
+@pytest.mark.parametrize(
+    ("given", "cells"),
+    [
+        ("B1:B2,B2:B3", "B1:B2 B3"),
+        ("B1:D1,C1:E1", "B1:D1 E1"),
+        ("B2:C3,A1:D4", "B2:C3 A1:D1 A2:A3 D2:D3 A4:D4"),
+        ("B1,B1:B2,B1:C2", "B1 B2 C1 C2"),
+        ("A1:C1,B1", "A1:C1"),
+    ],
+)
+def test_a_cell_is_a_variable_once(tmp_path: Path, given: str, cells: str) -> None:
+    workbook = load(write(tmp_path / "b.xlsx", parts(TABLE + "F9 =A1+B1 | 0")))
+    found = find_problem(workbook, objective="F9", variables=given)
+    assert [item.a1 for item in found.variables] == cells.split()
+
+
+LOWER = """
+    B1 4
+    C1 5
+    B2 0
+    C2 0
+    F1 -1
+    B5 =SUMPRODUCT(B1:C1,B2:C2) | 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("limits", "constraints", "least"),
+    [
+        ("B4 -3\nC4 -1", [("$B$2:$C$2", "3", "Model!$B$4:$C$4")], -17),
+        ("B4 =F1-2 | -3\nC4 =B4+2 | -1", [("$B$2:$C$2", "3", "Model!$B$4:$C$4")], -17),
+        ("B4 -3\nC4 -1\nD4 0", [("$B$2:$D$2", "3", "Model!$B$4:$D$4")], -17),
+        ("B4 =SUM(F1,-2) | -3", [("$B$2", "3", "Model!$B$4")], -12),
+        ("B4 1", [("$B$2:$C$2", "3", "Model!$F$1*3")], -27),
+        ("B4 =F1 | -1", [("$B$2", "3", "Model!$B$4"), ("$C$2", "3", "-1")], -9),
+        ("B4 =F1 | -1", [("$B$2", "1", "9"), ("$C$2", "3", "Model!$B$4")], -5),
+        ("B4 5", [("$B$2", "1", "9")], 0),
+    ],
+)
+def test_a_lower_bound_in_any_form_replaces_non_negativity(
+    tmp_path: Path, limits: str, constraints: list[tuple[str, str, str]], least: float
+) -> None:
+    book = model_book(tmp_path / "b.xlsx", LOWER + limits, "$B$5", "$B$2:$C$2", constraints, 2,
+                      {"neg": "1"})  # fmt: skip
+    assert xl2torch.fit(xl2torch.compile(load(book))).final == pytest.approx(least)
+
+
+def test_the_objective_may_be_a_variable_cell(tmp_path: Path) -> None:
+    """Minimax: the least t that is above x+1, 2-x and 3-2x is 5/3, at x = 2/3."""
+    table = "A1 0\nB1 0\nC1 =A1+1 | 1\nC2 =2-A1 | 2\nC3 =3-2*A1 | 3"
+    book = model_book(tmp_path / "b.xlsx", table, "$B$1", "$A$1:$B$1",
+                      [("$C$1:$C$3", "1", "Model!$B$1")], 2, {"neg": "2"})  # fmt: skip
+    result = xl2torch.fit(xl2torch.compile(load(book)))
+    assert result.final == pytest.approx(5 / 3)
+    assert xl2torch.save(result, tmp_path / "out.xlsx").path.exists()
 
 
 def test_non_negative_or_not(tmp_path: Path) -> None:

@@ -551,16 +551,26 @@ def _limits(problem: Problem, area: CellRange) -> tuple[torch.Tensor, torch.Tens
         common = bound.cells.intersection(area)
         if common is None:
             continue
-        place = np.s_[
-            common.top - area.top : common.bottom - area.top + 1,
-            common.left - area.left : common.right - area.left + 1,
-        ]
+        place = _place_in(area, common)
         lower[place] = np.maximum(lower[place], bound.lower)
         upper[place] = np.minimum(upper[place], bound.upper)
     if problem.non_negative:
         # Solver's rule: variables without an explicit lower bound are kept at 0 or above.
-        lower = np.where(np.isinf(lower), 0.0, lower)
+        bounded = np.zeros(lower.shape, dtype=bool)
+        for cells in problem.bounded_below:
+            common = cells.intersection(area)
+            if common is not None:
+                bounded[_place_in(area, common)] = True
+        lower = np.where(np.isinf(lower) & ~bounded, 0.0, lower)
     return torch.from_numpy(lower), torch.from_numpy(upper)
+
+
+def _place_in(area: CellRange, part: CellRange) -> tuple[slice, slice]:
+    """Where a part of a range stands in an array of the range."""
+    return (
+        slice(part.top - area.top, part.bottom - area.top + 1),
+        slice(part.left - area.left, part.right - area.left + 1),
+    )
 
 
 def _name_nodes(workbook: Workbook, graph: fx.Graph, taken: set[str]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from xl2torch.address import CellAddress, CellRange, single_cell
 from xl2torch.errors import FormulaError, ModelError, SelectionError
@@ -63,7 +63,10 @@ WORDS = {"int": "integer", "bin": "binary", "dif": "AllDifferent"}
 
 @dataclass(frozen=True)
 class Problem:
-    """An optimisation problem over cells. ``options`` are those of the stored Solver model."""
+    """An optimisation problem over cells. ``options`` are those of the stored Solver model.
+
+    ``remarks`` say what was made of it where that is not obvious.
+    """
 
     sheet: str
     objective: CellAddress
@@ -74,6 +77,7 @@ class Problem:
     constraints: tuple[Constraint, ...]
     stored: bool
     options: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     @property
     def bounds(self) -> tuple[Bound, ...]:
@@ -88,6 +92,11 @@ class Problem:
         return tuple(
             item for item in self.constraints if not item.bounds and item.relation not in WORDS
         )
+
+    @property
+    def bounded_below(self) -> tuple[CellRange, ...]:
+        """Cells with a lower limit of their own, in whatever form: a number, a cell, a formula."""
+        return tuple(item.left for item in self.constraints if item.relation in (">=", "="))
 
     @property
     def integer_constraints(self) -> tuple[Constraint, ...]:
@@ -126,16 +135,15 @@ def find_problem(
 ) -> Problem:
     """The problem to solve. ``sense`` is ``min``, ``max`` or ``value=NUMBER``.
 
-    ``constraints`` are texts such as ``B5:B9 <= 100``, ``B14 >= 2*D14`` or ``B5:B9 int``; they and
-    ``non_negative`` take the place of the stored ones. Other variable cells than the stored ones
-    drop the stored constraints.
+    ``constraints`` are texts such as ``B5:B9 <= 100``, ``B14 >= 2*D14`` or ``B5:B9 int``. What is
+    given takes the place of that part of the stored model; the rest of it stays.
 
     Raises SeveralModels, SelectionError (not in the workbook) or ModelError (cannot be trained).
     """
     for option, text in (("objective", objective), ("variables", variables), ("sheet", sheet)):
         if text is not None and not text:
             raise SelectionError(f"--{option} is empty")
-    model = _stored_model(workbook, sheet, overridden=bool(objective and variables))
+    model = _stored_model(workbook, sheet, objective, complete=bool(objective and variables))
     name = workbook.sheet(sheet).name if sheet else model.sheet if model else None
     if name is None:
         if objective and "!" in objective:
@@ -146,13 +154,6 @@ def find_problem(
             raise SelectionError(
                 f"{workbook.path.name} holds no Solver model: give --objective and --variables"
             )
-    overridden = bool(variables)
-    if model is not None and not overridden and model.options.get("eng") == "3":
-        raise ModelError(
-            f"the Solver model of sheet {model.sheet!r} asks for the Evolutionary engine, which "
-            "works without gradients: choose GRG Nonlinear in Solver, or give --objective and "
-            "--variables"
-        )
     if objective:
         cell = parse_cell(workbook, objective, name)
     elif model:
@@ -169,17 +170,27 @@ def find_problem(
         areas = stored_ranges(workbook, model, model.variables, "variable cells")
     else:
         raise SelectionError(_missing(workbook, name, "variables"))
-    areas = _disjoint(areas)
+    areas = _each_cell_once(areas)
     chosen, target = _sense(sense, model)
+    remarks = []
     if constraints is not None:
         limits = [_parsed(workbook, text, name, areas) for text in constraints]
-    elif model is None or overridden:
+    elif model is None:
         limits = []
     else:
-        limits = [_stored(workbook, model, item, areas) for item in model.constraints]
+        items = [_stored(workbook, model, item, areas, bool(variables))
+                 for item in model.constraints]  # fmt: skip
+        limits = [item for item in items if item is not None]
+        if objective or variables:
+            remarks.append(_kept(sense, model, limits))
     if non_negative is None:
-        non_negative = model.non_negative if model and not overridden else False
+        non_negative = model.non_negative if model else False
     _check_objective(workbook, cell, areas)
+    if model is not None and model.options.get("eng") == _EVOLUTIONARY:
+        remarks.append(
+            "the stored model asks for the Evolutionary engine, which works without gradients; "
+            "the optimizer that fits the formulas takes its place"
+        )
     return Problem(
         name,
         cell,
@@ -190,19 +201,50 @@ def find_problem(
         tuple(limits),
         model is not None and not (objective and variables),
         model.options if model else {},
+        tuple(filter(None, remarks)),
     )
 
 
-def _stored_model(workbook: Workbook, sheet: str | None, overridden: bool) -> SolverModel | None:
+_EVOLUTIONARY = "3"
+
+
+def _kept(sense: str | None, model: SolverModel, limits: Sequence[Constraint]) -> str:
+    """What stays of a stored model of which a part was replaced, in words."""
+    goal = f"value={model.target:g}" if model.sense == "value" else model.sense
+    parts = [] if sense else [f"--sense {goal}"]
+    parts += [str(item) for item in limits]
+    if model.non_negative:
+        parts.append("Assume Non-Negative")
+    if not parts:
+        return ""
+    shown = "; ".join(parts[:_MOST_NAMED])
+    more = f"; and {len(parts) - _MOST_NAMED} more" if len(parts) > _MOST_NAMED else ""
+    return (
+        f"kept of the stored model: {shown}{more} (--sense, --no-constraints and --any-sign "
+        "replace it)"
+    )
+
+
+_MOST_NAMED = 8
+
+
+def _stored_model(
+    workbook: Workbook, sheet: str | None, objective: str | None, complete: bool
+) -> SolverModel | None:
+    """The model stored in a sheet; the only one where no sheet is named.
+
+    Where objective and variable cells are given too (``complete``), it is that of the objective's
+    sheet, if there is one.
+    """
     models = solver_models(workbook)
+    if complete and sheet is None and objective is not None:
+        sheet = parse_cell(workbook, objective, workbook.sheets[0].name).sheet
     if sheet is not None:
         name = workbook.sheet(sheet).name
         return next((model for model in models if model.sheet == name), None)
-    if overridden or not models:
-        return None if overridden or not models else models[0]
     if len(models) > 1:
         raise SeveralModels(workbook, models)
-    return models[0]
+    return models[0] if models else None
 
 
 def _missing(workbook: Workbook, sheet: str, option: str) -> str:
@@ -227,22 +269,41 @@ def _sense(text: str | None, model: SolverModel | None) -> tuple[Sense, float]:
     raise SelectionError(f"--sense {text!r}: it is min, max or value=NUMBER")
 
 
-def _disjoint(areas: list[CellRange]) -> list[CellRange]:
-    """Ranges without doubles. Raises SelectionError when two overlap in part."""
+def _each_cell_once(areas: list[CellRange]) -> list[CellRange]:
+    """Ranges in which no cell stands twice: of one that overlaps an earlier one, what is left."""
     kept: list[CellRange] = []
     for area in areas:
-        if any(other.contains(area) for other in kept):
-            continue
+        pieces = [area]
         for other in kept:
-            if other.intersection(area):
-                raise SelectionError(f"the variable ranges {other} and {area} overlap")
-        kept.append(area)
+            pieces = [part for piece in pieces for part in _without(piece, other)]
+        kept += pieces
     return kept
+
+
+def _without(area: CellRange, other: CellRange) -> list[CellRange]:
+    """A rectangle without the cells of another, as up to four rectangles."""
+    common = area.intersection(other)
+    if common is None:
+        return [area]
+    above = replace(area, bottom=common.top - 1)
+    below = replace(area, top=common.bottom + 1)
+    beside = replace(area, top=common.top, bottom=common.bottom)
+    parts = [
+        above, replace(beside, right=common.left - 1), replace(beside, left=common.right + 1),
+        below,
+    ]  # fmt: skip
+    return [part for part in parts if part.top <= part.bottom and part.left <= part.right]
 
 
 def _check_objective(workbook: Workbook, cell: CellAddress, areas: list[CellRange]) -> None:
     sheet = workbook.sheet(cell.sheet)
     value = sheet.cells.value(cell.row, cell.column)
+    if any(area.contains(single_cell(cell)) for area in areas):
+        if sheet.has_formula(cell.row, cell.column):
+            raise SelectionError(
+                f"the objective {cell} is itself a variable cell, and its formula would be lost"
+            )
+        return  # goal programming and minimax models minimise a variable cell
     if not sheet.has_formula(cell.row, cell.column):
         what = "is blank" if value is None else f"holds the constant {display(value)}"
         if isinstance(value, str):
@@ -263,9 +324,6 @@ def _check_objective(workbook: Workbook, cell: CellAddress, areas: list[CellRang
         raise ModelError(
             f"the objective {cell} is the error {value}: mend the formula or its inputs first"
         )
-    for area in areas:
-        if area.contains(CellRange(cell.sheet, cell.row, cell.column, cell.row, cell.column)):
-            raise SelectionError(f"the objective {cell} is itself a variable cell")
 
 
 _RELATION = re.compile(
@@ -296,15 +354,24 @@ def _parsed(workbook: Workbook, text: str, sheet: str, areas: Sequence[CellRange
 
 
 def _stored(
-    workbook: Workbook, model: SolverModel, item: StoredConstraint, areas: Sequence[CellRange]
-) -> Constraint:
-    """A stored constraint. Raises ModelError when a part of it is lost."""
+    workbook: Workbook, model: SolverModel, item: StoredConstraint, areas: Sequence[CellRange],
+    others: bool,
+) -> Constraint | None:  # fmt: skip
+    """A stored constraint. Raises ModelError when a part of it is lost.
+
+    ``others``: other variable cells were given; whole numbers are asked for only among these, so
+    there may be nothing left of a constraint.
+    """
     left = stored_ranges(workbook, model, item.left, "constraint")
     if len(left) != 1 or item.relation == "?" or "#REF!" in item.right:
         raise ModelError(
             f"the Solver model of sheet {model.sheet!r} has a constraint that is lost: "
             f"{item.left} {item.relation} {item.right}"
         )
+    if others and item.relation in WORDS:
+        parts = [area.intersection(left[0]) for area in areas]
+        whole = [part for part in parts if part is not None]
+        return Constraint(whole[0], item.relation, "") if len(whole) == 1 else None
     try:
         return _constraint(workbook, left[0], item.relation, item.right, model.sheet, areas)
     except SelectionError as error:

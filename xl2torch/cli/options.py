@@ -55,6 +55,9 @@ def constraint_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Keep variable cells without a lower bound at 0 or above, or not.",
         ),
         click.option(
+            "--no-constraints", is_flag=True, help="Leave out the stored constraints.",
+        ),
+        click.option(
             "--constraint", "constraints", metavar="TEXT", multiple=True,
             help='Such as "B5:B9 <= 100", "B5:B9 int" or "B5:B9 bin"; repeatable. '
             "Takes the place of the stored ones.",

@@ -59,7 +59,8 @@ _SAME = 1e-6
 def train(
     book: Path, sheet: str | None, as_json: bool, out: Path | None, objective: str | None,
     variables: tuple[str, ...], sense: str | None, constraints: tuple[str, ...],
-    non_negative: bool | None, arguments: tuple[str, ...], watch: tuple[str, ...],
+    no_constraints: bool, non_negative: bool | None, arguments: tuple[str, ...],
+    watch: tuple[str, ...],
     report_list: str, history_every: int, store_model: bool, in_place: bool, force: bool,
     ignore_lock: bool, ignore_protection: bool, **training: Any,
 ) -> None:  # fmt: skip
@@ -90,8 +91,9 @@ def train(
         )
     kinds = chosen_reports(report_list)
     problem = find_problem(
-        workbook, sheet, objective, variables or None, sense, constraints or None, non_negative
-    )
+        workbook, sheet, objective, variables or None, sense,
+        constraints if constraints or no_constraints else None, non_negative,
+    )  # fmt: skip
     watched = [parse_cell(workbook, text, problem.sheet) for text in watch]
     target = book if in_place else out or default_output(book)
     check_output(book, target, force, in_place)

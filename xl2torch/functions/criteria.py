@@ -96,7 +96,7 @@ def matches(criterion: Criterion, numbers: Any, kinds: Any, texts: Any) -> Mask:
         found = kinds == criterion.kind
     else:
         holds = _COMPARE["=" if equal else criterion.comparison]
-        shown = rounded_numbers(numbers, np.float64(criterion.number))
+        shown = rounded_numbers(numbers, np.asarray(criterion.number))
         with np.errstate(invalid="ignore"):
             found = kinds == criterion.kind
             found = found & holds(numbers if shown is None else shown, criterion.number)

@@ -186,7 +186,7 @@ def _fit(
             stop = stopped.stop
         except KeyboardInterrupt:
             stop = Stop(6)
-        remarks = [*run.remarks(stop), compiling]
+        remarks = [*problem.remarks, *run.remarks(stop), compiling]
         if settings.starts == 1 < start_count(problem, options):
             remarks.append("the stored model asks for many starts; rows and stages have one")
     if isinstance(loss, RowLoss) or options.dropout_off or loss.model is not model:

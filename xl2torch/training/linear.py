@@ -126,10 +126,7 @@ def _signs_that_meet(
     model = constraints.model
     if not model.problem.non_negative:
         return []
-    bounded = {
-        cell for bound in model.problem.bounds if np.isfinite(bound.lower)
-        for cell in bound.cells.cells()
-    }  # fmt: skip
+    bounded = {cell for cells in model.problem.bounded_below for cell in cells.cells()}
     held = (reduced > _TINY) & (program.lower == 0)
     return [
         cell for cell, meets in zip(model.cell_values(), held.tolist(), strict=True)

@@ -54,6 +54,8 @@ def is_first_order(optimizer: str) -> bool:
 
 def full_name(optimizer: str) -> str:
     """An optimizer by its full name, and what it is from."""
+    if optimizer == HIGHS:
+        return f"{SCIPY[optimizer]} (highspy {metadata.version('highspy')})"
     if optimizer in SCIPY:
         return f"{SCIPY[optimizer]} (scipy {metadata.version('scipy')})"
     kind = torch_optimizers()[optimizer].__name__
