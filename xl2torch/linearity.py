@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import fx
 
+from xl2torch.graph.loop import Recurrence
 from xl2torch.graph.nodes import dependents, node_name, node_value, parameter_nodes
-from xl2torch.graph.recurrence import Recurrence
 
 _MOVES = frozenset(
     {"reshape", "view", "select", "narrow", "squeeze", "unsqueeze", "flatten", "unflatten",

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import fx
 
+from xl2torch.graph.loop import Recurrence
 from xl2torch.graph.nodes import dependents, known_elements, node_name, node_value, parameter_nodes
-from xl2torch.graph.recurrence import Recurrence
 from xl2torch.jacobian import VectorFunction, variable_shapes
 from xl2torch.model import SheetModel
 

@@ -13,7 +13,7 @@ from cells import Gradient, area_of, copied, trained, value, workbook
 import xl2torch
 from xl2torch.address import column_letters
 from xl2torch.errors import CircularReferenceError
-from xl2torch.graph.recurrence import Recurrence
+from xl2torch.graph.loop import Recurrence
 from xl2torch.graph.schedule import Evaluation
 from xl2torch.workbook.reader import Workbook
 

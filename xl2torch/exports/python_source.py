@@ -20,8 +20,8 @@ from xl2torch.address import CellRange
 from xl2torch.errors import SelectionError
 from xl2torch.exports.constants import blank_text, cells_text, literal_lines, quoted_path
 from xl2torch.exports.own_functions import NUMPY, SCIPY, WIDTH, OwnFunctions
+from xl2torch.graph.loop import Recurrence
 from xl2torch.graph.printing import Printer, is_own, short_name
-from xl2torch.graph.recurrence import Recurrence
 from xl2torch.model import SheetModel, Variable
 
 _INDENT = " " * 8
@@ -29,11 +29,16 @@ _MODULES = "torch", "F", "nn", "np", "math", "operator", "special", "self", "row
 _STANDARD = frozenset({"import math", "import operator"})
 
 _CELLS = '''
+def values(book, sheet, area):
+    """Values of a range, row by row; rows below the last that the file has are blank."""
+    left, top, right, bottom = range_boundaries(area)
+    rows = [*book[sheet].iter_rows(top, bottom, left, right, values_only=True)]
+    return rows + [(None,) * (right - left + 1)] * (bottom - top + 1 - len(rows))
+
+
 def cells(book, sheet, area):
     """Numbers of a range as stored in the workbook; blank cells and text count 0."""
-    left, top, right, bottom = range_boundaries(area)
-    rows = book[sheet].iter_rows(top, bottom, left, right, values_only=True)
-    table = [[number(value) for value in row] for row in rows]
+    table = [[number(value) for value in row] for row in values(book, sheet, area)]
     return torch.tensor(table, dtype=torch.float64).squeeze()
 
 
@@ -46,9 +51,7 @@ def number(value):
 _BLANK = '''
 def blank(book, sheet, area):
     """Which cells of a range are blank."""
-    left, top, right, bottom = range_boundaries(area)
-    rows = book[sheet].iter_rows(top, bottom, left, right, values_only=True)
-    return torch.tensor([[value is None for value in row] for row in rows])
+    return torch.tensor([[value is None for value in row] for row in values(book, sheet, area)])
 '''
 _NUMBERS = '''
 def numbers(text, dtype, shape):

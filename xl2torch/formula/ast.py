@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xl2torch.address import MAX_COLUMN, MAX_ROW
@@ -156,6 +156,19 @@ def children(node: Node) -> tuple[Node, ...]:
     if isinstance(node, Invoke):
         return (node.callee, *node.arguments)
     return ()
+
+
+def with_children(node: Node, operands: Sequence[Node]) -> Node:
+    """The same node with other operands."""
+    if isinstance(node, Unary):
+        return Unary(node.operator, *operands)
+    if isinstance(node, Binary):
+        return Binary(node.operator, *operands)
+    if isinstance(node, Call):
+        return Call(node.function, tuple(operands))
+    if isinstance(node, Invoke):
+        return Invoke(operands[0], tuple(operands[1:]))
+    return node
 
 
 def walk(node: Node) -> Iterator[Node]:

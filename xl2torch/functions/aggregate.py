@@ -93,7 +93,7 @@ def _without_trained_errors(name: str, array: Array) -> Array:
 
 
 def _aggregated(name: str, arrays: list[Array], errors: bool) -> Array:
-    if errors and arrays[0].valid is not None:
+    if errors and any(array.valid is not None for array in arrays):
         if len(arrays) > 1:
             raise Unsupported("errors of trained values are ignored in several ranges")
         return _without_trained_errors(name, arrays[0])

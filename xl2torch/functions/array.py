@@ -77,7 +77,8 @@ class Array:
     a trained value decides what kind of cell is referred to, of which the numbers say nothing.
     ``valid`` is a mask, broadcast to the shape, of what a trained value may turn into an error:
     where it is False, the number is a finite stand-in, so that no NaN can come back through it.
-    None means that nothing can fail.
+    None means that nothing can fail. ``missing``, of such a mask: whether the error is #N/A; None
+    where that is not known.
     """
 
     data: Data
@@ -89,6 +90,7 @@ class Array:
     valid: Array | None = None
     references: NDArray[np.bool_] | None = None
     unsure: bool = False
+    missing: bool | None = None
 
     @property
     def traced(self) -> bool:
@@ -234,7 +236,11 @@ def all_of(*masks: Array | None) -> Array | None:
     result: Array | None = None
     for mask in masks:
         if mask is not None and mask is not result:
-            result = mask if result is None else _mask(torch.logical_and, result, mask)
+            if result is None:
+                result = mask
+                continue
+            missing = result.missing if result.missing == mask.missing else None
+            result = replace(_mask(torch.logical_and, result, mask), missing=missing)
     return result
 
 
@@ -255,7 +261,7 @@ def all_valid(array: Array, axes: tuple[int, ...]) -> Array | None:
     shape: Shape = tuple(  # type: ignore[assignment]
         1 if axis in axes else size for axis, size in enumerate(mask.shape)
     )
-    return Array(data, kept, shape)
+    return Array(data, kept, shape, missing=mask.missing)
 
 
 def constant_mask(mask: NDArray[np.bool_]) -> Array:
@@ -285,7 +291,9 @@ def defused(array: Array) -> Array:
     if array.kinds is None or not (array.kinds >= FIRST_ERROR).any():
         return array
     errors = array.kinds >= FIRST_ERROR
-    valid = all_of(constant_mask(~errors), array.valid)
+    found = set(np.unique(array.kinds[errors]).tolist())
+    missing = True if found == {NA.kind} else None if NA.kind in found else False
+    valid = all_of(replace(constant_mask(~errors), missing=missing), array.valid)
     kinds = np.where(errors, NUMBER, array.kinds).astype(np.uint8)
     plain = replace(array, kinds=None, texts=None, valid=None)
     numbers = where_constant(np.asarray(~errors), plain, 0.0)
@@ -457,6 +465,11 @@ def without_numbers(array: Array) -> Array:
     return constant(np.zeros(array.shape), kinds, np.array(array.full_texts))
 
 
+def where_counted(mask: NDArray[np.bool_], array: Array, otherwise: float) -> Array:
+    """Numbers that count, another one elsewhere; what training makes an error stays one."""
+    return replace(where_constant(mask, array, otherwise), valid=array.valid)
+
+
 def is_typed(array: Array) -> bool:
     """Whether an argument is a single value written into the call, not read from cells."""
     return not array.from_cells and array.shape[2:] == (1, 1)
@@ -515,7 +528,7 @@ def along(array: Array, axis: int, start: int, count: int, step: int) -> Array:
         kinds = None
     texts = pick(array.texts) if kinds is not None else None
     valid = None if array.valid is None else along(array.valid, axis, start, count, step)
-    return Array(data, axes, shape, kinds, texts, valid=valid)
+    return Array(data, axes, shape, kinds, texts, valid=valid, missing=array.missing)
 
 
 def _piece(data: Data, dim: int, start: int, count: int) -> tuple[Data, int, bool] | None:
@@ -557,7 +570,7 @@ def _with_length(
     kinds = kinds if kinds is not None and kinds.any() else None
     shape: Shape = (*array.shape[:axis], count, *array.shape[axis + 1 :])  # type: ignore[assignment]
     valid = None if array.valid is None else along(array.valid, axis, start, count, 1)
-    return Array(data, axes, shape, kinds, texts, valid=valid)
+    return Array(data, axes, shape, kinds, texts, valid=valid, missing=array.missing)
 
 
 def first_element(array: Array) -> Array:
@@ -689,7 +702,8 @@ def choose(condition: Array, yes: Array, no: Array) -> Array:
         always = constant_mask(np.ones((1, 1, 1, 1), dtype=bool))
         test = Array(boolean.data, boolean.axes, boolean.shape)
         branch = _mask(torch.where, test, yes.valid or always, no.valid or always)
-        valid = all_of(valid, branch)
+        known = {mask.missing for mask in (yes.valid, no.valid) if mask is not None}
+        valid = all_of(valid, replace(branch, missing=known.pop() if len(known) == 1 else None))
     everywhere = references is not None and bool(references.all())
     return Array(
         where(*data), axes, shape, kinds, texts, everywhere, valid,

@@ -15,6 +15,7 @@ from xl2torch.functions.array import (
     ExcelError,
     Unsupported,
     as_numbers,
+    as_references,
     constant,
     elementwise,
     is_typed,
@@ -32,10 +33,19 @@ def gamma_or_nothing(x: torch.Tensor) -> torch.Tensor:
     return torch.where(pole, torch.inf, special.gamma(torch.where(pole, 1.0, x)))
 
 
+def has_gamma(x: torch.Tensor, most: float) -> torch.Tensor:
+    """Where Γ(x) is a number that can be held."""
+    return (x <= most) & ((x > 0) | (x != torch.floor(x)))
+
+
+_LARGEST_GAMMA, _LARGEST_FACTORIAL, _LARGEST_DOUBLE = 171.6243769563027, 170, 300
+"""Beyond these the numbers are too large to be held."""
+
+
 @function("GAMMA", "v")
 def gamma(x: Array) -> Array:
     """The gamma function; at 0 and negative whole numbers it is #NUM!."""
-    return on_domain(gamma_or_nothing, x)
+    return on_domain(gamma_or_nothing, x, domain=((0, has_gamma, _LARGEST_GAMMA),))
 
 
 def factorial(x: torch.Tensor) -> torch.Tensor:
@@ -52,7 +62,8 @@ def double_factorial(x: torch.Tensor) -> torch.Tensor:
 def fact(form: Callable[..., torch.Tensor], x: Array) -> Array:
     """Factorial of the whole part; of a negative number #NUM!."""
     least = 0.0 if form is factorial else -1.0
-    return on_domain(form, x, domain=((0, operator.ge, least),))
+    most = _LARGEST_FACTORIAL if form is factorial else _LARGEST_DOUBLE
+    return on_domain(form, x, domain=((0, operator.ge, least), (0, operator.lt, most + 1.0)))
 
 
 def choose_rounded(n: torch.Tensor, k: torch.Tensor, rest: torch.Tensor) -> torch.Tensor:
@@ -93,7 +104,7 @@ def combina(n: Array, k: Array) -> Array:
 def _whole_numbers(arrays: tuple[Array, ...]) -> list[list[int]]:
     """The arguments' whole parts, per copy."""
     columns: list[np.ndarray] = []
-    for array in arrays:
+    for array in map(as_references, arrays):
         array = as_numbers(array) if is_typed(array) else array
         kinds = np.asarray(array.full_kinds)
         if array.traced:

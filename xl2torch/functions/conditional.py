@@ -18,6 +18,8 @@ from xl2torch.functions.array import (
     ExcelError,
     Kinds,
     Unsupported,
+    all_of,
+    all_valid,
     along,
     broadcast_shape,
     constant,
@@ -25,6 +27,7 @@ from xl2torch.functions.array import (
     numeric_cells,
     reduce,
     reduce_errors,
+    scalar,
     sum_of_products,
     where_constant,
 )  # fmt: skip
@@ -64,11 +67,18 @@ def _errors(values: Array, mask: Array) -> Kinds | None:
 def _sum(values: Array | None, mask: Array) -> Array:
     assert values is not None
     numbers = where_constant(np.asarray(numeric_cells(values)), plain(values), 0.0)
+    valid, numbers = numbers.valid, replace(numbers, valid=None)
     shape = broadcast_shape(numbers, mask)
     if numbers.shape[2:] == mask.shape[2:] == shape[2:]:
         result = sum_of_products(mask, numbers)
     else:
         result = reduce(torch.sum, elementwise(operator.mul, mask, numbers, keep=True))
+    if valid is not None:  # an error where the mask is 0 is no matter
+        unmet = elementwise(operator.eq, replace(mask, valid=None), scalar(0.0), keep=True)
+        kept = elementwise(torch.logical_or, unmet, valid, keep=True)
+        result = replace(result, valid=all_of(result.valid, all_valid(
+            replace(kept, valid=kept), INNER
+        )))  # fmt: skip
     return overlaid(result, _errors(values, mask))
 
 
@@ -150,6 +160,8 @@ def sumif(
         if isinstance(cells, Reference) and isinstance(values, Reference):
             values = _same_size(values, cells)
         wanted = context.evaluate_range(values)
+        if wanted.shape[2:] != tested.shape[2:]:
+            raise Unsupported("values of another size than the cells that are tested")
     return _over_criteria(finish, wanted, [(tested, context.evaluate(criterion))])
 
 

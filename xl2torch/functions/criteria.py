@@ -178,9 +178,12 @@ def _met_trained_criterion(cells: Array, criterion: Array) -> Array:
         raise Unsupported("a criterion that is sometimes a trained number, sometimes not")
     if (cells.full_kinds == TEXT).any():
         raise Unsupported("texts are compared with a criterion that is a trained number")
+    if criterion.valid is not None and (
+        cells.valid is not None or (cells.full_kinds >= FIRST_ERROR).any()
+    ):
+        raise Unsupported("errors are compared with a criterion that training may make one")
     numeric = np.asarray(cells.full_kinds == NUMBER)
-    equal = _compared("=", cells, criterion)
-    return replace(where_constant(numeric, as_float(equal), 0.0), valid=criterion.valid)
+    return where_constant(numeric, as_float(_compared("=", cells, criterion)), 0.0)
 
 
 def _met_by_trained(

@@ -277,6 +277,8 @@ def _by_trained_key(array: Array, key: Array, direction: int) -> Array:
     """Rows in the order of a trained column, in every copy."""
     if key.kinds is not None and (key.kinds != NUMBER).any():
         raise Unsupported("trained values are sorted among texts or blanks")
+    if key.valid is not None:
+        raise Unsupported("trained values that may be errors are sorted")
     index = apply(torch.argsort, full_data(plain(key)), dim=HEIGHT, descending=direction < 0,
                   stable=True)  # fmt: skip
     return pick_traced(array, HEIGHT, index, key.shape)

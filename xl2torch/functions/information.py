@@ -13,18 +13,17 @@ from xl2torch.functions.array import (
     Array,
     ExcelError,
     Kinds,
+    Unsupported,
     as_float,
     as_kind,
     as_numbers,
     choose,
     constant,
     elementwise,
-    number_from_text,
     scalar,
     where_constant,
 )
 from xl2torch.functions.registry import family, function
-from xl2torch.functions.text import each
 from xl2torch.values import (
     BLANK,
     DIV0,
@@ -36,7 +35,6 @@ from xl2torch.values import (
     NUMBER,
     TEXT,
     VALUE,
-    CellValue,
 )
 
 
@@ -58,8 +56,10 @@ def is_of_kind(test: Callable[[Kinds], Kinds], value: Array) -> Array:
     """Whether a value is of a kind: decided by kinds alone, so by constants."""
     kinds = np.full(value.shape, LOGICAL, dtype=np.uint8)
     if value.valid is not None:
-        # An error that training makes is never #N/A, so any other error stands for it.
-        as_error = scalar(bool(test(np.array(DIV0.kind, dtype=np.uint8))))
+        missing, other = test(np.array([NA.kind, DIV0.kind], dtype=np.uint8)).astype(bool).tolist()
+        if missing != other and value.valid.missing is None:
+            raise Unsupported("whether the error that a trained value becomes is #N/A")
+        as_error = scalar(missing if value.valid.missing else other)
         plain = constant(test(value.full_kinds).astype(float), kinds)
         return choose(value.valid, plain, as_error)
     return constant(test(value.full_kinds).astype(float), kinds)
@@ -90,6 +90,8 @@ def type_(value: Array) -> Array:
     """Kind of a value: 1 number, 2 text, 4 logical, 16 error, 64 array."""
     if value.shape[2:] != (1, 1):
         return scalar(64.0)
+    if value.valid is not None:
+        raise Unsupported("a trained value decides whether it is a number or an error")
     kinds = value.full_kinds
     found = np.select([kinds == kind for kind in _TYPES], list(_TYPES.values()), 16.0)
     return constant(found)
@@ -105,6 +107,8 @@ _ERROR_TYPES = {
 @function("ERROR.TYPE", "v", gradient="none")
 def error_type(value: Array) -> Array:
     """Number of an error; of anything else #N/A."""
+    if value.valid is not None:
+        raise Unsupported("which error a trained value becomes is not known")
     kinds = value.full_kinds
     numbers, errors = np.full(kinds.shape, np.nan), np.full(kinds.shape, NA.kind, dtype=np.uint8)
     for text, number in _ERROR_TYPES.items():
@@ -113,17 +117,12 @@ def error_type(value: Array) -> Array:
     return constant(numbers, errors)
 
 
-def _parity(item: CellValue, rest: float) -> CellValue:
-    if isinstance(item, bool):
-        return VALUE
-    return int(number_from_text(str(item or 0)) or 0) % 2 == rest
-
-
 @family({"ISEVEN": 0.0, "ISODD": 1.0}, "v", gradient="step")
 def iseven(rest: float, value: Array) -> Array:
-    """Whether the whole part is even (odd)."""
+    """Whether the whole part is even (odd); of a logical it is #VALUE!."""
     if value.kinds is not None and (value.kinds == LOGICAL).any():
-        return each(lambda item: _parity(item, rest), "x", value)
+        kinds = np.where(value.full_kinds == LOGICAL, VALUE.kind, value.full_kinds)
+        value = replace(value, kinds=kinds.astype(np.uint8))
     whole = elementwise(torch.trunc, value)
     halves = elementwise(torch.remainder, whole, scalar(2.0), keep=True)
     return as_kind(as_float(elementwise(operator.eq, halves, scalar(rest), keep=True)), LOGICAL)

@@ -19,6 +19,7 @@ from xl2torch.functions.array import (
     all_valid,
     as_float,
     as_kind,
+    as_references,
     broadcast_shape,
     choose,
     constant,
@@ -30,7 +31,7 @@ from xl2torch.functions.array import (
     reduce_errors,
     scalar,
     truth,
-    where_constant,
+    where_counted,
 )  # fmt: skip
 from xl2torch.functions.operators import compare
 from xl2torch.functions.registry import Context, function
@@ -76,7 +77,7 @@ def _settled(array: Array) -> Array:
 def _combined(arrays: tuple[Array, ...], rule: Callable[..., Any]) -> Array:
     """AND, OR over everything that is a number or a logical; nothing of the kind is #VALUE!."""
     result: Array | None = None
-    arrays = tuple(truth(array) if is_typed(array) else array for array in arrays)
+    arrays = tuple(truth(a) if is_typed(a) else a for a in map(as_references, arrays))
     errors = reduce_errors(arrays)
     some: Any = np.zeros((1, 1, 1, 1), dtype=bool)
     for array in arrays:
@@ -99,7 +100,7 @@ def _combined(arrays: tuple[Array, ...], rule: Callable[..., Any]) -> Array:
 def _counted(array: Array, neutral: float) -> Array:
     """The numbers of an array, with a neutral one in the place of what is no number or logical."""
     counts = np.isin(array.full_kinds, (NUMBER, LOGICAL))
-    return where_constant(counts, plain(array), neutral)
+    return where_counted(counts, plain(array), neutral)
 
 
 def _counts(array: Array) -> Any:
@@ -138,7 +139,9 @@ def replaced_errors(
     """
     shape = broadcast_shape(value, alternative)
     value, alternative = pad(value, shape), pad(alternative, shape)
-    if value.valid is not None and kinds is None:
+    if value.valid is not None and kinds == (NA.kind,) and value.valid.missing is None:
+        raise Unsupported("whether the error that a trained value becomes is #N/A")
+    if value.valid is not None and (kinds is None or value.valid.missing):
         safe = defused(value)
         assert safe.valid is not None
         return choose(safe.valid, replace(safe, valid=None), alternative)
@@ -164,7 +167,7 @@ def ifna(value: Array, alternative: Array) -> Array:
 @function("XOR", "r", repeats=True, gradient="step")
 def xor(*arrays: Array) -> Array:
     """Whether an odd number is true."""
-    arrays = tuple(truth(array) if is_typed(array) else array for array in arrays)
+    arrays = tuple(truth(a) if is_typed(a) else a for a in map(as_references, arrays))
     errors = reduce_errors(arrays)
     total = scalar(0.0)
     some: Any = np.zeros((1, 1, 1, 1), dtype=bool)

@@ -290,7 +290,7 @@ def _trained_place(kind: int, wanted: Array, among: Array, mode: int, search: st
         place = _searched(trusting[1], wanted, list_, counts)
     found = elementwise(operator.gt, place, scalar(0.0), keep=True)
     safe = apply(torch.clamp, place.data, min=1.0)  # a place of 0 would be the whole column
-    return replace(place, data=safe, valid=all_of(wanted.valid, _as_mask(found)))
+    return replace(place, data=safe, valid=all_of(wanted.valid, _missing_where_not(found)))
 
 
 def _is_sorted(list_: Array) -> bool:
@@ -324,6 +324,11 @@ def _laid_out(array: Array, axes: tuple[int, ...]) -> Any:
 
 def _as_mask(array: Array) -> Array:
     return Array(array.data, array.axes, array.shape)
+
+
+def _missing_where_not(found: Array) -> Array:
+    """A mask that says where a search found something; elsewhere it is #N/A."""
+    return replace(_as_mask(found), missing=True)
 
 
 def _trained_scan(wanted: Array, list_: Array, counts: Any, mode: int, search: str) -> Array:
@@ -362,7 +367,8 @@ def _trained_scan(wanted: Array, list_: Array, counts: Any, mode: int, search: s
 def _placed(place: Any, best: Array, valid: Array | None) -> Array:
     number = apply(torch.add, apply(torch.Tensor.to, place, torch.float64), 1.0)
     found = Array(apply(torch.gt, best.data, -torch.inf), best.axes, best.shape)
-    return Array(number, best.axes, best.shape, valid=all_of(valid, found))
+    mask = all_of(valid, _missing_where_not(found))
+    return Array(number, best.axes, best.shape, valid=mask)
 
 
 # ---------------------------------------------------------------- what stands there
@@ -371,7 +377,7 @@ def _placed(place: Any, best: Array, valid: Array | None) -> Array:
 def taken(values: Array, axis: int, place: Array) -> Array:
     """Values at places along one axis; where the place is an error, so is the value."""
     if place.traced:
-        return taken_at(values, axis, place)
+        return overlaid(taken_at(values, axis, place), merge_errors(place))
     index = np.nan_to_num(place.numpy(), nan=1.0).astype(np.int64) - 1
     found = replace(pick(values, axis, index), from_cells=True)
     if place.kinds is None:
@@ -538,9 +544,14 @@ def xlookup(
     if missing is None or left_empty(missing):
         return found
     if place.traced:
-        assert place.valid is not None
-        always = constant_mask(np.ones((1, 1, 1, 1), dtype=bool))
-        return choose(place.valid, replace(found, valid=found.valid and always), missing)
+        errors = merge_errors(place)
+        known = None if errors is None else constant_mask(errors == NUMBER)
+        there = all_of(place.valid, known)
+        assert there is not None
+        safe = replace(found, kinds=None, valid=all_of(found.valid, there))
+        result = choose(there, safe, missing)
+        others = None if errors is None else np.where(errors == NA.kind, NUMBER, errors)
+        return overlaid(replace(result, valid=all_of(result.valid, wanted.valid)), others)
     return replaced_errors(found, missing, (NA.kind,), where=place)
 
 

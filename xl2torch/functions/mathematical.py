@@ -21,6 +21,7 @@ from xl2torch.functions.array import (
     all_valid,
     as_float,
     as_numbers,
+    as_references,
     both_valid,
     broadcast_shape,
     constant,
@@ -35,6 +36,7 @@ from xl2torch.functions.array import (
     sum_of_products,
     where,
     where_constant,
+    where_counted,
 )  # fmt: skip
 from xl2torch.functions.operators import (
     Condition,
@@ -286,9 +288,10 @@ def counted(array: Array) -> Array:
 
     In cells, text, logicals and blanks do not count; a value typed into the call does.
     """
+    array = as_references(array)
     if is_typed(array):
         return as_numbers(array)
-    numbers = where_constant(numeric_cells(array), array, 0.0)
+    numbers = where_counted(numeric_cells(array), array, 0.0)
     return replace(numbers, kinds=merge_errors(array), texts=None)
 
 
@@ -327,9 +330,9 @@ def product(*arrays: Array) -> Array:
     """Product of all numbers; cells that are no numbers count as 1."""
     result: Array | None = None
     some: Any = np.zeros((1, 1, 1, 1), dtype=bool)
-    for array in arrays:
+    for array in map(as_references, arrays):
         typed = is_typed(array)
-        numbers = as_numbers(array) if typed else where_constant(numeric_cells(array), array, 1.0)
+        numbers = as_numbers(array) if typed else where_counted(numeric_cells(array), array, 1.0)
         some = some | (True if typed else numeric_cells(array).any(axis=INNER, keepdims=True))
         kinds = reduce_errors([numbers if typed else array])
         dims = [axis for axis in INNER if numbers.shape[axis] > 1]
@@ -353,7 +356,7 @@ def sumproduct(first: Array, *others: Array) -> Array:
         raise ExcelError(VALUE)
     errors = reduce_errors(arrays)
     numbers = [
-        replace(where_constant(numeric_cells(array), array, 0.0), kinds=None) for array in arrays
+        replace(where_counted(numeric_cells(array), array, 0.0), kinds=None) for array in arrays
     ]
     while len(numbers) > 2:
         # Constants first: their product is folded before training.
@@ -407,14 +410,14 @@ def extreme(largest: bool, arrays: tuple[Array, ...]) -> Array:
     worst = -math.inf if largest else math.inf
     parts: list[Array] = []
     seen: Any = np.zeros((1, 1, 1, 1), dtype=bool)
-    for array in arrays:
+    for array in map(as_references, arrays):
         typed = is_typed(array)
         numbers = as_numbers(array) if typed else array
         mask = np.ones((1, 1, 1, 1), dtype=bool) if typed else numeric_cells(array)
         seen = seen | np.broadcast_to(mask, (*mask.shape[:2], *array.shape[2:])).any(
             axis=INNER, keepdims=True
         )
-        kept = where_constant(mask, replace(numbers, kinds=None, texts=None), worst)
+        kept = where_counted(mask, replace(numbers, kinds=None, texts=None), worst)
         kinds = reduce_errors([numbers])
         function_ = torch.amax if largest else torch.amin
         parts.append(raw_reduce(function_, kept, kinds))
@@ -464,6 +467,7 @@ def maxa(largest: bool, *arrays: Array) -> Array:
 
 
 def _with_every_kind(array: Array) -> Array:
+    array = as_references(array)
     if array.kinds is None or is_typed(array):
         return array
     kinds = np.where(np.isin(array.kinds, (LOGICAL, TEXT)), NUMBER, array.kinds)

@@ -36,7 +36,7 @@ from xl2torch.functions.array import (
     scalar,
     where,
 )  # fmt: skip
-from xl2torch.functions.trace import Data, apply, is_traced, value_of
+from xl2torch.functions.trace import Data, apply, is_drawn, is_traced, value_of
 from xl2torch.values import (
     BLANK,
     DIV0,
@@ -233,7 +233,8 @@ def guarded(
             if isinstance(item, fx.Node):
                 data[index] = where(inside, item, apply(torch.detach, item))
                 data[index].meta["edge"] = True  # type: ignore[union-attr]
-    mask = all_of(both_valid(*padded), _as_mask(condition, axes, shape))
+    own = replace(_as_mask(condition, axes, shape), missing=False)
+    mask = all_of(both_valid(*padded), own)
     return Array(apply(function, *data), axes, shape, kinds, valid=mask)
 
 
@@ -364,6 +365,8 @@ def _rounded_together(left: Array, right: Array) -> Array:
     if left.traced or right.traced:
         if _is_zero(left) or _is_zero(right):
             return left  # only 0 shows as 0
+        if is_drawn(left.data) or is_drawn(right.data):
+            return left  # the last digits of a draw are no matter
         (a, b), axes = align([as_float(filled(left)), as_float(filled(right))])
         return replace(
             left, data=apply(rounded_to, a, b), axes=axes, shape=broadcast_shape(left, right),

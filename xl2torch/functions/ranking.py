@@ -180,7 +180,10 @@ def _rank_of_column(average: float, x: Array, ref: Array, order: Array | None) -
 
 def _rank_of_one(average: float, x: Array, ref: Array, order: Array | None) -> Array:
     numbers = sample(ref)
-    up = False if order is None else bool((_known(order, "the order").numpy() != 0).all())
+    ways = np.zeros(1) if order is None else _known(order, "the order").numpy() != 0
+    if (ways != ways.flat[0]).any():
+        raise Differs("an order that differs among the copied cells")
+    up = bool(ways.flat[0])
     ahead = _ahead(plain(x), numbers, operator.lt if up else operator.gt)
     equal = _ahead(plain(x), numbers, operator.eq)
     ties = elementwise(operator.sub, equal, constant(np.ones((1, 1, 1, 1))), keep=True)

@@ -17,6 +17,7 @@ from xl2torch.functions.array import (
     all_valid,
     as_float,
     as_numbers,
+    as_references,
     broadcast_shape,
     constant,
     constant_mask,
@@ -28,6 +29,7 @@ from xl2torch.functions.array import (
     reduce_errors,
     spread,
     where_constant,
+    where_counted,
 )  # fmt: skip
 from xl2torch.functions.operators import divide
 from xl2torch.functions.shapes import column, join, reorder
@@ -68,7 +70,7 @@ def sample(*arrays: Array, every_kind: bool = False) -> Sample:
     as 1 or 0); a value typed into the call does.
     """
     columns, masks = [], []
-    for array in arrays:
+    for array in map(as_references, arrays):
         typed = is_typed(array)
         array = as_numbers(array) if typed else column(array)
         if typed:
@@ -91,6 +93,8 @@ def sample(*arrays: Array, every_kind: bool = False) -> Sample:
 def _reduced(numbers: Array, counted: Mask, errors: Kinds | None) -> Sample:
     """Elements that count in no copy are left out."""
     some = counted.any(axis=(0, 1, 3))
+    if numbers.valid is not None:  # an error counts whatever it stands in the place of
+        return Sample(where_counted(counted, numbers, 0.0), counted, errors)
     keep = np.flatnonzero(some) if some.any() else np.array([0])
     numbers, counted = reorder(numbers, HEIGHT, keep), counted.take(keep, HEIGHT)
     return Sample(where_constant(counted, numbers, 0.0), counted, errors)

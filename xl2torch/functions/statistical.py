@@ -14,6 +14,7 @@ from xl2torch.functions.array import (
     Array,
     as_float,
     as_numbers,
+    as_references,
     constant,
     elementwise,
     is_typed,
@@ -45,7 +46,7 @@ from xl2torch.values import BLANK, DIV0, NUM, TEXT, ErrorValue
 def how_many(arrays: tuple[Array, ...]) -> Array:
     """How many numbers SUM would add: known at compile time, per cell of the region."""
     count = np.zeros((1, 1, 1, 1))
-    for array in arrays:
+    for array in map(as_references, arrays):
         mask = numeric_cells(as_numbers(array) if is_typed(array) else array)
         full = np.broadcast_to(mask, (*mask.shape[:2], *array.shape[2:]))
         count = count + full.sum(axis=INNER, keepdims=True)
@@ -73,7 +74,7 @@ def _valid_numbers(array: Array) -> Array:
 def counta(*arrays: Array) -> Array:
     """How many cells are not blank."""
     total_count = np.zeros((1, 1, 1, 1))
-    for array in arrays:
+    for array in map(as_references, arrays):
         kinds = np.asarray(array.full_kinds)
         filled = (kinds != BLANK) | is_typed(array)
         total_count = total_count + filled.sum(axis=INNER, keepdims=True)

@@ -120,6 +120,17 @@ def is_constant(item: Any) -> bool:
     return isinstance(item, fx.Node) and item.op == "get_attr" and "constant" in item.meta
 
 
+def is_drawn(data: Any) -> bool:
+    """Whether the data are random numbers, drawn anew in training mode, or a part of them."""
+    while isinstance(data, fx.Node):
+        if any(getattr(item, "target", None) == DRAWING for item in data.all_input_nodes):
+            return True
+        if len(data.all_input_nodes) != 1:
+            return False
+        data = data.all_input_nodes[0]
+    return False
+
+
 def is_traced(data: Data) -> bool:
     """Whether the data depends on a parameter."""
     return isinstance(data, fx.Node)

@@ -44,7 +44,6 @@ from xl2torch.functions.array import (
     UnknownFunction,
     Unsupported,
     along,
-    as_references,
     blank_as_zero,
     constant,
     first_element,
@@ -490,10 +489,9 @@ class Lowering:
         node = self.resolved(node)
         if function.grows and letter in "ra" and isinstance(node, Reference) and self._grows(node):
             return self._grown(node)
-        value = self._value(
+        return self._value(
             node, array or letter == "a", single=letter == "v" or (letter == "b" and single)
         )
-        return as_references(value) if letter in "ra" else value
 
     # ------------------------------------------------------------ ranges that grow
 
@@ -668,8 +666,8 @@ def _indexed(block: Array, rows: IntArray, columns: IntArray) -> tuple[Data, tup
         for axis in block.axes:
             source = full_rows if axis == HEIGHT else full_columns
             index.append(torch.from_numpy(np.ascontiguousarray(source)).reshape(keep))
-        if not index:
-            return data, ()
+        if not index:  # one cell, of which every copy takes the same
+            return apply(torch.broadcast_to, data, tuple(keep)), axes
         return apply(take, data, *index), axes
     result_axes: tuple[int, ...] = ()
     for axis in block.axes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -19,6 +20,10 @@ _INFIX = {
 }  # fmt: skip
 """Infix operators of Python with their precedence; prefix minus has 4."""
 _PREFIX, _ATOM = 4, 9
+_MODULES = (
+    (torch, "torch"), (functional, "F"), (torch.special, "torch.special"),
+    (torch.linalg, "torch.linalg"), (operator, "operator"),
+)  # fmt: skip
 _METHODS = frozenset({"unfold", "masked_fill", "detach", "to", "reshape", "squeeze", "unsqueeze"})
 """Functions that read better as methods of their first operand."""
 
@@ -134,21 +139,24 @@ class Printer:
 def short_name(target: Any) -> str:
     """Name of a function, without where it stands."""
     name: str = getattr(target, "__name__", str(target))
-    return name.removeprefix("linalg_") if name == "linalg_vector_norm" else name.lstrip("_")
+    return name.removeprefix("linalg_").lstrip("_")
 
 
+@cache
 def function_name(target: Any) -> str:
-    """Name of a function as code that imports torch, and torch.nn.functional as F, calls it."""
+    """Name of a function as code that imports torch, and torch.nn.functional as F, calls it.
+
+    That is not always what the function calls itself: F.logsigmoid is log_sigmoid.
+    """
     name: str = getattr(target, "__name__", str(target))
-    if name == "linalg_vector_norm":
-        return "torch.linalg.vector_norm"
-    for module, prefix in ((torch, "torch"), (functional, "F"), (torch.special, "torch.special")):
+    for module, prefix in _MODULES:
         if getattr(module, name, None) is target:
             return f"{prefix}.{name}"
-    if target in vars(operator).values():
-        return f"operator.{name}"
-    short = name.removeprefix("special_")
-    return f"torch.special.{short}" if hasattr(torch.special, short) else short_name(target)
+    for module, prefix in _MODULES:
+        for word, value in vars(module).items():
+            if value is target:
+                return f"{prefix}.{word}"
+    return short_name(target)
 
 
 def is_own(target: Any) -> bool:

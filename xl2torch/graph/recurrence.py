@@ -35,6 +35,7 @@ from xl2torch.functions.array import (
 from xl2torch.functions.registry import VOLATILE, IntArray
 from xl2torch.functions.trace import Data, Trace, apply, is_traced, value_of
 from xl2torch.graph.blocks import Block, placed, read, windows
+from xl2torch.graph.loop import Recurrence
 from xl2torch.graph.lower import Lowering
 from xl2torch.graph.passes.rewriting import drop_unused
 from xl2torch.graph.passes.share_equal_nodes import share_equal_nodes
@@ -525,68 +526,6 @@ def _module(step: _Step, states: Sequence[_State]) -> fx.GraphModule:
         if node.op == "get_attr" and not hasattr(root, node.target):
             root.register_buffer(node.target, step.trace.tensors[node.target], persistent=False)
     return fx.GraphModule(root, step.trace, "Step")
-
-
-class Recurrence(nn.Module):
-    """Runs a step over all rows.
-
-    Inputs: xs (steps first), fixed tensors, what earlier rows begin with, and masks of these.
-
-    Output: per region its cells (steps first), and a mask of those that are no errors, or None.
-    """
-
-    def __init__(
-        self, body: fx.GraphModule, inputs: Sequence[tuple[str, int]], counts: tuple[int, int],
-        starts: Sequence[tuple[int, int]], steps: int, forward: bool,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.body = body
-        self.inputs = tuple(inputs)
-        self.counts = counts
-        self.starts = tuple(starts)
-        self.steps = steps
-        self.in_order = forward
-
-    def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Cells and masks of every region."""
-        changing, fixed = self.counts
-        xs = [x.unbind(0) for x in tensors[:changing]]
-        constants = tensors[changing : changing + fixed]
-        rest = tensors[changing + fixed :]
-        begin = dict(zip(self.starts, rest[: len(self.starts)], strict=True))
-        begin_masks = dict(zip(self.starts, rest[len(self.starts) :], strict=True))
-        results: list[list[torch.Tensor]] = []
-        plan = [self._source(kind, place) for kind, place in self.inputs]
-        for number in range(self.steps):
-            arguments = []
-            for kind, index, offset in plan:
-                if kind == "x":
-                    arguments.append(xs[index][number])
-                elif kind == "fixed":
-                    arguments.append(constants[index])
-                elif number + offset >= 0:
-                    arguments.append(results[number + offset][index])
-                elif kind == "earlier":
-                    arguments.append(begin[index // 2, number + offset])
-                else:
-                    arguments.append(begin_masks[index // 2, number + offset])
-            results.append(self.body(*arguments))
-        found: list[torch.Tensor | None] = []
-        for index, first in enumerate(results[0]):
-            if first is None:
-                found.append(None)
-                continue
-            column = torch.stack([result[index] for result in results])
-            found.append(column if self.in_order else column.flip(0))
-        return tuple(found)
-
-    @staticmethod
-    def _source(kind: str, place: int) -> tuple[str, int, int]:
-        """Kind of an input, its number (among the body's outputs), how many steps ago."""
-        word, _, number = kind.partition(" ")
-        if word in ("x", "fixed"):
-            return word, place, 0
-        return word, 2 * int(number) + (word == "mask"), -abs(place)
 
 
 def compute(

@@ -7,7 +7,7 @@ cells, only as far as the circle demands. What is still circular then is an erro
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import fx
@@ -29,6 +29,7 @@ from xl2torch.functions.array import (
 from xl2torch.functions.trace import Trace, apply
 from xl2torch.graph.blocks import Block, placed, read, stored, with_gaps
 from xl2torch.graph.lower import Lowering
+from xl2torch.graph.places import with_plain_places
 from xl2torch.graph.precedents import GrowingRange, RectangleIndex, precedents, unknowable
 from xl2torch.graph.recurrence import (
     NotScannable,
@@ -207,7 +208,11 @@ class Evaluation:
                     else:
                         self._compute_unit(unit)
                 except NotReady as needed:
-                    missing = [item for item in needed.units if item is not unit]
+                    if any(item.open for item in needed.units) and self._made_plain(unit):
+                        path.pop()
+                        unit.open = False
+                        continue
+                    missing = needed.units
                 except NotScannable:
                     assert unit.loop is not None
                     self._split(unit.loop.units)
@@ -234,6 +239,23 @@ class Evaluation:
                 _close(path)
                 return
             stack.extend(missing)
+
+    def _made_plain(self, unit: Unit) -> bool:
+        """Write computed references of a unit as plain ones, if there are any that are."""
+        if unit.region is None or unit.loop:
+            return False
+
+        def known(area: CellRange) -> Array:
+            try:
+                return self._read(area, unit)
+            except NotReady:
+                raise Unsupported("a place that is not known yet") from None
+
+        tree = with_plain_places(Lowering(self.workbook, unit.region, known))
+        if tree is unit.region.tree:
+            return False
+        unit.region = replace(unit.region, tree=tree)
+        return True
 
     def _missing(self, unit: Unit) -> list[Unit]:
         """Units that one is known to read and that are not computed yet."""

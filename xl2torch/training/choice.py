@@ -28,8 +28,10 @@ from xl2torch.training.methods import (
 from xl2torch.workbook.solver_model import number_option
 
 ENGINES = ("auto", "torch", "scipy")
-_FEW = 50
-"""Variable cells for which least squares are chosen: a step costs a Jacobian."""
+_FEW = 300
+_SMALL = 1_000_000
+"""Variable cells, and elements of a Jacobian, for which least squares are chosen: each step costs
+one."""
 _DENSE = 500
 """Variable cells for which SLSQP is chosen: a step costs their number cubed."""
 _SIMPLEX = "2"
@@ -243,7 +245,7 @@ def _squares(model: SheetModel, count: int) -> str:
         return ""
     with torch.no_grad():
         rows = len(residuals.function(present_point(model)))
-    if rows < count:
+    if not count <= rows <= _SMALL // count:
         return ""
     return f"a {residuals.form(rows)} of {rows} smooth residuals, {count} variable cells"
 

@@ -10,7 +10,6 @@ from xl2torch.training.result import Settings
 from xl2torch.training.stopping import Stop
 
 _STEEP = 1.0
-_NOTHING = 1e-24
 
 
 def descend(loss: Loss, record: Record, stepper: Stepper, settings: Settings) -> Stop:
@@ -22,9 +21,8 @@ def descend(loss: Loss, record: Record, stepper: Stepper, settings: Settings) ->
         stalled = settings.optimizer == LBFGS and loss.value >= before
         record.note()
         stop = record.converged()
-        gone = 0 <= record.best <= _NOTHING * max(abs(record.losses[0]), 1.0) < record.losses[0]
-        if stop is None and stalled and gone:
-            stop = Stop(0)  # the sum of squares, or the distance to the target, is gone
+        if stop is None and stalled and record.is_gone:
+            stop = Stop(0)
         if stop is None and stalled:
             stop = Stop(2, still_steep(loss.steepness))
         if stop is not None:

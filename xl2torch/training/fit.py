@@ -17,7 +17,7 @@ from xl2torch.problem import Problem
 from xl2torch.residuals import find_residuals
 from xl2torch.training.choice import Asked, Choice, choose
 from xl2torch.training.compilation import compiled_program
-from xl2torch.training.descent import descend
+from xl2torch.training.descent import descend, still_steep
 from xl2torch.training.diagnosis import plateau, unfelt
 from xl2torch.training.epochs import Batch, train_in_batches
 from xl2torch.training.freezing import Stage, frozen, parse_frozen, parse_stage
@@ -31,6 +31,8 @@ from xl2torch.training.methods import (
     LBFGSB,
     LEAST_SQUARES,
     SCALED,
+    SLSQP,
+    TRUST,
     is_first_order,
     torch_optimizers,
 )
@@ -54,9 +56,19 @@ from xl2torch.training.record import Record, RunLimits
 from xl2torch.training.result import Iteration, Result, Settings, Start
 from xl2torch.training.row_loss import RowLoss
 from xl2torch.training.scaling import scaling_remark
+from xl2torch.training.sheet_value import SheetLoss, endless, last_in_sheet
 from xl2torch.training.start import dropout_free, starting_loss
 from xl2torch.training.stopping import Stop, Stopped
 from xl2torch.workbook.selection import parse_cell
+
+_NEXT = {
+    LBFGS: (LBFGSB, TRUST), LBFGSB: (LBFGS, TRUST), SLSQP: (TRUST,), TRUST: (SLSQP,)
+}  # fmt: skip
+"""Engines that go on where one stands still though the objective has a slope."""
+_ALIKE = 0.1
+"""Share of the starts that has to end at the best point, for it to be likely the best of all."""
+_IN_SHEET = 200
+"""Most iterations of a run that stays where the sheet has a value."""
 
 
 def fit(
@@ -192,6 +204,8 @@ def _fit(
     if isinstance(loss, RowLoss) or options.dropout_off or loss.model is not model:
         loss, there = Loss(model), loss
         remarks += _computed_again(record, loss, there, settings)
+    if settings.epochs and not stop.restored and not model.drawn and loss.model is model:
+        stop = _kept_in_sheet(run, stop)
     stop = _judged(record, problem, constraints, stop, settings)
     if stop.restored:
         for variable in model.variables:
@@ -275,6 +289,7 @@ class _Run:
         self._generator: torch.Generator | None = None
         self.ends: tuple[Start, ...] = ()
         self.subproblems = 0
+        self.helpers: list[str] = []
 
     def solve(self) -> Stop:
         """Run to the end. Raises Stopped."""
@@ -320,24 +335,59 @@ class _Run:
         self.ends = found.table
         if is_first_order(settings.optimizer) or not record.left:
             return Stop(3)
-        stop = Stop(3)
-        for point in found.best(polished_count(self.constraints)):
-            self.loss.move(point)
+        stop, reached, winner = Stop(3), math.inf, 1
+        numbers = [*found.order[: polished_count(self.constraints)], 0]
+        # The file's own start, too: a chosen engine may get on where the batch does not.
+        for number in numbers:
+            self.loss.move(found.points[number] if number else points[0])
             self.loss.evaluate()
             self.stepper = _stepper(self.loss, settings)
             try:
-                stop = self._engine()
+                ended = self._engine()
             except Stopped as stopped:
-                stop = stopped.stop
-                if stop.code in (3, 10):
-                    return stop
-        if record.feasible:
-            best = found.order[0] + 1
-            stop = Stop(17, f"{settings.starts} starts; the best was start {best}.")
-        return stop
+                ended = stopped.stop
+                if ended.code in (3, 10):
+                    return ended
+            if record.best < reached:
+                stop, reached, winner = ended, record.best, number + 1
+        if not record.feasible or stop.failed:
+            return stop
+        alike = found.reaching(self.loss.of(record.best_objective))
+        best = f"{settings.starts} starts; the best was start {winner}"
+        if alike >= _ALIKE * settings.starts:
+            return Stop(17, f"{best}.")
+        return replace(stop, detail=f"{best}, and {alike} of them ended there: other starts may "
+                       f"find a better one. {stop.detail}".strip())  # fmt: skip
 
     def _engine(self) -> Stop:
-        name, loss, record = self.settings.optimizer, self.loss, self.record
+        """The engine that was chosen; another one where it stays on a slope. Raises Stopped."""
+        name = self.settings.optimizer
+        stop = self._one_engine(name)
+        for other in _NEXT.get(name, ()):
+            if not (stop.code == 2 and self._is_steep()):
+                break
+            before = self.record.best
+            self.stepper = make_stepper(self.loss, replace(
+                self.settings, optimizer=LBFGS, learning_rate=1.0, arguments={}
+            )) if other == LBFGS else None  # fmt: skip
+            try:
+                stop = self._one_engine(other)
+            except Stopped as stopped:
+                if stopped.stop.code != 9:
+                    raise
+            if self.record.best < before:
+                self.helpers.append(other)
+        return stop
+
+    def _is_steep(self) -> bool:
+        """Whether the best point is on a slope; the loss is evaluated there."""
+        loss, record = self.loss, self.record
+        record.restore()
+        loss.evaluate()
+        return not record.is_gone and bool(still_steep(loss.steepness))
+
+    def _one_engine(self, name: str) -> Stop:
+        loss, record = self.loss, self.record
         if name == HIGHS:
             stop, self.subproblems = solve_linear(loss, self.constraints, record)
             return stop
@@ -367,7 +417,10 @@ class _Run:
 
     def remarks(self, stop: Stop) -> list[str]:
         """What was noticed on the way."""
-        found = []
+        found = [
+            f"{self.settings.optimizer} stood still on a slope; {helper} went on from there"
+            for helper in self.helpers
+        ]
         if len(self.record.iterations) > 1 and self.settings.optimizer != HIGHS:
             lower, upper = variable_limits(self.loss.model)
             found.append(unfelt(self.loss, self.record.felt, lower < upper))
@@ -404,6 +457,30 @@ def _judged(
             return Stop(5, missed(problem.target, record.best_objective))
         return Stop(0) if stop.code != 17 else stop
     return stop
+
+
+def _kept_in_sheet(run: _Run, stop: Stop) -> Stop:
+    """The stop; where the sheet is an error at the best point, that of a run that stays where it
+    is none. The record then has the best point there."""
+    loss, record = run.loss, run.record
+    inside = last_in_sheet(record, loss.model)
+    if inside is None:
+        return stop
+    run_away = endless(loss, record.trail[0], record.best_point)
+    record.loss = run.loss = SheetLoss(loss.model)
+    run.loss.at(inside)
+    record.forget_best()
+    record.note()
+    engine = SLSQP if run.constraints.general else LBFGS
+    run.settings = replace(run.settings, optimizer=engine, learning_rate=1.0, starts=1)
+    run.stepper = make_stepper(run.loss, run.settings) if engine == LBFGS else None
+    record.limits = replace(record.limits, epochs=len(record.iterations) + _IN_SHEET)
+    try:
+        stop = run.solve()
+    except Stopped as stopped:
+        stop = stopped.stop
+    solved = stop.code == 0 or run.constraints.reaches(record.best_objective)
+    return Stop(4, run_away) if run_away and not solved else stop
 
 
 def _follow_rate(record: Record, stepper: Stepper | None) -> None:

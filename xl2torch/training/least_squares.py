@@ -94,7 +94,10 @@ def _finished(
     function: Callable[[Numbers], Numbers], slopes: Callable[[Numbers], Numbers],
     numbers: Numbers, bounds: tuple[Numbers, Numbers],
 ) -> Numbers:  # fmt: skip
-    """Gauss-Newton steps as long as each is shorter than the one before it."""
+    """Gauss-Newton steps as long as each is shorter than the one before it, or halves the sum.
+
+    A distance to a target shrinks without end, and steps near 0 are as large as the variables.
+    """
     errors = function(numbers)
     squares, last = float(errors @ errors), math.inf
     for _ in range(_FINISHING_STEPS):
@@ -108,11 +111,12 @@ def _finished(
         size = float(np.max(np.abs(step) / np.maximum(np.abs(numbers), 1e-300), initial=0.0))
         moved = numbers + step
         inside = ((moved >= bounds[0]) & (moved <= bounds[1])).all()
-        if not (0 < size < _SHRINKS * last and inside):
+        if not (size > 0 and inside):
             break
         fresh = function(moved)
         total = float(fresh @ fresh)
-        if not total <= squares * (1 + _SAME):
+        shorter = size < _SHRINKS * last and total <= squares * (1 + _SAME)
+        if not (shorter or total < squares / 2):
             break
         numbers, errors, squares, last = moved, fresh, min(squares, total), size
     return numbers

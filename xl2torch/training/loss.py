@@ -90,6 +90,11 @@ class Loss:
         value: torch.Tensor = program()
         return value
 
+    @torch.no_grad()
+    def has_value(self) -> bool:
+        """Whether the objective is a finite number at the present parameters."""
+        return math.isfinite(float(self.output(drawing=False)))
+
     def evaluate(self) -> float:
         """Loss at the present parameters, FAILED for an error."""
         self._point = None

@@ -34,6 +34,7 @@ _STILL = 10
 """Iterations without a change after which a start has ended."""
 _NEAR = 1e4
 """Allowances by which an end of a penalty may overstep a limit: an engine brings it there."""
+_NEARLY = 1e-3
 _MOST_POLISHED = 3
 """Ends that are brought to the constraints one by one."""
 
@@ -45,10 +46,12 @@ class Ends:
     table: tuple[Start, ...]
     points: Points
     order: tuple[int, ...]
+    losses: tuple[float, ...]
 
-    def best(self, count: int) -> list[torch.Tensor]:
-        """Points of the best ends."""
-        return [self.points[place] for place in self.order[:count]]
+    def reaching(self, loss: float) -> int:
+        """How many starts ended at a loss, or nearly so."""
+        near = _NEARLY * max(abs(loss), _NEARLY)
+        return sum(abs(end - loss) <= near for end in self.losses)
 
 
 def draw_starts(loss: Loss, count: int, seed: int) -> Points:
@@ -98,7 +101,7 @@ def run_starts(
             zip(begun.tolist(), losses.tolist(), steps.tolist(), oversteps, strict=True)
         )
     )
-    return Ends(table, points, order)
+    return Ends(table, points, order, tuple(losses.tolist()))
 
 
 def polished_count(constraints: Constraints) -> int:

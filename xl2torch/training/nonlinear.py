@@ -30,6 +30,8 @@ from xl2torch.training.stopping import Stop, Stopped
 _RESTARTS = 10
 _FAR = 1e10
 """Stands for the scaled objective where it is an error: a line search turns round there."""
+_SHORTENINGS = 30
+_LARGER = 10.0
 _BETTER = 1e-12
 _FLAT_OBJECTIVE = 1e-3
 _AS_GOOD = 1e-5
@@ -49,7 +51,7 @@ def solve_bounded(loss: Loss, record: Record) -> Stop:
 
         with np.errstate(all="ignore"):
             found = minimize(
-                _objective(loss, free, _size(loss)), free.start, jac=True, method="L-BFGS-B",
+                _objective(loss, free, _size(loss, free)), free.start, jac=True, method="L-BFGS-B",
                 bounds=np.transpose(free.bounds), callback=_noting(record, free),
                 options={"maxcor": 20, "ftol": 0.0, "gtol": 0.0, "maxls": 40,
                          "maxiter": record.left + 1, "maxfun": 100 * record.left + 100},
@@ -58,6 +60,8 @@ def solve_bounded(loss: Loss, record: Record) -> Stop:
         stop = record.converged()
         if stop is not None:
             return stop
+        if record.is_gone:
+            return Stop(0)
         if not loss.value < before - _BETTER * abs(before):
             return Stop(2, still_steep(loss.steepness))
         free = FreeVariables(loss, scaled=True)
@@ -76,9 +80,21 @@ def _noting(record: Record, free: FreeVariables) -> Callable[[Any], None]:
     return arrive
 
 
-def _size(loss: Loss) -> float:
-    """What the objective is measured in: its value, or its steepness where it is near 0."""
-    return max(abs(loss.value), float(loss.gradient.norm()) * _FLAT_OBJECTIVE) or 1.0
+def _size(loss: Loss, free: FreeVariables) -> float:
+    """What the objective is measured in: its value, or its steepness where it is near 0.
+
+    Larger where a first step down the gradient would lead to an error value.
+    """
+    size = max(abs(loss.value), float(loss.gradient.norm()) * _FLAT_OBJECTIVE) or 1.0
+    begin, way = free.start, free.slopes(loss.gradient)
+    point = loss.point
+    for _ in range(_SHORTENINGS):
+        loss.move(free.point(begin - way / size))
+        if loss.has_value():
+            break
+        size *= _LARGER
+    loss.move(point)
+    return size
 
 
 def _objective(
@@ -195,13 +211,14 @@ def solve_constrained(loss: Loss, constraints: Constraints, record: Record, meth
     for _ in range(_RESTARTS):
         free = FreeVariables(loss, scaled=True)
         rows = _rows(loss, constraints, free)
-        goal = _nearest(free, begin) if is_target else _objective(loss, free, _size(loss))
+        goal = _nearest(free, begin) if is_target else _objective(loss, free, _size(loss, free))
         try:
             solve(goal, rows, record)
         except Stopped as stopped:
-            if stopped.stop.code != 4 or stopped.stop.restored:
+            if stopped.stop.code not in (4, 9) or stopped.stop.restored:
                 raise
-            record.restore()  # far away, and not downhill: it goes on from the best point
+            # Far away and not downhill, or an error value: it goes on from the best point.
+            record.restore()
             loss.evaluate()
         overstep = constraints.overstep(loss.point)[0]
         if overstep <= 1.0:

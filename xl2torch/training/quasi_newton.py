@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,9 @@ from torch import nn
 from xl2torch.training.bounded import Bounded, gradient_of
 from xl2torch.training.loss import Loss
 from xl2torch.training.scaling import units
+
+_SHORTENINGS = 40
+_SHORTER = 0.25
 
 
 class QuasiNewton:
@@ -67,6 +71,30 @@ class QuasiNewton:
     def _triples(self) -> Iterable[tuple[nn.Parameter, nn.Parameter, torch.Tensor]]:
         return zip(self.parameters, self.scaled, self.scales, strict=True)
 
+    def _first_rate(self) -> float:
+        """A learning rate whose first step, along the gradient, leads to no error value.
+
+        torch's line search cannot come back from one: it would take the tiniest step, or none.
+        """
+        loss, rate, point = self.loss, self.learning_rate, self.loss.point
+        slopes = [gradient_of(parameter) * scale for parameter, _, scale in self._triples()]
+        size = float(sum(slope.abs().sum() for slope in slopes))
+        if not 0 < size < math.inf:
+            return rate
+        way = torch.cat([
+            (slope * scale).reshape(-1) for slope, scale in zip(slopes, self.scales, strict=True)
+        ])  # fmt: skip
+        length = min(1.0, 1.0 / size)
+        for _ in range(_SHORTENINGS):
+            loss.move(point - rate * length * way)
+            for item in self.bounded:
+                item.project()
+            if loss.has_value():
+                break
+            rate *= _SHORTER
+        loss.move(point)  # its gradients are still there
+        return rate
+
     def step(self) -> None:
         """One iteration. Without progress the curvature history is dropped, and tried once more."""
         loss, value = self.loss, self.loss.value
@@ -94,6 +122,9 @@ class QuasiNewton:
 
         was_fresh = self.fresh
         self._to_scaled()
+        self.optimizer.param_groups[0]["lr"] = self._first_rate() if was_fresh else (
+            self.learning_rate
+        )  # fmt: skip
         self.optimizer.step(closure)  # type: ignore[no-untyped-call]
         self.fresh = False
         self._to_parameters()

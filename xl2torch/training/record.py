@@ -20,6 +20,10 @@ from xl2torch.training.stopping import CONVERGENCE, Stop, Stopped, converged, st
 
 _FLAT = 1e-9
 """Relative: near the minimum a sum of squares is as flat as that."""
+_APART = 1.2
+"""How many times as many iterations lead to the next point of the way that is remembered."""
+_GONE = 1e-24
+"""Share of a sum of squares at the start that is rounding."""
 _EXPLODED = 1e12
 """Beside the loss at the start: no way back from there."""
 
@@ -67,6 +71,8 @@ class Record:
         self.best_iteration = 0
         self.stage_began = 0
         self.weights: Mapping[str, torch.Tensor] = {}
+        self.trail: list[torch.Tensor] = []
+        self._last_trail = 0
         self._felt = [torch.zeros_like(item, dtype=torch.bool) for item in loss.parameters]
         self._constrained = bool(constraints.general)
         self._boxed = all(bool(torch.isfinite(t).all()) for t in variable_limits(loss.model))
@@ -132,6 +138,7 @@ class Record:
         score = loss.value if math.isnan(row.validation) else loss.of(row.validation)
         if self._is_better(overstep, score):
             self.keep(overstep, score)
+            self._leave_trail()
         if self._on_iteration:
             self._on_iteration(row)
         return row
@@ -155,6 +162,28 @@ class Record:
             variable.name: parameter.detach().clone(memory_format=torch.contiguous_format)
             for variable, parameter in zip(loss.model.variables, loss.parameters, strict=True)
         }
+
+    def _leave_trail(self) -> None:
+        """Remember the point, the best yet, where the way grew by a fifth since the last one."""
+        if len(self.iterations) >= _APART * self._last_trail:
+            self.trail.append(self.loss.point)
+            self._last_trail = len(self.iterations)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether a sum of squares, or the distance to the target, came down to nothing."""
+        first = self.losses[0]
+        return 0 <= self.best <= _GONE * max(abs(first), 1.0) < first
+
+    def forget_best(self) -> None:
+        """Let the next point be the best one."""
+        self.best, self.best_objective, self.best_overstep = math.inf, math.nan, math.inf
+
+    @property
+    def best_point(self) -> torch.Tensor:
+        """The best point that was met, flat."""
+        variables = self.loss.model.variables
+        return torch.cat([self.weights.get(v.name, v.start).reshape(-1) for v in variables])
 
     def restore(self) -> None:
         """Go back to the best point."""

@@ -14,6 +14,7 @@ from xl2torch.graph.passes.merge_channels import merge_channels
 from xl2torch.graph.passes.merge_like_columns import merge_like_columns
 from xl2torch.graph.passes.merge_like_rows import merge_like_rows
 from xl2torch.graph.passes.merge_stacks import merge_stacks
+from xl2torch.graph.passes.pick_rows_early import pick_rows_early
 from xl2torch.graph.passes.recognise_convolution import recognise_convolution
 from xl2torch.graph.passes.recognise_cross_entropy import recognise_cross_entropy
 from xl2torch.graph.passes.recognise_embedding import recognise_embedding
@@ -37,6 +38,7 @@ from xl2torch.graph.passes.trim_sums import trim_sums
 
 PASSES: tuple[Callable[[fx.Graph], fx.Graph], ...] = (
     share_equal_nodes,
+    pick_rows_early,
     merge_like_rows,
     recognise_relu,
     recognise_sigmoid,

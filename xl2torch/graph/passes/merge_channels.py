@@ -54,21 +54,27 @@ def _merge_inputs(graph: fx.Graph) -> None:
             continue
         if not same_items([item.kwargs for item in convolutions]):
             continue
-        pictures = [_picture(item.args[0]) for item in convolutions]
+        pictures = [_picture(item.args[0], graph) for item in convolutions]
         kernels = [_kernel(item.args[1]) for item in convolutions]
-        shapes = [item.meta["value"].shape for item in pictures]
-        if None in pictures or None in kernels or not same_items(shapes):
+        if None in pictures or None in kernels:
+            continue
+        if not same_items([item.meta["value"].shape for item in pictures]):
+            continue
+        if not same_items([item.meta["value"].shape for item in kernels]):
             continue
         with graph.inserting_before(node):
-            source = _joined(graph, [item for item in pictures if item is not None])
+            source = _joined(graph, pictures)
             weight = add_node(graph, torch.stack, tuple(kernels))
             weight = add_node(graph, torch.unsqueeze, weight, 0)
             result = add_node(graph, conv2d, source, weight, **convolutions[0].kwargs)
             replace(node, add_node(graph, torch.select, result, 0, 0))
 
 
-def _picture(item: Any) -> Any:
+def _picture(item: Any, graph: fx.Graph) -> Any:
     """The matrix that a convolution takes as its only channel."""
+    constant = constant_value(item, graph)
+    if constant is not None:
+        return add_constant(graph, constant[0]) if constant.shape[0] == 1 else None
     return item.args[0] if is_call(item, torch.unsqueeze) and item.args[1] == 0 else None
 
 
@@ -83,7 +89,8 @@ def _merge_outputs(graph: fx.Graph) -> None:
     for node in graph.nodes:
         if is_call(node, conv2d) and node.meta["value"].shape[0] == 1:
             options = tuple(sorted(node.kwargs.items()))
-            groups.setdefault((node.args[0], options), []).append(node)
+            key = (node.args[0], node.args[1].meta["value"].shape, options)
+            groups.setdefault(key, []).append(node)
     for group in groups.values():
         if len(group) < 2 or not all(_selected(user) for node in group for user in node.users):
             continue
@@ -181,6 +188,10 @@ def _dot(term: Any, graph: fx.Graph) -> tuple[fx.Node, fx.Node] | None:
 
 def _joined(graph: fx.Graph, items: Sequence[fx.Node]) -> fx.Node:
     """Pictures as the channels of one tensor."""
+    constants = [constant_value(item, graph) for item in items]
+    known = [constant for constant in constants if constant is not None]
+    if len(known) == len(items):
+        return add_constant(graph, torch.stack(known))
     lifted = _lifted(graph, items)
     return add_node(graph, torch.stack, tuple(items)) if lifted is None else lifted
 
@@ -210,7 +221,7 @@ def _lifted_channels(graph: fx.Graph, items: Sequence[fx.Node]) -> fx.Node | Non
         return sources[0] if in_order else None
     if not all(is_call(source, max_pool2d) for source in sources) or not same_items(places):
         return None
-    pictures = [_picture(source.args[0]) for source in sources]
+    pictures = [_picture(source.args[0], graph) for source in sources]
     options = [(source.args[1:], source.kwargs) for source in sources]
     inner = None if None in pictures or not same_items(options) else _lifted(graph, pictures)
     if inner is None:

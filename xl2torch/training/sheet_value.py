@@ -1,0 +1,86 @@
+"""The objective as the sheet itself computes it, error values and all.
+
+A recognised function has a value where its spelling in cells overflows: EXP(800) is #NUM!, the
+sigmoid that it stands in is 1. Training goes by the program; its answer has to be one of the sheet.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from xl2torch.address import single_cell
+from xl2torch.errors import Xl2TorchError
+from xl2torch.functions.array import Unsupported
+from xl2torch.graph.blocks import given_numbers
+from xl2torch.graph.schedule import Evaluation
+from xl2torch.model import SheetModel, first_error
+from xl2torch.training.diagnosis import named
+from xl2torch.training.loss import Loss
+from xl2torch.training.record import Record
+from xl2torch.values import FIRST_ERROR
+
+_FURTHER = 2.0
+"""How far beyond the best point the objective is looked at, to tell whether it has an optimum."""
+_LARGE = 1e-3
+
+
+def sheet_error(model: SheetModel, point: torch.Tensor) -> str | None:
+    """The cell in which an error of the objective begins; None where the sheet has a value."""
+    pieces = torch.split(point, [variable.start.numel() for variable in model.variables])
+    given = [
+        given_numbers(variable.cells, piece.numpy().reshape(variable.start.shape))
+        for variable, piece in zip(model.variables, pieces, strict=True)
+    ]
+    evaluation = Evaluation(model.compiled.workbook, given)
+    area = single_cell(model.problem.objective)
+    try:
+        kind = int(evaluation.value(area).full_kinds.flat[0])
+    except (Xl2TorchError, Unsupported, ArithmeticError):
+        return None  # what cannot be computed has a stored value, and verify tells of it
+    return first_error(evaluation, area) if kind >= FIRST_ERROR else None
+
+
+class SheetLoss(Loss):
+    """The loss of a model that is an error wherever the sheet is one."""
+
+    def has_value(self) -> bool:
+        """Whether the sheet has a value, too, at the present parameters."""
+        return super().has_value() and sheet_error(self.model, self.point) is None
+
+    def _differentiate(self) -> torch.Tensor:
+        loss = super()._differentiate()
+        if sheet_error(self.model, self.point) is not None:
+            self.objective = math.nan
+        return loss
+
+
+def last_in_sheet(record: Record, model: SheetModel) -> torch.Tensor | None:
+    """The last point of the way at which the sheet has a value; None where that is the best one,
+    or where it has none at all."""
+    trail = [*record.trail, record.best_point]
+    if sheet_error(model, trail[-1]) is None or sheet_error(model, trail[0]) is not None:
+        return None
+    low, high = 0, len(trail) - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if sheet_error(model, trail[middle]) is None else (low, middle)
+    return trail[low]
+
+
+def endless(loss: Loss, start: torch.Tensor, far: torch.Tensor) -> str:
+    """That the objective gets better without end from a start to a far point, and which cells run
+    away with it, in words; '' where it does not."""
+    way = far - start
+    there = loss.at(far)
+    if not (loss.at(far + (_FURTHER - 1) * way) <= there < loss.at(start)):
+        return ""
+    sizes = way.abs()
+    run_away = (sizes >= _LARGE * float(sizes.max())).tolist()
+    cells = [cell for cell, runs in zip(loss.model.cell_values(), run_away, strict=True) if runs]
+    place = sheet_error(loss.model, far)
+    return (
+        f"It gets better without end as {named(cells)} run away; beyond the point that is kept the "
+        f"sheet is an error, which begins in {place}. Add bounds or a penalty."
+    )
