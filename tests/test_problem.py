@@ -116,7 +116,9 @@ def test_flags_take_the_place_of_what_is_stored(tmp_path: Path) -> None:
 def test_what_is_not_replaced_stays(tmp_path: Path, given: dict[str, str]) -> None:
     workbook = load(model_book(tmp_path / "b.xlsx", HS71, "$B$7", "$B$2:$B$5", HS71_CONSTRAINTS, 1,
                                {"neg": "1"}))  # fmt: skip
-    stored, found = find_problem(workbook), find_problem(workbook, **given)
+    stored, found = find_problem(workbook), find_problem(
+        workbook, objective=given.get("objective"), variables=given.get("variables")
+    )
     assert [str(item) for item in found.constraints] == [str(item) for item in stored.constraints]
     assert (found.sense, found.non_negative) == ("max", True)
     (remark,) = found.remarks

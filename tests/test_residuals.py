@@ -8,6 +8,7 @@ import openpyxl
 import pytest
 import torch
 from corpus import CORPUS, WORKBOOKS, requires_corpus
+from grids import grid
 
 import xl2torch
 from xl2torch.jacobian import present_point
@@ -79,3 +80,32 @@ def test_residuals_of_a_loop(tmp_path: Path) -> None:
     book.save(tmp_path / "loop.xlsx")
     workbook = xl2torch.load(tmp_path / "loop.xlsx")
     check(xl2torch.compile(workbook, objective="F1", variables="H1"), "mean of squares", 30)
+
+
+@pytest.mark.parametrize(
+    ("formula", "smooth"),
+    [
+        ("=MAX($A$1:A{r})", False), ("=MAX(A{r},0.5)", False), ("=SMALL($A$1:$A$6,{r})", False),
+        ("=MEDIAN($A$1:$A$6)+A{r}", False), ("=LARGE($A$1:$A$6,2)*A{r}", False),
+        ("=ABS(A{r})", False), ("=IF(A{r}>0.5,A{r},2*A{r})", False), ("=ROUND(A{r},1)+A{r}", False),
+        ("=(A{r}>0.4)*A{r}", False), ("=MOD(A{r},1)", False), ("=MIN(A$1:A{r})", False),
+        ("=SQRT(A{r})", True), ("=LN(A{r})+1/A{r}", True), ("=A{r}^0.5", True),
+        ("=IF({r}>2,A{r},3*A{r})", True), ("=EXP(A{r})*A{r}", True),
+    ],
+)  # fmt: skip
+def test_kinks_on_the_way_are_told(tmp_path: Path, formula: str, smooth: bool) -> None:
+    rows = [f"{0.15 * row} {formula.format(r=row)} {0.3 * row}" for row in range(1, 7)]
+    rows[0] += " =SUMXMY2(B1:B6,C1:C6)"
+    model = xl2torch.compile(
+        grid(tmp_path, "\n".join(rows)), objective="D1", variables="A1:A6"
+    )
+    residuals = find_residuals(model)
+    assert residuals is not None and residuals.smooth is smooth
+
+
+def test_kinks_in_a_loop_are_told(tmp_path: Path) -> None:
+    rows = [f"=MAX(A{row - 1}*$D$1,0.3) {0.2 * row}" for row in range(2, 14)]
+    rows = ["1 0 =SUMXMY2(A1:A13,B1:B13) 0.9", *rows]
+    model = xl2torch.compile(grid(tmp_path, "\n".join(rows)), objective="C1", variables="D1")
+    residuals = find_residuals(model)
+    assert residuals is not None and not residuals.smooth

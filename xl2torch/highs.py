@@ -188,12 +188,13 @@ def _run(engine: Any, on_progress: Callable[[Progress], None] | None) -> bool:
     engine.HandleUserInterrupt = True
     if on_progress is not None:
         engine.cbMipInterrupt += note
-    interrupted = False
-    thread = engine.startSolve()
+    interrupted = finished = False
+    engine.startSolve()
     last = time.monotonic()
-    while thread.is_alive():
+    while not finished:
         try:
-            thread.join(_POLL)
+            # Not Thread.join: in Python before 3.13 an interrupted join takes the thread for ended.
+            finished, _ = engine.wait(_POLL)
             if on_progress is not None and latest and time.monotonic() - last > _REPORT:
                 last = time.monotonic()
                 on_progress(latest[0])

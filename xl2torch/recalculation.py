@@ -79,7 +79,10 @@ def recalculate(
     """
     blocks = [Block(area, _array(area, values)) for area, values in given.items()]
     evaluation = Evaluation(workbook, blocks)
-    evaluation.compute_all()
+    if everything:
+        evaluation.compute_all()
+    else:
+        evaluation.compute_reached()
     differences: list[Differences] = []
     stale: dict[CellAddress, str] = {}
     if everything:

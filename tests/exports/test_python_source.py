@@ -15,6 +15,7 @@ from corpus import CORPUS, ROOT, SAMPLES, WORKBOOKS, requires_corpus
 
 import xl2torch
 from xl2torch.errors import ModelError, OutputError, SelectionError
+from xl2torch.graph.printing import function_name
 from xl2torch.model import SheetModel
 from xl2torch.workbook.solver_model import solver_models
 
@@ -283,3 +284,38 @@ def test_a_loop(name: str, tmp_path: Path) -> None:
     check(model, path)
     assert f"for row in range({60 - first}):" in path.read_text(encoding="utf-8")
     assert ruff(tmp_path) == ""
+
+
+def test_torch_functions_are_called_by_names_that_torch_knows() -> None:
+    """F.logsigmoid calls itself log_sigmoid, torch.linalg.inv linalg_inv."""
+    names = {"torch": torch, "F": torch.nn.functional}
+    functions = [
+        torch.nn.functional.logsigmoid, torch.linalg.inv, torch.linalg.det, torch.linalg.qr,
+        torch.linalg.vector_norm, torch.special.ndtr, torch.special.gammaln, torch.relu, torch.exp,
+        torch.nn.functional.conv2d, torch.nn.functional.pad, torch.linalg.matrix_rank,
+    ]  # fmt: skip
+    for function in functions:
+        assert eval(function_name(function), names) is function
+
+
+@pytest.mark.parametrize(
+    ("weights", "cells"), [("A1:A2", {"A1": 0.0}), ("A1:B2", {}), ("A1:C1", {"A1": 0.0, "C1": 0.0})]
+)
+def test_blank_weights_at_the_end_of_a_sheet_are_read(
+    tmp_path: Path, weights: str, cells: dict[str, float]
+) -> None:
+    book = openpyxl.Workbook()
+    sheet: Any = book.active
+    sheet.title = "S"
+    other = book.create_sheet("W")
+    for address, value in cells.items():
+        other[address] = value
+    for row in range(1, 4):
+        sheet[f"A{row}"], sheet[f"B{row}"] = row, f"=A{row}*SUM(W!{weights})"
+    sheet["C1"] = "=SUMXMY2(A1:A3,B1:B3)"
+    book.save(tmp_path / "b.xlsx")
+    model = xl2torch.compile(
+        xl2torch.load(tmp_path / "b.xlsx"), objective="S!C1", variables=f"W!{weights}"
+    )
+    xl2torch.export(model, tmp_path / "m.py", to="python")
+    assert loaded(tmp_path / "m.py")().item() == 14.0

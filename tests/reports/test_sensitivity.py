@@ -182,3 +182,34 @@ def test_moving_the_stored_limits_of_hs71(tmp_path: Path) -> None:
         (best(25, 40 + step) - best(25, 40 - step)) / (2 * step),
     ]
     assert [line.derivative for line in found] == pytest.approx(moved, abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_prices_of_a_transport_model_are_dual_feasible(tmp_path: Path, seed: int) -> None:
+    """Supplies and demands that balance make it degenerate: u <= 0, v >= 0, c - u - v >= 0."""
+    random = np.random.default_rng(seed)
+    costs = random.integers(1, 10, (3, 3))
+    demand = 10 * random.integers(1, 4, 3)
+    supply = np.array([*demand[:2], demand[2]])[random.permutation(3)]
+    lines = [f"{'BCD'[j]}{2 + i} 0" for i in range(3) for j in range(3)]
+    lines += [f"{'BCD'[j]}{6 + i} {costs[i, j]}" for i in range(3) for j in range(3)]
+    lines += [f"F{2 + i} =SUM(B{2 + i}:D{2 + i}) | 0" for i in range(3)]
+    lines += [f"{c}5 =SUM({c}2:{c}4) | 0" for c in "BCD"]
+    lines += [f"G{2 + i} {supply[i]}" for i in range(3)]
+    lines += [f"{'BCD'[j]}9 {demand[j]}" for j in range(3)]
+    lines += ["B10 =SUMPRODUCT(B2:D4,B6:D8) | 0"]
+    book = model_book(
+        tmp_path / "b.xlsx", "\n".join(lines), "$B$10", "$B$2:$D$4",
+        [("$F$2:$F$4", "1", "Model!$G$2:$G$4"), ("$B$5:$D$5", "3", "Model!$B$9:$D$9")], 2,
+        {"neg": "1"},
+    )  # fmt: skip
+    result = xl2torch.fit(xl2torch.compile(xl2torch.load(book)))
+    found = sensitivity(Outcome.of(result))
+    prices = np.array([line.derivative for line in found.constraints])
+    reduced = np.array([line.derivative for line in found.variables]).reshape(3, 3)
+    assert found.optimal
+    assert (prices[:3] <= 1e-9).all() and (prices[3:] >= -1e-9).all() and (reduced >= -1e-9).all()
+    assert reduced == pytest.approx(costs - prices[:3, None] - prices[None, 3:])
+    assert prices @ np.append(supply, demand) == pytest.approx(result.final)
+    ranges = np.array([[line.increase, line.decrease] for line in found.variables])
+    assert (ranges[reduced.reshape(-1) > 1e-9, 1] <= reduced[reduced > 1e-9] + 1e-9).all()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +115,7 @@ def train(
     from xl2torch.training.arguments import parsed
     from xl2torch.training.fit import fit
 
+    stop_as_by_ctrl_c()
     with status("compiling", quiet=as_json):
         model = compile_problem(workbook, problem)
     if report_list != "all":
@@ -136,6 +139,12 @@ def train(
         _print_training(report, saved)
     if result.stop.failed:
         raise SystemExit(1)
+
+
+def stop_as_by_ctrl_c() -> None:
+    """Let SIGTERM end training as Ctrl-C does: the best weights so far are kept and written."""
+    with contextlib.suppress(ValueError):  # signals are for the main thread
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _total(model: SheetModel, training: dict[str, Any]) -> int:

@@ -120,15 +120,43 @@ def _over_criteria(
     for row in range(height):
         line = []
         for column in range(width):
-            mask: Array | None = None
-            for cells, criterion in conditions:
-                single = _element(criterion, row, column)
-                one = met(cells, single)
-                mask = one if mask is None else elementwise(operator.mul, mask, one, keep=True)
-            assert mask is not None
-            line.append(finish(values, mask))
+            masks = [met(cells, _element(one, row, column)) for cells, one in conditions]
+            line.append(_finished(finish, values, _joined_masks(masks)))
         rows.append(join(line, WIDTH))
     return join(rows, HEIGHT)
+
+
+def _joined_masks(masks: list[Array]) -> list[Array]:
+    """Masks multiplied, as far as that takes no more room than one of them does."""
+    found: list[Array] = []
+    for mask in masks:
+        for place, other in enumerate(found):
+            if broadcast_shape(mask, other) in (mask.shape, other.shape):
+                found[place] = elementwise(operator.mul, other, mask, keep=True)
+                break
+        else:
+            found.append(mask)
+    return found
+
+
+def _finished(finish: Finish, values: Array | None, masks: list[Array]) -> Array:
+    """What is made of the cells that meet all conditions.
+
+    Of a table, with one condition by its rows and one by its columns, a sum is a matrix product:
+    no mask of all cells of the table is made.
+    """
+    plain_sum = finish is _count or (
+        finish is _sum and values is not None and values.kinds is None and values.valid is None
+    )
+    if len(masks) == 2 and plain_sum and not any(m.valid is not None for m in masks):
+        first, second = masks
+        if values is not None and finish is _sum:
+            first = elementwise(operator.mul, first, values, keep=True)
+        return sum_of_products(first, second)
+    whole, *rest = masks
+    for mask in rest:
+        whole = elementwise(operator.mul, whole, mask, keep=True)
+    return finish(values, whole)
 
 
 def _element(array: Array, row: int, column: int) -> Array:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xl2torch.address import MAX_COLUMN, MAX_ROW, CellRange
 from xl2torch.formula.ast import Bound, Call, Node, Opaque, Reference, children, walk
@@ -15,6 +18,10 @@ ADDRESS_ONLY = frozenset({"ROW", "COLUMN", "ROWS", "COLUMNS", "AREAS", "ISREF", 
 """Functions that look at a reference's place, not at its cells."""
 COMPUTED_TARGET = frozenset({"OFFSET", "INDEX"})
 """Functions whose first argument is only a place; what they read is known when they run."""
+
+
+_SMALL = 16
+"""Most cells of a rectangle that is found by its cells."""
 
 
 @dataclass(frozen=True)
@@ -124,19 +131,38 @@ def unknowable(node: Node) -> bool:
 
 
 class RectangleIndex:
-    """Rectangles of one sheet, searched by overlap."""
+    """Rectangles of one sheet, searched by overlap: small ones are found by their cells."""
 
     def __init__(self, areas: list[CellRange]) -> None:
         corners = [(area.top, area.left, area.bottom, area.right) for area in areas]
         self.corners = np.array(corners, dtype=np.int64).reshape(-1, 4).T
+        self.large = np.array([i for i, area in enumerate(areas) if area.size > _SMALL], dtype=int)
+        self.by_cell: dict[tuple[int, int], list[int]] = {}
+        for index, area in enumerate(areas):
+            if area.size <= _SMALL:
+                for cell in _cells_of(area):
+                    self.by_cell.setdefault(cell, []).append(index)
 
     def overlapping(self, area: CellRange) -> list[int]:
-        """Indices of the rectangles that share a cell with ``area``."""
-        top, left, bottom, right = self.corners
+        """Indices of the rectangles that share a cell with ``area``, in their order."""
+        if area.size > _SMALL:
+            return self._among(area, np.arange(self.corners.shape[1]))
+        found = {index for cell in _cells_of(area) for index in self.by_cell.get(cell, ())}
+        if len(self.large):
+            found.update(self._among(area, self.large))
+        return sorted(found)
+
+    def _among(self, area: CellRange, indices: NDArray[np.int64]) -> list[int]:
+        top, left, bottom, right = self.corners[:, indices]
         hits = (
             (top <= area.bottom)
             & (bottom >= area.top)
             & (left <= area.right)
             & (right >= area.left)
         )
-        return [int(index) for index in np.flatnonzero(hits)]
+        found: list[int] = indices[hits].tolist()
+        return found
+
+
+def _cells_of(area: CellRange) -> Iterator[tuple[int, int]]:
+    return product(range(area.top, area.bottom + 1), range(area.left, area.right + 1))

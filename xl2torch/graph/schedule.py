@@ -6,7 +6,8 @@ cells, only as far as the circle demands. What is still circular then is an erro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -170,8 +171,54 @@ class Evaluation:
 
     def compute_all(self) -> None:
         """Compute every formula of the workbook; cells in a circle keep their cached values."""
-        areas = [unit.area for sheet in self.workbook.sheets for unit in self.units(sheet.name)]
-        while wanted := self._unfinished(areas):
+        self._compute_where(
+            lambda: [u for sheet in self.workbook.sheets for u in self.units(sheet.name)]
+        )
+
+    def compute_reached(self) -> None:
+        """Compute every formula that the given cells may reach, and what that reads."""
+        areas = [unit.area for unit in self._reached()]
+        self._compute_where(lambda: [unit for area in areas for unit in self.overlapping(area)])
+
+    def _reached(self) -> set[Unit]:
+        """Units that the given cells may reach, by what their formulas are known to read."""
+        readers: dict[Unit, list[Unit]] = {}
+        roots = list(self.given)
+        for name in self._sheets_reached():
+            for unit in self.units(name):
+                if unit.region is None:
+                    continue
+                if unknowable(unit.region.tree):
+                    roots.append(unit)
+                for area in precedents(unit.region, self.workbook, bases=True):
+                    for source in self.overlapping(area):
+                        readers.setdefault(source, []).append(unit)
+        return _closure(roots, readers) | set(roots)
+
+    def _sheets_reached(self) -> list[str]:
+        """Sheets whose formulas may read one that is reached, by the names in their texts."""
+        found = list(dict.fromkeys(unit.area.sheet for unit in self.given))
+        words = [word.name.lower() for word in self.workbook.names]
+        words += [table.name.lower() for sheet in self.workbook.sheets for table in sheet.tables]
+        words += ["indirect(", "offset(", "[", ":'"]
+        several = re.compile(r":[^!,()+*/-]*!")  # Jan:Dec!B2 names only the first and the last
+        texts = {
+            sheet.name: "\n".join(group.text for group in sheet.groups).lower()
+            for sheet in self.workbook.sheets
+        }
+        left = [name for name in texts if name not in found]
+        for source in found:
+            wanted = [*words, source.lower().replace("'", "''")]
+            readers = [
+                name for name in left
+                if any(word in texts[name] for word in wanted) or several.search(texts[name])
+            ]  # fmt: skip
+            found += readers
+            left = [name for name in left if name not in readers]
+        return found
+
+    def _compute_where(self, listed: Callable[[], list[Unit]]) -> None:
+        while wanted := [unit for unit in listed() if not unit.done]:
             try:
                 self._run(wanted)
             except Circle as circle:

@@ -56,7 +56,12 @@ from xl2torch.training.record import Record, RunLimits
 from xl2torch.training.result import Iteration, Result, Settings, Start
 from xl2torch.training.row_loss import RowLoss
 from xl2torch.training.scaling import scaling_remark
-from xl2torch.training.sheet_value import SheetLoss, endless, last_in_sheet
+from xl2torch.training.sheet_value import (
+    SheetLoss,
+    endless,
+    last_in_sheet,
+    sheet_error,
+)
 from xl2torch.training.start import dropout_free, starting_loss
 from xl2torch.training.stopping import Stop, Stopped
 from xl2torch.workbook.selection import parse_cell
@@ -463,9 +468,12 @@ def _kept_in_sheet(run: _Run, stop: Stop) -> Stop:
     """The stop; where the sheet is an error at the best point, that of a run that stays where it
     is none. The record then has the best point there."""
     loss, record = run.loss, run.record
+    place = sheet_error(loss.model, record.best_point)
+    if place is None:
+        return stop
     inside = last_in_sheet(record, loss.model)
     if inside is None:
-        return stop
+        return Stop(9, f"It begins in {place}, at the start values too: take others.", True)
     run_away = endless(loss, record.trail[0], record.best_point)
     record.loss = run.loss = SheetLoss(loss.model)
     run.loss.at(inside)

@@ -29,7 +29,10 @@ from xl2torch.training.stopping import Stop, Stopped
 
 _RESTARTS = 10
 _FAR = 1e10
-"""Stands for the scaled objective where it is an error: a line search turns round there."""
+"""Stands for the scaled excess of a constraint where it is an error."""
+_WORSE = 10.0
+"""Added to the scaled objective at the start, it stands for an error: a line search turns round
+there, and finds its way back by interpolation."""
 _SHORTENINGS = 30
 _LARGER = 10.0
 _BETTER = 1e-12
@@ -100,12 +103,13 @@ def _size(loss: Loss, free: FreeVariables) -> float:
 def _objective(
     loss: Loss, free: FreeVariables, size: float
 ) -> Callable[[Numbers], tuple[float, Numbers]]:
-    """Scaled loss and its gradient."""
+    """Scaled loss and its gradient; an error is moderately worse than the start."""
+    worse = loss.value / size + _WORSE
 
     def function(numbers: Numbers) -> tuple[float, Numbers]:
         value = loss.at(free.point(numbers))
         if loss.failed:
-            return _FAR, np.zeros(len(free))
+            return worse, np.zeros(len(free))
         return value / size, free.slopes(loss.gradient) / size
 
     return function

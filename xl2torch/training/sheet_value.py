@@ -57,16 +57,16 @@ class SheetLoss(Loss):
 
 
 def last_in_sheet(record: Record, model: SheetModel) -> torch.Tensor | None:
-    """The last point of the way at which the sheet has a value; None where that is the best one,
-    or where it has none at all."""
-    trail = [*record.trail, record.best_point]
-    if sheet_error(model, trail[-1]) is None or sheet_error(model, trail[0]) is not None:
-        return None
-    low, high = 0, len(trail) - 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if sheet_error(model, trail[middle]) is None else (low, middle)
-    return trail[low]
+    """The last point of the way at which the sheet has a value; None where it has none at all."""
+    trail = record.trail
+    if trail and sheet_error(model, trail[0]) is None:
+        low, high = 0, len(trail)
+        while high - low > 1:
+            middle = (low + high) // 2
+            fits = sheet_error(model, trail[middle]) is None
+            low, high = (middle, high) if fits else (low, middle)
+        return trail[low]
+    return next((point for point in reversed(trail) if sheet_error(model, point) is None), None)
 
 
 def endless(loss: Loss, start: torch.Tensor, far: torch.Tensor) -> str:

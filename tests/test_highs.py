@@ -1,0 +1,82 @@
+"""HiGHS's answers, with the prices and the basis that only its own package tells."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from xl2torch import highs
+from xl2torch.highs import Outcome
+from xl2torch.linear_program import LinearProgram
+
+NONE = np.full(3, -np.inf)
+DEGENERATE = LinearProgram(
+    np.array([-3.0, -2.0]), np.array([[1.0, 1.0], [1.0, 3.0], [1.0, 0.0]]), NONE,
+    np.array([4.0, 6.0, 4.0]), np.zeros(2), np.full(2, np.inf), np.zeros(2, dtype=bool),
+)  # fmt: skip
+"""max 3x + 2y: at (4, 0) three limits and a bound meet."""
+
+
+def hard(size: int = 40) -> LinearProgram:
+    """A market split: branch and bound has no end in a test's time."""
+    random = np.random.default_rng(1)
+    matrix = random.integers(0, 100, (4, size)).astype(float)
+    half = np.floor(matrix.sum(1) / 2)
+    slack = np.hstack([matrix, np.eye(4), -np.eye(4)])
+    return LinearProgram(
+        np.append(np.zeros(size), np.ones(8)), slack, half, half, np.zeros(size + 8),
+        np.append(np.ones(size), np.full(8, np.inf)),
+        np.append(np.ones(size, dtype=bool), np.zeros(8, dtype=bool)),
+    )  # fmt: skip
+
+
+def test_prices_at_a_degenerate_vertex_have_the_right_signs() -> None:
+    found = highs.solve(DEGENERATE)
+    assert found.outcome is Outcome.OPTIMAL and found.vertex is not None
+    assert found.point == pytest.approx([4.0, 0.0])
+    assert (found.vertex.prices <= 0).all() and (found.vertex.reduced >= 0).all()
+    assert found.vertex.prices @ DEGENERATE.most == pytest.approx(-12.0)
+    assert found.vertex.basic.sum() == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({"most": np.array([4.0, 6.0, -1.0])}, Outcome.INFEASIBLE),
+        ({"matrix": -DEGENERATE.matrix}, Outcome.UNBOUNDED),
+        ({"integer": np.ones(2, dtype=bool)}, Outcome.OPTIMAL),
+    ],
+)
+def test_what_becomes_of_it(changes: dict[str, np.ndarray], outcome: Outcome) -> None:
+    assert highs.solve(replace(DEGENERATE, **changes)).outcome is outcome
+
+
+def test_nothing_is_printed() -> None:
+    code = (
+        "from xl2torch import highs; from xl2torch.linear_program import LinearProgram; "
+        "import numpy as np; highs.solve(LinearProgram(np.ones(1), np.zeros((0, 1)), np.zeros(0), "
+        "np.zeros(0), np.zeros(1), np.ones(1), np.zeros(1, dtype=bool)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "" and run.stderr == ""
+
+
+def test_an_interrupt_keeps_the_best_point() -> None:
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    found = highs.solve(hard(), seconds=30)
+    assert found.outcome is Outcome.INTERRUPTED
+    assert found.point is not None
+
+
+def test_progress_is_told() -> None:
+    seen: list[highs.Progress] = []
+    highs.solve(hard(), seconds=3, on_progress=seen.append)
+    assert seen and seen[-1].bound <= seen[-1].objective

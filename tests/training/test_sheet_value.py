@@ -1,0 +1,76 @@
+"""The answer is one of the sheet: where a cell overflows, training does not go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from grids import write_grid
+from scipy.optimize import minimize
+from scipy.special import log_expit
+
+import xl2torch
+from xl2torch.training.result import Result
+
+
+def fitted(path: Path, grid: str, objective: str, variables: str, sense: str) -> Result:
+    workbook = xl2torch.load(write_grid(path / "book.xlsx", grid))
+    result = xl2torch.fit(
+        xl2torch.compile(workbook, objective=objective, variables=variables, sense=sense)
+    )
+    xl2torch.save(result, path / "out.xlsx")  # the recalculated sheet has to agree
+    return result
+
+
+def logit(y: list[int], rows: int) -> str:
+    """A likelihood of rows x = 1, 2, …; LN(1-p) is an error where p rounds to 1."""
+    lines = [
+        f"{n} {y[n - 1]} =1/(1+EXP(-($F$1+$F$2*A{n}))) =B{n}*LN(C{n})+(1-B{n})*LN(1-C{n})"
+        for n in range(1, rows + 1)
+    ]
+    lines[0] += f" . 0 =SUM(D1:D{rows})"
+    lines[1] += " . 0"
+    return "\n".join(lines)
+
+
+def test_separable_data_have_no_optimum(tmp_path: Path) -> None:
+    result = fitted(tmp_path, logit([0] * 6 + [1] * 6, 12), "G1", "F1:F2", "max")
+    assert result.stop.code == 4 and "S!F1:F2 run away" in result.stop.detail
+    assert result.stop.failed and "LN(1-C" in result.stop.detail
+    assert -0.1 < result.final < -0.01  # beyond it LN(1-C12) is an error
+
+
+def test_ordinary_data_have_one(tmp_path: Path) -> None:
+    y = [0, 0, 1, 0, 0, 1, 0, 1, 1, 1, 1, 1]
+    result = fitted(tmp_path, logit(y, 12), "G1", "F1:F2", "max")
+    signs = np.where(np.array(y) == 1, 1, -1)
+    right = minimize(
+        lambda p: -log_expit(signs * (p[0] + p[1] * np.arange(1, 13))).sum(), [0.0, 0.0]
+    )
+    assert not result.stop.failed and result.final == pytest.approx(-right.fun, rel=1e-8)
+
+
+def test_a_way_round_the_overflow_is_found(tmp_path: Path) -> None:
+    """Sigmoids in a row, far from 0.5 at the start; EXP beyond 709.78 is #NUM! in the sheet."""
+    grid = """
+        20 -60 20 =A1+A3 =1/(1+EXP(-D3))
+        -60 20 20 =1/(1+EXP(-D1)) =D2*C1+E1*C2+C3
+        20 20 -10 =B1+B3 =1/(1+EXP(-E2))
+    """
+    result = fitted(tmp_path, grid, "E3", "A1:C3", "value=0.5")
+    assert result.final == pytest.approx(0.5, abs=1e-6)
+
+
+def test_an_error_at_the_start_is_told(tmp_path: Path) -> None:
+    """1-p is 0 at the start in the sheet, though the compiled model has a value there."""
+    path = write_grid(tmp_path / "book.xlsx", "600 =1/(1+EXP(-A1)) =1*LN(B1)+(1-1)*LN(1-B1)")
+    workbook = xl2torch.load(path)
+    try:
+        result = xl2torch.fit(
+            xl2torch.compile(workbook, objective="C1", variables="A1", sense="max")
+        )
+    except xl2torch.errors.Xl2TorchError as error:
+        assert "C1" in str(error)
+    else:
+        assert result.stop.failed and "C1" in result.stop.detail
