@@ -272,3 +272,16 @@ def test_a_start_that_is_an_error_is_not_lost() -> None:
     assert not math.isfinite(trained(book, f"B{COPIES + 1}", "C1")[0])
     caught = workbook("", {**cells, "D1": f"=IFERROR(B{COPIES + 1},5)+C1"})
     assert trained(caught, "D1", "C1") == (5.0, {"C1": 1.0})
+
+
+@pytest.mark.parametrize("test", ["B{r}=1", "B{r}>=1", "NOT(B{r}<1)", "B{r}<>1"])
+def test_loops_compare_15_digits(test: str) -> None:
+    """0.1 added ten times shows as 1, and is equal to it."""
+    yes, no = ("B{r}+0.1", "0") if "<>" in test else ("0", "B{r}+0.1")
+    cells = {f"B{r + 1}": f"=IF({test},{yes},{no})".format(r=r) for r in range(1, 25)}
+    book = workbook("", {"B1": "0", **cells})
+    level = 0.0
+    for _ in cells:
+        level = 0.0 if f"{level:.15g}" == "1" else level + 0.1
+    assert value(book, "B25") == pytest.approx(level, abs=1e-12)
+    assert loops(book, "B2:B25") == 1

@@ -116,6 +116,21 @@ def _one(function_: Callable[..., CellValue], operands: tuple[Any, ...]) -> Cell
 # ---------------------------------------------------------------- parts
 
 
+def _units(text: str) -> str:
+    """A text as Excel counts it: a character beyond U+FFFF is two units of UTF-16."""
+    if text.isascii() or max(text) <= "\uffff":
+        return text
+    data = text.encode("utf-16-le", "surrogatepass")
+    return "".join(chr(data[at] | data[at + 1] << 8) for at in range(0, len(data), 2))
+
+
+def _whole(units: str) -> str:
+    """The text that units are; of a character that was cut apart the half is no character."""
+    if units.isascii() or not any("\ud800" <= unit <= "\udfff" for unit in units):
+        return units
+    return units.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def _count(number: float, least: int = 0) -> int:
     whole = int(np.floor(number))
     if whole < least:
@@ -126,13 +141,18 @@ def _count(number: float, least: int = 0) -> int:
 @function("LEFT", "v", "v", gradient="none")
 def left(text: Array, count: Array | None = None) -> Array:
     """First characters of a text, one unless given."""
-    return each(lambda t, n: t[: _count(n)], "tn", text, _given(count, 1.0))
+    return each(lambda t, n: _whole(_units(t)[: _count(n)]), "tn", text, _given(count, 1.0))
 
 
 @function("RIGHT", "v", "v", gradient="none")
 def right(text: Array, count: Array | None = None) -> Array:
     """Last characters of a text, one unless given."""
-    return each(lambda t, n: t[max(len(t) - _count(n), 0) :], "tn", text, _given(count, 1.0))
+    return each(_last, "tn", text, _given(count, 1.0))
+
+
+def _last(text: str, count: float) -> str:
+    units = _units(text)
+    return _whole(units[max(len(units) - _count(count), 0) :])
 
 
 def _given(array: Array | None, number: float) -> Array:
@@ -148,7 +168,7 @@ def _unless_empty(array: Array | None, number: float) -> Array:
 
 def _part(text: str, start: float, count: float) -> str:
     first, length = _count(start, 1), _count(count)
-    return text[first - 1 : first - 1 + length]
+    return _whole(_units(text)[first - 1 : first - 1 + length])
 
 
 @function("MID", "vvv", gradient="none")
@@ -160,11 +180,11 @@ def mid(text: Array, start: Array, count: Array) -> Array:
 @function("LEN", "v", gradient="none")
 def len_(text: Array) -> Array:
     """Number of characters."""
-    return each(lambda t: float(len(t.encode("utf-16-le")) // 2), "t", text)
+    return each(lambda t: float(len(_units(t))), "t", text)
 
 
 def _found(wanted: str, within: str, start: float, ignore_case: bool) -> float:
-    first = _count(start, 1)
+    wanted, within, first = _units(wanted), _units(within), _count(start, 1)
     if first > len(within) + 1:
         raise ExcelError(VALUE)
     if ignore_case:
@@ -213,7 +233,8 @@ def substitute(text: Array, old: Array, new: Array, which: Array | None = None) 
 
 def _replaced(text: str, start: float, count: float, new: str) -> str:
     first, length = _count(start, 1), _count(count)
-    return text[: first - 1] + new + text[first - 1 + length :]
+    units = _units(text)
+    return _whole(units[: first - 1]) + new + _whole(units[first - 1 + length :])
 
 
 @function("REPLACE", "vvvv", gradient="none")

@@ -11,7 +11,7 @@ import numpy as np
 from xl2torch.address import CellAddress
 from xl2torch.errors import ModelError, SelectionError, TrainingError
 from xl2torch.gradients.check import check
-from xl2torch.model import SheetModel
+from xl2torch.model import SheetModel, rounding
 from xl2torch.recalculation import Recalculation, recalculate
 from xl2torch.reports.answer import answer_sheet
 from xl2torch.reports.gradient_sheet import gradient_sheets
@@ -180,7 +180,8 @@ def _edits(outcome: Outcome) -> Edits:
 def _check_agreement(result: Result, recalculation: Recalculation) -> None:
     """The module and the recalculated sheet have to agree on the objective."""
     value = recalculation.value(result.model.problem.objective)
-    if isinstance(value, float) and abs(value - result.final) <= _AGREEMENT * max(1.0, abs(value)):
+    allowed = rounding(result.model, _AGREEMENT)
+    if isinstance(value, float) and abs(value - result.final) <= allowed * max(1.0, abs(value)):
         return
     raise TrainingError(
         f"at the trained weights the objective {result.model.problem.objective} of the sheet is "
