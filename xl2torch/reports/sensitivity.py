@@ -10,6 +10,7 @@ from xl2torch import highs
 from xl2torch.address import CellAddress
 from xl2torch.errors import ModelError
 from xl2torch.linear_program import linear_program
+from xl2torch.linearity import nonlinear_place
 from xl2torch.optimality import Optimality, optimality
 from xl2torch.ranging import ranging
 from xl2torch.reports.kinds import SENSITIVITY
@@ -64,7 +65,8 @@ def sensitivity(outcome: Outcome) -> Sensitivity:
     found = optimality(constraints, point)
     values = constraints.left(point).detach().tolist()
     more = None
-    if outcome.result.settings.optimizer == HIGHS:
+    is_linear = nonlinear_place(outcome.result.model) is None
+    if outcome.result.settings.optimizer == HIGHS and is_linear:
         found, more = _of_linear_program(outcome, found)
     variables = [
         SensitivityLine(*line)

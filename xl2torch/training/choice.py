@@ -12,6 +12,7 @@ from xl2torch.errors import ModelError, SelectionError
 from xl2torch.jacobian import present_point
 from xl2torch.linearity import nonlinear_place
 from xl2torch.model import SheetModel
+from xl2torch.piecewise_linear import piecewise_linear
 from xl2torch.residuals import find_residuals, has_kink
 from xl2torch.training.methods import (
     CONSTRAINED,
@@ -99,6 +100,9 @@ def choose(model: SheetModel, constraints: Constraints, asked: Asked) -> Choice:
         place = nonlinearity(model, constraints)
         if place is None:
             return _linear(model, asked, integers)
+        program = piecewise_linear(model, constraints)
+        if program is not None:
+            return _piecewise(model, asked, integers, len(program.costs))
         if integers:
             raise ModelError(
                 f"integers in a nonlinear model are not supported: {place} is not linear in the "
@@ -177,6 +181,17 @@ def _linear(model: SheetModel, asked: Asked, integers: bool) -> Choice:
     count = sum(item.left.size for item in model.problem.integer_constraints)
     whole = f", {count} integer cells" if integers else ""
     return Choice(HIGHS, f"objective and constraints are linear{whole}")
+
+
+def _piecewise(model: SheetModel, asked: Asked, integers: bool, width: int) -> Choice:
+    """HiGHS for absolute values and maxima of linear formulas."""
+    if asked.engine == "torch" or (integers and asked.optimizer not in ("", HIGHS)):
+        return _linear(model, asked, integers)  # it refuses
+    count = width - sum(variable.cells.size for variable in model.variables)
+    return Choice(
+        HIGHS, f"{count} absolute values or maxima of linear formulas: a linear program with "
+        f"{'a variable' if count == 1 else 'variables'} for them",
+    )  # fmt: skip
 
 
 def _nonlinear(model: SheetModel, asked: Asked) -> Choice:

@@ -12,6 +12,8 @@ from xl2torch.address import CellAddress
 from xl2torch.constraints import Constraints
 from xl2torch.highs import Outcome
 from xl2torch.linear_program import LinearProgram, Numbers, linear_program
+from xl2torch.linearity import nonlinear_place
+from xl2torch.piecewise_linear import piecewise_linear
 from xl2torch.training.choice import integer_tolerance
 from xl2torch.training.diagnosis import named
 from xl2torch.training.loss import Loss
@@ -25,17 +27,27 @@ _TINY = 1e-9
 
 def solve_linear(loss: Loss, constraints: Constraints, record: Record) -> tuple[Stop, int]:
     """Solve, note the answer, and say how many subproblems there were."""
-    program = linear_program(constraints, loss.point)
+    program = _program(loss, constraints)
     options = loss.model.problem.options
     gap = integer_tolerance(options)
     nodes = number_option(options, "nod", np.inf)
     found = highs.solve(program, gap, record.seconds_left, nodes)
     if found.point is not None and found.outcome is not Outcome.UNBOUNDED:
-        loss.at(torch.from_numpy(_rounded(program, found.point, record)))
+        cells = len(loss.point)  # further variables are those of absolute values and maxima
+        loss.at(torch.from_numpy(_rounded(program, found.point, record)[:cells]))
         record.note()
         # A start that is no whole number may be lower: it is no answer.
         record.keep(constraints.overstep(loss.point)[0])
     return _stop(found, program, constraints, record), found.nodes
+
+
+def _program(loss: Loss, constraints: Constraints) -> LinearProgram:
+    """The linear program of a model, or of what its absolute values and maxima are in one."""
+    if nonlinear_place(loss.model) is not None:
+        found = piecewise_linear(loss.model, constraints)
+        if found is not None:
+            return found
+    return linear_program(constraints, loss.point)
 
 
 def _stop(
@@ -108,9 +120,11 @@ def _conflict(program: LinearProgram, constraints: Constraints) -> str:
         return "Without the integer constraints all others could be kept: loosen these, or a limit."
     meeting = np.flatnonzero(np.abs(found.vertex.prices) > _TINY)
     limits = [constraints.limits[place] for place in constraints.general]
+    target = "the target of the objective"
     names = [
-        limits[row].text if row < len(limits) else "the target of the objective" for row in meeting
-    ]
+        limits[row].text if row < len(limits) else target for row in meeting.tolist()
+        if row < len(limits) or constraints.model.problem.sense == "value"
+    ]  # fmt: skip
     signs = _signs_that_meet(program, found.vertex.reduced[:width], constraints)
     if signs:
         names.append(f"{named(signs)} >= 0 (Make Unconstrained Variables Non-Negative)")
@@ -129,7 +143,7 @@ def _signs_that_meet(
     bounded = {cell for cells in model.problem.bounded_below for cell in cells.cells()}
     held = (reduced > _TINY) & (program.lower == 0)
     return [
-        cell for cell, meets in zip(model.cell_values(), held.tolist(), strict=True)
+        cell for cell, meets in zip(model.cell_values(), held.tolist(), strict=False)
         if meets and cell not in bounded
     ]  # fmt: skip
 
@@ -151,11 +165,12 @@ def _escape(program: LinearProgram, constraints: Constraints) -> str:
     )  # fmt: skip
     found = highs.solve(ray)
     cells = list(constraints.model.cell_values())
-    point = np.zeros(len(cells)) if found.point is None else found.point
+    point = np.zeros(len(program.costs)) if found.point is None else found.point
     if program.costs @ point >= 0:
         return ""
     matters = (program.costs != 0) | (program.matrix != 0).any(0)
-    names = named([cells[place] for place in np.flatnonzero(matters & (np.abs(point) > _TINY))])
+    far = np.flatnonzero(matters & (np.abs(point) > _TINY)).tolist()
+    names = named([cells[place] for place in far if place < len(cells)])
     return (
         f"The objective has no limit: {names} can change without end. "
         "Add bounds or a constraint, or another --sense."
