@@ -29,10 +29,11 @@ from xl2torch.training.methods import (
 from xl2torch.workbook.solver_model import number_option
 
 ENGINES = ("auto", "torch", "scipy")
-_FEW = 300
+_FEW, _MANY = 50, 300
+_DETERMINED = 3
 _SMALL = 1_000_000
-"""Variable cells, and elements of a Jacobian, for which least squares are chosen: each step costs
-one."""
+"""Variable cells for which least squares are chosen, and where there are so many residuals for
+each; elements of the Jacobian, of which a step costs one."""
 _DENSE = 500
 """Variable cells for which SLSQP is chosen: a step costs their number cubed."""
 _SIMPLEX = "2"
@@ -228,7 +229,7 @@ def _nonlinear(model: SheetModel, asked: Asked) -> Choice:
         )
     if asked.lr is not None and asked.engine == "auto":
         return Choice(LBFGS, "a learning rate was given")
-    if count <= _FEW and asked.home:
+    if count <= _MANY and asked.home:
         found = _squares(model, count)
         if found:
             return Choice(LEAST_SQUARES, found)
@@ -260,7 +261,8 @@ def _squares(model: SheetModel, count: int) -> str:
         return ""
     with torch.no_grad():
         rows = len(residuals.function(present_point(model)))
-    if not count <= rows <= _SMALL // count:
+    least = count if count <= _FEW else _DETERMINED * count
+    if not least <= rows <= _SMALL // count:
         return ""
     return f"a {residuals.form(rows)} of {rows} smooth residuals, {count} variable cells"
 
