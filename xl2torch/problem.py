@@ -14,7 +14,7 @@ from xl2torch.address import CellAddress, CellRange, single_cell
 from xl2torch.errors import FormulaError, ModelError, SelectionError
 from xl2torch.formula.ast import Binary
 from xl2torch.formula.parser import parse
-from xl2torch.values import ErrorValue, display
+from xl2torch.values import display
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.selection import parse_cell, parse_ranges
 from xl2torch.workbook.solver_model import (
@@ -320,10 +320,6 @@ def _check_objective(workbook: Workbook, cell: CellAddress, areas: list[CellRang
             )
     elif isinstance(value, str):
         raise ModelError(f"the objective {cell} is the text {value!r}: it has to be a number")
-    elif isinstance(value, ErrorValue):
-        raise ModelError(
-            f"the objective {cell} is the error {value}: mend the formula or its inputs first"
-        )
 
 
 _RELATION = re.compile(

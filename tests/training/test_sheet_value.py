@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 from scipy.special import log_expit
 
 import xl2torch
+from xl2torch.errors import TrainingError
 from xl2torch.training.result import Result
 
 
@@ -74,3 +75,31 @@ def test_an_error_at_the_start_is_told(tmp_path: Path) -> None:
         assert "C1" in str(error)
     else:
         assert result.stop.failed and "C1" in result.stop.detail
+
+
+LIFE = """
+    410 F =IF(B1="F",LN(WEIBULL(A1,$F$1,$F$2,FALSE)),LN(1-WEIBULL(A1,$F$1,$F$2,TRUE))) . . 1
+    990 F =IF(B2="F",LN(WEIBULL(A2,$F$1,$F$2,FALSE)),LN(1-WEIBULL(A2,$F$1,$F$2,TRUE))) . . 1
+    1000 S =IF(B3="F",LN(WEIBULL(A3,$F$1,$F$2,FALSE)),LN(1-WEIBULL(A3,$F$1,$F$2,TRUE))) =SUM(C1:C3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("grid", "objective", "variables", "begins", "blamed"),
+    [
+        (LIFE, "D3", "F1:F2", 'S!C2: =IF(B2="F",LN(WEIBULL(A2,', "where S!F1 is 0.1, not 1"),
+        ("1 =LN(A1-5) =B1+1", "C1", "A1", "S!B1: =LN(A1-5)", "where S!A1 is 10, not 1"),
+        ("4 0 =1/B1 =C1*A1", "D1", "A1:B1", "S!C1: =1/B1", "where S!B1 is 10, not 0"),
+        ("4 2 =SQRT(A1-5) =C1*B1", "D1", "A1:B1", "S!C1: =SQRT(A1-5)", "where S!A1 is 40, not 4"),
+        ("1\n1 =LN(A1-2)\n3 =LN(A2-2)\n. =SUM(B2:B3)", "B4", "A1:A2", "S!B2: =LN(A1-2)", ""),
+        ("1 =EXP(900*A1) =1/B1", "C1", "A1", "S!B1: =EXP(900*A1)", "where S!A1 is 0.1, not 1"),
+    ],
+)  # fmt: skip
+def test_the_start_value_to_blame_is_named(
+    tmp_path: Path, grid: str, objective: str, variables: str, begins: str, blamed: str
+) -> None:
+    workbook = xl2torch.load(write_grid(tmp_path / "book.xlsx", grid))
+    model = xl2torch.compile(workbook, objective=objective, variables=variables, sense="max")
+    with pytest.raises(TrainingError) as found:
+        xl2torch.fit(model)
+    assert f"it begins in {begins}" in str(found.value) and blamed in str(found.value)

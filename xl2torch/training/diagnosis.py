@@ -3,41 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import torch
 
 from xl2torch.address import CellAddress, single_cell
 from xl2torch.errors import Xl2TorchError
+from xl2torch.functions.array import Unsupported
 from xl2torch.graph.blocks import given_numbers
 from xl2torch.graph.schedule import Evaluation
+from xl2torch.jacobian import present_point
 from xl2torch.model import SheetModel, first_error
 from xl2torch.training.loss import Loss
+from xl2torch.values import FIRST_ERROR
 
 _PLATEAU = 1e-4
 """Share of the whole way that is hardly worth the last tenth of the iterations."""
 _MOST_NAMED = 6
 _ASIDE = 1e-3
+_MOST_TRIED = 20
+_OTHER_SIZES = (10.0, 100.0, 1000.0, 0.1, 0.01, 0.0, -1.0)
 
 
-def error_place(model: SheetModel) -> str:
-    """Where the error value of the objective begins at the present parameters, in words."""
+def sheet_error(model: SheetModel, point: torch.Tensor) -> str | None:
+    """The cell in which an error of the objective begins, as the sheet itself computes it; None
+    where the sheet has a value."""
+    pieces = torch.split(point, [variable.start.numel() for variable in model.variables])
     given = [
-        given_numbers(variable.cells, model.parameter(variable).detach().numpy())
-        for variable in model.variables
+        given_numbers(variable.cells, piece.numpy().reshape(variable.start.shape))
+        for variable, piece in zip(model.variables, pieces, strict=True)
     ]
     evaluation = Evaluation(model.compiled.workbook, given)
     area = single_cell(model.problem.objective)
     try:
-        evaluation.value(area)
-        place = first_error(evaluation, area)
-    except (Xl2TorchError, ArithmeticError):
+        kind = int(evaluation.value(area).full_kinds.flat[0])
+    except (Xl2TorchError, Unsupported, ArithmeticError):
+        return None  # what cannot be computed has a stored value, and verify tells of it
+    return first_error(evaluation, area) if kind >= FIRST_ERROR else None
+
+
+def error_place(model: SheetModel) -> str:
+    """Where the error value of the objective begins at the present parameters, in words."""
+    place = sheet_error(model, present_point(model))
+    if place is None:
         return ""
-    if place == str(area):
-        return f"It is in {place}."
     return (
         f"It begins in {place}. Bound the variable cells away from there (--constraint), or try a "
         "smaller --lr."
     )
+
+
+def start_to_blame(model: SheetModel) -> str:
+    """Where an error of the start begins, and a start value without which there is none, in words;
+    '' where the sheet has a value."""
+    point = present_point(model)
+    place = sheet_error(model, point)
+    if place is None:
+        return ""
+    cells = list(model.cell_values())[:_MOST_TRIED]
+    for number, factor in product(range(len(cells)), _OTHER_SIZES):
+        moved = point.clone()
+        moved[number] = factor * (float(point[number]) or 1.0)
+        if sheet_error(model, moved) is None:
+            return (
+                f"it begins in {place}, and has a value where {cells[number]} is "
+                f"{float(moved[number]):g}, not {float(point[number]):g}"
+            )
+    return f"it begins in {place}"
 
 
 def unfelt(loss: Loss, felt: torch.Tensor, moving: torch.Tensor) -> str:

@@ -18,7 +18,7 @@ from xl2torch.residuals import find_residuals
 from xl2torch.training.choice import Asked, Choice, choose
 from xl2torch.training.compilation import compiled_program
 from xl2torch.training.descent import descend, still_steep
-from xl2torch.training.diagnosis import plateau, unfelt
+from xl2torch.training.diagnosis import plateau, sheet_error, unfelt
 from xl2torch.training.epochs import Batch, train_in_batches
 from xl2torch.training.freezing import Stage, frozen, parse_frozen, parse_stage
 from xl2torch.training.initialization import initialize
@@ -60,7 +60,6 @@ from xl2torch.training.sheet_value import (
     SheetLoss,
     endless,
     last_in_sheet,
-    sheet_error,
 )
 from xl2torch.training.start import dropout_free, starting_loss
 from xl2torch.training.stopping import Stop, Stopped

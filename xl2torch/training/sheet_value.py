@@ -10,36 +10,14 @@ import math
 
 import torch
 
-from xl2torch.address import single_cell
-from xl2torch.errors import Xl2TorchError
-from xl2torch.functions.array import Unsupported
-from xl2torch.graph.blocks import given_numbers
-from xl2torch.graph.schedule import Evaluation
-from xl2torch.model import SheetModel, first_error
-from xl2torch.training.diagnosis import named
+from xl2torch.model import SheetModel
+from xl2torch.training.diagnosis import named, sheet_error
 from xl2torch.training.loss import Loss
 from xl2torch.training.record import Record
-from xl2torch.values import FIRST_ERROR
 
 _FURTHER = 2.0
 """How far beyond the best point the objective is looked at, to tell whether it has an optimum."""
 _LARGE = 1e-3
-
-
-def sheet_error(model: SheetModel, point: torch.Tensor) -> str | None:
-    """The cell in which an error of the objective begins; None where the sheet has a value."""
-    pieces = torch.split(point, [variable.start.numel() for variable in model.variables])
-    given = [
-        given_numbers(variable.cells, piece.numpy().reshape(variable.start.shape))
-        for variable, piece in zip(model.variables, pieces, strict=True)
-    ]
-    evaluation = Evaluation(model.compiled.workbook, given)
-    area = single_cell(model.problem.objective)
-    try:
-        kind = int(evaluation.value(area).full_kinds.flat[0])
-    except (Xl2TorchError, Unsupported, ArithmeticError):
-        return None  # what cannot be computed has a stored value, and verify tells of it
-    return first_error(evaluation, area) if kind >= FIRST_ERROR else None
 
 
 class SheetLoss(Loss):

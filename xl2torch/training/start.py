@@ -15,6 +15,7 @@ from xl2torch.graph.row_divisors import find_divisors
 from xl2torch.graph.row_objective import RowObjective, find_row_objective
 from xl2torch.jacobian import variable_limits
 from xl2torch.model import SheetModel
+from xl2torch.training.diagnosis import start_to_blame
 from xl2torch.training.loss import Loss
 from xl2torch.training.methods import HIGHS
 from xl2torch.training.metrics import find_metric
@@ -38,9 +39,10 @@ def starting_loss(
     loss.evaluate()
     _check_precision(model, loss, start, settings)
     if loss.failed:
+        where = start_to_blame(model)
         raise TrainingError(
-            f"the objective {model.problem.objective} is an error value at the start point: "
-            "choose other start values (--init)"
+            f"the objective {model.problem.objective} is an error value at the start point"
+            f"{': ' if where else ''}{where}. Choose other start values (--init)"
         )
     if settings.optimizer != HIGHS and settings.epochs:
         _refuse_flat(loss)
