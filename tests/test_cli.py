@@ -268,6 +268,16 @@ def test_another_optimizer_takes_the_place_of_the_evolutionary_engine(
     assert code == 0 and "asks for the Evolutionary engine" in output
 
 
+def test_functions_of_vba_are_one_line(tmp_path: Path) -> None:
+    """Their cells do not crowd out a mismatch either."""
+    rows = [f"{n} =MyUdf(A{n})+{n}^{n % 3} =Other(A{n},{n})" for n in range(1, 41)]
+    book = write_grid(tmp_path / "b.xlsx", "\n".join(rows))
+    for command in ("verify", "inspect"):
+        _, output, _ = run(command, book)
+        assert len([line for line in output.splitlines() if "MYUDF" in line.upper()]) <= 2
+        assert "OTHER (40 cells, first S!C1): functions that Excel does not have" in output
+
+
 def test_functions_page_is_made_from_the_code() -> None:
     import runpy
 

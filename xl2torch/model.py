@@ -23,7 +23,6 @@ from xl2torch.graph.naming import identifier, label, unique
 from xl2torch.graph.nodes import node_name, parameter_nodes
 from xl2torch.graph.passes import simplify
 from xl2torch.graph.printing import expression, is_line
-from xl2torch.graph.regions import Region
 from xl2torch.graph.schedule import Evaluation
 from xl2torch.prediction import Predictor, find_outputs, predict_frame
 from xl2torch.problem import Problem, find_problem
@@ -508,16 +507,10 @@ def first_error(evaluation: Evaluation, area: CellRange) -> str:
         if not inherits:
             row, column = (int(index) for index in np.argwhere(bad[0, 0])[0])
             place = CellAddress(unit.area.sheet, unit.area.top + row, unit.area.left + column)
-            return f"{place}: {_own_formula(unit.region, place)}"
+            step = unit.region.row_step, unit.region.column_step
+            own = unit.region.part(row // step[0], column // step[1], 1, 1)
+            return f"{place}: ={own.formula}"
     return str(area)
-
-
-def _own_formula(region: Region, cell: CellAddress) -> str:
-    """A copied formula as it reads in one of its cells."""
-    from openpyxl.formula.translate import Translator
-
-    first, text = region.range.first, f"={region.formula}"
-    return text if cell == first else str(Translator(text, first.a1).translate_formula(cell.a1))
 
 
 def _place(area: CellRange) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from xl2torch.address import CellAddress
 from xl2torch.formula.ast import functions_in
+from xl2torch.functions.known import KNOWN_TO_EXCEL
 from xl2torch.functions.registry import FUNCTIONS
 from xl2torch.graph.schedule import Evaluation, Unit
 from xl2torch.values import BLANK, FIRST_ERROR, NUMBER, TEXT, display
@@ -44,6 +45,15 @@ def verify(workbook: Workbook, sheet: str | None = None) -> dict[str, Any]:
     }
     total["functions"] = dict(functions.most_common())
     total["seconds"] = round(time.perf_counter() - began, 3)
+    total["not_of_excel"] = {
+        name: {
+            "cells": sum(report["not_of_excel"].get(name, {}).get("cells", 0)
+                         for report in reports.values()),
+            "first": next(report["not_of_excel"][name]["first"] for report in reports.values()
+                          if name in report["not_of_excel"]),
+        }
+        for name in dict.fromkeys(n for r in reports.values() for n in r["not_of_excel"])
+    }  # fmt: skip
     cases = [case for report in reports.values() for case in report["cases"]]
     total["cases"] = sorted(cases, key=lambda case: case["kind"] != "mismatch")[:_SHOWN]
     return {"workbook": str(workbook.path), "total": total, "sheets": reports}
@@ -54,7 +64,9 @@ def _verify_sheet(
 ) -> dict[str, Any]:
     counts = dict.fromkeys(_COUNTS, 0)
     functions: Counter[str] = Counter()
+    unsupported: list[dict[str, Any]] = []
     cases: list[dict[str, Any]] = []
+    others: dict[str, dict[str, Any]] = {}
     for unit in evaluation.units(name):
         region = unit.region
         if region is None:
@@ -68,8 +80,12 @@ def _verify_sheet(
             counts["unsupported"] += cells
             unknown = functions_in(region.tree) - FUNCTIONS.keys()
             functions.update(dict.fromkeys(unknown, cells))
-            if unit.borrowed and len(cases) < _SHOWN:
-                cases.append(_case(unit, 0, 0, None, None, f"unsupported: {unit.borrowed}"))
+            foreign = sorted(unknown - KNOWN_TO_EXCEL)
+            for function in foreign:
+                item = others.setdefault(function, {"cells": 0, "first": str(unit.area.first)})
+                item["cells"] += cells
+            if unit.borrowed and not foreign and len(unsupported) < _SHOWN:
+                unsupported.append(_case(unit, 0, 0, None, None, f"unsupported: {unit.borrowed}"))
             continue
         has_cache, matches = _compare(workbook, unit)
         counts["uncached"] += int((~has_cache).sum())
@@ -83,7 +99,10 @@ def _verify_sheet(
                 region.range.top + top, region.range.left + left
             )
             cases.append(_case(unit, top, left, _computed(unit, top, left), cached, "mismatch"))
-    return {**counts, "functions": dict(functions), "cases": cases}
+    return {
+        **counts, "functions": dict(functions), "cases": [*cases, *unsupported],
+        "not_of_excel": others,
+    }  # fmt: skip
 
 
 def _compare(workbook: Workbook, unit: Unit) -> tuple[Any, Any]:

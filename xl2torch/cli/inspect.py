@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from xl2torch.cli.options import BOOK, common, model_options
-from xl2torch.cli.printing import print_json, print_table
+from xl2torch.cli.printing import foreign_functions, print_json, print_table
 
 
 @click.command()
@@ -68,6 +68,11 @@ def _print_inspection(report: dict[str, Any]) -> None:
         )
     print_table(table)
     for sheet in report["sheets"]:
+        if sheet["not_of_excel"]:
+            click.echo(
+                f"stored values are taken in {sheet['name']}: "
+                f"{foreign_functions(sheet['not_of_excel'])}"
+            )
         for item in sheet["unsupported"]:
             click.echo(
                 f"unsupported {sheet['name']}!{item['cells']}: {item['formula']} ({item['reason']})"

@@ -10,12 +10,23 @@ from typing import Any
 import click
 
 _SHOWN = 5
+_MOST_NAMED = 12
 
 
 def number_text(value: Any) -> str:
     if value is None:
         return "(blank)"
     return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def foreign_functions(found: dict[str, dict[str, Any]]) -> str:
+    """Functions that Excel does not have, such as those of VBA, in one line."""
+    names = [
+        f"{name} ({item['cells']:,} cell{'s' if item['cells'] > 1 else ''}, first {item['first']})"
+        for name, item in found.items()
+    ]
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"{', '.join(names[:_MOST_NAMED])}{more}: functions that Excel does not have, as of VBA"
 
 
 def print_table(rows: list[list[str]], indent: int = 0) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from xl2torch.cli.options import common
-from xl2torch.cli.printing import print_json, print_table
+from xl2torch.cli.printing import foreign_functions, print_json, print_table
 
 
 @click.command()
@@ -50,7 +50,11 @@ def _print_verification(report: dict[str, Any]) -> None:
             )
         else:
             click.echo(f"{place}: {case['formula']}\n  {case['kind']}")
-    hidden = total["mismatched"] + total["unsupported"] - len(total["cases"])
+    others = total["not_of_excel"]
+    if others:
+        click.echo(f"not computed, their stored values are taken: {foreign_functions(others)}")
+    taken = sum(item["cells"] for item in others.values())
+    hidden = total["mismatched"] + total["unsupported"] - len(total["cases"]) - taken
     if total["cases"] and hidden > 0:
         click.echo(f"… and {hidden:,} more (--sheet narrows the list down)")
     click.echo(f"{total['compared']:,} formula cells compared in {total['seconds']:.2f} s")
