@@ -80,3 +80,15 @@ def test_progress_is_told() -> None:
     seen: list[highs.Progress] = []
     highs.solve(hard(), seconds=3, on_progress=seen.append)
     assert seen and seen[-1].bound <= seen[-1].objective
+
+
+def test_patience_ends_with_the_gap_that_is_left() -> None:
+    """A knapsack with items of nearly the same worth: soon near, never proven."""
+    random = np.random.default_rng(3)
+    weight = random.integers(1000, 2000, 60).astype(float)
+    program = LinearProgram(
+        -(weight + random.integers(0, 3, 60)), weight[None] * 2, np.array([-np.inf]),
+        np.array([weight.sum() + 0.5]), np.zeros(60), np.ones(60), np.ones(60, dtype=bool),
+    )  # fmt: skip
+    found = highs.solve(program, seconds=60, patience=highs.Patience(0.05, 0.5))
+    assert found.outcome is Outcome.OPTIMAL and found.point is not None and found.gap <= 0.05

@@ -71,16 +71,31 @@ class Progress:
     bound: float
     nodes: int
 
+    @property
+    def gap(self) -> float:
+        """Relative distance between the best objective yet and the bound on it."""
+        if not np.isfinite(self.objective):
+            return np.inf
+        return abs(self.objective - self.bound) / max(abs(self.objective), 1e-12)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """A relative gap that is good enough after some seconds."""
+
+    gap: float
+    seconds: float
+
 
 def solve(
     program: LinearProgram, gap: float = 0.0, seconds: float = np.inf, nodes: float = np.inf,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None, patience: Patience | None = None,
 ) -> Solution:  # fmt: skip
     """Solve by the simplex method, or by branch and bound where there are integers.
 
     ``gap`` is the relative distance to the best possible objective that ends branch and bound,
-    ``seconds`` and ``nodes`` end it too. A KeyboardInterrupt stops HiGHS, and the best point that
-    was met is kept.
+    ``seconds`` and ``nodes`` end it too, and so does the gap of ``patience`` after its time. A
+    KeyboardInterrupt stops HiGHS, and the best point that was met is kept.
     """
     rows, columns = _units(program)
     largest = float(np.abs(program.costs / columns).max(initial=0.0))
@@ -93,10 +108,10 @@ def solve(
         _option(engine, "time_limit", max(seconds, 0.0))
     if nodes < _UNLIMITED:
         _option(engine, "mip_max_nodes", int(nodes))
-    interrupted = _run(engine, on_progress and _scaled(on_progress, size))
+    ended = _run(engine, on_progress and _scaled(on_progress, size), patience)
     outcome = _outcome(engine)
-    if interrupted and outcome is not Outcome.OPTIMAL:
-        outcome = Outcome.INTERRUPTED
+    if ended is not None and outcome is not Outcome.OPTIMAL:
+        outcome = ended
     info, found = engine.getInfo(), engine.getSolution()
     has_point = info.primal_solution_status == _FEASIBLE
     point = np.array(found.col_value) / columns if has_point else None
@@ -175,8 +190,10 @@ def _scaled(on_progress: Callable[[Progress], None], size: float) -> Callable[[P
     return report
 
 
-def _run(engine: Any, on_progress: Callable[[Progress], None] | None) -> bool:
-    """Run in a thread of HiGHS's own and wait; whether the user interrupted it."""
+def _run(
+    engine: Any, on_progress: Callable[[Progress], None] | None, patience: Patience | None
+) -> Outcome | None:
+    """Run in a thread of HiGHS's own and wait; what ended it early, if anything did."""
     latest: list[Progress] = []
 
     def note(event: Any) -> None:
@@ -186,11 +203,12 @@ def _run(engine: Any, on_progress: Callable[[Progress], None] | None) -> bool:
         ]
 
     engine.HandleUserInterrupt = True
-    if on_progress is not None:
+    if on_progress is not None or patience is not None:
         engine.cbMipInterrupt += note
-    interrupted = finished = False
+    ended: Outcome | None = None
+    finished = False
     engine.startSolve()
-    last = time.monotonic()
+    began = last = time.monotonic()
     while not finished:
         try:
             # Not Thread.join: in Python before 3.13 an interrupted join takes the thread for ended.
@@ -198,10 +216,14 @@ def _run(engine: Any, on_progress: Callable[[Progress], None] | None) -> bool:
             if on_progress is not None and latest and time.monotonic() - last > _REPORT:
                 last = time.monotonic()
                 on_progress(latest[0])
+            waited = patience is not None and time.monotonic() - began > patience.seconds
+            if patience is not None and waited and latest and latest[0].gap <= patience.gap:
+                ended = Outcome.OPTIMAL  # within that gap, which the solution tells
+                engine.cancelSolve()
         except KeyboardInterrupt:
-            interrupted = True
+            ended = Outcome.INTERRUPTED
             engine.cancelSolve()
-    return interrupted
+    return ended
 
 
 def _outcome(engine: Any) -> Outcome:

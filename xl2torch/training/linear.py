@@ -22,6 +22,9 @@ from xl2torch.training.stopping import Stop
 from xl2torch.workbook.solver_model import number_option
 
 _EXACT_GAP = 1e-9
+_ENOUGH, _LONG = 0.01, 30.0
+"""Excel's default integer tolerance, and the seconds after which it ends a run that nobody asked
+to be exact."""
 _TINY = 1e-9
 
 
@@ -31,7 +34,9 @@ def solve_linear(loss: Loss, constraints: Constraints, record: Record) -> tuple[
     options = loss.model.problem.options
     gap = integer_tolerance(options)
     nodes = number_option(options, "nod", np.inf)
-    found = highs.solve(program, gap, record.seconds_left, nodes)
+    exact = gap or number_option(options, "tol", _ENOUGH) == 0  # somebody chose it
+    patience = None if exact else highs.Patience(_ENOUGH, _LONG)
+    found = highs.solve(program, gap, record.seconds_left, nodes, patience=patience)
     if found.point is not None and found.outcome is not Outcome.UNBOUNDED:
         cells = len(loss.point)  # further variables are those of absolute values and maxima
         loss.at(torch.from_numpy(_rounded(program, found.point, record)[:cells]))
@@ -66,7 +71,8 @@ def _stop(
         case Outcome.OPTIMAL:
             if found.gap <= _EXACT_GAP:
                 return Stop(0)
-            return Stop(14, f"The best possible objective is at most {found.gap:.2%} better.")
+            return Stop(14, f"The best possible objective is at most {found.gap:.2%} better; an "
+                        "Integer Optimality of 0 in Solver's options goes on.")  # fmt: skip
         case _:
             if escape := _escape(program, constraints):
                 return Stop(4, escape, True)
