@@ -56,11 +56,7 @@ from xl2torch.training.record import Record, RunLimits
 from xl2torch.training.result import Iteration, Result, Settings, Start
 from xl2torch.training.row_loss import RowLoss
 from xl2torch.training.scaling import scaling_remark
-from xl2torch.training.sheet_value import (
-    SheetLoss,
-    endless,
-    last_in_sheet,
-)
+from xl2torch.training.sheet_value import SheetLoss, endless, last_in_sheet
 from xl2torch.training.start import dropout_free, starting_loss
 from xl2torch.training.stopping import Stop, Stopped
 from xl2torch.workbook.selection import parse_cell
@@ -202,14 +198,14 @@ def _fit(
             stop = stopped.stop
         except KeyboardInterrupt:
             stop = Stop(6)
+        if settings.epochs and not stop.restored and _is_of_sheet(run, model):
+            stop = _kept_in_sheet(run, stop)
         remarks = [*problem.remarks, *run.remarks(stop), compiling]
         if settings.starts == 1 < start_count(problem, options):
             remarks.append("the stored model asks for many starts; rows and stages have one")
     if isinstance(loss, RowLoss) or options.dropout_off or loss.model is not model:
         loss, there = Loss(model), loss
         remarks += _computed_again(record, loss, there, settings)
-    if settings.epochs and not stop.restored and not model.drawn and loss.model is model:
-        stop = _kept_in_sheet(run, stop)
     stop = _judged(record, problem, constraints, stop, settings)
     if stop.restored:
         for variable in model.variables:
@@ -340,10 +336,11 @@ class _Run:
         if is_first_order(settings.optimizer) or not record.left:
             return Stop(3)
         stop, reached, winner = Stop(3), math.inf, 1
-        numbers = [*found.order[: polished_count(self.constraints)], 0]
+        ends = found.order[: polished_count(self.constraints)]
+        begins = [(place + 1, found.points[place]) for place in ends]
         # The file's own start, too: a chosen engine may get on where the batch does not.
-        for number in numbers:
-            self.loss.move(found.points[number] if number else points[0])
+        for number, point in [*begins, (1, points[0])]:
+            self.loss.move(point)
             self.loss.evaluate()
             self.stepper = _stepper(self.loss, settings)
             try:
@@ -353,7 +350,7 @@ class _Run:
                 if ended.code in (3, 10):
                     return ended
             if record.best < reached:
-                stop, reached, winner = ended, record.best, number + 1
+                stop, reached, winner = ended, record.best, number
         if not record.feasible or stop.failed:
             return stop
         alike = found.reaching(self.loss.of(record.best_objective))
@@ -463,6 +460,13 @@ def _judged(
     return stop
 
 
+def _is_of_sheet(run: _Run, model: SheetModel) -> bool:
+    """Whether the objective of the run is the sheet's: all rows, in float64, nothing drawn."""
+    loss = run.loss
+    plain = type(loss) is Loss and loss.identity is None and loss.model is model
+    return plain and not model.drawn and not run.stages
+
+
 def _kept_in_sheet(run: _Run, stop: Stop) -> Stop:
     """The stop; where the sheet is an error at the best point, that of a run that stays where it
     is none. The record then has the best point there."""
@@ -478,6 +482,8 @@ def _kept_in_sheet(run: _Run, stop: Stop) -> Stop:
     run.loss.at(inside)
     record.forget_best()
     record.note()
+    if stop.code in (6, 10):
+        return stop  # no more is wanted
     engine = SLSQP if run.constraints.general else LBFGS
     run.settings = replace(run.settings, optimizer=engine, learning_rate=1.0, starts=1)
     run.stepper = make_stepper(run.loss, run.settings) if engine == LBFGS else None
@@ -486,6 +492,8 @@ def _kept_in_sheet(run: _Run, stop: Stop) -> Stop:
         stop = run.solve()
     except Stopped as stopped:
         stop = stopped.stop
+    except KeyboardInterrupt:
+        return Stop(6)
     solved = stop.code == 0 or run.constraints.reaches(record.best_objective)
     return Stop(4, run_away) if run_away and not solved else stop
 
