@@ -20,8 +20,12 @@ SPELLINGS = {
     "two-sided": ("=MAX(C{r},-C{r})", "=SUM(D1:D{n})"),
     "quantile": ("=MAX(0.3*C{r},-0.7*C{r})", "=SUM(D1:D{n})"),
     "quantile by IF": ("=IF(C{r}>=0,0.3*C{r},-0.7*C{r})", "=SUM(D1:D{n})"),
+    "mean of differences": ("=IF(B{r}>=E{r},B{r}-E{r},E{r}-B{r})", "=AVERAGE(D1:D{n})"),
+    "quantile of differences": (
+        "=IF(B{r}>E{r},0.3*(B{r}-E{r}),0.7*(E{r}-B{r}))", "=SUM(D1:D{n})"
+    ),
     "largest fall": ("=MAX(0,C{r})", "=SUM(D1:D{n})+0.5*MAX(C1:C{n})-0.5*MIN(C1:C{n})"),
-}
+}  # fmt: skip
 
 
 def data(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -39,11 +43,11 @@ def fitted(
     form, total = SPELLINGS[spelling]
     total = f"=-({total[1:]})" if sense == "max" else total
     rows = [
-        f"{x[r - 1]} {y[r - 1]} =B{r}-$F$1-$F$2*A{r} {form.format(r=r)}"
+        f"{x[r - 1]} {y[r - 1]} =B{r}-$F$1-$F$2*A{r} {form.format(r=r)} =$F$1+$F$2*A{r}"
         for r in range(1, len(x) + 1)
     ]
-    rows[0] += f" . 0 {total.format(n=len(x))}"
-    rows[1] += " . 0"
+    rows[0] += f" 0 {total.format(n=len(x))}"
+    rows[1] += " 0"
     workbook = xl2torch.load(write_grid(folder / "b.xlsx", "\n".join(rows)))
     model = xl2torch.compile(
         workbook, objective="G1", variables="F1:F2", sense=sense, constraints=constraints
@@ -72,7 +76,8 @@ def least(seed: int, up: float, down: float, largest: bool = False) -> float:
     [
         ("deviations", 1, 1, False), ("mean", 1, 1, False), ("mean the other way", 1, 1, False),
         ("minimax", 1, 1, True), ("two-sided", 1, 1, False), ("quantile", 0.3, 0.7, False),
-        ("quantile by IF", 0.3, 0.7, False),
+        ("quantile by IF", 0.3, 0.7, False), ("mean of differences", 1, 1, False),
+        ("quantile of differences", 0.3, 0.7, False),
     ],
 )  # fmt: skip
 def test_the_least_is_reached(

@@ -103,7 +103,7 @@ class _Negative:
 
 
 def _chosen(node: fx.Node) -> _Kink | None:
-    """where(a > b, a, b), where(a > 0, a, -a), however they are spelled."""
+    """where(a > b, a, b), where(a > b, a - b, b - a), however they are spelled."""
     test, yes, no = node.args
     if not isinstance(test, fx.Node) or test.target not in (*_LARGER, *_SMALLER):
         return None
@@ -111,10 +111,8 @@ def _chosen(node: fx.Node) -> _Kink | None:
     if node_name(left) == "rounded_to":
         left = left.args[0]  # type: ignore[union-attr]
     sign = 1 if test.target in _LARGER else -1
-    if _same(right, 0.0):
-        above, below = _multiple(yes, left), _multiple(no, left)
-        if above is None or below is None:
-            return None
+    above, below = _multiple(yes, left, right), _multiple(no, left, right)
+    if above is not None and below is not None:
         return _Kink(node, sign if above > below else -sign, (yes, no))
     if _same(left, yes) and _same(right, no):
         return _Kink(node, sign, (yes, no))
@@ -123,18 +121,25 @@ def _chosen(node: fx.Node) -> _Kink | None:
     return None
 
 
-def _multiple(item: Any, base: Any) -> float | None:
-    """How many times a node another one is; None where it is no multiple."""
-    if item is base:
-        return 1.0
+def _multiple(item: Any, left: Any, right: Any) -> float | None:
+    """How many times the difference of two operands another one is; None where it is none."""
     if isinstance(item, int | float):
         return 0.0 if item == 0 else None
-    if node_name(item) == "neg" and item.args[0] is base:
-        return -1.0
-    if node_name(item) == "mul":
+    if item is left and _same(right, 0.0):
+        return 1.0
+    name = node_name(item)
+    if name == "sub":
+        for sign, (first, second) in ((1.0, (left, right)), (-1.0, (right, left))):
+            if _same(item.args[0], first) and _same(item.args[1], second):
+                return sign
+    if name == "neg":
+        inner = _multiple(item.args[0], left, right)
+        return None if inner is None else -inner
+    if name == "mul":
         for factor, other in (item.args, item.args[::-1]):
-            if isinstance(factor, int | float) and other is base:
-                return float(factor)
+            inner = _multiple(other, left, right)
+            if isinstance(factor, int | float) and inner is not None:
+                return factor * inner
     return None
 
 
