@@ -87,7 +87,7 @@ def test_patience_ends_with_the_gap_that_is_left() -> None:
     random = np.random.default_rng(3)
     weight = random.integers(1000, 2000, 60).astype(float)
     program = LinearProgram(
-        -(weight + random.integers(0, 3, 60)), weight[None] * 2, np.array([-np.inf]),
+        -(weight + random.integers(0, 3, 60).astype(float)), weight[None] * 2, np.array([-np.inf]),
         np.array([weight.sum() + 0.5]), np.zeros(60), np.ones(60), np.ones(60, dtype=bool),
     )  # fmt: skip
     found = highs.solve(program, seconds=60, patience=highs.Patience(0.05, 0.5))

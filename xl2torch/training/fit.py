@@ -333,13 +333,20 @@ class _Run:
         points = draw_starts(self.loss, settings.starts, settings.seed)
         found = run_starts(self.loss, self.constraints, record, settings, points)
         self.ends = found.table
-        if is_first_order(settings.optimizer) or not record.left:
+        if is_first_order(settings.optimizer):
             return Stop(3)
-        stop, reached, winner = Stop(3), math.inf, 1
+        stop, reached, winner = Stop(3), record.best, found.order[0] + 1
         ends = found.order[: polished_count(self.constraints)]
         begins = [(place + 1, found.points[place]) for place in ends]
-        # The file's own start, too: a chosen engine may get on where the batch does not.
-        for number, point in [*begins, (1, points[0])]:
+        # The file's own start, too: a chosen engine may get on where the batch does not. It has
+        # the iterations of one run, as it would alone.
+        limits = record.limits
+        for number, point in [(1, points[0]), *begins]:
+            own = replace(limits, epochs=len(record.iterations) + settings.epochs)
+            record.limits = own if point is points[0] else limits
+            if not record.left:
+                break
+            record.stage_began = len(record.iterations)  # the batch stands still, not this run
             self.loss.move(point)
             self.loss.evaluate()
             self.stepper = _stepper(self.loss, settings)
@@ -347,10 +354,12 @@ class _Run:
                 ended = self._engine()
             except Stopped as stopped:
                 ended = stopped.stop
-                if ended.code in (3, 10):
+                if ended.code in (6, 10):
                     return ended
             if record.best < reached:
                 stop, reached, winner = ended, record.best, number
+            elif number == winner:
+                stop = ended
         if not record.feasible or stop.failed:
             return stop
         alike = found.reaching(self.loss.of(record.best_objective))
