@@ -103,3 +103,15 @@ def test_the_start_value_to_blame_is_named(
     with pytest.raises(TrainingError) as found:
         xl2torch.fit(model)
     assert f"it begins in {begins}" in str(found.value) and blamed in str(found.value)
+
+
+def test_options_of_another_optimizer_do_not_matter_then(tmp_path: Path) -> None:
+    """Adam with a schedule and arguments of its own runs off; what goes on in its place is L-BFGS."""
+    workbook = xl2torch.load(write_grid(tmp_path / "book.xlsx", logit([0] * 6 + [1] * 6, 12)))
+    model = xl2torch.compile(workbook, objective="G1", variables="F1:F2", sense="max")
+    result = xl2torch.fit(
+        model, "adam", lr=5.0, epochs=400, arguments={"weight_decay": 0.0},
+        schedule="step,step_size=100", clip_norm=50.0,
+    )  # fmt: skip
+    assert result.stop.code in (3, 4)
+    xl2torch.save(result, tmp_path / "out.xlsx")

@@ -6,19 +6,18 @@ from xl2torch.training.loss import Loss
 from xl2torch.training.methods import LBFGS
 from xl2torch.training.optimizers import Stepper
 from xl2torch.training.record import Record
-from xl2torch.training.result import Settings
 from xl2torch.training.stopping import Stop
 
 _STEEP = 1.0
 
 
-def descend(loss: Loss, record: Record, stepper: Stepper, settings: Settings) -> Stop:
+def descend(loss: Loss, record: Record, stepper: Stepper, optimizer: str) -> Stop:
     """Step until the gradient vanishes, the loss stands still, or a limit is reached."""
     while True:
         before = loss.value
         stepper.step()
         record.check_progress()
-        stalled = settings.optimizer == LBFGS and loss.value >= before
+        stalled = optimizer == LBFGS and loss.value >= before
         record.note()
         stop = record.converged()
         if stop is None and stalled and record.is_gone:

@@ -318,7 +318,7 @@ class _Run:
                     stop = stopped.stop
                     if stop.code not in (0, 1, 2, 3):  # else the next stage may do more
                         raise
-            made = record.stage_began = len(record.iterations) - 1
+            made = len(record.iterations) - 1
         return stop
 
     def _many(self) -> Stop:
@@ -346,7 +346,6 @@ class _Run:
             record.limits = own if point is points[0] else limits
             if not record.left:
                 break
-            record.stage_began = len(record.iterations)  # the batch stands still, not this run
             self.loss.move(point)
             self.loss.evaluate()
             self.stepper = _stepper(self.loss, settings)
@@ -377,9 +376,7 @@ class _Run:
             if not (stop.code == 2 and self._is_steep()):
                 break
             before = self.record.best
-            self.stepper = make_stepper(self.loss, replace(
-                self.settings, optimizer=LBFGS, learning_rate=1.0, arguments={}
-            )) if other == LBFGS else None  # fmt: skip
+            self._take(other)
             try:
                 stop = self._one_engine(other)
             except Stopped as stopped:
@@ -389,6 +386,29 @@ class _Run:
                 self.helpers.append(other)
         return stop
 
+    def _take(self, engine: str) -> None:
+        """Make the stepper of an engine that was not asked for, without options of another."""
+        own = replace(
+            self.settings, optimizer=engine, learning_rate=1.0, arguments={}, schedule="",
+            clip_norm=None, clip_value=None,
+        )  # fmt: skip
+        self.stepper = _stepper(self.loss, own)
+
+    def stay_in_sheet(self, point: torch.Tensor) -> None:
+        """Take a point for the best, and from now on an error of the sheet for one."""
+        self.record.loss = self.loss = SheetLoss(self.loss.model)
+        self.loss.at(point)
+        self.record.forget_best()
+        self.record.note()
+
+    def solve_in_sheet(self) -> Stop:
+        """Go on from the present point. Raises Stopped."""
+        record = self.record
+        record.limits = replace(record.limits, epochs=len(record.iterations) + _IN_SHEET)
+        engine = SLSQP if self.constraints.general else LBFGS
+        self._take(engine)
+        return self._one_engine(engine)
+
     def _is_steep(self) -> bool:
         """Whether the best point is on a slope; the loss is evaluated there."""
         loss, record = self.loss, self.record
@@ -397,7 +417,9 @@ class _Run:
         return not record.is_gone and bool(still_steep(loss.steepness))
 
     def _one_engine(self, name: str) -> Stop:
+        """One engine, from the present point. Raises Stopped."""
         loss, record = self.loss, self.record
+        record.stage_began = len(record.iterations) - 1  # what ran before may stand still
         if name == HIGHS:
             stop, self.subproblems = solve_linear(loss, self.constraints, record)
             return stop
@@ -417,7 +439,7 @@ class _Run:
         if isinstance(loss, RowLoss) and loss.in_batches:
             assert isinstance(self.stepper, FirstOrder)
             return train_in_batches(loss, record, self.stepper, self._shuffle(), self.on_batch)
-        return descend(loss, record, self.stepper, self.settings)
+        return descend(loss, record, self.stepper, name)
 
     def _shuffle(self) -> torch.Generator | None:
         """What draws the order of the rows; one for the whole run."""
@@ -487,23 +509,18 @@ def _kept_in_sheet(run: _Run, stop: Stop) -> Stop:
     if inside is None:
         return Stop(9, f"It begins in {place}, at the start values too: take others.", True)
     run_away = endless(loss, record.trail[0], record.best_point)
-    record.loss = run.loss = SheetLoss(loss.model)
-    run.loss.at(inside)
-    record.forget_best()
-    record.note()
+    run.stay_in_sheet(inside)
     if stop.code in (6, 10):
         return stop  # no more is wanted
-    engine = SLSQP if run.constraints.general else LBFGS
-    run.settings = replace(run.settings, optimizer=engine, learning_rate=1.0, starts=1)
-    run.stepper = make_stepper(run.loss, run.settings) if engine == LBFGS else None
-    record.limits = replace(record.limits, epochs=len(record.iterations) + _IN_SHEET)
     try:
-        stop = run.solve()
+        stop = run.solve_in_sheet()
     except Stopped as stopped:
         stop = stopped.stop
     except KeyboardInterrupt:
         return Stop(6)
-    solved = stop.code == 0 or run.constraints.reaches(record.best_objective)
+    is_target = loss.model.problem.sense == "value"
+    reached = is_target and run.constraints.reaches(record.best_objective)
+    solved = stop.code == 0 or reached
     return Stop(4, run_away) if run_away and not solved else stop
 
 
