@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from xl2torch import highs
-from xl2torch.highs import Outcome
+from xl2torch.highs import Status
 from xl2torch.linear_program import LinearProgram
 
 NONE = np.full(3, -np.inf)
@@ -39,7 +39,7 @@ def hard(size: int = 40) -> LinearProgram:
 
 def test_prices_at_a_degenerate_vertex_have_the_right_signs() -> None:
     found = highs.solve(DEGENERATE)
-    assert found.outcome is Outcome.OPTIMAL and found.vertex is not None
+    assert found.status is Status.OPTIMAL and found.vertex is not None
     assert found.point == pytest.approx([4.0, 0.0])
     assert (found.vertex.prices <= 0).all() and (found.vertex.reduced >= 0).all()
     assert found.vertex.prices @ DEGENERATE.most == pytest.approx(-12.0)
@@ -47,15 +47,15 @@ def test_prices_at_a_degenerate_vertex_have_the_right_signs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "outcome"),
+    ("changes", "status"),
     [
-        ({"most": np.array([4.0, 6.0, -1.0])}, Outcome.INFEASIBLE),
-        ({"matrix": -DEGENERATE.matrix}, Outcome.UNBOUNDED),
-        ({"integer": np.ones(2, dtype=bool)}, Outcome.OPTIMAL),
+        ({"most": np.array([4.0, 6.0, -1.0])}, Status.INFEASIBLE),
+        ({"matrix": -DEGENERATE.matrix}, Status.UNBOUNDED),
+        ({"integer": np.ones(2, dtype=bool)}, Status.OPTIMAL),
     ],
 )
-def test_what_becomes_of_it(changes: dict[str, np.ndarray], outcome: Outcome) -> None:
-    assert highs.solve(replace(DEGENERATE, **changes)).outcome is outcome
+def test_what_becomes_of_it(changes: dict[str, np.ndarray], status: Status) -> None:
+    assert highs.solve(replace(DEGENERATE, **changes)).status is status
 
 
 def test_nothing_is_printed() -> None:
@@ -72,7 +72,7 @@ def test_an_interrupt_keeps_the_best_point() -> None:
     timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     found = highs.solve(hard(), seconds=30)
-    assert found.outcome is Outcome.INTERRUPTED
+    assert found.status is Status.INTERRUPTED
     assert found.point is not None
 
 
@@ -91,4 +91,4 @@ def test_patience_ends_with_the_gap_that_is_left() -> None:
         np.array([weight.sum() + 0.5]), np.zeros(60), np.ones(60), np.ones(60, dtype=bool),
     )  # fmt: skip
     found = highs.solve(program, seconds=60, patience=highs.Patience(0.05, 0.5))
-    assert found.outcome is Outcome.OPTIMAL and found.point is not None and found.gap <= 0.05
+    assert found.status is Status.OPTIMAL and found.point is not None and found.gap <= 0.05

@@ -68,13 +68,18 @@ def test_cached_values_are_libreoffices(tmp_path: Path) -> None:
     paths = [WORKBOOKS / f"{name}.xlsx" for name in NAMES if name not in RANDOM]
     outputs = recalculate_many(paths, tmp_path)
     for path in paths:
-        ours, theirs = cached_values(path), cached_values(outputs[path])
-        assert ours.keys() == theirs.keys()
-        for cell, value in ours.items():
-            if isinstance(value, float):
-                assert theirs[cell] == pytest.approx(value, rel=1e-9, abs=1e-12), cell
-            else:
-                assert theirs[cell] == value
+        check_values(outputs[path], path, rel=1e-9, abs=1e-12)
+
+
+def check_values(found: Path, expected: Path, rel: float, abs: float) -> None:
+    """Two workbooks hold the same values; numbers within a tolerance."""
+    ours, theirs = cached_values(expected), cached_values(found)
+    assert ours.keys() == theirs.keys()
+    for cell, value in ours.items():
+        if isinstance(value, float):
+            assert theirs[cell] == pytest.approx(value, rel=rel, abs=abs), cell
+        else:
+            assert theirs[cell] == value
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -88,14 +93,7 @@ def test_scripts_build_the_workbooks(name: str, tmp_path: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert script.exists()
-    built = cached_values(tmp_path / "built.xlsx")
-    stored = cached_values(WORKBOOKS / f"{name}.xlsx")
-    assert built.keys() == stored.keys()
-    for cell, value in stored.items():
-        if isinstance(value, float):
-            assert built[cell] == pytest.approx(value, rel=1e-14, abs=1e-15), cell
-        else:
-            assert built[cell] == value
+    check_values(tmp_path / "built.xlsx", WORKBOOKS / f"{name}.xlsx", rel=1e-14, abs=1e-15)
 
 
 def test_seeded_starts_repeat() -> None:

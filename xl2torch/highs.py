@@ -24,7 +24,7 @@ _REPORT = 0.5
 """Seconds between two reports of a run with integers."""
 
 
-class Outcome(Enum):
+class Status(Enum):
     """What became of a linear program."""
 
     OPTIMAL = "optimal"
@@ -56,7 +56,7 @@ class Solution:
     integers.
     """
 
-    outcome: Outcome
+    status: Status
     point: Numbers | None = None
     nodes: int = 0
     gap: float = 0.0
@@ -103,28 +103,28 @@ def solve(
     size = largest if 0 < largest < 1 else 1.0
     engine = _engine(program, rows, columns, size)
     whole = bool(program.integer.any())
-    _option(engine, "mip_rel_gap", gap)
+    engine.setOptionValue("mip_rel_gap", gap)
     if np.isfinite(seconds):
-        _option(engine, "time_limit", max(seconds, 0.0))
+        engine.setOptionValue("time_limit", max(seconds, 0.0))
     if nodes < _UNLIMITED:
-        _option(engine, "mip_max_nodes", int(nodes))
+        engine.setOptionValue("mip_max_nodes", int(nodes))
     ended = _run(engine, on_progress and _scaled(on_progress, size), patience)
-    outcome = _outcome(engine)
-    if ended is not None and outcome is not Outcome.OPTIMAL:
-        outcome = ended
+    status = _status(engine)
+    if ended is not None and status is not Status.OPTIMAL:
+        status = ended
     info, found = engine.getInfo(), engine.getSolution()
     has_point = info.primal_solution_status == _FEASIBLE
     point = np.array(found.col_value) / columns if has_point else None
     if whole:
         left = float(info.mip_gap)
         return Solution(
-            outcome, point, max(0, int(info.mip_node_count)), left if np.isfinite(left) else 0.0
+            status, point, max(0, int(info.mip_node_count)), left if np.isfinite(left) else 0.0
         )
-    if outcome is not Outcome.OPTIMAL:
-        return Solution(outcome, point)
+    if status is not Status.OPTIMAL:
+        return Solution(status, point)
     prices = np.array(found.row_dual, dtype=float).reshape(-1) * size / rows
     reduced = np.array(found.col_dual, dtype=float).reshape(-1) * size * columns
-    return Solution(outcome, point, vertex=_vertex(engine, prices, reduced))
+    return Solution(status, point, vertex=_vertex(engine, prices, reduced))
 
 
 _FEASIBLE = 2
@@ -150,13 +150,9 @@ def _engine(program: LinearProgram, rows: Numbers, columns: Numbers, size: float
         kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
         model.integrality_ = [kinds[int(whole)] for whole in program.integer]
     engine: Any = highspy.Highs()  # type: ignore[no-untyped-call]
-    _option(engine, "output_flag", False)
+    engine.setOptionValue("output_flag", False)
     engine.passModel(model)
     return engine
-
-
-def _option(engine: Any, name: str, value: Any) -> None:
-    engine.setOptionValue(name, value)
 
 
 def _units(program: LinearProgram) -> tuple[Numbers, Numbers]:
@@ -192,7 +188,7 @@ def _scaled(on_progress: Callable[[Progress], None], size: float) -> Callable[[P
 
 def _run(
     engine: Any, on_progress: Callable[[Progress], None] | None, patience: Patience | None
-) -> Outcome | None:
+) -> Status | None:
     """Run in a thread of HiGHS's own and wait; what ended it early, if anything did."""
     latest: list[Progress] = []
 
@@ -205,7 +201,7 @@ def _run(
     engine.HandleUserInterrupt = True
     if on_progress is not None or patience is not None:
         engine.cbMipInterrupt += note
-    ended: Outcome | None = None
+    ended: Status | None = None
     finished = False
     engine.startSolve()
     began = last = time.monotonic()
@@ -218,26 +214,26 @@ def _run(
                 on_progress(latest[0])
             waited = patience is not None and time.monotonic() - began > patience.seconds
             if patience is not None and waited and latest and latest[0].gap <= patience.gap:
-                ended = Outcome.OPTIMAL  # within that gap, which the solution tells
+                ended = Status.OPTIMAL  # within that gap, which the solution tells
                 engine.cancelSolve()
         except KeyboardInterrupt:
-            ended = Outcome.INTERRUPTED
+            ended = Status.INTERRUPTED
             engine.cancelSolve()
     return ended
 
 
-def _outcome(engine: Any) -> Outcome:
+def _status(engine: Any) -> Status:
     import highspy
 
-    status = highspy.HighsModelStatus
+    codes = highspy.HighsModelStatus
     found = {
-        status.kOptimal: Outcome.OPTIMAL, status.kModelEmpty: Outcome.OPTIMAL,
-        status.kInfeasible: Outcome.INFEASIBLE, status.kUnbounded: Outcome.UNBOUNDED,
-        status.kUnboundedOrInfeasible: Outcome.OTHER, status.kTimeLimit: Outcome.LIMIT,
-        status.kIterationLimit: Outcome.LIMIT, status.kSolutionLimit: Outcome.LIMIT,
-        status.kInterrupt: Outcome.INTERRUPTED,
+        codes.kOptimal: Status.OPTIMAL, codes.kModelEmpty: Status.OPTIMAL,
+        codes.kInfeasible: Status.INFEASIBLE, codes.kUnbounded: Status.UNBOUNDED,
+        codes.kUnboundedOrInfeasible: Status.OTHER, codes.kTimeLimit: Status.LIMIT,
+        codes.kIterationLimit: Status.LIMIT, codes.kSolutionLimit: Status.LIMIT,
+        codes.kInterrupt: Status.INTERRUPTED,
     }  # fmt: skip
-    return found.get(engine.getModelStatus(), Outcome.OTHER)
+    return found.get(engine.getModelStatus(), Status.OTHER)
 
 
 def _vertex(engine: Any, prices: Numbers, reduced: Numbers) -> Vertex:

@@ -12,7 +12,6 @@ from torch import fx
 from xl2torch.address import CellRange
 from xl2torch.errors import UnsupportedError, Xl2TorchError
 from xl2torch.formula.ast import functions_in
-from xl2torch.functions.known import KNOWN_TO_EXCEL
 from xl2torch.functions.registry import FUNCTIONS
 from xl2torch.graph.naming import identifier, label, line_of
 from xl2torch.graph.printing import expression, is_line
@@ -20,6 +19,7 @@ from xl2torch.graph.regions import odd_cells
 from xl2torch.graph.schedule import Evaluation, Unit
 from xl2torch.model import SheetModel, compile, compile_problem
 from xl2torch.problem import Problem
+from xl2torch.verification import foreign, not_of_excel
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.solver_model import SolverModel, solver_models
 
@@ -49,12 +49,6 @@ def inspect(
     }
 
 
-def _foreign(unit: Unit) -> list[str]:
-    """Functions of a formula that Excel does not have, such as those of VBA."""
-    assert unit.region is not None
-    return sorted(functions_in(unit.region.tree) - FUNCTIONS.keys() - KNOWN_TO_EXCEL)
-
-
 def _describe_sheet(workbook: Workbook, name: str, evaluation: Evaluation) -> dict[str, Any]:
     sheet = workbook.sheet(name)
     units = [unit for unit in evaluation.units(name) if unit.region is not None]
@@ -69,13 +63,8 @@ def _describe_sheet(workbook: Workbook, name: str, evaluation: Evaluation) -> di
             "reason": unit.borrowed,
         }
         for unit in units
-        if unit.borrowed and unit.region and not _foreign(unit)
+        if unit.borrowed and unit.region and not foreign(unit)
     ]
-    others: dict[str, dict[str, Any]] = {}
-    for unit in units:
-        for name_ in _foreign(unit) if unit.borrowed else ():
-            item = others.setdefault(name_, {"cells": 0, "first": str(unit.area.first)})
-            item["cells"] += unit.area.size
     rows, columns = sheet.extent
     return {
         "name": name,
@@ -85,7 +74,7 @@ def _describe_sheet(workbook: Workbook, name: str, evaluation: Evaluation) -> di
         "regions": len(regions),
         "tables": [f"{table.name} {table.range.a1}" for table in sheet.tables],
         "functions": dict(functions.most_common()),
-        "not_of_excel": others,
+        "not_of_excel": not_of_excel(unit for unit in units if unit.borrowed),
         "unknown_functions": sorted(functions.keys() - FUNCTIONS.keys()),
         "unsupported": unsupported,
         "data_tables": [area.a1 for area in sheet.data_tables],

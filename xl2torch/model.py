@@ -473,6 +473,12 @@ def compile_range(
     array = supported_value(Evaluation(workbook, blocks, trace), area)
     if not array.traced:
         return None
+    trace.output(flat_numbers(array))
+    return build_module(fx.GraphModule, simplify(trace), trace.tensors, starts)
+
+
+def flat_numbers(array: Array) -> Data:
+    """The numbers of a range, by rows; what is an error or a text is NaN."""
     data = full_data(array)
     if array.valid is not None:
         valid = apply(torch.gt, full_data(spread(array.valid, array.shape)), 0.5)
@@ -480,8 +486,7 @@ def compile_range(
     fails = (array.full_kinds >= FIRST_ERROR) | (array.full_kinds == TEXT)
     if fails.any():
         data = apply(torch.where, torch.from_numpy(fails), math.nan, data)
-    trace.output(apply(torch.reshape, data, (-1,)))
-    return build_module(fx.GraphModule, simplify(trace), trace.tensors, starts)
+    return apply(torch.reshape, data, (-1,))
 
 
 def largest_tensor(model: SheetModel) -> int:

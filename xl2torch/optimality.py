@@ -51,6 +51,7 @@ def optimality(constraints: Constraints, point: torch.Tensor) -> Optimality:
     gradient = jacobian(objective, point)[0].numpy()
     limits = variable_limits(model)
     at_bound = _at_bound(point, limits, constraints.precision)
+    bound_signs = _signs_at_bounds(point, limits, _goes_down(problem, value))
     general = list(constraints.general)
     slopes = constraints.general_slopes(point).numpy()
     binding = constraints.binding(point).numpy()[general].astype(bool)
@@ -61,10 +62,9 @@ def optimality(constraints: Constraints, point: torch.Tensor) -> Optimality:
         gradient = np.zeros_like(gradient)
     elif binding.any():
         free = slopes[np.ix_(binding, ~at_bound)]
-        goes_down = _goes_down(problem, value)
         multipliers[binding] = _multipliers(
             slopes[binding], gradient, _signs(problem, constraints, general, value)[binding],
-            at_bound, _signs_at_bounds(point, limits, goes_down),
+            at_bound, bound_signs,
         )  # fmt: skip
         shares = np.abs(multipliers) * np.linalg.norm(slopes, axis=1)
         multipliers[shares <= _ROUNDING * np.linalg.norm(gradient)] = 0.0
@@ -72,7 +72,7 @@ def optimality(constraints: Constraints, point: torch.Tensor) -> Optimality:
     reduced = gradient - slopes.T @ multipliers
     left = np.abs(reduced) * np.maximum(np.abs(point.numpy()), 1.0) / max(abs(value), 1.0)
     steep = left > OPTIMAL
-    inside = _points_inside(point, limits, reduced, _goes_down(problem, value))
+    inside = reduced * bound_signs < 0  # the objective gets better on the way inside
     wrong = np.where(at_bound, steep & inside, steep)
     optimal = not (wrong & (not reached)).any()
     reduced = np.where(~at_bound & (left <= OPTIMAL), 0.0, reduced)
@@ -89,17 +89,6 @@ def _at_bound(point: torch.Tensor, limits: Limits, precision: float) -> np.ndarr
         allowance = precision * limit.abs().clamp_min(1.0)
         found |= torch.isfinite(limit) & ((point - limit).abs() <= allowance)
     return found.numpy()
-
-
-def _points_inside(
-    point: torch.Tensor, limits: Limits, reduced: np.ndarray, goes_down: bool
-) -> np.ndarray:
-    """For each variable at a bound, whether the objective gets better on the way inside."""
-    lower, upper = limits
-    downhill = (-1.0 if goes_down else 1.0) * reduced
-    inside_up = (point - lower).abs() <= (point - upper).abs()
-    away = np.where(inside_up.numpy(), downhill > 0, downhill < 0)
-    return np.asarray(away & (lower < upper).numpy())
 
 
 def _goes_down(problem: Problem, value: float) -> bool:

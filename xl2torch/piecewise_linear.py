@@ -9,7 +9,6 @@ losses are of this kind.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from torch import fx, nn
 
 from xl2torch.constraints import Constraints
 from xl2torch.graph.nodes import copied, dependents, node_name, node_value, parameter_nodes
+from xl2torch.graph.passes.rewriting import add_node
 from xl2torch.jacobian import VectorFunction, jacobian
 from xl2torch.linear_program import LinearProgram, linear_program
 from xl2torch.linearity import nonlinear_node, nonlinear_place
@@ -175,8 +175,8 @@ def _without_kinks(
             limits += [_limit(graph, kink, holder, copies, item) for item in kink.operands]
     objective = output.args[0]
     with graph.inserting_before(output):
-        flat = [_call(graph, torch.reshape, item, (-1,)) for item in (objective, *limits)]
-        output.args = (_call(graph, torch.cat, flat),)
+        flat = [add_node(graph, torch.reshape, item, (-1,)) for item in (objective, *limits)]
+        output.args = (add_node(graph, torch.cat, flat),)
     graph.eliminate_dead_code()
     module.recompile()
     return module, shapes, np.array(signs)
@@ -188,26 +188,19 @@ def _limit(
     """What is not above 0: an operand less the largest, or the smallest less an operand."""
     sign = kink.sign
     if isinstance(item, _Negative):
-        return _call(graph, operator.sub, _call(graph, operator.neg, copies[item.operand]), holder)
+        negative = add_node(graph, operator.neg, copies[item.operand])
+        return add_node(graph, operator.sub, negative, holder)
     own = copies[item] if isinstance(item, fx.Node) else item
     bound = holder
     if kink.dim is not None:
         dims = kink.dim if isinstance(kink.dim, list | tuple) else [kink.dim]
         total = node_value(item).dim()
         for dim in sorted(dim % total for dim in dims):
-            bound = _call(graph, torch.unsqueeze, bound, dim)
+            bound = add_node(graph, torch.unsqueeze, bound, dim)
     elif kink.node.target in (torch.amax, torch.amin) and node_value(item).dim():
-        bound = _call(graph, torch.reshape, bound, (1,) * node_value(item).dim())
+        bound = add_node(graph, torch.reshape, bound, (1,) * node_value(item).dim())
     first, second = (own, bound) if sign > 0 else (bound, own)
-    return _call(graph, operator.sub, first, second)
-
-
-def _call(graph: fx.Graph, function: Callable[..., Any], *arguments: Any) -> fx.Node:
-    """A call with its value, which serves for shapes."""
-    node = graph.call_function(function, arguments)
-    concrete = fx.node.map_arg(arguments, lambda item: item.meta["value"])
-    node.meta["value"] = function(*concrete)
-    return node
+    return add_node(graph, operator.sub, first, second)
 
 
 def _is_tight(costs: np.ndarray, matrix: np.ndarray, signs: np.ndarray, width: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -45,15 +46,9 @@ def verify(workbook: Workbook, sheet: str | None = None) -> dict[str, Any]:
     }
     total["functions"] = dict(functions.most_common())
     total["seconds"] = round(time.perf_counter() - began, 3)
-    total["not_of_excel"] = {
-        name: {
-            "cells": sum(report["not_of_excel"].get(name, {}).get("cells", 0)
-                         for report in reports.values()),
-            "first": next(report["not_of_excel"][name]["first"] for report in reports.values()
-                          if name in report["not_of_excel"]),
-        }
-        for name in dict.fromkeys(n for r in reports.values() for n in r["not_of_excel"])
-    }  # fmt: skip
+    total["not_of_excel"] = not_of_excel(
+        unit for name in names for unit in evaluation.units(name) if unit in tainted
+    )
     cases = [case for report in reports.values() for case in report["cases"]]
     total["cases"] = sorted(cases, key=lambda case: case["kind"] != "mismatch")[:_SHOWN]
     return {"workbook": str(workbook.path), "total": total, "sheets": reports}
@@ -66,7 +61,6 @@ def _verify_sheet(
     functions: Counter[str] = Counter()
     unsupported: list[dict[str, Any]] = []
     cases: list[dict[str, Any]] = []
-    others: dict[str, dict[str, Any]] = {}
     for unit in evaluation.units(name):
         region = unit.region
         if region is None:
@@ -80,11 +74,7 @@ def _verify_sheet(
             counts["unsupported"] += cells
             unknown = functions_in(region.tree) - FUNCTIONS.keys()
             functions.update(dict.fromkeys(unknown, cells))
-            foreign = sorted(unknown - KNOWN_TO_EXCEL)
-            for function in foreign:
-                item = others.setdefault(function, {"cells": 0, "first": str(unit.area.first)})
-                item["cells"] += cells
-            if unit.borrowed and not foreign and len(unsupported) < _SHOWN:
+            if unit.borrowed and not foreign(unit) and len(unsupported) < _SHOWN:
                 unsupported.append(_case(unit, 0, 0, None, None, f"unsupported: {unit.borrowed}"))
             continue
         has_cache, matches = _compare(workbook, unit)
@@ -99,10 +89,25 @@ def _verify_sheet(
                 region.range.top + top, region.range.left + left
             )
             cases.append(_case(unit, top, left, _computed(unit, top, left), cached, "mismatch"))
-    return {
-        **counts, "functions": dict(functions), "cases": [*cases, *unsupported],
-        "not_of_excel": others,
-    }  # fmt: skip
+    return {**counts, "functions": dict(functions), "cases": [*cases, *unsupported]}
+
+
+def foreign(unit: Unit) -> list[str]:
+    """Functions of a formula that Excel does not have, such as those of VBA."""
+    if unit.region is None:
+        return []
+    return sorted(functions_in(unit.region.tree) - FUNCTIONS.keys() - KNOWN_TO_EXCEL)
+
+
+def not_of_excel(units: Iterable[Unit]) -> dict[str, dict[str, Any]]:
+    """These functions, each with how many formula cells call it, and the first of them."""
+    found: dict[str, dict[str, Any]] = {}
+    for unit in units:
+        for function in foreign(unit):
+            assert unit.region is not None
+            item = found.setdefault(function, {"cells": 0, "first": str(unit.area.first)})
+            item["cells"] += unit.region.rows * unit.region.columns
+    return found
 
 
 def _compare(workbook: Workbook, unit: Unit) -> tuple[Any, Any]:

@@ -14,13 +14,12 @@ from torch import fx
 
 from xl2torch.address import CellRange, column_letters
 from xl2torch.errors import Xl2TorchError
-from xl2torch.functions.array import Array, Unsupported, logical, spread
-from xl2torch.functions.shapes import full_data
-from xl2torch.functions.trace import Trace, apply
+from xl2torch.functions.array import Array, Unsupported, logical
+from xl2torch.functions.trace import Trace
 from xl2torch.graph.blocks import given_numbers
 from xl2torch.graph.passes import simplify
 from xl2torch.graph.schedule import Evaluation
-from xl2torch.model import build_module, cell_node, parameter_block
+from xl2torch.model import build_module, cell_node, flat_numbers, parameter_block
 from xl2torch.values import FIRST_ERROR, LOGICAL, TEXT, error_of_kind
 from xl2torch.workbook.reader import Workbook
 
@@ -190,14 +189,7 @@ def output_node(evaluation: Evaluation, area: CellRange, array: Array) -> fx.Nod
         return None
     if area.size == 1 and int(array.full_kinds.flat[0]) < TEXT:
         return cell_node(evaluation, area.first)
-    data = full_data(array)
-    if array.valid is not None:
-        valid = apply(torch.gt, full_data(spread(array.valid, array.shape)), 0.5)
-        data = apply(torch.where, valid, data, math.nan)
-    fails = (array.full_kinds >= FIRST_ERROR) | (array.full_kinds == TEXT)
-    if fails.any():
-        data = apply(torch.where, torch.from_numpy(fails), math.nan, data)
-    node = apply(torch.reshape, data, (-1,))
+    node = flat_numbers(array)
     assert isinstance(node, fx.Node)
     return node
 

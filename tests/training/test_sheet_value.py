@@ -106,7 +106,7 @@ def test_the_start_value_to_blame_is_named(
 
 
 def test_options_of_another_optimizer_do_not_matter_then(tmp_path: Path) -> None:
-    """Adam with a schedule and arguments of its own runs off; what goes on in its place is L-BFGS."""
+    """Adam with a schedule and arguments of its own runs off; L-BFGS goes on in its place."""
     workbook = xl2torch.load(write_grid(tmp_path / "book.xlsx", logit([0] * 6 + [1] * 6, 12)))
     model = xl2torch.compile(workbook, objective="G1", variables="F1:F2", sense="max")
     result = xl2torch.fit(

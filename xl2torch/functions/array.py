@@ -340,10 +340,15 @@ def align(arrays: Sequence[Array]) -> tuple[list[Data], tuple[int, ...]]:
 
 def _spread(array: Array, order: tuple[int, ...]) -> Data:
     """Permute to ``order`` and put length 1 where an axis is absent, leading ones left out."""
-    present = tuple(axis for axis in order if axis in array.axes)
+    present = [axis for axis in order if axis in array.axes]
+    return laid_out(array, order[order.index(present[0]) :] if present else ())
+
+
+def laid_out(array: Array, axes: tuple[int, ...]) -> Data:
+    """Data with a dim for each of some axes, of length 1 where the array lacks one."""
+    present = tuple(axis for axis in axes if axis in array.axes)
     data = permuted(array.data, array.axes, present)
-    needed = order[order.index(present[0]) :] if present else ()
-    for dim, axis in enumerate(needed):
+    for dim, axis in enumerate(axes):
         if axis not in present:
             data = apply(torch.unsqueeze, data, dim)
     return data

@@ -148,7 +148,8 @@ def met(cells: Array, criterion: Array) -> Array:
     unique = list(dict.fromkeys(wanted))
     rules = [criterion_of(*key) for key in unique]
     if cells.traced:
-        return _met_by_trained(cells, criterion, wanted)
+        known = dict(zip(unique, rules, strict=True))
+        return _met_by_trained(cells, criterion, [known[key] for key in wanted])
     numbers, kinds = cells.numpy(), np.asarray(cells.full_kinds)
     texts = np.asarray(cells.full_texts)
     position = {key: index for index, key in enumerate(unique)}
@@ -186,11 +187,11 @@ def _met_trained_criterion(cells: Array, criterion: Array) -> Array:
     return where_constant(numeric, as_float(_compared("=", cells, criterion)), 0.0)
 
 
-def _met_by_trained(
-    cells: Array, criterion: Array, wanted: list[tuple[int, float, str]]
-) -> Array:
-    """Numbers and logicals that training changes are compared; all else is known by its kind."""
-    rules = [criterion_of(*key) for key in wanted]
+def _met_by_trained(cells: Array, criterion: Array, rules: list[Criterion]) -> Array:
+    """Numbers and logicals that training changes are compared; all else is known by its kind.
+
+    ``rules`` has one for each copy of the criterion.
+    """
 
     def by_copy(values: list[Any]) -> NDArray[Any]:
         return np.array(values).reshape(*criterion.shape[:2], 1, 1)

@@ -34,10 +34,10 @@ from xl2torch.functions.array import (
     constant,
     constant_mask,
     elementwise,
+    laid_out,
     left_empty,
     logical,
     merge_errors,
-    permuted,
     reduce,
     scalar,
     spread,
@@ -308,18 +308,8 @@ def _searched(
     assert counted is not None
     operands = (wanted, list_, counted)
     rest = tuple(axis for axis in (ROW, COLUMN) if any(axis in item.axes for item in operands))
-    data = apply(places, *(_laid_out(item, (*rest, HEIGHT)) for item in operands))
+    data = apply(places, *(laid_out(item, (*rest, HEIGHT)) for item in operands))
     return Array(data, rest, resized(broadcast_shape(*operands), HEIGHT, 1))
-
-
-def _laid_out(array: Array, axes: tuple[int, ...]) -> Any:
-    """Data with a dim for each of some axes, of length 1 where the array lacks one."""
-    present = tuple(axis for axis in axes if axis in array.axes)
-    data = permuted(array.data, array.axes, present)
-    for dim, axis in enumerate(axes):
-        if axis not in present:
-            data = apply(torch.unsqueeze, data, dim)
-    return data
 
 
 def _as_mask(array: Array) -> Array:

@@ -10,6 +10,7 @@ import torch
 from xl2torch.constraints import Constraints
 from xl2torch.errors import ModelError, SelectionError
 from xl2torch.jacobian import present_point
+from xl2torch.linear_program import LinearProgram
 from xl2torch.linearity import nonlinear_place
 from xl2torch.model import SheetModel
 from xl2torch.piecewise_linear import piecewise_linear
@@ -45,11 +46,14 @@ _DRAWN = "random cells are drawn anew at each step"
 
 @dataclass(frozen=True)
 class Choice:
-    """An optimizer and the reason for it. ``nonlinear`` is where a stored LP is not linear."""
+    """An optimizer and the reason for it. ``nonlinear`` is where a stored LP is not linear,
+    ``program`` the linear program that absolute values and maxima are.
+    """
 
     optimizer: str
     reason: str
     nonlinear: str = ""
+    program: LinearProgram | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def choose(model: SheetModel, constraints: Constraints, asked: Asked) -> Choice:
             return _linear(model, asked, integers)
         program = piecewise_linear(model, constraints)
         if program is not None:
-            return _piecewise(model, asked, integers, len(program.costs))
+            return _piecewise(model, asked, integers, program)
         if integers:
             raise ModelError(
                 f"integers in a nonlinear model are not supported: {place} is not linear in the "
@@ -184,14 +188,17 @@ def _linear(model: SheetModel, asked: Asked, integers: bool) -> Choice:
     return Choice(HIGHS, f"objective and constraints are linear{whole}")
 
 
-def _piecewise(model: SheetModel, asked: Asked, integers: bool, width: int) -> Choice:
+def _piecewise(
+    model: SheetModel, asked: Asked, integers: bool, program: LinearProgram
+) -> Choice:
     """HiGHS for absolute values and maxima of linear formulas."""
     if asked.engine == "torch" or (integers and asked.optimizer not in ("", HIGHS)):
         return _linear(model, asked, integers)  # it refuses
-    count = width - sum(variable.cells.size for variable in model.variables)
+    cells = sum(variable.cells.size for variable in model.variables)
+    count = len(program.costs) - cells
     return Choice(
         HIGHS, f"{count} absolute values or maxima of linear formulas: a linear program with "
-        f"{'a variable' if count == 1 else 'variables'} for them",
+        f"{'a variable' if count == 1 else 'variables'} for them", program=program,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from xl2torch.address import CellAddress, CellRange
 from xl2torch.constraints import Constraints
 from xl2torch.errors import SelectionError
 from xl2torch.jacobian import present_point, variable_limits
+from xl2torch.linear_program import LinearProgram
 from xl2torch.model import SheetModel, refuse_moved, watch
 from xl2torch.problem import Problem
 from xl2torch.residuals import find_residuals
@@ -187,7 +188,9 @@ def _fit(
         )  # fmt: skip
         record = Record(loss, constraints, limits, watch(model, cells), on_iteration)
         _follow_rate(record, stepper)
-        run = _Run(loss, constraints, record, settings, stepper, stages, held, on_batch)
+        run = _Run(
+            loss, constraints, record, settings, stepper, stages, held, on_batch, choice.program
+        )
         compiling = ""
         try:
             record.note()
@@ -276,7 +279,7 @@ class _Run:
     def __init__(
         self, loss: Loss, constraints: Constraints, record: Record, settings: Settings,
         stepper: Stepper | None, stages: Sequence[Stage], held: Sequence[CellRange],
-        on_batch: Callable[[Batch], None] | None,
+        on_batch: Callable[[Batch], None] | None, program: LinearProgram | None,
     ) -> None:  # fmt: skip
         self.loss = loss
         self.constraints = constraints
@@ -290,6 +293,7 @@ class _Run:
         self.ends: tuple[Start, ...] = ()
         self.subproblems = 0
         self.helpers: list[str] = []
+        self.program = program
 
     def solve(self) -> Stop:
         """Run to the end. Raises Stopped."""
@@ -421,7 +425,7 @@ class _Run:
         loss, record = self.loss, self.record
         record.stage_began = len(record.iterations) - 1  # what ran before may stand still
         if name == HIGHS:
-            stop, self.subproblems = solve_linear(loss, self.constraints, record)
+            stop, self.subproblems = solve_linear(loss, self.constraints, record, self.program)
             return stop
         lower, upper = variable_limits(loss.model)
         if bool((lower >= upper).all()):

@@ -10,10 +10,8 @@ import torch
 from xl2torch import highs
 from xl2torch.address import CellAddress
 from xl2torch.constraints import Constraints
-from xl2torch.highs import Outcome
+from xl2torch.highs import Status
 from xl2torch.linear_program import LinearProgram, Numbers, linear_program
-from xl2torch.linearity import nonlinear_place
-from xl2torch.piecewise_linear import piecewise_linear
 from xl2torch.training.choice import integer_tolerance
 from xl2torch.training.diagnosis import named
 from xl2torch.training.loss import Loss
@@ -28,16 +26,21 @@ to be exact."""
 _TINY = 1e-9
 
 
-def solve_linear(loss: Loss, constraints: Constraints, record: Record) -> tuple[Stop, int]:
-    """Solve, note the answer, and say how many subproblems there were."""
-    program = _program(loss, constraints)
+def solve_linear(
+    loss: Loss, constraints: Constraints, record: Record, program: LinearProgram | None = None
+) -> tuple[Stop, int]:
+    """Solve, note the answer, and say how many subproblems there were.
+
+    ``program``: that of a model which is linear only with further variables.
+    """
+    program = program or linear_program(constraints, loss.point)
     options = loss.model.problem.options
     gap = integer_tolerance(options)
     nodes = number_option(options, "nod", np.inf)
     exact = gap or number_option(options, "tol", _ENOUGH) == 0  # somebody chose it
     patience = None if exact else highs.Patience(_ENOUGH, _LONG)
     found = highs.solve(program, gap, record.seconds_left, nodes, patience=patience)
-    if found.point is not None and found.outcome is not Outcome.UNBOUNDED:
+    if found.point is not None and found.status is not Status.UNBOUNDED:
         cells = len(loss.point)  # further variables are those of absolute values and maxima
         loss.at(torch.from_numpy(_rounded(program, found.point, record)[:cells]))
         record.note()
@@ -46,29 +49,20 @@ def solve_linear(loss: Loss, constraints: Constraints, record: Record) -> tuple[
     return _stop(found, program, constraints, record), found.nodes
 
 
-def _program(loss: Loss, constraints: Constraints) -> LinearProgram:
-    """The linear program of a model, or of what its absolute values and maxima are in one."""
-    if nonlinear_place(loss.model) is not None:
-        found = piecewise_linear(loss.model, constraints)
-        if found is not None:
-            return found
-    return linear_program(constraints, loss.point)
-
-
 def _stop(
     found: highs.Solution, program: LinearProgram, constraints: Constraints, record: Record
 ) -> Stop:
     """What Solver would say of what became of a linear program."""
     none = "" if record.feasible else "No point that keeps all constraints was met."
-    match found.outcome:
-        case Outcome.INFEASIBLE:
+    match found.status:
+        case Status.INFEASIBLE:
             return Stop(5, _conflict(program, constraints), True)
-        case Outcome.INTERRUPTED:
+        case Status.INTERRUPTED:
             return Stop(6, none)
-        case Outcome.LIMIT:
+        case Status.LIMIT:
             out_of_time = record.seconds_left == 0
             return Stop(10 if out_of_time else 16 if program.integer.any() else 3, none)
-        case Outcome.OPTIMAL:
+        case Status.OPTIMAL:
             if found.gap <= _EXACT_GAP:
                 return Stop(0)
             return Stop(14, f"The best possible objective is at most {found.gap:.2%} better; an "
@@ -84,7 +78,7 @@ def _stop(
 
 def _is_infeasible(program: LinearProgram) -> bool:
     whatever = replace(program, costs=np.zeros_like(program.costs))
-    return highs.solve(whatever).outcome is Outcome.INFEASIBLE
+    return highs.solve(whatever).status is Status.INFEASIBLE
 
 
 def _rounded(program: LinearProgram, point: Numbers, record: Record) -> Numbers:
@@ -161,7 +155,7 @@ def _escape(program: LinearProgram, constraints: Constraints) -> str:
     some point keeps the limits.
     """
     whatever = replace(program, costs=np.zeros_like(program.costs))
-    if highs.solve(whatever).outcome is not Outcome.OPTIMAL:
+    if highs.solve(whatever).status is not Status.OPTIMAL:
         return ""
     ray = LinearProgram(
         program.costs, program.matrix, np.where(np.isfinite(program.least), 0.0, -np.inf),

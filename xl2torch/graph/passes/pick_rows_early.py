@@ -49,7 +49,7 @@ def _is_finite(item: Any) -> bool:
 def _pick_early(graph: fx.Graph, node: fx.Node) -> None:
     """Pick from the operands of a node of which nothing else is used, and so on."""
     source: Any = node.args[0]
-    if not isinstance(source, fx.Node) or len(source.users) > 1 or source.kwargs.get("out"):
+    if not isinstance(source, fx.Node) or len(source.users) > 1:
         return
     dim = int(node.args[1])  # type: ignore[arg-type]
     new: fx.Node | None = None
