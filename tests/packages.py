@@ -5,7 +5,7 @@ A sheet is a table of one cell per line:
     A1 5            a number                B1 =A1*2 | 10    a formula and its cached value
     A2 'words       a text                  B2 {C1:C2 =A1:A2} | 1   an array formula
     A3 TRUE         a logical               B3 #N/A          an error
-    A4              a formatted blank cell
+    A4              a formatted blank cell     D1 {spill D1 =A1:A2}   a dynamic array
 """
 
 import re
@@ -58,13 +58,15 @@ def cell(line: str) -> str:
     if not bar:
         content, cached = cached, ""
     formula = ""
-    array = re.fullmatch(r"\{(\S+) =(.*)\}", content)
+    array = re.fullmatch(r"\{(spill )?(\S+) =(.*)\}", content)
     if array:
-        formula = f'<f t="array" ref="{array[1]}">{escape(array[2])}</f>'
+        formula = f'<f t="array" ref="{array[2]}">{escape(array[3])}</f>'
     elif content.startswith("="):
         formula = f"<f>{escape(content[1:])}</f>"
     kind, value = _value(cached if formula else content, bool(formula))
     head = f'<c r="{reference}"{" s=" + quoteattr("1") if not content else ""}{kind}'
+    if array and array[1]:
+        head += ' cm="1"'
     return f"{head}>{formula}{value}</c>" if formula or value else f"{head}/>"
 
 

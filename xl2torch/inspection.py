@@ -90,7 +90,7 @@ def _describe_stored(workbook: Workbook, stored: SolverModel) -> dict[str, Any]:
     description: dict[str, Any] = {
         "sheet": stored.sheet,
         "objective": stored.objective,
-        "sense": f"value={stored.target:g}" if stored.sense == "value" else stored.sense,
+        "sense": _sense(stored) if stored.objective else "feasible",
         "variables": stored.variables,
         "non_negative": stored.non_negative,
         "constraints": [f"{c.left} {c.relation} {c.right}" for c in stored.constraints],
@@ -98,11 +98,15 @@ def _describe_stored(workbook: Workbook, stored: SolverModel) -> dict[str, Any]:
     return _with_program(description, lambda: compile(workbook, stored.sheet))
 
 
+def _sense(wanted: SolverModel | Problem) -> str:
+    return f"value={wanted.target:g}" if wanted.sense == "value" else wanted.sense
+
+
 def _describe_problem(workbook: Workbook, problem: Problem) -> dict[str, Any]:
     description: dict[str, Any] = {
         "sheet": problem.sheet,
-        "objective": str(problem.objective),
-        "sense": f"value={problem.target:g}" if problem.sense == "value" else problem.sense,
+        "objective": "" if problem.is_system else str(problem.objective),
+        "sense": _sense(problem),
         "variables": ", ".join(str(area) for area in problem.variables),
         "non_negative": problem.non_negative,
         "constraints": [],

@@ -31,7 +31,10 @@ class LinearProgram:
 
 
 def linear_program(constraints: Constraints, point: torch.Tensor) -> LinearProgram:
-    """The linear program of a model that is linear; costs change their sign for a maximum."""
+    """The linear program of a model that is linear; costs change their sign for a maximum.
+
+    Those of a system of constraints are 0.
+    """
     model = constraints.model
     problem = model.problem
     function = VectorFunction(model.eval(), variable_shapes(model))
@@ -48,7 +51,7 @@ def linear_program(constraints: Constraints, point: torch.Tensor) -> LinearProgr
         most = np.append(most, problem.target - constant)
         costs = np.zeros_like(costs)
     lower, upper = (limit.numpy() for limit in variable_limits(model))
-    sign = -1.0 if problem.sense == "max" else 1.0
+    sign = {"max": -1.0, "feasible": 0.0}.get(problem.sense, 1.0)
     return LinearProgram(
         sign * costs, matrix, least, most, lower, upper, constraints.integer.numpy()
     )

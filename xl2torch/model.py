@@ -23,7 +23,7 @@ from xl2torch.graph.naming import identifier, label, unique
 from xl2torch.graph.nodes import node_name, parameter_nodes
 from xl2torch.graph.passes import simplify
 from xl2torch.graph.printing import expression, is_line
-from xl2torch.graph.schedule import Evaluation
+from xl2torch.graph.schedule import Evaluation, with_true_sizes
 from xl2torch.prediction import Predictor, find_outputs, predict_frame
 from xl2torch.problem import Problem, find_problem
 from xl2torch.values import BLANK, FIRST_ERROR, TEXT, error_of_kind
@@ -145,8 +145,7 @@ class SheetModel(fx.GraphModule):
         return found
 
     def __repr__(self) -> str:
-        goal = {"min": "minimise", "max": "maximise"}.get(self.problem.sense, "reach a value of")
-        head = f"SheetModel of {self.compiled.workbook.path.name}: {goal} {self.problem.objective}"
+        head = f"SheetModel of {self.compiled.workbook.path.name}: {self.problem.goal}"
         lines = self._lines()
         width = min(max((len(text) for text, _, _ in lines), default=0), 60)
         return "\n".join([head, *(f"  {text:{width}}  {what}  {where}".rstrip()
@@ -170,6 +169,7 @@ class SheetModel(fx.GraphModule):
     def predictor(self, outputs: str | None = None) -> Predictor:
         """The row formulas, with the present parameters. Raises ModelError, SelectionError."""
         compiled = self.compiled
+        self.problem.require_objective("a prediction")
         areas = find_outputs(
             compiled.workbook, compiled.evaluation, self.problem.objective, outputs
         )
@@ -224,6 +224,7 @@ def compile_problem(workbook: Workbook, problem: Problem) -> SheetModel:
 
 
 def _compiled(workbook: Workbook, problem: Problem, draws: bool) -> SheetModel:
+    workbook = with_true_sizes(workbook)
     trace = Trace()
     taken = {"self", "forward", "training", "torch", "code", "graph", "meta", DRAWING}
     found: list[Variable] = []

@@ -56,7 +56,7 @@ def optimality(constraints: Constraints, point: torch.Tensor) -> Optimality:
     slopes = constraints.general_slopes(point).numpy()
     binding = constraints.binding(point).numpy()[general].astype(bool)
     multipliers = np.zeros(len(general))
-    reached = problem.sense == "value" and constraints.reaches(value)
+    reached = problem.is_system or (problem.sense == "value" and constraints.reaches(value))
     unique = True
     if reached:  # whatever moves a little, the objective can be brought back to its target
         gradient = np.zeros_like(gradient)

@@ -46,7 +46,7 @@ def piecewise_linear(model: SheetModel, constraints: Constraints) -> LinearProgr
 
     Its variables are the variable cells, then one for each kink.
     """
-    if model.problem.sense == "value" or model.drawn:
+    if model.problem.sense in ("value", "feasible") or model.drawn:
         return None
     if any(nonlinear_place(module) is not None for _, module in constraints.modules):
         return None

@@ -65,7 +65,8 @@ WORDS = {"int": "integer", "bin": "binary", "dif": "AllDifferent"}
 class Problem:
     """An optimisation problem over cells. ``options`` are those of the stored Solver model.
 
-    ``remarks`` say what was made of it where that is not obvious.
+    ``remarks`` say what was made of it where that is not obvious. A system of constraints has no
+    objective (sense ``feasible``); its first variable cell stands in that place.
     """
 
     sheet: str
@@ -78,6 +79,22 @@ class Problem:
     stored: bool
     options: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+
+    @property
+    def is_system(self) -> bool:
+        """Whether constraints are to be kept, and nothing else."""
+        return self.sense == "feasible"
+
+    @property
+    def goal(self) -> str:
+        """What is asked of the objective, as one says it: ``minimise Model!B5``."""
+        verbs = {"min": "minimise", "max": "maximise", "value": f"reach {self.target:g} in"}
+        return "keep the constraints" if self.is_system else f"{verbs[self.sense]} {self.objective}"
+
+    def require_objective(self, what: str) -> None:
+        """Raise ModelError where there is none."""
+        if self.is_system:
+            raise ModelError(f"{what} is about an objective, and the model has constraints alone")
 
     @property
     def bounds(self) -> tuple[Bound, ...]:
@@ -136,7 +153,8 @@ def find_problem(
     """The problem to solve. ``sense`` is ``min``, ``max`` or ``value=NUMBER``.
 
     ``constraints`` are texts such as ``B5:B9 <= 100``, ``B14 >= 2*D14`` or ``B5:B9 int``. What is
-    given takes the place of that part of the stored model; the rest of it stays.
+    given takes the place of that part of the stored model; the rest of it stays. Constraints
+    without an objective are a system, any solution of which is an answer.
 
     Raises SeveralModels, SelectionError (not in the workbook) or ModelError (cannot be trained).
     """
@@ -154,8 +172,13 @@ def find_problem(
             raise SelectionError(
                 f"{workbook.path.name} holds no Solver model: give --objective and --variables"
             )
+    system = not objective and _is_system(model, constraints)
+    cell = None
     if objective:
         cell = parse_cell(workbook, objective, name)
+    elif system:
+        if sense is not None:
+            raise SelectionError(f"--sense {sense} is about an objective: give --objective")
     elif model:
         ranges = stored_ranges(workbook, model, model.objective, "objective cell")
         if len(ranges) != 1 or ranges[0].size != 1:
@@ -172,7 +195,7 @@ def find_problem(
         raise SelectionError(_missing(workbook, name, "variables"))
     areas = _each_cell_once(areas)
     chosen, target = _sense(sense, model)
-    remarks = []
+    remarks = [_NO_OBJECTIVE] if system else []
     if constraints is not None:
         limits = [_parsed(workbook, text, name, areas) for text in constraints]
     elif model is None:
@@ -185,7 +208,10 @@ def find_problem(
             remarks.append(_kept(sense, model, limits))
     if non_negative is None:
         non_negative = model.non_negative if model else False
-    _check_objective(workbook, cell, areas)
+    if cell is None:
+        cell = areas[0].first
+    else:
+        _check_objective(workbook, cell, areas)
     if model is not None and model.options.get("eng") == _EVOLUTIONARY:
         remarks.append(
             "the stored model asks for the Evolutionary engine, which works without gradients; "
@@ -195,7 +221,7 @@ def find_problem(
         name,
         cell,
         tuple(areas),
-        chosen,
+        "feasible" if system else chosen,
         target,
         non_negative,
         tuple(limits),
@@ -206,6 +232,14 @@ def find_problem(
 
 
 _EVOLUTIONARY = "3"
+_NO_OBJECTIVE = "there is no objective: a point that keeps all constraints is looked for"
+
+
+def _is_system(model: SolverModel | None, constraints: Sequence[str] | None) -> bool:
+    """Whether there are constraints alone, without an objective."""
+    if model is None:
+        return bool(constraints)
+    return not model.objective and bool(model.constraints if constraints is None else constraints)
 
 
 def _kept(sense: str | None, model: SolverModel, limits: Sequence[Constraint]) -> str:

@@ -47,12 +47,14 @@ class Recalculation:
     """Outcome of a recalculation.
 
     ``differences`` are formula and spilled cells whose value is new. ``stale`` are formula cells
-    that depend on the new values but could not be recomputed, each with the reason.
+    that depend on the new values but could not be recomputed, each with the reason. ``resized``
+    are the ranges of recomputed array formulas that have another range in the file.
     """
 
     differences: Sequence[Differences]
     stale: Mapping[CellAddress, str]
     evaluation: Evaluation
+    resized: Sequence[CellRange] = ()
 
     @property
     def changed(self) -> dict[CellAddress, CellValue]:
@@ -83,7 +85,9 @@ def recalculate(
         evaluation.compute_all()
     else:
         evaluation.compute_reached()
+    workbook = evaluation.workbook
     differences: list[Differences] = []
+    resized: list[CellRange] = []
     stale: dict[CellAddress, str] = {}
     if everything:
         reached = {unit for unit in evaluation.all_units() if unit.region and not unit.volatile}
@@ -97,7 +101,10 @@ def recalculate(
                 stale[cell] = unit.borrowed or "it depends on a cell that cannot be recomputed"
         else:
             differences.append(_differences(workbook, unit))
-    return Recalculation(differences, stale, evaluation)
+            first = unit.area.first
+            if (first.row, first.column) in workbook.sheet(first.sheet).stored_ranges:
+                resized.append(unit.area)
+    return Recalculation(differences, stale, evaluation, resized)
 
 
 def _never_drawn(workbook: Workbook, evaluation: Evaluation) -> set[Unit]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -9,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from xl2torch.address import CellAddress
+from xl2torch.address import CellAddress, CellRange
 from xl2torch.formula.ast import functions_in
+from xl2torch.functions.array import Array
 from xl2torch.functions.known import KNOWN_TO_EXCEL
 from xl2torch.functions.registry import FUNCTIONS
 from xl2torch.graph.schedule import Evaluation, Unit
 from xl2torch.values import BLANK, FIRST_ERROR, NUMBER, TEXT, display
-from xl2torch.workbook.cells import cell_value
+from xl2torch.workbook.cells import CellBlock, cell_value
 from xl2torch.workbook.reader import Workbook
 
 RELATIVE, ABSOLUTE = 1e-9, 1e-12
@@ -89,7 +91,15 @@ def _verify_sheet(
                 region.range.top + top, region.range.left + left
             )
             cases.append(_case(unit, top, left, _computed(unit, top, left), cached, "mismatch"))
+            stored_range = evaluation.workbook.sheet(name).stored_ranges.get(_place(unit))
+            if stored_range:
+                cases[-1]["computed"] += f", over {unit.area.a1}"
+                cases[-1]["cached"] = f"{display(cached)}, over {CellRange(name, *stored_range).a1}"
     return {**counts, "functions": dict(functions), "cases": [*cases, *unsupported]}
+
+
+def _place(unit: Unit) -> tuple[int, int]:
+    return unit.area.top, unit.area.left
 
 
 def foreign(unit: Unit) -> list[str]:
@@ -115,6 +125,7 @@ def _compare(workbook: Workbook, unit: Unit) -> tuple[Any, Any]:
     assert unit.block is not None and unit.region is not None
     region, area, array = unit.region, unit.area, unit.block.array
     cached = workbook.sheet(area.sheet).cells.block(area.top, area.left, area.bottom, area.right)
+    cached = _with_numbers(cached, array)
     numbers, kinds, texts = array.numpy()[0, 0], array.full_kinds[0, 0], array.full_texts[0, 0]
     with np.errstate(invalid="ignore"):
         distance = np.abs(numbers - cached.numbers)
@@ -129,6 +140,17 @@ def _compare(workbook: Workbook, unit: Unit) -> tuple[Any, Any]:
     first = region.copies_of(cached.kinds)
     present = (first != BLANK).any(axis=(1, 3)) | match.all(axis=(1, 3))
     return present, match.all(axis=(1, 3))
+
+
+def _with_numbers(cached: CellBlock, array: Array) -> CellBlock:
+    """The cached values, with the numbers that some programs store as texts (``t="str"``)."""
+    places = np.argwhere((cached.kinds == TEXT) & (array.full_kinds[0, 0] == NUMBER))
+    numbers, kinds = cached.numbers.copy(), cached.kinds.copy()
+    for row, column in places:
+        with contextlib.suppress(ValueError):
+            numbers[row, column] = float(cached.texts[row, column])
+            kinds[row, column] = NUMBER
+    return CellBlock(numbers, kinds, cached.texts) if len(places) else cached
 
 
 def _computed(unit: Unit, row: int, column: int) -> str:

@@ -498,8 +498,8 @@ def test_a_result_of_another_size_is_not_cut_off(tmp_path: Path) -> None:
     cell = "<c r='A1' cm='1'><f t='array' ref='A1:A2'>_xlfn.SEQUENCE(3)</f><v>1</v></c>"
     workbook = opened(tmp_path, parts({"Data": sheet(f"<row r='1'>{cell}</row>")}, names=""))
     total = verify(workbook)["total"]
-    assert total["unsupported"] == 1
-    assert "its result has 3×1 cells now" in total["cases"][0]["kind"]
+    assert (total["matched"], total["mismatched"]) == (0, 1)
+    assert total["cases"][0]["computed"] == "1, over A1:A3"
 
 
 def test_a_chosen_range_is_fitted(tmp_path: Path) -> None:
@@ -537,3 +537,86 @@ def test_dates_counted_from_1904(tmp_path: Path) -> None:
     assert book.dates_1904 and not load(write(tmp_path / "b.xlsx", contents)).dates_1904
     total = verify(book)["total"]
     assert (total["mismatched"], total["unsupported"], total["matched"]) == (0, 2, 1)
+
+
+RICH = "http://schemas.microsoft.com/office/spreadsheetml/2017/richdata"
+RICH_PARTS = {
+    # The records of values do not stand in the order of the rich values.
+    "xl/metadata.xml": f"<metadata xmlns='{MAIN}' xmlns:r='{RICH}'><metadataTypes count='2'>"
+    "<metadataType name='XLDAPR'/><metadataType name='XLRICHVALUE'/></metadataTypes>"
+    "<futureMetadata name='XLDAPR'><bk/></futureMetadata><futureMetadata name='XLRICHVALUE'>"
+    "<bk><extLst><ext><r:rvb i='3'/></ext></extLst></bk>"
+    "<bk><extLst><ext><r:rvb i='0'/></ext></extLst></bk>"
+    "<bk><extLst><ext><r:rvb i='1'/></ext></extLst></bk>"
+    "<bk><extLst><ext><r:rvb i='2'/></ext></extLst></bk></futureMetadata>"
+    "<cellMetadata><bk><rc t='1' v='0'/></bk></cellMetadata><valueMetadata>"
+    "<bk><rc t='2' v='1'/></bk><bk><rc t='2' v='2'/></bk><bk><rc t='2' v='3'/></bk>"
+    "<bk><rc t='1' v='0'/></bk><bk><rc t='2' v='0'/></bk></valueMetadata></metadata>",
+    "xl/richData/rdrichvalue.xml": f"<rvData xmlns='{RICH}'>"
+    "<rv s='1'><v>0</v><v>8</v><v>2</v></rv><rv s='0'><v>13</v></rv>"
+    "<rv s='2'><v>8</v></rv><rv s='0'><v>99</v></rv></rvData>",
+    "xl/richData/rdrichvaluestructure.xml": f"<rvStructures xmlns='{RICH}'>"
+    "<s t='_error'><k n='errorType' t='i'/></s><s t='_error'><k n='colOffset' t='i'/>"
+    "<k n='errorType' t='i'/><k n='subType' t='i'/></s>"
+    "<s t='_localImage'><k n='errorType' t='i'/></s></rvStructures>",
+}
+RICH_KINDS = {
+    "metadata.xml": "sheetMetadata",
+    "richData/rdrichvalue.xml": "rdRichValue",
+    "richData/rdrichvaluestructure.xml": "rdRichValueStructure",
+}
+
+
+def rich_book(folder: Path, rows: str) -> Workbook:
+    contents = parts({"Data": sheet(rows)}, names="", extra=RICH_PARTS)
+    links = "".join(
+        f"<Relationship Id='m{n}' Type='http://x/{kind}' Target='{target}'/>"
+        for n, (target, kind) in enumerate(RICH_KINDS.items())
+    )
+    return opened(
+        folder, edited(contents, WORKBOOK_RELS, ("</Relationships>", links + "</Relationships>"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("vm", "right"),
+    [
+        ("1", "#SPILL!"),
+        ("2", "#CALC!"),
+        ("3", "#VALUE!"),  # a picture
+        ("4", "#VALUE!"),  # a record of another type
+        ("5", "#VALUE!"),  # a number that stands for no error
+        ("6", "#VALUE!"),  # a record that there is not
+        ("x", "#VALUE!"),
+    ],
+)
+def test_errors_that_are_rich_values(vm: str, right: str, tmp_path: Path) -> None:
+    row = f"<row r='1'><c r='A1' t='e' vm='{vm}'><v>#VALUE!</v></c></row>"
+    assert value(rich_book(tmp_path, row).sheet("Data"), "A1") == ERRORS[right]
+
+
+def test_a_stored_spill_error_is_matched(tmp_path: Path) -> None:
+    row = (
+        "<row r='1'><c r='A1' t='e' cm='1' vm='1'><f t='array' ref='A1'>_xlfn.SEQUENCE(2)</f>"
+        "<v>#VALUE!</v></c></row><row r='2'><c r='A2'><v>5</v></c></row>"
+    )
+    assert verify(rich_book(tmp_path, row))["total"]["matched"] == 1
+
+
+@pytest.mark.parametrize(
+    ("formula", "stored", "matched"),
+    [
+        ("1/4", "0.25", 1),
+        ("1/4", "2.5E-1", 1),
+        ("1/4", "0.26", 0),
+        ("1/4", "a quarter", 0),
+        ('"0.25"', "0.25", 1),
+        ("1/3", "0.333333333333333", 1),
+    ],
+)
+def test_numbers_that_are_stored_as_texts(
+    formula: str, stored: str, matched: int, tmp_path: Path
+) -> None:
+    row = f"<row r='1'><c r='A1' t='str'><f>{formula}</f><v>{stored}</v></c></row>"
+    workbook = opened(tmp_path, parts({"Data": sheet(row)}, names=""))
+    assert verify(workbook)["total"]["matched"] == matched

@@ -93,9 +93,13 @@ def _print_inspection(report: dict[str, Any]) -> None:
         _print_model(model)
 
 
+_SYSTEM = "keep the constraints, there is no objective"
+
+
 def _print_model(model: dict[str, Any]) -> None:
     click.echo()
-    click.echo(f"Model of sheet {model['sheet']}: {model['sense']} {model['objective']}")
+    goal = f"{model['sense']} {model['objective']}" if model["objective"] else _SYSTEM
+    click.echo(f"Model of sheet {model['sheet']}: {goal}")
     click.echo(f"  by changing {model['variables']}")
     for constraint in model["constraints"]:
         click.echo(f"  subject to {constraint}")
@@ -104,11 +108,14 @@ def _print_model(model: dict[str, Any]) -> None:
     if model["error"]:
         click.echo("  " + model["error"].replace("\n", "\n  "))
         return
-    click.echo(f"  objective now {model['value']:.15g}; {model['nodes']} torch.fx nodes")
+    if model["objective"]:
+        click.echo(f"  objective now {model['value']:.15g}; {model['nodes']} torch.fx nodes")
     table = [["parameter", "cells", "shape", "label"]]
     for item in model["parameters"]:
         table.append([item["name"], item["cells"], _shape_text(item["shape"]), item["label"]])
     print_table(table, indent=2)
+    if not model["program"]:
+        return  # the first variable cell alone
     table = [["constant", "cells", "shape"]]
     for item in model["constants"]:
         table.append([item["name"], item["cells"] or "-", _shape_text(item["shape"])])

@@ -207,7 +207,7 @@ def _train_report(workbook: Workbook, result: Result, saved: Any) -> dict[str, A
     return {
         "workbook": str(workbook.path),
         "sheet": problem.sheet,
-        "objective": str(problem.objective),
+        "objective": None if problem.is_system else str(problem.objective),
         "sense": problem.sense,
         "start": result.start,
         "final": result.final,
@@ -237,8 +237,8 @@ def _train_report(workbook: Workbook, result: Result, saved: Any) -> dict[str, A
         ],
         "drawn": [str(area) for area in result.model.drawn],
         "seed": result.settings.seed,
-        "objective_cell": rows[0],
-        "watched": rows[1:],
+        "objective_cell": None if problem.is_system else rows[0],
+        "watched": rows if problem.is_system else rows[1:],
         "formulas": sum(len(formula_cells(workbook, area)) for area in problem.variables),
         "reports": dict(saved.reports),
         "skipped_reports": dict(saved.skipped),
@@ -274,13 +274,14 @@ def _plain(value: Any) -> Any:
 
 
 def _print_training(report: dict[str, Any], saved: Any) -> None:
-    rows = [report["objective_cell"], *report["watched"]]
+    rows = [row for row in (report["objective_cell"], *report["watched"]) if row]
     table = [["", "before", "after"]]
     for row in rows:
         name = f"{row['cell']} {row['label']}".strip()
         table.append([name, number_text(row["before"]), number_text(row["after"])])
-    print_table(table)
-    click.echo()
+    if rows:
+        print_table(table)
+        click.echo()
     click.echo(f"{report['message']}")
     unit = report["unit"]
     made = f"1 {unit}" if report["epochs"] == 1 else f"{report['epochs']} {unit}s"

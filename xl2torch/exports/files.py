@@ -51,6 +51,7 @@ def export(
     appears. Raises SelectionError, ModelError or OutputError.
     """
     refuse_moved(model)
+    model.problem.require_objective("an export")
     if to is None:
         found = [kind for kind, end in SUFFIXES.items() if path and Path(path).suffix == end]
         if not found:

@@ -145,9 +145,20 @@ def mean(values: Sample) -> Array:
 
 
 def deviations(values: Sample) -> Array:
-    """Each number less the mean, 0 where it does not count."""
-    centre = mean(values)
-    differences = elementwise(operator.sub, values.values, plain(centre), keep=True)
+    """Each number less the mean, 0 where it does not count.
+
+    The first number is taken off before: so those of equal numbers are exactly 0.
+    """
+    first = values.values
+    if first.shape[HEIGHT] > 1:
+        first = reorder(first, HEIGHT, np.array([0]))
+    off = replace(values, values=_less(values, first))
+    return _less(off, plain(mean(off)))
+
+
+def _less(values: Sample, number: Array) -> Array:
+    """The numbers less another one, 0 where they do not count."""
+    differences = elementwise(operator.sub, values.values, number, keep=True)
     return where_constant(values.counted, differences, 0.0)
 
 

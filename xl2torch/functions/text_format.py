@@ -9,7 +9,7 @@ import operator
 import re
 from collections.abc import Callable
 from datetime import date, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
 from functools import lru_cache
 
@@ -138,8 +138,12 @@ def general(number: float) -> str:
     return number_text(number)
 
 
+_ALL_DIGITS = Context(prec=1000)
+"""Enough for 309 digits before the point and all that a format asks for behind it."""
+
+
 def _rounded(number: Decimal, places: int) -> Decimal:
-    return number.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+    return number.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP, _ALL_DIGITS)
 
 
 def _decimal(number: float) -> Decimal:

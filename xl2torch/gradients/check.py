@@ -183,6 +183,7 @@ def check(
         raise SelectionError(f"the method {method!r} is neither central nor forward")
     if step is not None and not (math.isfinite(step) and step > 0):
         raise SelectionError(f"the step {step:g} has to be above 0")
+    model.problem.require_objective("a gradient check")
     was_training = model.training
     model.eval()
     try:

@@ -62,11 +62,26 @@ from xl2torch.graph.precedents import Sweep, sweep, sweeps, swept_range
 from xl2torch.graph.regions import Region
 from xl2torch.values import BLANK, ERRORS, LOGICAL, NAME, REF, VALUE, kind_of
 from xl2torch.workbook.reader import Workbook
+from xl2torch.workbook.spills import has_room
 
 _BRANCHING = frozenset({"IF"})
 _TOTALS = re.compile(r"\b(?:SUBTOTAL|AGGREGATE)\(", re.IGNORECASE)
 _MOST_GROWN = 50_000_000
 CALC = ERRORS["#CALC!"]
+
+
+class Resized(Unsupported):
+    """The result of a dynamic array has another size than the range that it is said to spill over.
+    """
+
+    def __init__(self, size: tuple[int, int], before: tuple[int, int]) -> None:
+        self.size = size
+        super().__init__(
+            f"its result has {size[0]}×{size[1]} cells now, the file holds "
+            f"{before[0]}×{before[1]}: recalculate it in Excel"
+        )
+
+
 Draw = Callable[[list[int]], Data]
 Read = Callable[[CellRange], Array]
 
@@ -135,22 +150,17 @@ class Lowering:
         return spread(array, (source.rows, source.columns, source.height, source.width))
 
     def _spilled(self, array: Array) -> Array:
-        """#SPILL! where cells stand in the way of a result that has another size than its range."""
+        """A result that has another size than its range: #SPILL! where it has no room."""
         source = self.source
         if source.rows * source.columns > 1:
             raise Differs("results that spill")
-        height, width = array.shape[2:]
+        size: tuple[int, int] = array.shape[2:]
         sheet = self.workbook.sheet(self.region.sheet)
-        first = self.region.first
-        bottom, right = first.row + height - 1, first.column + width - 1
-        kinds = sheet.cells.block(first.row, first.column, bottom, right).kinds.copy()
-        kinds[0, 0] = BLANK
-        if (source.height, source.width) == (1, 1) and (kinds != BLANK).any():
-            return scalar(ERRORS["#SPILL!"])
-        raise Unsupported(
-            f"its result has {height}×{width} cells now, the file holds "
-            f"{source.height}×{source.width}: recalculate it in Excel"
-        )
+        if not has_room(sheet, self.region.first, size):
+            if (source.height, source.width) == (1, 1):
+                return scalar(ERRORS["#SPILL!"])
+            size = (1, 1)
+        raise Resized(size, (source.height, source.width))
 
     # ------------------------------------------------------------ Context
 
@@ -373,9 +383,7 @@ class Lowering:
     def spill(self, area: CellRange) -> CellRange | None:
         """Spill range of the array formula that begins in a cell."""
         cell = self.workbook.sheet(area.sheet).formula_at.get((area.top, area.left))
-        if cell is None or cell.array is None:
-            return None
-        return CellRange(area.sheet, *cell.array)
+        return None if cell is None else CellRange(area.sheet, *cell.area)
 
     def gather(self, sheet: str, rows: IntArray, columns: IntArray) -> Array:
         """Cells at computed rows and columns: an index into the rectangle that holds them all."""

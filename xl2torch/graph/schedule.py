@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import fx
@@ -29,7 +30,7 @@ from xl2torch.functions.array import (
 )  # fmt: skip
 from xl2torch.functions.trace import Trace, apply
 from xl2torch.graph.blocks import Block, placed, read, stored, with_gaps
-from xl2torch.graph.lower import Lowering
+from xl2torch.graph.lower import Lowering, Resized
 from xl2torch.graph.places import with_plain_places
 from xl2torch.graph.precedents import GrowingRange, RectangleIndex, precedents, unknowable
 from xl2torch.graph.recurrence import (
@@ -44,6 +45,9 @@ from xl2torch.graph.recurrence import (
 from xl2torch.graph.regions import Region, find_regions
 from xl2torch.values import BLANK, NUMBER
 from xl2torch.workbook.reader import Workbook
+from xl2torch.workbook.spills import Size, resized, spills
+
+_MOST_ROUNDS = 8
 
 
 class NotReady(Exception):
@@ -101,20 +105,22 @@ class Evaluation:
     """Values of a workbook's cells, computed on demand.
 
     ``given`` are blocks that replace cells: variable cells, as parameters of a trace or as numbers.
-    ``draws``: in a trace, cells of random numbers draw anew in training mode.
+    ``draws``: in a trace, cells of random numbers draw anew in training mode. Its ``workbook`` has
+    dynamic arrays over the cells that they fill.
     """
 
     def __init__(
         self, workbook: Workbook, given: Iterable[Block] = (), trace: Trace | None = None,
         draws: bool = False,
     ) -> None:  # fmt: skip
-        self.workbook = workbook
+        self.workbook = with_true_sizes(workbook)
         self.trace = trace
         self.draws = draws and trace is not None
         self.given = [Unit(block.area, None, block, trained=True) for block in given]
         self._units: dict[str, list[Unit]] = {}
         self._indices: dict[str, RectangleIndex] = {}
         self.regions: dict[str, list[Region]] = {}
+        self._sizes: dict[CellAddress, Size] = {}
 
     # ------------------------------------------------------------ units
 
@@ -163,6 +169,11 @@ class Evaluation:
 
     def compute(self, areas: list[CellRange]) -> None:
         """Compute everything that stands in some rectangles. Raises CircularReferenceError."""
+        self._settle(lambda: self._compute(areas))
+
+    def _compute(self, areas: list[CellRange]) -> None:
+        if self.given and self.trace is None:
+            self._compute_spills()  # the values that are given may make them larger
         try:
             while wanted := self._unfinished(areas):
                 self._run(wanted)
@@ -171,14 +182,40 @@ class Evaluation:
 
     def compute_all(self) -> None:
         """Compute every formula of the workbook; cells in a circle keep their cached values."""
-        self._compute_where(
-            lambda: [u for sheet in self.workbook.sheets for u in self.units(sheet.name)]
+        self._settle(
+            lambda: self._compute_where(
+                lambda: [u for sheet in self.workbook.sheets for u in self.units(sheet.name)]
+            )
         )
 
     def compute_reached(self) -> None:
         """Compute every formula that the given cells may reach, and what that reads."""
-        areas = [unit.area for unit in self._reached()]
+
+        def work() -> None:
+            areas = [unit.area for unit in self._reached()]
+            self._compute_where(lambda: [unit for area in areas for unit in self.overlapping(area)])
+
+        self._settle(work)
+
+    def compute_spills(self) -> None:
+        """Compute the dynamic arrays, which gives them their sizes."""
+        self._settle(self._compute_spills)
+
+    def _compute_spills(self) -> None:
+        areas = spills(self.workbook)
         self._compute_where(lambda: [unit for area in areas for unit in self.overlapping(area)])
+
+    def _settle(self, work: Callable[[], None]) -> None:
+        """Do some work, and again where results turn out to have other sizes than their ranges."""
+        work()
+        for _ in range(_MOST_ROUNDS):
+            if not self._sizes:
+                return
+            self.workbook = resized(self.workbook, self._sizes)
+            for known in (self._sizes, self._units, self._indices, self.regions):
+                known.clear()
+            work()
+        self._sizes.clear()
 
     def _reached(self) -> set[Unit]:
         """Units that the given cells may reach, by what their formulas are known to read."""
@@ -430,6 +467,8 @@ class Evaluation:
         except Unsupported as reason:
             if isinstance(reason, Differs) and region.rows * region.columns > 1:
                 raise GrowingRange from None
+            if isinstance(reason, Resized):
+                self._sizes[region.range.first] = reason.size
             needed = [read_ for read_ in unit.reads if read_.blocked]
             if needed:
                 unit.blocked = f"it needs {needed[0].area.first}"
@@ -553,6 +592,26 @@ class Evaluation:
         """Units that the roots read, directly or not, the roots included."""
         links = {unit: list(unit.reads) for unit in self.all_units()}
         return _closure(roots, links) | set(roots)
+
+
+_KNOWN: WeakKeyDictionary[Workbook, Workbook | None] = WeakKeyDictionary()
+
+
+def with_true_sizes(workbook: Workbook) -> Workbook:
+    """The workbook with every dynamic array over the cells that its result fills.
+
+    Programs that write formulas alone give such a formula one cell, and Excel spills it when it
+    opens the file.
+    """
+    if workbook not in _KNOWN:
+        _KNOWN[workbook] = None  # as it is: also while its arrays are computed
+        if spills(workbook):
+            evaluation = Evaluation(workbook)
+            evaluation.compute_spills()
+            if evaluation.workbook is not workbook:
+                _KNOWN[workbook] = evaluation.workbook
+                _KNOWN[evaluation.workbook] = None
+    return _KNOWN[workbook] or workbook
 
 
 def _closure(roots: Iterable[Unit], links: Mapping[Unit, list[Unit]]) -> set[Unit]:

@@ -53,9 +53,12 @@ class ConstraintLine:
 
 @dataclass(frozen=True)
 class Answer:
-    """The content of an Answer Report. ``integer`` are constraints that hold no number."""
+    """The content of an Answer Report. ``integer`` are constraints that hold no number.
 
-    objective: AnswerLine
+    A system of constraints has no objective.
+    """
+
+    objective: AnswerLine | None
     variables: tuple[AnswerLine, ...]
     constraints: tuple[ConstraintLine, ...]
     integer: tuple[str, ...]
@@ -73,7 +76,7 @@ def answer(outcome: Outcome) -> Answer:
     objective = AnswerLine(
         problem.objective, outcome.name(problem.objective), before[problem.objective],
         outcome.after(problem.objective),
-    )  # fmt: skip
+    ) if not problem.is_system else None  # fmt: skip
     variables = tuple(
         AnswerLine(
             cell, name, before[cell], number, kinds.get(cell, "Contin"), formulas.get(cell, "")
@@ -137,13 +140,16 @@ def answer_sheet(outcome: Outcome, name: str) -> NewSheet:
     sheet = outcome.problem.sheet
     formats = outcome.formats
     rows = [*titles(ANSWER, outcome), *_run(outcome), [], []]
-    rows += [
-        title(f"Objective Cell ({_GOALS[outcome.problem.sense]}{_target(outcome)})"),
-        *table([["Cell", "Name", ORIGINAL, "Final Value"]], [
-            _line(found.objective, sheet, formats[found.objective.cell])
-        ]),
-        [], [],
-    ]  # fmt: skip
+    if found.objective is None:
+        rows += [title("Objective Cell"), [None, StyledValue("NONE", "plain")], [], []]
+    else:
+        rows += [
+            title(f"Objective Cell ({_GOALS[outcome.problem.sense]}{_target(outcome)})"),
+            *table([["Cell", "Name", ORIGINAL, "Final Value"]], [
+                _line(found.objective, sheet, formats[found.objective.cell])
+            ]),
+            [], [],
+        ]  # fmt: skip
     with_formulas = any(line.formula for line in found.variables)
     heads = ["Cell", "Name", ORIGINAL, "Final Value", "Integer"]
     rows += [

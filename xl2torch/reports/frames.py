@@ -30,7 +30,7 @@ def report(result: Result, kind: str) -> dict[str, pandas.DataFrame]:
     if kind == "answer":
         found = answer(outcome)
         return {
-            "objective": _frame([found.objective]),
+            "objective": _frame([found.objective] if found.objective else []),
             "variables": _frame(found.variables),
             "constraints": _frame(found.constraints),
         }

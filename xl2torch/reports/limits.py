@@ -59,6 +59,7 @@ def limits(outcome: Outcome) -> Limits:
     The others stay where they are; a limit is where a constraint is first overstepped on the way.
     """
     model, point = outcome.result.model, outcome.point
+    outcome.problem.require_objective("the Limits Report")
     model.eval()
     objective = VectorFunction(model, variable_shapes(model))
     lower, upper = outcome.limits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -123,7 +123,23 @@ def recalculated_edits(recalculation: Recalculation) -> Edits:
             edits.put(cell, CellEdit(value))
     for cell in recalculation.stale:
         edits.put(cell, CellEdit(stale=True))
+    filled = {cell for area in recalculation.resized for cell in area.cells()}
+    for area in recalculation.resized:
+        _resize(edits, recalculation, area, filled)
     return edits
+
+
+def _resize(
+    edits: Edits, recalculation: Recalculation, area: CellRange, filled: Collection[CellAddress]
+) -> None:
+    """Give an array formula the range that it fills, and empty what it filled before."""
+    first, sheet = area.first, recalculation.evaluation.workbook.sheet(area.sheet)
+    place = first.row, first.column
+    value, text = recalculation.value(first), sheet.formula_at[place].text
+    edits.put(first, CellEdit(value, formula=text, array=area.a1))
+    for cell in CellRange(area.sheet, *sheet.stored_ranges[place]).cells():
+        if cell not in filled and sheet.cells.value(cell.row, cell.column) is None:
+            edits.put(cell, CellEdit())
 
 
 def formula_cells(workbook: Workbook, area: CellRange) -> list[CellAddress]:

@@ -112,7 +112,8 @@ def save(
     ]
     outcome = Outcome.of(result, more)
     _check_agreement(result, outcome.recalculation)
-    shown = list(dict.fromkeys([problem.objective, *result.watched, *more]))
+    objective = () if problem.is_system else (problem.objective,)
+    shown = list(dict.fromkeys([*objective, *result.watched, *more]))
     before = outcome.before(shown)
     before_after = tuple((cell, before[cell], outcome.after(cell)) for cell in shown)
     names = {kind: numbered_name(workbook, REPORTS[kind]) for kind in kinds}

@@ -57,6 +57,7 @@ class Sensitivity:
 
 def sensitivity(outcome: Outcome) -> Sensitivity:
     """Derivatives of the best objective at the result. Raises ModelError."""
+    outcome.problem.require_objective("sensitivity")
     point, constraints = outcome.point, outcome.constraints
     if bool(constraints.integer.any()):
         raise ModelError("with integer constraints there are no multipliers, as in Solver")
@@ -103,7 +104,7 @@ def _of_linear_program(
 
     At a degenerate vertex several prices solve ∇f = Aᵀλ; those of a basis have the right signs.
     """
-    if outcome.problem.sense == "value" or outcome.result.stop.code != 0:
+    if outcome.problem.sense in ("value", "feasible") or outcome.result.stop.code != 0:
         return found, None
     program, point = linear_program(outcome.constraints, outcome.point), outcome.point.numpy()
     vertex = highs.solve(program).vertex

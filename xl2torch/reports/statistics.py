@@ -68,6 +68,7 @@ class Statistics:
 
 def check_residuals(model: SheetModel) -> Residuals:
     """Residuals of the objective. Raises ModelError where it is no sum of squares."""
+    model.problem.require_objective("a Statistics Report")
     residuals = find_residuals(model)
     if residuals is None:
         raise ModelError(

@@ -45,9 +45,9 @@ def solver_model_names(workbook: Workbook, problem: Problem) -> dict[str, str]:
     names = dict(DEFAULTS) | {key: text for key, text in problem.options.items() if key in own}
     codes = {sense: code for code, sense in SENSES.items()}
     names |= {
-        "opt": _absolute(single_cell(problem.objective)),
+        "opt": "" if problem.is_system else _absolute(single_cell(problem.objective)),
         "adj": ",".join(_absolute(area) for area in problem.variables),
-        "typ": codes[problem.sense],
+        "typ": codes.get(problem.sense, DEFAULTS["typ"]),
         "val": number_text(problem.target),
         "neg": "1" if problem.non_negative else "2",
         "num": str(len(problem.constraints)),

@@ -129,6 +129,8 @@ def _columns(outcome: Outcome, item: Iteration | None = None) -> dict[str, tuple
         "Learning rate": (item.learning_rate, "number"),
         "Seconds": (round(item.seconds, 6), "seconds"),
     }
+    if outcome.problem.is_system:
+        del found["Objective"], found["Gradient norm"]
     if outcome.problem.general_constraints:
         found["Violation"] = (item.violation, "scientific")
     if outcome.result.validated:
@@ -155,10 +157,9 @@ def _number(
 def _settings(outcome: Outcome, history: History) -> list[Row]:
     result, problem = outcome.result, outcome.problem
     settings = result.settings
-    goal = {"min": "minimise", "max": "maximise", "value": f"reach {problem.target:g}"}
     lines: list[tuple[str, str | float]] = [
         ("Workbook", outcome.workbook.path.name),
-        ("Goal", f"{goal[problem.sense]} {problem.objective}"),
+        ("Goal", problem.goal),
         ("By changing", ", ".join(area.a1 for area in problem.variables)),
         ("Result", result.message),
         ("Engine", settings.engine),
@@ -296,7 +297,7 @@ def _charts(outcome: Outcome, name: str, history: History, rows: range, ways: in
         both = {"Objective": "Rows trained on", _VALIDATION: "Rows held back"}
         found.append(chart(loss, both, loss, _spans_decades([*losses, *held])))
         found.append(chart("Gap between the two", {_GAP: _GAP}, _GAP))
-    else:
+    elif not outcome.problem.is_system:
         found.append(chart(loss, {"Objective": loss}, loss, _spans_decades(losses)))
     if metrics:
         found.append(chart(metrics[0], dict(zip(metrics, metrics, strict=True)), metrics[0]))

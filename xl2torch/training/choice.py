@@ -124,10 +124,10 @@ def choose(model: SheetModel, constraints: Constraints, asked: Asked) -> Choice:
 def _by_parts(model: SheetModel, constraints: Constraints, asked: Asked) -> Choice:
     """The optimizer where only some rows, or some variable cells, are trained on at once."""
     options = "--batch-size, --validation, --metric and --stage"
-    if bool(constraints.integer.any()) or model.problem.sense == "value":
+    if bool(constraints.integer.any()) or model.problem.sense in ("value", "feasible"):
         raise SelectionError(
-            "integers, and an objective that is to reach a value, are for all rows and variable "
-            f"cells at once: leave out {options}"
+            "integers, an objective that is to reach a value, and constraints without an objective "
+            f"are for all rows and variable cells at once: leave out {options}"
         )
     if asked.engine == "scipy" or asked.optimizer in SCIPY:
         raise SelectionError(
@@ -225,6 +225,8 @@ def _nonlinear(model: SheetModel, asked: Asked) -> Choice:
         _check_constraints(model, LBFGS)
         return Choice(LBFGS, "torch was asked for, and the objective is smooth or nearly so")
     count = sum(variable.cells.size for variable in model.variables)
+    if general and model.problem.is_system:
+        return Choice(LEAST_SQUARES, "the constraints alone: least squares of what is overstepped")
     if general:
         many = count > _DENSE
         what = (

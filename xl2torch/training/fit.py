@@ -42,6 +42,7 @@ from xl2torch.training.nonlinear import (
     missed,
     solve_bounded,
     solve_constrained,
+    solve_system,
     unkept,
 )
 from xl2torch.training.optimizers import FirstOrder, Stepper, make_stepper
@@ -434,6 +435,8 @@ class _Run:
             stop_now = record.converged()
             if stop_now is not None:
                 return stop_now
+        if name == LEAST_SQUARES and loss.model.problem.is_system:
+            return solve_system(loss, self.constraints, record)
         if name == LEAST_SQUARES:
             return solve_least_squares(_residuals(loss.model), loss, record)
         if name == LBFGSB:
@@ -462,7 +465,8 @@ class _Run:
             found.append(unfelt(self.loss, self.record.felt, lower < upper))
         first = self.record.iterations[0]
         still = stop.code == 0 and len(self.record.iterations) == 1 and not first.gradient_norm
-        if still and self.settings.optimizer != HIGHS and self.loss.model.problem.sense != "value":
+        seeks = self.loss.model.problem.sense in ("min", "max")
+        if still and self.settings.optimizer != HIGHS and seeks:
             found.append(
                 "no variable cell has a slope at the start point: it is an optimum already, or a "
                 "plateau or a saddle; other start values (--init normal, --starts 20) tell"
@@ -488,6 +492,8 @@ def _judged(
     if not record.feasible:
         detail = stop.detail or "The constraints are not all kept yet."
         return replace(stop, detail=detail, infeasible=True)
+    if problem.is_system and stop.code in (0, 1, 2, 17):
+        return Stop(0)
     if problem.sense == "value" and stop.code in (0, 1, 2, 17):
         if not constraints.reaches(record.best_objective):
             return Stop(5, missed(problem.target, record.best_objective))

@@ -20,9 +20,14 @@ FAILED = 1e300
 
 
 def loss_of(problem: Problem) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The loss as a function of the objective: itself, minus it, or its distance to the target."""
+    """The loss as a function of the objective: itself, minus it, or its distance to the target.
+
+    Without an objective it is 0.
+    """
     if problem.sense == "max":
         return torch.neg
+    if problem.is_system:
+        return lambda value: 0.0 * value
     if problem.sense == "value":
         return lambda value: (value - problem.target) ** 2
     return lambda value: value

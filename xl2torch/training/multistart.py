@@ -110,7 +110,7 @@ def polished_count(constraints: Constraints) -> int:
 
 
 def _objectives(loss: Loss) -> Callable[[float], float]:
-    """The objective of a loss; for value of: the distance to the target."""
+    """The objective of a loss; for value of: the distance to the target; 0 where there is none."""
     if loss.model.problem.sense == "max":
         return lambda value: -value
     if loss.model.problem.sense == "value":

@@ -196,7 +196,7 @@ def _independent(rows: _Rows) -> np.ndarray:
 def _nearest(
     free: FreeVariables, begin: torch.Tensor
 ) -> Callable[[Numbers], tuple[float, Numbers]]:
-    """For value of: among all points that reach the target, the one nearest to the start."""
+    """Among all points that reach the target, or keep the constraints, the nearest to the start."""
     start = free.numbers(begin)
 
     def function(numbers: Numbers) -> tuple[float, Numbers]:
@@ -210,12 +210,13 @@ def solve_constrained(loss: Loss, constraints: Constraints, record: Record, meth
     """SLSQP or trust-constr: as small as can be where all constraints are kept."""
     solve = _slsqp if method == SLSQP else _trust_region
     is_target = loss.model.problem.sense == "value"
+    any_will_do = is_target or loss.model.problem.is_system
     begin = loss.point
     searched, last = False, math.inf
     for _ in range(_RESTARTS):
         free = FreeVariables(loss, scaled=True)
         rows = _rows(loss, constraints, free)
-        goal = _nearest(free, begin) if is_target else _objective(loss, free, _size(loss, free))
+        goal = _nearest(free, begin) if any_will_do else _objective(loss, free, _size(loss, free))
         try:
             solve(goal, rows, record)
         except Stopped as stopped:
@@ -248,6 +249,13 @@ def solve_constrained(loss: Loss, constraints: Constraints, record: Record, meth
         return Stop(0)
     return Stop(2, "The optimality conditions do not hold to six digits: a kink, or constraints "
                 "that depend on each other, may be the reason.")  # fmt: skip
+
+
+def solve_system(loss: Loss, constraints: Constraints, record: Record) -> Stop:
+    """A point that keeps all constraints, by least squares of what is overstepped."""
+    if not record.feasible and not _find_feasible(loss, constraints, record):
+        return _infeasible(loss, constraints, record)
+    return Stop(0)
 
 
 def _slsqp(goal: Callable[[Numbers], tuple[float, Numbers]], rows: _Rows, record: Record) -> None:

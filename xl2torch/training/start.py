@@ -44,7 +44,7 @@ def starting_loss(
             f"the objective {model.problem.objective} is an error value at the start point"
             f"{': ' if where else ''}{where}. Choose other start values (--init)"
         )
-    if settings.optimizer != HIGHS and settings.epochs:
+    if settings.optimizer != HIGHS and settings.epochs and not model.problem.is_system:
         _refuse_flat(loss)
         loss.evaluate()
     if not options.by_rows:

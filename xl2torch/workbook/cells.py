@@ -68,6 +68,12 @@ class SparseCells:
             keys, numbers, kinds, texts = keys[order], numbers[order], kinds[order], texts[order]
         return SparseCells(keys, numbers, kinds, texts)
 
+    def where(self, chosen: NDArray[np.bool_]) -> SparseCells:
+        """Some of the cells."""
+        return SparseCells(
+            self.keys[chosen], self.numbers[chosen], self.kinds[chosen], self.texts[chosen]
+        )
+
     def block(self, top: int, left: int, bottom: int, right: int) -> CellBlock:
         """Values of a rectangle; blank cells have number 0 and text ''."""
         if bottom - top > right - left:

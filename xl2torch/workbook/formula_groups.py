@@ -37,6 +37,11 @@ class FormulaCell(NamedTuple):
         """The formula as written for its own cell."""
         return moved(self.text, self.row - self.base_row, self.column - self.base_column)
 
+    @property
+    def area(self) -> Rectangle:
+        """The cells that it fills."""
+        return self.array or (self.row, self.column, self.row, self.column)
+
 
 @dataclass(frozen=True, eq=False)
 class FormulaGroup:

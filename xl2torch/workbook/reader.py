@@ -12,6 +12,7 @@ from xl2torch.workbook.cells import SparseCells
 from xl2torch.workbook.external import read_external_link
 from xl2torch.workbook.ooxml import local, parse_xml, unescape
 from xl2torch.workbook.package import Package, read_package
+from xl2torch.workbook.rich_errors import read_rich_errors
 from xl2torch.workbook.sheet_reader import Sheet, Table, read_sheet
 
 
@@ -102,6 +103,7 @@ def load(path: str | Path) -> Workbook:
     book = _read_workbook_part(package, main)
     strings_part = package.related(main, "sharedStrings")
     strings = _read_shared_strings(package, strings_part) if strings_part else []
+    rich_errors = read_rich_errors(package, main)
     targets = {relation.id: relation for relation in package.relationships(main)}
     sheets = []
     for name, relation_id in book.sheets:
@@ -109,7 +111,9 @@ def load(path: str | Path) -> Workbook:
         if relation is None:
             raise WorkbookError(f"{package.path.name} is damaged: sheet {name!r} has no part")
         if relation.type.endswith("/worksheet"):
-            sheets.append(read_sheet(package, name, relation.target, strings, book.dates_1904))
+            sheets.append(
+                read_sheet(package, name, relation.target, strings, book.dates_1904, rich_errors)
+            )
     if not sheets:
         raise WorkbookError(f"{package.path.name} holds no worksheet")
     order = tuple(name for name, _ in book.sheets)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
 from xl2torch.address import CellRange, column_number, parse_a1
 from xl2torch.errors import WorkbookError
-from xl2torch.values import ERRORS, VALUE, CellValue
+from xl2torch.values import ERRORS, VALUE, CellValue, ErrorValue
 from xl2torch.workbook.cells import SparseCells
 from xl2torch.workbook.formula_groups import FormulaCell, FormulaGroup, Rectangle, grouped
 from xl2torch.workbook.ooxml import local, parse_xml, unescape
@@ -44,7 +44,11 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
-    """One worksheet."""
+    """One worksheet.
+
+    ``stored_ranges`` are the file's ranges of array formulas that have another range here, by
+    their first cells.
+    """
 
     name: str
     part: str
@@ -55,6 +59,7 @@ class Sheet:
     hidden_rows: frozenset[int] = frozenset()
     filters: tuple[Rectangle, ...] = ()
     data_tables: tuple[CellRange, ...] = ()
+    stored_ranges: Mapping[tuple[int, int], Rectangle] = field(default_factory=dict)
 
     def is_filtered(self, row: int) -> bool:
         """Whether a hidden row is hidden by a filter."""
@@ -92,20 +97,26 @@ class Sheet:
         return {(formula.row, formula.column): formula for formula in self.formulas}
 
 
+_NONE: Mapping[int, ErrorValue] = {}
 _CELLS = frozenset({"row", "c", "v", "f", "t", "rPh"})
 
 
 def read_sheet(
-    package: Package, name: str, part: str, strings: list[str], dates_1904: bool = False
-) -> Sheet:
-    """A worksheet; ``strings`` are the workbook's shared strings. Raises WorkbookError."""
+    package: Package, name: str, part: str, strings: list[str], dates_1904: bool = False,
+    rich_errors: Mapping[int, ErrorValue] = _NONE,
+) -> Sheet:  # fmt: skip
+    """A worksheet. Raises WorkbookError.
+
+    ``strings`` are the workbook's shared strings, ``rich_errors`` its errors by ``vm``.
+    """
+    source = (package, name, part, strings, dates_1904, rich_errors)
     with _without_garbage_collection():
         cut = cut_rows(package.part(part))
         if cut is not None:
             # Where that fails the parser says what is wrong, or reads what is only unusual.
             with contextlib.suppress(WorkbookError):
-                return _read(package, name, part, strings, dates_1904, cut)
-        return _read(package, name, part, strings, dates_1904, None)
+                return _read(*source, cut)
+        return _read(*source, None)
 
 
 @contextlib.contextmanager
@@ -122,7 +133,7 @@ def _without_garbage_collection() -> Iterator[None]:
 
 def _read(
     package: Package, name: str, part: str, strings: list[str], dates_1904: bool,
-    cut: SheetData | None,
+    rich_errors: Mapping[int, ErrorValue], cut: SheetData | None,
 ) -> Sheet:  # fmt: skip
     """The worksheet; where its rows are cut out, plain ones are read without the parser."""
     first_day = datetime(1904, 1, 1) if dates_1904 else datetime(1899, 12, 30)
@@ -139,7 +150,7 @@ def _read(
     filtered: Rectangle | None = None
 
     row = column = 0
-    cell_type = ""
+    cell_type = rich = ""
     formula: dict[str, str] | None = None
     formula_text = value_text = ""
     pieces: list[str] = []
@@ -148,7 +159,7 @@ def _read(
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         nonlocal row, column, cell_type, formula, collecting, formula_text, value_text, protected
-        nonlocal main, phonetic, filtered, dynamic, begun
+        nonlocal rich, main, phonetic, filtered, dynamic, begun
         namespace, _, kind = tag.rpartition(" ")
         if namespace != main:
             if kind != "worksheet":
@@ -169,7 +180,7 @@ def _read(
             else:
                 column += 1
             cell_type = attributes.get("t", "n")
-            dynamic = "cm" in attributes
+            dynamic, rich = "cm" in attributes, attributes.get("vm", "")
             formula = None
             formula_text = value_text = ""
         elif kind == "v" or kind == "t":
@@ -225,6 +236,8 @@ def _read(
                 values.append(float(value_text))
             return
         value = _typed_value(cell_type, value_text, strings, first_day)
+        if rich and cell_type == "e" and rich.isdigit():
+            value = rich_errors.get(int(rich), value)
         if value is not None:
             rows.append(row)
             columns.append(column)
@@ -261,7 +274,7 @@ def _read(
         return found
 
     def read_row(found: PlainRow) -> None:
-        nonlocal row, column, cell_type, formula, formula_text, value_text, dynamic
+        nonlocal row, column, cell_type, rich, formula, formula_text, value_text, dynamic
         row = found.number
         if found.attributes and attributes(found.attributes).get("hidden") in ("1", "true"):
             hidden_rows.add(row)
@@ -286,7 +299,7 @@ def _read(
                     continue
             facts = attributes(own)
             cell_type = facts.get("t", "n")
-            dynamic = "cm" in facts
+            dynamic, rich = "cm" in facts, facts.get("vm", "")
             formula = attributes(inside) if has_formula else None
             formula_text = unescaped(text_) if found.escaped else text_
             value_text = unescaped(value) if found.escaped else value

@@ -17,7 +17,8 @@ from xl2torch.errors import ModelError, SelectionError
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.selection import parse_ranges
 
-Sense = Literal["min", "max", "value"]
+Sense = Literal["min", "max", "value", "feasible"]
+"""What is asked of the objective; ``feasible``: there is none, constraints are to be kept."""
 SENSES: dict[str, Sense] = {"1": "max", "2": "min", "3": "value"}
 RELATIONS = {"1": "<=", "2": "=", "3": ">=", "4": "int", "5": "bin", "6": "dif"}
 _UNLIMITED = "2147483647"
