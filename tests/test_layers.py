@@ -13,9 +13,9 @@ PACKAGE = Path(__file__).resolve().parent.parent / "xl2torch"
 STAGES = (
     "errors", "address", "values", "workbook", "formula", "functions", "graph", "problem",
     "prediction", "model", "jacobian", "residuals", "linearity", "constraints", "optimality",
-    "linear_program", "piecewise_linear", "highs", "ranging", "recalculation", "verification",
-    "inspection", "gradients", "training", "replay", "reports", "plots", "exports", "cli",
-    "__main__",
+    "linear_program", "piecewise_linear", "highs", "binary_program", "ranging", "recalculation",
+    "verification", "inspection", "gradients", "training", "replay", "reports", "plots", "exports",
+    "cli", "__main__",
 )  # fmt: skip
 FACADE = "__init__"  # names every stage, lazily
 

@@ -31,27 +31,33 @@ class LinearProgram:
 
 
 def linear_program(constraints: Constraints, point: torch.Tensor) -> LinearProgram:
-    """The linear program of a model that is linear; costs change their sign for a maximum.
-
-    Those of a system of constraints are 0.
-    """
+    """The linear program of a model that is linear."""
     model = constraints.model
-    problem = model.problem
-    function = VectorFunction(model.eval(), variable_shapes(model))
-    costs = jacobian(function, point)[0].numpy()
-    matrix = constraints.general_slopes(point).numpy()
-    rest = constraints.general_excess(point).detach().numpy() - matrix @ point.numpy()
+    objective = VectorFunction(model.eval(), variable_shapes(model))
+    slopes = torch.cat([jacobian(objective, point), constraints.general_slopes(point)])
+    values = torch.cat([objective(point), constraints.general_excess(point)]).detach()
+    return assembled(constraints, slopes.numpy(), (values - slopes @ point).numpy())
+
+
+def assembled(constraints: Constraints, slopes: Numbers, constants: Numbers) -> LinearProgram:
+    """The linear program of an objective, the first row, and of limits that are no mere bounds.
+
+    Columns behind those of the variable cells are variables without bounds. Costs change their sign
+    for a maximum; those of a system of constraints are 0.
+    """
+    problem = constraints.model.problem
+    costs, matrix, rest = slopes[0], slopes[1:], constants[1:]
     relations = np.array([constraints.limits[place].relation for place in constraints.general])
     least = np.where(relations == "<=", -np.inf, -rest)
     most = np.where(relations == ">=", np.inf, -rest)
     if problem.sense == "value":
-        constant = float(function(point).detach()) - float(costs @ point.numpy())
         matrix = np.vstack([matrix, costs])
-        least = np.append(least, problem.target - constant)
-        most = np.append(most, problem.target - constant)
-        costs = np.zeros_like(costs)
-    lower, upper = (limit.numpy() for limit in variable_limits(model))
-    sign = {"max": -1.0, "feasible": 0.0}.get(problem.sense, 1.0)
+        least = np.append(least, problem.target - constants[0])
+        most = np.append(most, problem.target - constants[0])
+    sign = {"max": -1.0, "min": 1.0}.get(problem.sense, 0.0)
+    lower, upper = (limit.numpy() for limit in variable_limits(constraints.model))
+    free = np.full(len(costs) - len(lower), np.inf)
     return LinearProgram(
-        sign * costs, matrix, least, most, lower, upper, constraints.integer.numpy()
-    )
+        sign * costs, matrix, least, most, np.append(lower, -free), np.append(upper, free),
+        np.append(constraints.integer.numpy(), np.zeros(len(free), dtype=bool)),
+    )  # fmt: skip

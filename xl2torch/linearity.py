@@ -57,24 +57,23 @@ def _nonlinear(
     for node in graph.nodes:
         if node not in traced or node.op not in ("call_function", "call_method", "call_module"):
             continue
-        if node.op == "call_module":
-            linear = _is_linear_recurrence(module.get_submodule(str(node.target)), node, traced)
-        else:
-            linear = _is_linear(node, traced)
-        if not linear:
+        if not is_linear(module, node, traced):
             found: fx.Node = node
             return found
     return None
 
 
-def _is_linear(node: fx.Node, traced: Collection[fx.Node]) -> bool:
+def is_linear(module: torch.nn.Module, node: fx.Node, traced: Collection[fx.Node]) -> bool:
+    """Whether a node is linear in its operands that are ``traced``."""
+    if node.op == "call_module":
+        return _is_linear_recurrence(module.get_submodule(str(node.target)), node, traced)
     name = node_name(node)
-    operands = _operands(node.args)
-    moving = [place for place, operand in enumerate(operands) if operand in traced]
+    given = operands(node.args)
+    moving = [place for place, operand in enumerate(given) if operand in traced]
     if name == "to":
         return node_value(node).is_floating_point()
     if name == "where":
-        return operands[0] not in traced
+        return given[0] not in traced
     if name in _PICKS:
         return moving == [0]
     if name in _AFFINE:
@@ -82,7 +81,7 @@ def _is_linear(node: fx.Node, traced: Collection[fx.Node]) -> bool:
     return name in _MOVES or (name in _PRODUCTS and len(moving) == 1)
 
 
-def _operands(arguments: Sequence[object]) -> list[object]:
+def operands(arguments: Sequence[object]) -> list[object]:
     """Operands one by one; those of a list are apart."""
     found: list[object] = []
     for item in arguments:

@@ -23,6 +23,7 @@ from xl2torch.functions.array import (
     along,
     broadcast_shape,
     constant,
+    defused,
     elementwise,
     numeric_cells,
     reduce,
@@ -56,16 +57,15 @@ def _numeric(values: Array, mask: Array) -> Array:
 
 def _errors(values: Array, mask: Array) -> Kinds | None:
     """First error among the cells that count."""
-    if values.kinds is None or not (values.kinds >= FIRST_ERROR).any():
+    if mask.traced or values.kinds is None or not (values.kinds >= FIRST_ERROR).any():
         return None
-    if mask.traced:
-        raise Unsupported("a trained value decides whether an error counts")
     kinds = np.where(mask.numpy() != 0, values.kinds, 0).astype(np.uint8)
     return reduce_errors([replace(mask, kinds=kinds)])
 
 
 def _sum(values: Array | None, mask: Array) -> Array:
     assert values is not None
+    values = defused(values) if mask.traced else values
     numbers = where_constant(np.asarray(numeric_cells(values)), plain(values), 0.0)
     valid, numbers = numbers.valid, replace(numbers, valid=None)
     shape = broadcast_shape(numbers, mask)

@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
+import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy import optimize
 
 from xl2torch.functions.array import (
     DTYPE,
     HEIGHT,
+    INNER,
     Array,
     Differs,
     ExcelError,
+    Shape,
     Unsupported,
+    align,
+    all_of,
+    all_valid,
     as_numbers,
+    broadcast_shape,
     constant,
     elementwise,
+    filled,
+    logical,
+    merge_errors,
+    pad,
     reduce_errors,
     scalar,
     where_constant,
 )  # fmt: skip
-from xl2torch.functions.operators import on_domain
+from xl2torch.functions.operators import error_where, on_domain
 from xl2torch.functions.registry import family, function
 from xl2torch.functions.sample import overlaid, plain, sample, total
-from xl2torch.functions.text import each
-from xl2torch.values import DIV0, NUM, CellValue, error_of_kind
+from xl2torch.functions.shapes import reorder
+from xl2torch.functions.trace import apply
+from xl2torch.values import DIV0, NUM, error_of_kind
 
 Tensor = torch.Tensor
+Numbers = NDArray[np.float64]
 _SMALL_RATE = 1e-7
 """Below it three terms of the series of ((1+r)ⁿ-1)/r in r are exact in double precision."""
 
@@ -211,7 +227,7 @@ def nper(
 
 
 def _root(equation: Callable[[float], float], guess: float) -> float:
-    """Root by the secant method, as Excel does from a guess; no root is #NUM!."""
+    """Root by the secant method, as Excel does from a guess; NaN where there is none."""
     try:
         with np.errstate(all="ignore"):
             found = optimize.newton(equation, guess, tol=1e-14, maxiter=200)
@@ -226,31 +242,121 @@ def _root(equation: Callable[[float], float], guess: float) -> float:
         values = np.array([equation(float(rate)) for rate in grid])
     signs = np.flatnonzero(np.sign(values[:-1]) * np.sign(values[1:]) < 0)
     if not len(signs):
-        raise ExcelError(NUM)
+        return math.nan
     nearest = min(signs, key=lambda index: abs(grid[index] - guess))
     return float(optimize.brentq(equation, grid[nearest], grid[nearest + 1], xtol=1e-15))
 
 
-@function("RATE", "vvv", "vvv", gradient="none")
-def rate(
-    periods: Array, pay: Array, present: Array, future: Array | None = None,
-    due: Array | None = None, guess: Array | None = None,
-) -> Array:  # fmt: skip
-    """Rate per period of an annuity."""
+class _Root(torch.autograd.Function):
+    """The root of an equation, which has no slope of its own; of a batch, each one's."""
 
-    def solve(n: float, p: float, pv: float, fv: float, at_start: float, first: float) -> CellValue:
+    @staticmethod
+    def forward(solve: Callable[..., Numbers], *operands: Tensor) -> Tensor:
+        found = solve(*(operand.detach().cpu().numpy() for operand in operands))
+        return operands[0].new_tensor(found)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        return None
+
+    @staticmethod
+    def vmap(
+        info: Any, dims: tuple[int | None, ...], solve: Callable[..., Numbers], *operands: Tensor
+    ) -> tuple[Tensor, int]:
+        found = [
+            _Root.forward(solve, *(
+                operand if dim is None else operand.select(dim, place)
+                for operand, dim in zip(operands, dims[1:], strict=True)
+            ))
+            for place in range(info.batch_size)
+        ]  # fmt: skip
+        return torch.stack(found), 0
+
+
+def _found(solve: Callable[..., Numbers], *operands: Any) -> Tensor:
+    tensors = [torch.as_tensor(operand, dtype=DTYPE) for operand in operands]
+    result: Tensor = _Root.apply(solve, *tensors)  # type: ignore[no-untyped-call]
+    return result
+
+
+def _at_root(
+    root: Callable[..., Tensor], rate_: Callable[..., Tensor], operands: Sequence[Array],
+    shape: Shape,
+) -> Array:  # fmt: skip
+    """A rate, #NUM! where its equation has no root.
+
+    ``rate_`` takes the root too, and gives it the slopes that the equation implies: a step of
+    Newton's method from the root moves as the root does.
+    """
+    numbers = [as_numbers(operand) for operand in operands]
+    kinds = merge_errors(*numbers)
+    data, axes = align([pad(filled(number), shape) for number in numbers])
+    found = apply(root, *data)
+    valid = apply(torch.isfinite, found)
+    safe = apply(torch.where, valid, found, torch.tensor(0.1, dtype=DTYPE))
+    result = Array(apply(rate_, *data, safe), axes, shape, kinds)
+    mask = Array(valid, axes, shape)
+    if isinstance(found, torch.Tensor):
+        return error_where(result, ~(logical(mask) != 0), NUM.kind)
+    own = replace(mask, missing=False)
+    return replace(result, valid=all_of(*(number.valid for number in numbers), own))
+
+
+def _steep(slope: Tensor) -> Tensor:
+    """A slope to divide by, itself held; 1 where there is none, which is no root either."""
+    return torch.where(slope == 0, 1.0, slope).detach()
+
+
+def annuity_root(
+    periods: Tensor, pay: Tensor, present: Tensor, future: Tensor, due: Tensor, guess: Tensor
+) -> Tensor:
+    """Rate per period of an annuity; NaN where there is none."""
+    return _found(_annuity_roots, periods, pay, present, future, due, guess)
+
+
+def _annuity_roots(*operands: Numbers) -> Numbers:
+    def solve(n: float, p: float, pv: float, fv: float, at_start: float, first: float) -> float:
         def equation(r: float) -> float:
             power = (1 + r) ** n
             series = n if abs(r) < 1e-12 else (power - 1) / r
             return float(pv * power + p * (1 + r * bool(at_start)) * series + fv)
 
-        if n <= 0:
-            return NUM
-        return _root(equation, first)
+        return _root(equation, first) if n > 0 else math.nan
 
+    return np.vectorize(solve, otypes=[float])(*operands)  # type: ignore[no-any-return]
+
+
+def annuity_rate(
+    periods: Tensor, pay: Tensor, present: Tensor, future: Tensor, due: Tensor, guess: Tensor,
+    root: Tensor,
+) -> Tensor:  # fmt: skip
+    """Rate per period of an annuity, near a root of its equation."""
+    power, series = _growth(root, periods)
+    steepness = periods * (1 + root) ** (periods - 1)
+    small = root.abs() < _SMALL_RATE
+    safe = torch.where(small, 1.0, root)
+    first = periods * (periods - 1) / 2
+    bend = torch.where(small, first + 2 / 3 * first * (periods - 2) * root,
+                       (steepness - series) / safe)  # fmt: skip
+    ahead, begins = 1 + root * _due(due), _due(due)
+    slope = present * steepness + pay * (begins * series + ahead * bend)
+    rest = present * power + pay * ahead * series + future
+    return root - rest / _steep(slope)
+
+
+@function("RATE", "vvv", "vvv")
+def rate(
+    periods: Array, pay: Array, present: Array, future: Array | None = None,
+    due: Array | None = None, guess: Array | None = None,
+) -> Array:  # fmt: skip
+    """Rate per period of an annuity."""
     zero = scalar(0.0)
-    return each(solve, "nnnnnn", periods, pay, present, future or zero, due or zero,
-                guess or scalar(0.1))  # fmt: skip
+    operands = [periods, pay, present, future or zero, due or zero, guess or scalar(0.1)]
+    return _at_root(annuity_root, annuity_rate, operands, broadcast_shape(*operands))
 
 
 # ---------------------------------------------------------------- series of payments
@@ -282,63 +388,111 @@ def discounted(flow: Tensor, rate: Tensor, place: Tensor) -> Tensor:
     return flow / (1 + torch.as_tensor(rate, dtype=DTYPE)) ** place
 
 
-def _series(array: Array) -> np.ndarray:
+def _series(array: Array) -> Array:
+    """Payments below each other. Raises Differs, ExcelError."""
     flows = sample(array)
-    if flows.values.traced:
-        raise Unsupported("a rate of return of trained payments")
     if flows.values.shape[:2] != (1, 1):
         raise Differs("payments that differ among the copied cells")
     if flows.errors is not None:
         raise ExcelError(error_of_kind(int(flows.errors.flat[0])))
-    numbers: np.ndarray = flows.values.numpy().reshape(-1)[flows.counted.reshape(-1)]
-    return numbers
+    return reorder(flows.values, HEIGHT, np.flatnonzero(flows.counted))
 
 
-@function("IRR", "r", "v", gradient="none")
+def series_root(flows: Tensor, years: Tensor, guess: Tensor) -> Tensor:
+    """Rate at which the present value of payments is 0; NaN where there is none."""
+    return _found(_series_root, flows, years, guess)
+
+
+def _series_root(flows: Numbers, years: Numbers, guess: Numbers) -> Numbers:
+    if not ((flows > 0).any() and (flows < 0).any()):
+        return np.array(math.nan)
+    return np.array(_root(lambda r: float((flows / (1 + r) ** years).sum()), float(guess)))
+
+
+def series_rate(flows: Tensor, years: Tensor, guess: Tensor, root: Tensor) -> Tensor:
+    """Rate of payments, near a root of their present value."""
+    shares = (1 + root) ** -years
+    slope = -(years * flows * shares).sum() / (1 + root)
+    return root - (flows * shares).sum() / _steep(slope)
+
+
+def _rate_of(flows: Array, years: np.ndarray, guess: Array | None) -> Array:
+    """The rate of a series of payments, for each guess."""
+    first = as_numbers(guess or scalar(0.1))
+    if first.traced or first.shape != (1, 1, 1, 1):
+        raise Differs("guesses that differ") if not first.traced else Unsupported("a trained guess")
+    if first.kinds is not None:
+        raise ExcelError(error_of_kind(int(first.kinds.flat[0])))
+    if len(years) < 2:
+        raise ExcelError(NUM)
+    whole = all_valid(flows, INNER)
+    data = [apply(torch.reshape, flows.data, (-1,)), torch.from_numpy(years), first.data]
+    column = [Array(item, (), (1, 1, 1, 1)) for item in data]
+    found = _at_root(series_root, series_rate, column, (1, 1, 1, 1))
+    return replace(found, valid=all_of(whole, found.valid))
+
+
+@function("IRR", "r", "v")
 def irr(array: Array, guess: Array | None = None) -> Array:
     """Rate at which the present value of a series of payments is 0."""
     flows = _series(array)
-    if not ((flows > 0).any() and (flows < 0).any()):
+    return _rate_of(flows, np.arange(flows.shape[HEIGHT], dtype=float), guess)
+
+
+def _dated(values: Array, dates: Array) -> tuple[Array, np.ndarray]:
+    """Payments, and the years from the first of them."""
+    flows, days = _series(values), _series(dates)
+    if days.traced:
+        raise Unsupported("dates that are trained")
+    floors = np.floor(days.numpy().reshape(-1))
+    if flows.shape[HEIGHT] != len(floors) or not len(floors) or (floors < floors[0]).any():
         raise ExcelError(NUM)
-    places = np.arange(len(flows))
-
-    def solve(first: float) -> CellValue:
-        return _root(lambda r: float((flows / (1 + r) ** places).sum()), first)
-
-    return each(solve, "n", guess or scalar(0.1))
+    return flows, (floors - floors[0]) / 365
 
 
-def _dated(values: Array, dates: Array) -> tuple[np.ndarray, np.ndarray]:
-    flows, days = _series(values), np.floor(_series(dates))
-    if len(flows) != len(days) or not len(flows):
-        raise ExcelError(NUM)
-    if (days < days[0]).any():
-        raise ExcelError(NUM)
-    return flows, (days - days[0]) / 365
-
-
-@function("XNPV", "vrr", gradient="none")
+@function("XNPV", "vrr")
 def xnpv(rate_: Array, values: Array, dates: Array) -> Array:
     """Present value of payments at given dates."""
     flows, years = _dated(values, dates)
+    terms = on_domain(
+        discounted, flows, rate_, constant(years.reshape(1, 1, -1, 1)),
+        domain=((1, operator.gt, -1.0),),
+    )  # fmt: skip
+    return overlaid(total(_plain(terms)), reduce_errors([terms]))
 
-    def value(r: float) -> CellValue:
-        return NUM if r <= -1 else float((flows / (1 + r) ** years).sum())
 
-    return each(value, "n", rate_)
-
-
-@function("XIRR", "rr", "v", gradient="none")
+@function("XIRR", "rr", "v")
 def xirr(values: Array, dates: Array, guess: Array | None = None) -> Array:
     """Rate at which the present value of dated payments is 0."""
     flows, years = _dated(values, dates)
-    if not ((flows > 0).any() and (flows < 0).any()):
-        raise ExcelError(NUM)
+    return _rate_of(flows, years, guess)
 
-    def solve(first: float) -> CellValue:
-        return _root(lambda r: float((flows / (1 + r) ** years).sum()), first)
 
-    return each(solve, "n", guess or scalar(0.1))
+def modified_rate(gained: Tensor, spent: Tensor, periods: Tensor) -> Tensor:
+    """Growth per period from what was spent, now, to what was gained, at the end."""
+    return (gained / -spent) ** (1 / periods) - 1
+
+
+@function("MIRR", "rvv")
+def mirr(values: Array, finance: Array, reinvest: Array) -> Array:
+    """Rate of return of payments that are financed at one rate and reinvested at another."""
+    flows = _series(values)
+    last = flows.shape[HEIGHT] - 1.0
+    places = constant(np.arange(last + 1).reshape(1, 1, -1, 1))
+    rates = ((1, operator.ne, -1.0),)
+    spent = on_domain(discounted, elementwise(_below, flows), finance, places, domain=rates)
+    gained = on_domain(
+        discounted, elementwise(torch.relu, flows), reinvest,
+        elementwise(operator.sub, places, scalar(last)), domain=rates,
+    )  # fmt: skip
+    return on_domain(
+        modified_rate, total(gained), total(spent), scalar(last),
+        domain=((0, operator.gt, 0.0), (1, operator.lt, 0.0), (2, operator.gt, 0.0)), error=DIV0,
+    )  # fmt: skip
+
+
+def _below(flow: Tensor) -> Tensor:
+    return -torch.relu(-flow)
 
 
 # ---------------------------------------------------------------- others

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
+from xl2torch.binary_program import BinaryProgram, binary_program
 from xl2torch.constraints import Constraints
 from xl2torch.errors import ModelError, SelectionError
 from xl2torch.jacobian import present_point
@@ -81,10 +82,11 @@ class Asked:
 def choose(model: SheetModel, constraints: Constraints, asked: Asked) -> Choice:
     """The optimizer for a model.
 
-    A linear model is for HiGHS, constraints that are more than bounds for SLSQP (trust-constr where
-    there are many variable cells), random cells that are drawn anew for Adam; least squares are for
-    a sum, mean or root mean of squares whose residuals are smooth (no ReLU on the way to them), of
-    few variable cells and no more than residuals; bounds are for L-BFGS-B, all else for L-BFGS.
+    A linear model, or one that is linear but for its binary cells, is for HiGHS, constraints that
+    are more than bounds for SLSQP (trust-constr where there are many variable cells), random cells
+    that are drawn anew for Adam; least squares are for a sum, mean or root mean of squares whose
+    residuals are smooth (no ReLU on the way to them), of few variable cells and no more than
+    residuals; bounds are for L-BFGS-B, all else for L-BFGS.
 
     Raises SelectionError (no such name, or it cannot keep the constraints) or ModelError (nothing
     here can solve it).
@@ -108,6 +110,9 @@ def choose(model: SheetModel, constraints: Constraints, asked: Asked) -> Choice:
         program = piecewise_linear(model, constraints)
         if program is not None:
             return _piecewise(model, asked, integers, program)
+        binary = binary_program(constraints) if integers else None
+        if binary is not None:
+            return _of_binaries(model, asked, binary)
         if integers:
             raise ModelError(
                 f"integers in a nonlinear model are not supported: {place} is not linear in the "
@@ -200,6 +205,16 @@ def _piecewise(
         HIGHS, f"{count} absolute values or maxima of linear formulas: a linear program with "
         f"{'a variable' if count == 1 else 'variables'} for them", program=program,
     )  # fmt: skip
+
+
+def _of_binaries(model: SheetModel, asked: Asked, binary: BinaryProgram) -> Choice:
+    """HiGHS for functions of binary cells."""
+    plain = _linear(model, asked, integers=True)  # or it refuses
+    count = binary.products
+    more = f", a variable for each of {count} products" if count else ""
+    return replace(
+        plain, reason=f"functions of binary cells are linear{more}", program=binary.program
+    )
 
 
 def _nonlinear(model: SheetModel, asked: Asked) -> Choice:
