@@ -165,6 +165,14 @@ def test_all_cells_held(tmp_path: Path) -> None:
     assert xl2torch.fit(stored(tmp_path, "B1^2+B2\nB1+B2", constraints=broken)).stop.code == 5
 
 
+@pytest.mark.parametrize(
+    "factor", ["INDEX({5,7,9},B1)", "ROUND(B1,0)", "IF(B1>1.5,2,3)", "CHOOSE(B1,3,4,5)"]
+)
+def test_cells_that_move_the_objective_in_steps_are_told(factor: str, tmp_path: Path) -> None:
+    result = xl2torch.fit(stored(tmp_path, f"{factor}*B2^2-B2", (2.0, 5.0)))
+    assert any("moves with Model!B1 in steps only" in text for text in result.remarks)
+
+
 def test_cells_that_are_not_felt_and_a_plateau_are_told(tmp_path: Path) -> None:
     dead = xl2torch.fit(stored(tmp_path, "(MAX(0,B1)-3)^2+(B2-1)^2", (-1.0, 5.0)))
     assert any("does not feel Model!B1:" in text for text in dead.remarks)

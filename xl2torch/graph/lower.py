@@ -68,6 +68,9 @@ _BRANCHING = frozenset({"IF"})
 _TOTALS = re.compile(r"\b(?:SUBTOTAL|AGGREGATE)\(", re.IGNORECASE)
 _MOST_GROWN = 50_000_000
 CALC = ERRORS["#CALC!"]
+_HINTS = {
+    "GETPIVOTDATA": ": in a cell of its own, out of the variable cells' reach, it keeps its value"
+}
 
 
 class Resized(Unsupported):
@@ -456,7 +459,8 @@ class Lowering:
             return foreign.call(node.function, values)
         if function is None:
             known = "not supported yet" if node.function in KNOWN_TO_EXCEL else "not known to Excel"
-            raise UnknownFunction(f"the function {node.function} is {known}")
+            hint = _HINTS.get(node.function, "")
+            raise UnknownFunction(f"the function {node.function} is {known}{hint}")
         if self.workbook.dates_1904 and (node.function in CALENDAR or _shows_a_date(node)):
             raise Unsupported(f"{node.function} in a workbook that counts its days from 1904")
         arguments = _without_unions(node.arguments) if function.repeats else node.arguments

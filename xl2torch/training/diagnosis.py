@@ -83,6 +83,7 @@ def unfelt(loss: Loss, felt: torch.Tensor, moving: torch.Tensor) -> str:
     point = loss.point
     loss.at(torch.where(still, point + _ASIDE * point.abs().clamp_min(1.0), point))
     still &= loss.gradient == 0
+    in_steps = _moves_in_steps(loss, point, still)
     loss.at(point)
     cells = [
         cell for cell, feels_not in zip(loss.model.cell_values(), still.tolist(), strict=True)
@@ -90,11 +91,29 @@ def unfelt(loss: Loss, felt: torch.Tensor, moving: torch.Tensor) -> str:
     ]  # fmt: skip
     if not cells:
         return ""
+    if in_steps:
+        return (
+            f"the objective moves with {named(cells)} in steps only (a place in a table, a "
+            "comparison, a rounding): its gradient is 0 there, and such cells keep their values"
+        )
     return (
         f"the objective does not feel {named(cells)}: the gradient there was 0 at every iteration "
         "(a ReLU that is closed for all rows, a weight that is multiplied by 0, or cells that are "
         "not used): try other start values (--init normal, --starts 20)"
     )
+
+
+def _moves_in_steps(loss: Loss, point: torch.Tensor, still: torch.Tensor) -> bool:
+    """Whether the objective jumps where cells that it does not feel are moved by 1, or as far."""
+    loss.at(point)
+    before = loss.objective
+    one, far = torch.ones_like(point), point.abs().clamp_min(1.0)
+    for way in (one, -one, far, -far):
+        loss.at(torch.where(still, point + way, point))
+        slope = bool((loss.gradient[still] != 0).any())
+        if not loss.failed and not slope and loss.objective != before:
+            return True
+    return False
 
 
 def plateau(losses: Sequence[float]) -> str:
