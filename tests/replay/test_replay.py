@@ -240,3 +240,82 @@ def test_the_table_of_the_documentation() -> None:
     page = make_replay.PAGE.read_text(encoding="utf-8")
     written = page.partition("<!-- table -->\n")[2].partition("<!-- end of table -->")[0]
     assert all_but_rounding(make_replay.table(CORPUS)) == all_but_rounding(written)
+
+
+# ---------------------------------------------------------------- weights in a column of their own
+
+DATA = "1 3 . .\n2 5 . .\n4 9.5 . .\n-1 -1 . .\n"
+"""x and y in A1:B4; the rows below begin in row 5."""
+
+
+def own(tmp_path: Path, head: str, start: str, row: str, count: int = 12) -> Replay:
+    """Rows of cells from C on below the data: ``{r}`` the row, ``{p}`` the row before."""
+    lines = [head, start, *(row.format(r=r, p=r - 1) for r in range(7, 7 + count))]
+    text = DATA + "\n".join(f". . {line}" for line in lines)
+    return replay(grid(tmp_path, text), "S")
+
+
+LINE = "SUMPRODUCT(($A$1:$A$4*{w}+{b}-$B$1:$B$4)^2)/4"
+SLOPES = (
+    "SUMPRODUCT(($A$1:$A$4*{w}+{b}-$B$1:$B$4)*$A$1:$A$4)/2",
+    "SUMPRODUCT($A$1:$A$4*{w}+{b}-$B$1:$B$4)/2",
+)
+W, V = "D{p}", "E{p}"
+LOSS = "=" + LINE.format(w="D{r}", b="E{r}")
+DW, DB = ("=" + text.format(w="D{r}", b="E{r}") for text in SLOPES)
+
+OWN = [
+    # columns from C on: headings, first row, rows below, torch's optimizer, weights
+    ("gradients in columns", "step w b loss dw db",
+     f"0 0.5 -1 {LOSS} {DW} {DB}",
+     f"=C{{p}}+1 =D{{p}}-0.05*G{{p}} =E{{p}}-0.05*H{{p}} {LOSS} {DW} {DB}",
+     "torch.optim.SGD(lr=0.05)", ["w", "b"]),
+    ("gradients in the formulas of the weights", "step w b loss",
+     f"0 0.5 -1 {LOSS}",
+     f"=C{{p}}+1 =D{{p}}-0.05*{SLOPES[0].format(w=W, b=V)} "
+     f"=E{{p}}-0.05*{SLOPES[1].format(w=W, b=V)} {LOSS}", "torch.optim.SGD(lr=0.05)", ["w", "b"]),
+    ("a function of one cell", "x f slope", "4 =C{r}^2+EXP(-C{r}) =2*C{r}-EXP(-C{r})",
+     "=C{p}-0.1*E{p} =C{r}^2+EXP(-C{r}) =2*C{r}-EXP(-C{r})", "torch.optim.SGD(lr=0.1)", ["x"]),
+    ("half of the error", "x f slope", "4 =C{r}^2 =C{r}", "=C{p}-0.1*E{p} =C{r}^2 =C{r}",
+     "torch.optim.SGD(lr=0.1)", ["x"]),
+    ("uphill", "x f slope", "4 =5-(C{r}-1)^4/9 =-4*(C{r}-1)^3/9",
+     "=C{p}+0.1*E{p} =5-(C{r}-1)^4/9 =-4*(C{r}-1)^3/9", "torch.optim.SGD(lr=0.1)", ["x"]),
+    ("momentum", "x f slope v", "4 =C{r}^2 =2*C{r} =0.9*F{p}+0.1*E{r}",
+     "=C{p}-0.1*F{p} =C{r}^2 =2*C{r} =0.9*F{p}+0.1*E{r}",
+     "torch.optim.SGD(lr=0.1, momentum=0.9, dampening=0.9)", ["x"]),
+    ("a row of data for each step", "x y w error slope", "1 2 0 =(D{r}-E{r}*C{r})^2 "
+     "=-2*(D{r}-E{r}*C{r})*C{r}", "=MOD(C{p},3)+1 =3*C{r}-1 =E{p}-0.02*G{p} =(D{r}-E{r}*C{r})^2 "
+     "=-2*(D{r}-E{r}*C{r})*C{r}", "torch.optim.SGD(lr=0.02)", ["w"]),
+    ("the next weight beside the error", "x y w error", "1 2 0 .",
+     "=MOD(C{p},3)+1 =3*C{r}-1 =E{p}+0.02*2*(D{r}-E{p}*C{r})*C{r} =(D{r}-E{p}*C{r})^2",
+     "torch.optim.SGD(lr=0.02)", ["w"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("head", "start", "row", "code", "weights"), [item[1:] for item in OWN],
+                         ids=[item[0] for item in OWN])  # fmt: skip
+def test_weights_whose_next_value_stands_below(
+    head: str, start: str, row: str, code: str, weights: list[str], tmp_path: Path
+) -> None:
+    found = own(tmp_path, head, start.format(r=6, p=5) if "F{p}" not in start else
+                start.replace("=0.9*F{p}+", "=").format(r=6, p=5), row)  # fmt: skip
+    assert found.match.code == code
+    assert [weight.name for weight in found.descent.weights] == weights
+    assert found.largest <= 1e-11 and found.parting is None
+
+
+def test_a_slip_in_such_a_column_is_named(tmp_path: Path) -> None:
+    lines = ["x f slope", "4 =A2^2 =2*A2"]
+    lines += [f"=A{r - 1}-0.1*C{r - 1} =A{r}^2 =2*A{r}" for r in range(3, 15)]
+    lines[8] = lines[8].replace("0.1", "0.2")
+    found = replay(grid(tmp_path, "\n".join(lines)), "S")
+    (slip,) = [text for text in found.match.remarks if text.startswith("a slip")]
+    assert slip.startswith("a slip: A9 holds =A8-0.2*C8")
+    assert found.parting is not None and found.parting.a1 == "A9"
+
+
+def test_running_totals_are_no_descent(tmp_path: Path) -> None:
+    lines = [f"{r} =B{r - 1}+A{r} =C{r - 1}*1.1-0.3*A{r} =D{r - 1}-1 =2*D{r}" for r in range(2, 12)]
+    workbook = grid(tmp_path, "\n".join(["1 1 1 9 18", *lines]))
+    with pytest.raises(ModelError, match="holds no descent"):
+        replay(workbook, "S")

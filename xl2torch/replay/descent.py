@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from xl2torch.address import CellAddress, CellRange, column_letters
 from xl2torch.errors import ModelError
-from xl2torch.formula.ast import Bound, Number, Reference, walk
+from xl2torch.formula.ast import Bound, Node, Number, Reference, walk
 from xl2torch.functions.array import DTYPE, Unsupported
 from xl2torch.graph.blocks import stored
 from xl2torch.graph.naming import header
@@ -26,17 +27,35 @@ _MOST = 0.8
 """Of the rows have the link: what others hold is a slip."""
 _FEWEST = 3
 """Rows below which nothing can be recognised."""
+_MOST_TABLES = 5
+"""Tables of columns that hold their own next value, of which the longest are looked at."""
 
 
 @dataclass(frozen=True, eq=False)
 class Weight:
-    """A weight: its column, the column of its next value, and what the sheet holds in both."""
+    """A weight: its column, the column of its next value, and what the sheet holds in both.
+
+    Where a column holds its own next value (``C5: =C4-rate*E4``), ``shift`` and ``new_shift`` say
+    how far below the row of the error the weight and its next value stand.
+    """
 
     name: str
     column: int
     new_column: int
     values: torch.Tensor
     new_values: torch.Tensor
+    shift: int = 0
+    new_shift: int = 0
+
+    @property
+    def is_own(self) -> bool:
+        """Whether its next value stands in its own column."""
+        return self.column == self.new_column
+
+    @property
+    def in_column(self) -> torch.Tensor:
+        """The values that stand in its column."""
+        return torch.cat([self.values, self.new_values[-1:]]) if self.is_own else self.values
 
     @property
     def steps(self) -> torch.Tensor:
@@ -76,6 +95,17 @@ class Descent:
     def cell(self, place: int, column: int) -> CellAddress:
         """A cell by the number of its row, from 0."""
         return CellAddress(self.sheet, self.top + place, column)
+
+    def weight_area(self, weight: Weight) -> CellRange:
+        """The cells of a weight, to the last of its values that stands in its own column."""
+        return CellRange(
+            self.sheet, self.top + weight.shift, weight.column, self.bottom + weight.new_shift,
+            weight.column,
+        )  # fmt: skip
+
+    def new_cell(self, place: int, weight: Weight) -> CellAddress:
+        """The cell of a weight's next value by the number of its row, from 0."""
+        return self.cell(place + weight.new_shift, weight.new_column)
 
     def label(self, column: int) -> str:
         """Heading and letter of a column."""
@@ -136,36 +166,93 @@ class Descent:
         return found
 
 
-def find_descent(workbook: Workbook, sheet: str) -> Descent:
-    """The descent of a sheet. Raises ModelError where there is none.
+def find_descents(workbook: Workbook, sheet: str) -> list[Descent]:
+    """What may be a descent in a sheet, likelier ones first.
 
-    A weight is a column whose cells read another column in the row above (``C5: =N4``).
+    A weight is a column whose cells read another column in the row above (``C5: =N4``), or are
+    their own column in the row above less a step (``C5: =C4-rate*E4``).
     """
     evaluation = Evaluation(workbook)
-    tables: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    tables: dict[tuple[int, int], list[_Link]] = {}
     for (column, new), rows in _links(evaluation, sheet).items():
         table = min(rows) - 1, max(rows)
         reads = _reads(evaluation, sheet, table, new, column)
         if len(rows) >= _FEWEST and len(rows) >= _MOST * (table[1] - table[0]) and reads:
-            tables.setdefault(table, []).append((column, new))
-    if not tables:
-        raise ModelError(
-            f"sheet {sheet} holds no descent: no column whose cells read the new value of a weight "
-            "in the row above (such as C5: =N4). Name another --sheet"
-        )
-    (top, bottom), found = max(tables.items(), key=lambda item: item[0][1] - item[0][0])
+            tables.setdefault(table, []).append(_Link(column, new))
+    own = _own_links(evaluation, sheet)
+    found = []
+    if tables:
+        (top, bottom), links = max(tables.items(), key=lambda item: item[0][1] - item[0][0])
+        found.append(_descent(evaluation, sheet, top, bottom, sorted(links)))
+    for (first, last), columns in own.items():
+        # The error stands beside the weight that it is of, or in the row of the next one.
+        beside = [_Link(column, column, 0, 1) for column in columns]
+        below = [_Link(column, column, -1, 0) for column in columns]
+        found.append(_descent(evaluation, sheet, first - 1, last - 1, beside))
+        found.append(_descent(evaluation, sheet, first, last, below))
+    return [descent for descent in found if descent is not None]
+
+
+class _Link(NamedTuple):
+    """The column of a weight, that of its next value, and how far below the error they stand."""
+
+    column: int
+    new_column: int
+    shift: int = 0
+    new_shift: int = 0
+
+
+def _descent(
+    evaluation: Evaluation, sheet: str, top: int, bottom: int, links: Sequence[_Link]
+) -> Descent | None:
+    """The descent with these weights; None where they do not hold numbers in every row."""
     numbers = dict(_numbers(evaluation, sheet, top, bottom))
     weights = []
-    for column, new in sorted(found):
-        if column not in numbers or new not in numbers:
-            raise ModelError(f"a weight of sheet {sheet} holds no number in every row")
-        area = CellRange(sheet, top, column, bottom, column)
-        name = header(workbook, area) or column_letters(column)
-        weights.append(Weight(name, column, new, numbers[column], numbers[new]))
-    own = {item for weight in weights for item in (weight.column, weight.new_column)}
+    for link in links:
+        values = _of_column(evaluation, sheet, link.column, top + link.shift, bottom + link.shift)
+        new_values = _of_column(
+            evaluation, sheet, link.new_column, top + link.new_shift, bottom + link.new_shift
+        )
+        if values is None or new_values is None:
+            continue
+        area = CellRange(sheet, top, link.column, bottom, link.column)
+        name = header(evaluation.workbook, area) or column_letters(link.column)
+        weights.append(
+            Weight(
+                name, link.column, link.new_column, values, new_values, link.shift, link.new_shift
+            )
+        )
+    if not weights or (len(weights) < len(links) and not weights[0].is_own):
+        return None
+    taken = {item for weight in weights for item in (weight.column, weight.new_column)}
+    own = taken if not weights[0].is_own else set()
     columns = {column: values for column, values in numbers.items() if column not in own}
     above = {column: _number_above(evaluation, sheet, top, column) for column in columns}
     return Descent(evaluation, sheet, top, bottom, tuple(weights), columns, above)
+
+
+def _own_links(evaluation: Evaluation, sheet: str) -> dict[tuple[int, int], list[int]]:
+    """Columns whose cells read their own column in the row above, by first and last row."""
+    rows: dict[int, set[int]] = {}
+    for unit in evaluation.units(sheet):
+        region = unit.region
+        if region is not None and any(_is_above(node, region) for node in walk(region.tree)):
+            for column in range(region.range.left, region.range.right + 1):
+                own = range(region.range.top, region.range.bottom + 1)
+                rows.setdefault(column, set()).update(own)
+    found: dict[tuple[int, int], list[int]] = {}
+    for column, places in rows.items():
+        first, last = min(places), max(places)
+        if first > 1 and len(places) >= max(_FEWEST, _MOST * (last - first + 1)):
+            found.setdefault((first, last), []).append(column)
+    return dict(sorted(found.items(), key=lambda item: item[0][0] - item[0][1])[:_MOST_TABLES])
+
+
+def _is_above(node: Node, region: Region) -> bool:
+    return (
+        isinstance(node, Reference) and node.sheet == region.range.sheet
+        and node.top == node.bottom == Bound(-1, True) and node.left == node.right == Bound(0, True)
+    )  # fmt: skip
 
 
 def _links(evaluation: Evaluation, sheet: str) -> dict[tuple[int, int], list[int]]:
@@ -223,19 +310,27 @@ def _next_column(region: Region) -> int | None:
 def _numbers(
     evaluation: Evaluation, sheet: str, top: int, bottom: int
 ) -> Iterator[tuple[int, torch.Tensor]]:
-    """Columns that hold a number in every row: what the file holds, else what we compute."""
-    workbook = evaluation.workbook
-    _, last = workbook.sheet(sheet).extent
+    """Columns that hold a number in every row."""
+    _, last = evaluation.workbook.sheet(sheet).extent
     for column in range(1, last + 1):
-        area = CellRange(sheet, top, column, bottom, column)
-        array = stored(workbook, area)
+        values = _of_column(evaluation, sheet, column, top, bottom)
+        if values is not None:
+            yield column, values
+
+
+def _of_column(
+    evaluation: Evaluation, sheet: str, column: int, top: int, bottom: int
+) -> torch.Tensor | None:
+    """What the file holds in a column, else what we compute; None where not all are numbers."""
+    area = CellRange(sheet, top, column, bottom, column)
+    array = stored(evaluation.workbook, area)
+    if set(np.unique(array.full_kinds)) != {NUMBER}:
+        if (array.full_kinds == BLANK).all() and not evaluation.overlapping(area):
+            return None
+        try:
+            array = evaluation.value(area)
+        except (Unsupported, ModelError):
+            return None
         if set(np.unique(array.full_kinds)) != {NUMBER}:
-            if (array.full_kinds == BLANK).all() and not evaluation.overlapping(area):
-                continue
-            try:
-                array = evaluation.value(area)
-            except (Unsupported, ModelError):
-                continue
-            if set(np.unique(array.full_kinds)) != {NUMBER}:
-                continue
-        yield column, torch.tensor(array.numpy().reshape(-1), dtype=DTYPE)
+            return None
+    return torch.tensor(array.numpy().reshape(-1), dtype=DTYPE)

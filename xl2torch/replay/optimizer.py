@@ -112,10 +112,10 @@ def _start(state: State | None) -> float:
     return 0.0 if state is None else state.start
 
 
-def _in_words(descent: Descent, place: int, gradient_column: int, step: Step) -> str:
+def _in_words(descent: Descent, place: int, gradient_column: int | None, step: Step) -> str:
     """The rule of a weight, with the letters of its columns."""
     weight = descent.weights[place]
-    gradient = column_letters(gradient_column)
+    gradient = "gradient" if gradient_column is None else column_letters(gradient_column)
     rate = step.rate_cells or f"{step.rate:.6g}"
     moved = gradient if step.mean is None else column_letters(step.mean.column)
     text = f"new {weight.name} = {weight.name} - {rate}·{moved}"
@@ -220,10 +220,10 @@ def _of_slips(descent: Descent, gradients: Gradients, steps: Sequence[Step]) -> 
     """Cells that do not do as those above and below them."""
     cells = list(slips(descent, gradients))
     for weight, step in zip(descent.weights, steps, strict=True):
-        cells += [descent.cell(place, weight.new_column) for place in step.slips]
+        cells += [descent.new_cell(place, weight) for place in step.slips]
         cells += [
             descent.cell(place, weight.column)
-            for place in range(1, descent.rows)
+            for place in range(1, 1 if weight.is_own else descent.rows)
             if not descent.is_common(place, weight.column)
         ]
         for state in (step.mean, step.square):

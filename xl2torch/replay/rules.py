@@ -15,9 +15,8 @@ import torch
 
 from xl2torch.errors import ModelError
 from xl2torch.replay.descent import Descent, Weight
-from xl2torch.replay.gradient import Gradients
+from xl2torch.replay.gradient import STEPS_CLOSE, Gradients, constant_rate
 
-_CLOSE = 1e-6
 _MOST = 0.8
 """Of the rows: those that do as the others, so that what others do is a slip."""
 
@@ -58,8 +57,8 @@ class Step:
 def find_steps(descent: Descent, gradients: Gradients) -> tuple[Step, ...]:
     """The step of each weight. Raises ModelError where none is recognised, or several differ."""
     steps = []
-    for weight, column in zip(descent.weights, gradients.columns, strict=True):
-        step = _step(descent, weight, column)
+    for weight, gradient in zip(descent.weights, gradients.slopes, strict=True):
+        step = _step(descent, weight, gradient)
         if step is None:
             raise ModelError(
                 f"{descent.area(weight.new_column)} ({descent.shown(weight.new_column)}): the "
@@ -74,9 +73,8 @@ def find_steps(descent: Descent, gradients: Gradients) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _step(descent: Descent, weight: Weight, gradient_column: int) -> Step | None:
+def _step(descent: Descent, weight: Weight, gradient: torch.Tensor) -> Step | None:
     """The first rule, the simplest first, that the steps of a weight follow."""
-    gradient = descent.columns[gradient_column]
     means = [None, *_states(descent, gradient)]
     squares = [None, *_states(descent, gradient**2)]
     for square, mean in itertools.product(squares, means):
@@ -84,7 +82,7 @@ def _step(descent: Descent, weight: Weight, gradient_column: int) -> Step | None
             direction = gradient if mean is None else _values(descent, mean, False, corrected)
             if square is not None:
                 direction = direction / _values(descent, square, earlier, corrected).sqrt()
-            found = _constant(weight.steps, direction, weight.values)
+            found = constant_rate(weight.steps, direction, weight.values)
             if found is None:
                 continue
             rate, slips = found
@@ -110,23 +108,6 @@ def _values(descent: Descent, state: State, earlier: bool, corrected: bool) -> t
     return values
 
 
-def _constant(
-    steps: torch.Tensor, direction: torch.Tensor, size: torch.Tensor
-) -> tuple[float, tuple[int, ...]] | None:
-    """Rate of steps along directions, and the rows that have another; None where most do."""
-    usable = torch.isfinite(direction) & (direction != 0)
-    if int(usable.sum()) < 2:
-        return None
-    rate = float((steps[usable] / direction[usable]).median())
-    if not rate > 0:
-        return None
-    # A step is a difference of weights: it is as exact as these are.
-    allowed = _CLOSE * (rate * direction).abs() + 1e-13 * size.abs()
-    wrong = ~((steps - rate * direction).abs() <= allowed)
-    slips = tuple(torch.nonzero(wrong).reshape(-1).tolist())
-    return None if len(slips) > (1 - _MOST) * len(steps) else (rate, slips)
-
-
 def _states(descent: Descent, inputs: torch.Tensor) -> Iterator[State]:
     """Columns that are a running mean, or a running sum, of the inputs."""
     for column, values in descent.columns.items():
@@ -139,7 +120,8 @@ def _states(descent: Descent, inputs: torch.Tensor) -> Iterator[State]:
         constants = descent.constants(column)
         decay = _nearest(fitted[0], constants)
         share = _nearest(fitted[1], constants)
-        wrong = ~torch.isclose(decay * before + share * inputs, values, rtol=_CLOSE, atol=1e-12)
+        expected = decay * before + share * inputs
+        wrong = ~torch.isclose(expected, values, rtol=STEPS_CLOSE, atol=1e-12)
         slips = torch.nonzero(wrong).reshape(-1).tolist()
         if len(slips) <= (1 - _MOST) * len(values) and share > 0 and 0 < decay <= 1:
             yield State(column, decay, share, start if begun else 0.0, tuple(slips))
@@ -162,7 +144,7 @@ def _fitted(
 def _nearest(number: float, constants: Mapping[str, float]) -> float:
     """The cell's number that one is nearly, else itself to nine digits, where 0 and 1 are exact."""
     for value in (*constants.values(), 1.0):
-        if abs(value - number) <= _CLOSE * abs(value):
+        if abs(value - number) <= STEPS_CLOSE * abs(value):
             return value
     return float(f"{number:.9g}")
 
@@ -179,7 +161,7 @@ def _from_cells(descent: Descent, column: int, rate: float) -> tuple[float, str]
     used = len(names)
     choices.sort(key=lambda choice: abs(_count(choice[1], names) - used))  # all that it reads
     for value, text in choices:
-        if abs(value - rate) <= _CLOSE * abs(rate):
+        if abs(value - rate) <= STEPS_CLOSE * abs(rate):
             return value, text
     return rate, ""
 

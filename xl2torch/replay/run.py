@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,8 +11,8 @@ import torch
 
 from xl2torch.address import CellAddress
 from xl2torch.errors import ModelError, SelectionError
-from xl2torch.replay.descent import Descent, find_descent
-from xl2torch.replay.gradient import Gradients, find_gradients, row_error
+from xl2torch.replay.descent import Descent, find_descents
+from xl2torch.replay.gradient import ErrorSteps, Gradients, error_steps, find_gradients
 from xl2torch.replay.optimizer import Match, find_match
 from xl2torch.replay.rules import find_steps
 from xl2torch.workbook.reader import Workbook
@@ -64,8 +66,8 @@ class Replay:
         weight = int(torch.nonzero(self.differences[places[0]] > EQUAL)[0])
         item = self.descent.weights[weight]
         if places[0] == self.descent.rows:
-            return self.descent.cell(places[0] - 1, item.new_column)
-        return self.descent.cell(places[0], item.column)
+            return self.descent.new_cell(places[0] - 1, item)
+        return self.descent.cell(places[0] + item.shift, item.column)
 
     @property
     def epochs(self) -> torch.Tensor:
@@ -99,22 +101,66 @@ def replay(workbook: Workbook, sheet: str, *, state: str = "sheet", epochs: int 
         raise SelectionError(f"no --state {state!r}; there are {', '.join(STATES)}")
     if epochs < 1:
         raise SelectionError(f"--epochs is a whole number above 0, not {epochs}")
-    descent = find_descent(workbook, workbook.sheet(sheet).name)
-    gradients = find_gradients(descent)
-    match = find_match(descent, gradients, find_steps(descent, gradients))
-    rows = row_error(descent, gradients.error)
-    program = rows.program(1)
-    parameters = [program.get_parameter(name) for name, _ in rows.module.named_parameters()]
+    descent, gradients, match, steps = _recognised(workbook, workbook.sheet(sheet).name)
+    parameters = steps.parameters
     optimizer = match.make(parameters, state == "sheet")
-    batches = list(zip(*(place.split(tensor, 1) for tensor, place in rows.inputs), strict=True))
     path = [torch.stack([parameter.detach().clone() for parameter in parameters])]
     for _ in range(epochs):
-        for pieces in batches:
+        for error in steps.errors:
             optimizer.zero_grad()
-            torch.autograd.backward(program(*pieces))
+            torch.autograd.backward(error())
             optimizer.step()
             path.append(torch.stack([parameter.detach().clone() for parameter in parameters]))
     return Replay(descent, gradients, match, state, torch.stack(path))
+
+
+def _recognised(
+    workbook: Workbook, sheet: str
+) -> tuple[Descent, Gradients, Match, ErrorSteps]:
+    """The first descent of a sheet that is understood. Raises ModelError where none is."""
+    reason: ModelError | None = None
+    for candidate in find_descents(workbook, sheet):
+        found = find_gradients(candidate)
+        try:
+            if not candidate.weights[0].is_own:
+                return _understood(*_only(candidate, found))
+        except ModelError as error:
+            reason = error
+            continue
+        for pair in found:
+            with contextlib.suppress(ModelError):
+                return _understood(*pair)
+    # A column that reads its own cell above may be a running total as well: it is no mistake.
+    raise reason or NoDescent(
+        f"sheet {sheet} holds no descent: no column whose cells read the new value of a weight in "
+        "the row above (C5: =N4), or are the weight above less a rate times the gradient of an "
+        "error (C5: =C4-rate*E4). Name another --sheet"
+    )
+
+
+def _only(
+    descent: Descent, found: Iterator[tuple[Descent, Gradients]]
+) -> tuple[Descent, Gradients]:
+    """The likeliest gradients. Raises ModelError where there are none."""
+    first = next(found, None)
+    if first is None:
+        raise ModelError(
+            f"no columns of sheet {descent.sheet} are the gradients of an error (a column, or the "
+            "square of a prediction less what was observed) for each weight: "
+            f"{', '.join(weight.name for weight in descent.weights)}"
+        )
+    return first
+
+
+def _understood(
+    descent: Descent, gradients: Gradients
+) -> tuple[Descent, Gradients, Match, ErrorSteps]:
+    match = find_match(descent, gradients, find_steps(descent, gradients))
+    return descent, gradients, match, error_steps(descent, gradients.error)
+
+
+class NoDescent(ModelError):
+    """A sheet in which nothing looks like a descent."""
 
 
 def replay_all(
@@ -128,17 +174,16 @@ def replay_all(
     reasons = []
     for sheet in workbook.sheets:
         try:
-            find_descent(workbook, sheet.name)
-        except ModelError:
-            continue
-        try:
             found.append(replay(workbook, sheet.name, state=state, epochs=epochs))
+        except NoDescent:
+            continue
         except ModelError as error:
             reasons.append(str(error))
     if not found:
         raise ModelError(
             "\n".join(reasons)
             or f"no sheet of {workbook.path.name} writes a descent down its "
-            "rows: a weight is a column whose cells read its new value in the row above"
+            "rows: a weight is a column whose cells read its new value in the row above, or are "
+            "the weight above less a rate times a gradient"
         )
     return found, reasons
