@@ -93,7 +93,8 @@ def _fits(descent: Descent, found: Gradients, place: int) -> bool:
     Equal steps along equal slopes are those of a counter.
     """
     weight, slope = descent.weights[place], found.slopes[place]
-    if weight.is_own and torch.allclose(slope, slope[0]):
+    some = slope[slope != 0]
+    if weight.is_own and torch.allclose(some, some[:1]):
         return False
     return found.columns[place] is not None or (
         constant_rate(weight.steps, slope, weight.values) is not None
