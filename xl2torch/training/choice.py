@@ -16,6 +16,10 @@ from xl2torch.linearity import nonlinear_place
 from xl2torch.model import SheetModel
 from xl2torch.piecewise_linear import piecewise_linear
 from xl2torch.residuals import find_residuals, has_kink
+from xl2torch.training.free import FreeVariables
+from xl2torch.training.independent_blocks import find_blocks
+from xl2torch.training.least_squares import MOST_DENSE
+from xl2torch.training.loss import Loss
 from xl2torch.training.methods import (
     CONSTRAINED,
     HIGHS,
@@ -31,7 +35,7 @@ from xl2torch.training.methods import (
 from xl2torch.workbook.solver_model import number_option
 
 ENGINES = ("auto", "torch", "scipy")
-_FEW, _MANY = 50, 300
+_FEW = 50
 _DETERMINED = 3
 _SMALL = 1_000_000
 """Variable cells for which least squares are chosen, and where there are so many residuals for
@@ -253,7 +257,7 @@ def _nonlinear(model: SheetModel, asked: Asked) -> Choice:
         )
     if asked.lr is not None and asked.engine == "auto":
         return Choice(LBFGS, "a learning rate was given")
-    if count <= _MANY and asked.home:
+    if asked.home:
         found = _squares(model, count)
         if found:
             return Choice(LEAST_SQUARES, found)
@@ -285,10 +289,14 @@ def _squares(model: SheetModel, count: int) -> str:
         return ""
     with torch.no_grad():
         rows = len(residuals.function(present_point(model)))
+    what = f"a {residuals.form(rows)} of {rows} smooth residuals, {count} variable cells"
     least = count if count <= _FEW else _DETERMINED * count
-    if not least <= rows <= _SMALL // count:
-        return ""
-    return f"a {residuals.form(rows)} of {rows} smooth residuals, {count} variable cells"
+    if count <= MOST_DENSE and least <= rows <= _SMALL // count:
+        return what
+    blocks = None
+    if _FEW < count <= rows:
+        blocks = find_blocks(residuals.function, FreeVariables(Loss(model), scaled=False))
+    return "" if blocks is None else f"{what} in {blocks.count} blocks that never meet"
 
 
 def _refuse_all_different(model: SheetModel) -> None:

@@ -22,6 +22,7 @@ from xl2torch.training.descent import descend, still_steep
 from xl2torch.training.diagnosis import plateau, sheet_error, unfelt
 from xl2torch.training.epochs import Batch, train_in_batches
 from xl2torch.training.freezing import Stage, frozen, parse_frozen, parse_stage
+from xl2torch.training.goal_seek import seek_target
 from xl2torch.training.initialization import initialize
 from xl2torch.training.least_squares import solve_least_squares
 from xl2torch.training.linear import solve_linear
@@ -389,7 +390,16 @@ class _Run:
                     raise
             if self.record.best < before:
                 self.helpers.append(other)
+        if self._misses_target():
+            seek_target(self.loss, self.record)
         return stop
+
+    def _misses_target(self) -> bool:
+        """Whether a value was asked for, without constraints, and is not reached."""
+        problem, constraints = self.loss.model.problem, self.constraints
+        if problem.sense != "value" or constraints.general or self.settings.optimizer == HIGHS:
+            return False
+        return not constraints.reaches(self.record.best_objective)
 
     def _take(self, engine: str) -> None:
         """Make the stepper of an engine that was not asked for, without options of another."""

@@ -44,6 +44,12 @@ class FreeVariables:
         point[self._free] = torch.from_numpy(within) * self._units
         return point
 
+    def direction(self, numbers: Numbers) -> torch.Tensor:
+        """A way among the numbers as one of all variable cells."""
+        way = torch.zeros_like(self._base)
+        way[self._free] = torch.from_numpy(numbers) * self._units
+        return way
+
     def numbers(self, point: torch.Tensor) -> Numbers:
         """The free ones among all variable cells."""
         return np.asarray((point[self._free] / self._units).numpy())

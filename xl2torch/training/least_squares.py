@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 
 from xl2torch.jacobian import jacobian
 from xl2torch.training.free import FreeVariables, Numbers
+from xl2torch.training.independent_blocks import find_blocks, fit_blocks
 from xl2torch.training.loss import Loss
 from xl2torch.training.record import Record
 from xl2torch.training.stopping import Stop, stands_still
 
+MOST_DENSE = 300
+"""Variable cells up to which all are solved for together."""
 _TOLERANCE = 1e-15
 _FINISHING_STEPS = 50
 _SHRINKS = 0.9
@@ -33,7 +36,11 @@ _ORTHOGONAL = 1e-6
 def solve_least_squares(
     residuals: Callable[[torch.Tensor], torch.Tensor], loss: Loss, record: Record
 ) -> Stop:
-    """Minimise Σr² within bounds, from the present point."""
+    """Minimise Σr² within bounds, from the present point.
+
+    Where the residuals fall apart into blocks each is solved for itself: a step for all variables
+    together costs their number cubed, and ends where one block does not get on.
+    """
     from scipy.optimize import least_squares
 
     free = FreeVariables(loss, scaled=False)
@@ -58,6 +65,12 @@ def solve_least_squares(
             raise StopIteration  # the last digits are a matter of the finish
 
     bounds = free.bounds
+    blocks = find_blocks(residuals, free)
+    if blocks is not None:
+        numbers = fit_blocks(residuals, free, blocks, arrive)
+        if record.is_gone:
+            return Stop(0)
+        return _ended(function(numbers), slopes(numbers), numbers, bounds)
     with np.errstate(all="ignore"):
         found = least_squares(
             function, free.start, slopes, bounds, method="trf", x_scale="jac",
@@ -67,7 +80,7 @@ def solve_least_squares(
         numbers = _on_bounds(function, slopes, np.asarray(found.x), bounds)
         numbers = _finished(function, slopes, numbers, bounds)
         record.arrive(free.point(numbers))
-        return Stop(0 if _is_orthogonal(function(numbers), slopes(numbers), numbers, bounds) else 1)
+        return _ended(function(numbers), slopes(numbers), numbers, bounds)
 
 
 def _on_bounds(
@@ -122,11 +135,11 @@ def _finished(
     return numbers
 
 
-def _is_orthogonal(
+def _ended(
     errors: Numbers, slopes: Numbers, numbers: Numbers, bounds: tuple[Numbers, Numbers]
-) -> bool:
+) -> Stop:
     """Whether no variable can make the residuals shorter, to first order and within its bounds."""
     pull = slopes.T @ errors
     held = _held(pull, numbers, bounds)
     sizes = np.linalg.norm(slopes, axis=0) * np.linalg.norm(errors)
-    return bool((np.abs(pull) <= _ORTHOGONAL * sizes)[~held].all())
+    return Stop(0 if bool((np.abs(pull) <= _ORTHOGONAL * sizes)[~held].all()) else 1)
