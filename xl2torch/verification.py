@@ -5,19 +5,21 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xl2torch.address import CellAddress, CellRange
 from xl2torch.formula.ast import functions_in
 from xl2torch.functions.array import Array
 from xl2torch.functions.known import KNOWN_TO_EXCEL
 from xl2torch.functions.registry import FUNCTIONS
+from xl2torch.functions.trace import value_of
 from xl2torch.graph.schedule import Evaluation, Unit
 from xl2torch.values import BLANK, FIRST_ERROR, NUMBER, TEXT, display
-from xl2torch.workbook.cells import CellBlock, cell_value
+from xl2torch.workbook.cells import Floats, Kinds, Texts, cell_value, key_of
 from xl2torch.workbook.reader import Workbook
 
 RELATIVE, ABSOLUTE = 1e-9, 1e-12
@@ -63,10 +65,12 @@ def _verify_sheet(
     functions: Counter[str] = Counter()
     unsupported: list[dict[str, Any]] = []
     cases: list[dict[str, Any]] = []
-    for unit in evaluation.units(name):
+    units = [unit for unit in evaluation.units(name) if unit.region is not None]
+    plain = [unit for unit in units if not unit.volatile and unit not in tainted]
+    compared = dict(zip(plain, _compared(workbook, name, plain), strict=True))
+    for unit in units:
         region = unit.region
-        if region is None:
-            continue
+        assert region is not None
         cells = region.rows * region.columns
         counts["cells"] += cells
         if unit.volatile:
@@ -79,7 +83,7 @@ def _verify_sheet(
             if unit.borrowed and not foreign(unit) and len(unsupported) < _SHOWN:
                 unsupported.append(_case(unit, 0, 0, None, None, f"unsupported: {unit.borrowed}"))
             continue
-        has_cache, matches = _compare(workbook, unit)
+        has_cache, matches = compared[unit]
         counts["uncached"] += int((~has_cache).sum())
         counts["compared"] += int(has_cache.sum())
         counts["matched"] += int((has_cache & matches).sum())
@@ -120,13 +124,64 @@ def not_of_excel(units: Iterable[Unit]) -> dict[str, dict[str, Any]]:
     return found
 
 
+Flags = NDArray[np.bool_]
+
+
+def _compared(workbook: Workbook, name: str, units: Sequence[Unit]) -> Iterator[tuple[Any, Any]]:
+    """Of each unit, per copy of its formula: is there a cached value, and is it the computed one.
+
+    Units of one cell, of which there can be very many, are compared all together.
+    """
+    single = [unit for unit in units if unit.area.size == 1]
+    cached = workbook.sheet(name).cells.at(
+        np.array([key_of(unit.area.top, unit.area.left) for unit in single], dtype=np.int64)
+    )
+    values = _Values.of_cells([unit.block.array for unit in single if unit.block])
+    matches = _matches(values, _Values(*cached))
+    present = (cached[1] != BLANK) | matches
+    alone = dict(zip(single, zip(present, matches, strict=True), strict=True))
+    for unit in units:
+        if unit in alone:
+            yield tuple(flag.reshape(1, 1) for flag in alone[unit])
+        else:
+            yield _compare(workbook, unit)
+
+
+class _Values(NamedTuple):
+    """Values of cells, in arrays of one shape."""
+
+    numbers: Floats
+    kinds: Kinds
+    texts: Texts
+
+    @staticmethod
+    def of_cells(arrays: Sequence[Array]) -> _Values:
+        """Values of arrays of one element each."""
+        kinds = [NUMBER if a.kinds is None else int(a.kinds.flat[0]) for a in arrays]
+        texts = ["" if a.texts is None else str(a.texts.flat[0]) for a in arrays]
+        return _Values(
+            np.array([float(value_of(a.data)) for a in arrays]), np.array(kinds, dtype=np.uint8),
+            np.array(texts, dtype=object),
+        )  # fmt: skip
+
+
 def _compare(workbook: Workbook, unit: Unit) -> tuple[Any, Any]:
     """Per copy of the formula: is there a cached value, and do all cells of its spill match."""
     assert unit.block is not None and unit.region is not None
     region, area, array = unit.region, unit.area, unit.block.array
     cached = workbook.sheet(area.sheet).cells.block(area.top, area.left, area.bottom, area.right)
-    cached = _with_numbers(cached, array)
-    numbers, kinds, texts = array.numpy()[0, 0], array.full_kinds[0, 0], array.full_texts[0, 0]
+    values = _Values(array.numpy()[0, 0], array.full_kinds[0, 0], array.full_texts[0, 0])
+    match = region.copies_of(
+        _matches(values, _Values(cached.numbers, cached.kinds, cached.texts))
+    ).all(axis=(1, 3))
+    present = (region.copies_of(cached.kinds) != BLANK).any(axis=(1, 3)) | match
+    return present, match
+
+
+def _matches(values: _Values, cached: _Values) -> Flags:
+    """Which values are those that the file holds."""
+    cached = _with_numbers(cached, values.kinds)
+    numbers, kinds, texts = values
     with np.errstate(invalid="ignore"):
         distance = np.abs(numbers - cached.numbers)
         close = distance <= np.maximum(RELATIVE * np.abs(cached.numbers), ABSOLUTE)
@@ -136,21 +191,20 @@ def _compare(workbook: Workbook, unit: Unit) -> tuple[Any, Any]:
     same_kind = kinds == cached.kinds
     other = same_kind & (kinds != NUMBER) & np.where(kinds == TEXT, texts == cached.texts, True)
     logicals = np.where(same_kind & (kinds < FIRST_ERROR), close, True)
-    match = region.copies_of(numeric | (other & logicals) | empty)
-    first = region.copies_of(cached.kinds)
-    present = (first != BLANK).any(axis=(1, 3)) | match.all(axis=(1, 3))
-    return present, match.all(axis=(1, 3))
+    return np.asarray(numeric | (other & logicals) | empty)
 
 
-def _with_numbers(cached: CellBlock, array: Array) -> CellBlock:
+def _with_numbers(cached: _Values, kinds: Kinds) -> _Values:
     """The cached values, with the numbers that some programs store as texts (``t="str"``)."""
-    places = np.argwhere((cached.kinds == TEXT) & (array.full_kinds[0, 0] == NUMBER))
-    numbers, kinds = cached.numbers.copy(), cached.kinds.copy()
-    for row, column in places:
+    places = np.argwhere((cached.kinds == TEXT) & (kinds == NUMBER))
+    if not len(places):
+        return cached
+    numbers, found = cached.numbers.copy(), cached.kinds.copy()
+    for place in map(tuple, places.tolist()):
         with contextlib.suppress(ValueError):
-            numbers[row, column] = float(cached.texts[row, column])
-            kinds[row, column] = NUMBER
-    return CellBlock(numbers, kinds, cached.texts) if len(places) else cached
+            numbers[place] = float(cached.texts[place])
+            found[place] = NUMBER
+    return _Values(numbers, found, cached.texts)
 
 
 def _computed(unit: Unit, row: int, column: int) -> str:

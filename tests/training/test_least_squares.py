@@ -124,7 +124,8 @@ def test_when_it_is_chosen(tmp_path: Path, table: str, sense: str | None, expect
 
 
 def test_many_variables_are_for_lbfgs(tmp_path: Path) -> None:
-    table = "".join(f"A{row} 1\n" for row in range(1, 52)) + "B3 =SUMSQ(A1:A51) | 51"
+    table = "".join(f"A{row} 1\n" for row in range(1, 52))
+    table += "B3 =SUMSQ(A1:A51)+SUM(A1:A51)^2 | 2652"
     workbook = load(write(tmp_path / "b.xlsx", parts(table, names="")))
     for last, expected in ((50, "least-squares"), (51, "lbfgs")):
         model = xl2torch.compile(workbook, objective="B3", variables=f"A1:A{last}")

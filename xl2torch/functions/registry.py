@@ -127,10 +127,14 @@ class Function:
     grows: bool
     context: bool
 
+    @property
+    def letters(self) -> str:
+        """Letters of all arguments."""
+        return self.arguments + self.optional
+
     def letter(self, index: int) -> str:
         """Letter of an argument; the last one stands for all that follow where it repeats."""
-        letters = self.arguments + self.optional
-        return letters[min(index, len(letters) - 1)]
+        return self.letters[min(index, len(self.letters) - 1)]
 
     def accepts(self, count: int) -> bool:
         """Whether the function takes this number of arguments."""

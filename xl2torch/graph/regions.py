@@ -33,6 +33,33 @@ _LARGE = 20_000_000
 _THIS_ROW = re.compile(r"#This Row|\[@|@\[", re.IGNORECASE)
 
 
+class Parsed:
+    """A formula's tree, parsed when it is first asked for."""
+
+    def __init__(self, text: str, cell: CellAddress, workbook: Workbook) -> None:
+        self._source: tuple[str, CellAddress, Workbook] | None = (text, cell, workbook)
+        self._tree: Node | None = None
+
+    @classmethod
+    def of(cls, tree: Node) -> Parsed:
+        """A tree that is known."""
+        found = cls.__new__(cls)
+        found._source, found._tree = None, tree
+        return found
+
+    @property
+    def tree(self) -> Node:
+        """The tree; one that says why where the formula does not parse."""
+        if self._tree is None:
+            assert self._source is not None
+            try:
+                self._tree = parse(*self._source)
+            except FormulaError as error:
+                self._tree = Opaque(self._source[0], f"it does not parse: {error.reason}")
+            self._source = None
+        return self._tree
+
+
 @dataclass(frozen=True, eq=False)
 class Region:
     """A rectangle filled by copies of one formula.
@@ -46,12 +73,21 @@ class Region:
     range: CellRange
     height: int
     width: int
-    tree: Node
+    parsed: Parsed
     array: bool
     formula: str
     row_step: int = 1
     column_step: int = 1
     dynamic: bool = False
+
+    @property
+    def tree(self) -> Node:
+        """The formula's tree."""
+        return self.parsed.tree
+
+    def with_tree(self, tree: Node) -> Region:
+        """The region with another formula that means the same."""
+        return replace(self, parsed=Parsed.of(tree))
 
     @property
     def rows(self) -> int:
@@ -171,7 +207,7 @@ def _regions_of(
     cut: Collection[tuple[int, int]],
 ) -> Iterator[Region]:  # fmt: skip
     height, width = group.height, group.width
-    tree: Node | None = None
+    parsed: Parsed | None = None
     lattices = [Lattice(*rectangle, 1, 1) for rectangle in found]
     if height == width == 1:
         lattices = list(_joined_apart(sheet, lattices, cut))
@@ -179,18 +215,15 @@ def _regions_of(
     for column, row, across_count, down_count, down, across in lattices:
         first_row, first_column = row * height + offset_row, column * width + offset_column
         text = moved(group.text, first_row - group.base_row, first_column - group.base_column)
-        if tree is None:
-            try:
-                tree = parse(text, CellAddress(sheet.name, first_row, first_column), workbook)
-            except FormulaError as error:
-                tree = Opaque(text, f"it does not parse: {error.reason}")
+        if parsed is None:
+            parsed = Parsed(text, CellAddress(sheet.name, first_row, first_column), workbook)
         area = CellRange(
             sheet.name, first_row, first_column,
             first_row + (down_count - 1) * down * height + height - 1,
             first_column + (across_count - 1) * across * width + width - 1,
         )  # fmt: skip
         yield Region(
-            area, height, width, tree, group.array, text, down * height, across * width,
+            area, height, width, parsed, group.array, text, down * height, across * width,
             group.dynamic,
         )  # fmt: skip
 

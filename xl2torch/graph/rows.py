@@ -110,7 +110,7 @@ class RowProgram:
         copies = dataclasses.replace(region, range=area)
         if region.height > 1:
             tree = self._by_rows(region.tree, region, count)
-            copies = dataclasses.replace(copies, height=count, tree=tree)
+            copies = dataclasses.replace(copies, height=count).with_tree(tree)
 
         columns = [
             dataclasses.replace(column, column=place) for place in range(area.left, area.right + 1)

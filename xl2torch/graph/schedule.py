@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from torch import fx
 
@@ -29,7 +30,14 @@ from xl2torch.functions.array import (
     spread,
 )  # fmt: skip
 from xl2torch.functions.trace import Trace, apply
-from xl2torch.graph.blocks import Block, placed, read, stored, with_gaps
+from xl2torch.graph.blocks import Block, cut, placed, read, stored, with_gaps
+from xl2torch.graph.families import (
+    Board,
+    Progress,
+    compute_members,
+    find_families,
+    taken_apart,
+)
 from xl2torch.graph.lower import Lowering, Resized
 from xl2torch.graph.places import with_plain_places
 from xl2torch.graph.precedents import GrowingRange, RectangleIndex, precedents, unknowable
@@ -44,6 +52,7 @@ from xl2torch.graph.recurrence import (
 )
 from xl2torch.graph.regions import Region, find_regions
 from xl2torch.values import BLANK, NUMBER
+from xl2torch.workbook.cells import key_of
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.spills import Size, resized, spills
 
@@ -79,7 +88,8 @@ class Unit:
     ``borrowed`` says why the values are the file's cached ones; ``blocked`` why there are none: an
     unsupported formula that a parameter reaches (``own``), or one that needs such a formula.
     ``trained``: a parameter reaches it. ``drawn``: its random numbers are drawn anew in training.
-    ``loop``: the recurrence that it is a part of.
+    ``loop``: the recurrence that it is a part of. ``member``: its place among formulas that are
+    alike, where it is computed with them.
     """
 
     area: CellRange
@@ -94,11 +104,22 @@ class Unit:
     trained: bool = False
     drawn: bool = False
     loop: Loop | None = None
+    member: tuple[Relatives, int] | None = None
 
     @property
     def done(self) -> bool:
         """Whether there is nothing left to compute."""
         return self.block is not None or self.blocked is not None
+
+
+@dataclass(eq=False)
+class Relatives:
+    """A family on its way: its units, and those of the cells that it reads, by place on a board."""
+
+    board: Board
+    progress: Progress
+    units: list[Unit]
+    sources: dict[int, Unit]
 
 
 class Evaluation:
@@ -121,6 +142,7 @@ class Evaluation:
         self._indices: dict[str, RectangleIndex] = {}
         self.regions: dict[str, list[Region]] = {}
         self._sizes: dict[CellAddress, Size] = {}
+        self._boards: dict[str, tuple[Board, dict[int, Unit]]] = {}
 
     # ------------------------------------------------------------ units
 
@@ -132,11 +154,32 @@ class Evaluation:
             regions = find_regions(self.workbook, self.workbook.sheet(sheet), cut)
             self.regions[sheet] = regions
             self._set(sheet, [Unit(region.range, region) for region in regions] + given)
+            if self.trace is None:
+                self._find_relatives(sheet)
         return self._units[sheet]
+
+    def _find_relatives(self, sheet: str) -> None:
+        """Let formulas that are alike be computed together."""
+        families = find_families(self.workbook, self.workbook.sheet(sheet), self.regions[sheet])
+        if not families:
+            return
+        board = Board(self.workbook.sheet(sheet), families)
+        sources = _sources(board, self._units[sheet])
+        self._boards[sheet] = board, sources
+        board.known[list(sources)] = False
+        for family in families:
+            progress = Progress(family, board)
+            units = [sources[place] for place in progress.own.tolist()]
+            relatives = Relatives(board, progress, units, sources)
+            for number, unit in enumerate(units):
+                unit.member = relatives, number
 
     def _set(self, sheet: str, units: list[Unit]) -> None:
         self._units[sheet] = units
         self._indices[sheet] = RectangleIndex([unit.area for unit in units])
+        if sheet in self._boards:
+            board, sources = self._boards[sheet]
+            sources.update(_sources(board, units))
 
     def overlapping(self, area: CellRange) -> list[Unit]:
         """Units that share a cell with a rectangle; given cells last, since they go over others."""
@@ -212,7 +255,7 @@ class Evaluation:
             if not self._sizes:
                 return
             self.workbook = resized(self.workbook, self._sizes)
-            for known in (self._sizes, self._units, self._indices, self.regions):
+            for known in (self._sizes, self._units, self._indices, self.regions, self._boards):
                 known.clear()
             work()
         self._sizes.clear()
@@ -287,7 +330,9 @@ class Evaluation:
                 missing = self._missing(unit)
             if not missing:
                 try:
-                    if unit.loop:
+                    if unit.member and self._compute_relatives(*unit.member):
+                        pass
+                    elif unit.loop:
                         self._compute_loop(unit.loop)
                     else:
                         self._compute_unit(unit)
@@ -338,11 +383,54 @@ class Evaluation:
         tree = with_plain_places(Lowering(self.workbook, unit.region, known))
         if tree is unit.region.tree:
             return False
-        unit.region = replace(unit.region, tree=tree)
+        unit.region = unit.region.with_tree(tree)
         return True
+
+    def _compute_relatives(self, relatives: Relatives, number: int) -> bool:
+        """Compute a unit with all that are alike and ready; False where it has to go alone."""
+        board, progress = relatives.board, relatives.progress
+        chosen, values = np.empty(0, dtype=np.int64), None
+        if not progress.given_up:
+            self._look_at(relatives, progress.wanted(board))
+            chosen = progress.ready(board)
+        if number in chosen:
+            sheet = relatives.units[number].area.sheet
+            values = compute_members(self.workbook, sheet, progress.family, chosen, board.gather)
+        if values is None:
+            progress.given_up = True
+            for unit in relatives.units:
+                unit.member = None
+            return False
+        progress.left[chosen] = False
+        board.put(progress.own[chosen], values)
+        reads = progress.reads[chosen].tolist()
+        for place, item, read_ in zip(chosen.tolist(), taken_apart(values), reads, strict=True):
+            unit = relatives.units[place]
+            unit.block = Block(unit.area, item)
+            unit.reads = {relatives.sources[n] for n in read_ if n in relatives.sources}
+            unit.trained = any(source.trained for source in unit.reads)
+        return True
+
+    def _look_at(self, relatives: Relatives, places: Iterable[int]) -> list[Unit]:
+        """Put values on the board where units are computed by now; those that are not yet."""
+        board, found = relatives.board, []
+        for place in places:
+            source = relatives.sources[place]
+            if source.block is None:
+                found.append(source)
+                continue
+            row, column = divmod(int(board.codes[place]), key_of(1, 0))
+            cell = CellRange(source.area.sheet, row, column, row, column)
+            board.put(np.array([place]), cut(source.block, cell))
+        return found
 
     def _missing(self, unit: Unit) -> list[Unit]:
         """Units that one is known to read and that are not computed yet."""
+        if unit.member:
+            relatives, number = unit.member
+            reads = relatives.progress.reads[number]
+            places = reads[~relatives.board.known[reads]].tolist()
+            return self._look_at(relatives, places)
         parts = unit.loop.units if unit.loop else [unit]
         return [
             needed
@@ -612,6 +700,25 @@ def with_true_sizes(workbook: Workbook) -> Workbook:
                 _KNOWN[workbook] = evaluation.workbook
                 _KNOWN[evaluation.workbook] = None
     return _KNOWN[workbook] or workbook
+
+
+def _sources(board: Board, units: Iterable[Unit]) -> dict[int, Unit]:
+    """Which unit each cell on a board is of; given cells come last, since they go over others."""
+    found: dict[int, Unit] = {}
+    for unit in units:
+        area = unit.area
+        first, last = key_of(area.top, area.left), key_of(area.bottom, area.right)
+        start, end = np.searchsorted(board.codes, (first, last + 1)).tolist()
+        for place in range(start, end) if area.size == 1 else _inside(board, area, start, end):
+            found[place] = unit
+    return found
+
+
+def _inside(board: Board, area: CellRange, start: int, end: int) -> list[int]:
+    columns = board.codes[start:end] % key_of(1, 0)
+    inside = (columns >= area.left) & (columns <= area.right)
+    places: list[int] = (np.flatnonzero(inside) + start).tolist()
+    return places
 
 
 def _closure(roots: Iterable[Unit], links: Mapping[Unit, list[Unit]]) -> set[Unit]:

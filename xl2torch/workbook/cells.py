@@ -32,6 +32,11 @@ class CellBlock:
 _NO_TEXT = np.array("", dtype=object)
 
 
+def key_of(row: int, column: int) -> int:
+    """A cell of a sheet as one number, in the order of rows, then columns."""
+    return row * (MAX_COLUMN + 1) + column
+
+
 @dataclass(frozen=True)
 class SparseCells:
     """Non-blank cells, sorted by row, then column. Never allocates a sheet's whole dimension."""
@@ -72,6 +77,19 @@ class SparseCells:
         """Some of the cells."""
         return SparseCells(
             self.keys[chosen], self.numbers[chosen], self.kinds[chosen], self.texts[chosen]
+        )
+
+    def at(self, keys: NDArray[np.int64]) -> tuple[Floats, Kinds, Texts]:
+        """Numbers, kinds and texts of cells by their keys."""
+        if not len(self.keys):
+            block = blank_block(1, len(keys))
+            return block.numbers[0], block.kinds[0], block.texts[0]
+        index = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        found = self.keys[index] == keys
+        return (
+            np.where(found, self.numbers[index], 0.0),
+            np.where(found, self.kinds[index], BLANK).astype(np.uint8),
+            np.where(found, self.texts[index], ""),
         )
 
     def block(self, top: int, left: int, bottom: int, right: int) -> CellBlock:

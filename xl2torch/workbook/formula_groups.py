@@ -65,11 +65,15 @@ class FormulaGroup:
     def bounds(self) -> Rectangle:
         """The rectangle around the places."""
         rows, columns = self.rows, self.columns
+        if len(rows) == 1:
+            return (row := int(rows[0])), (column := int(columns[0])), row, column
         return int(rows.min()), int(columns.min()), int(rows.max()), int(columns.max())
 
     @cached_property
     def rectangles(self) -> tuple[tuple[int, int, int, int], ...]:
         """The places as rectangles, in units of the size of an array formula's range."""
+        if len(self.rows) == 1:
+            return ((int(self.columns[0]) // self.width, int(self.rows[0]) // self.height, 1, 1),)
         return tuple(rectangles(self.columns // self.width, self.rows // self.height))
 
 
