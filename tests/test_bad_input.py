@@ -390,6 +390,12 @@ def test_models(tmp_path: Path, case: str) -> None:
     refused(tmp_path, FAILED, words, "train", path, *options.split(), lines=lines)
 
 
+def test_a_circle_where_iterative_calculation_is_on(tmp_path: Path) -> None:
+    contents = parts(CIRCLE, calc='<calcPr calcId="191029" iterate="1"/>')
+    path = write(tmp_path / "book.xlsx", contents)
+    refused(tmp_path, FAILED, "Iterative calculation is on in this file", "train", path, lines=1)
+
+
 HIDDEN: dict[str, float | None] = {
     # a formula that reads the variable B1 in a roundabout way, and the minimum with it
     'INDIRECT("B1")': -15,

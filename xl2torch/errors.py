@@ -46,15 +46,20 @@ class ModelError(Xl2TorchError):
 
 
 class CircularReferenceError(ModelError):
-    """Formulas that need their own result."""
+    """Formulas that need their own result; ``iterates``: the file has iterative calculation on."""
 
-    def __init__(self, cells: Sequence[str]) -> None:
+    def __init__(self, cells: Sequence[str], iterates: bool = False) -> None:
         self.cells = tuple(cells)
         circle = " → ".join([*self.cells, self.cells[0]])
-        super().__init__(
-            f"circular reference: {circle}. Excel would show 0 here (or iterate). "
-            "Break the circle, or make one of these cells a variable cell."
+        what = (
+            "Iterative calculation is on in this file, so Excel goes round until the values stand "
+            "still; that is not done here. Solve for the cell instead: make it a variable cell and "
+            "its formula, less the cell, a constraint = 0."
+            if iterates
+            else "Excel would warn and show 0. Break the circle, or make one of these cells a "
+            "variable cell."
         )
+        super().__init__(f"circular reference: {circle}. {what}")
 
 
 @dataclass(frozen=True)

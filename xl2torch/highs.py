@@ -140,6 +140,7 @@ def _engine(program: LinearProgram, rows: Numbers, columns: Numbers, size: float
     model = highspy.HighsLp()
     model.num_col_, model.num_row_ = len(columns), len(rows)
     model.col_cost_ = program.costs / columns / size
+    model.offset_ = program.constant / size
     model.col_lower_, model.col_upper_ = program.lower * columns, program.upper * columns
     model.row_lower_, model.row_upper_ = program.least / rows, program.most / rows
     model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise

@@ -16,7 +16,8 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class LinearProgram:
-    """Minimise costs·x where matrix·x is between ``least`` and ``most``, and x within bounds.
+    """Minimise costs·x + ``constant`` where matrix·x is between ``least`` and ``most``, and x
+    within bounds.
 
     Row k belongs to the k-th limit that is no mere bound; a last one may be that of a target.
     """
@@ -28,6 +29,7 @@ class LinearProgram:
     lower: Numbers
     upper: Numbers
     integer: NDArray[np.bool_]
+    constant: float = 0.0
 
 
 def linear_program(constraints: Constraints, point: torch.Tensor) -> LinearProgram:
@@ -60,4 +62,5 @@ def assembled(constraints: Constraints, slopes: Numbers, constants: Numbers) -> 
     return LinearProgram(
         sign * costs, matrix, least, most, np.append(lower, -free), np.append(upper, free),
         np.append(constraints.integer.numpy(), np.zeros(len(free), dtype=bool)),
+        sign * float(constants[0]),
     )  # fmt: skip

@@ -9,7 +9,7 @@ losses are of this kind.
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,8 @@ def piecewise_linear(model: SheetModel, constraints: Constraints) -> LinearProgr
     costs, matrix, most = sense * slopes[0], slopes[1:], -constants[1:]
     if not _is_tight(costs, matrix, signs, width):
         return None
-    return _joined(linear_program(constraints, origin[:width]), costs, matrix, most, count)
+    joined = _joined(linear_program(constraints, origin[:width]), costs, matrix, most, count)
+    return replace(joined, constant=sense * float(constants[0]))
 
 
 def _kinks(model: SheetModel) -> list[_Kink]:

@@ -8,9 +8,12 @@ from typing import Any
 import openpyxl
 import pytest
 import torch
+from grids import grid
 
 import xl2torch
+from xl2torch.graph.naming import label
 from xl2torch.model import SheetModel
+from xl2torch.workbook.selection import parse_ranges
 
 LABELS = (
     "Constant", "constant_1", "Constant 2", "constants", "drawing", "given_1", "forward", "self",
@@ -60,3 +63,25 @@ def test_labels_change_no_program(tmp_path: Path, label: str) -> None:
     path = tmp_path / "book.xlsx"
     assert program(two_units(path, label, label)) == program(two_units(path, "Unit 1", "Unit 2"))
     assert program(chosen_rows(path, label)) == program(chosen_rows(path, "Offset"))
+
+
+NAMED = [
+    # rows of a sheet, cells to name, their label
+    ("loss 5", "B1", "loss"),
+    ("loss . 5", "C1", "loss"),
+    # A row of a table beside the objective is not its name; the text above it is.
+    (". . . likelihood\nHerons 3 5 7", "D2", "likelihood"),
+    (". . . . likelihood\nHerons 3 5 . 7", "E2", "likelihood"),
+    ("Herons 3 5 7", "D1", "Herons"),  # what else
+    # A column's header may stand beyond its start value, not beyond another value and a gap.
+    ("x\n1\n2\n3", "A3:A4", "x"),
+    ("x\n.\n2\n3", "A3:A4", "x"),
+    ("accuracy\n0.9\n.\n-1\n-2", "A4:A5", ""),
+    ("name accuracy\n. 0.9\n. .\n. -1\n. -2", "B4:B5", ""),
+]
+
+
+@pytest.mark.parametrize(("rows", "cells", "expected"), NAMED)
+def test_what_a_rectangle_is_called(rows: str, cells: str, expected: str, tmp_path: Path) -> None:
+    book = grid(tmp_path, rows)
+    assert label(book, parse_ranges(book, cells, "S")[0]) == expected

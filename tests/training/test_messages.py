@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from packages import parts, solver, write
 
 import xl2torch
-from xl2torch.errors import ModelError
+from xl2torch.errors import ModelError, SelectionError
+from xl2torch.highs import Progress as Bounding
 from xl2torch.model import SheetModel
 from xl2torch.training.result import Iteration, Result
 from xl2torch.training.stopping import MESSAGES
@@ -99,6 +101,39 @@ def test_a_chosen_integer_tolerance_is_code_14(tmp_path: Path) -> None:
 
 def test_a_limit_of_subproblems_is_code_16(tmp_path: Path) -> None:
     assert xl2torch.fit(knapsack(tmp_path, nod="0")).stop.code == 16
+
+
+def split(folder: Path, sense: int) -> SheetModel:
+    """A market split of 30 binary cells, which has no end in a test's time; 100 is added."""
+    random = np.random.default_rng(1)
+    lines = [f"B{row} 0" for row in range(1, 31)]
+    lines += [f"{letter}{row} {number}" for letter in "CDEF"
+              for row, number in enumerate(random.integers(0, 100, 30), 1)]  # fmt: skip
+    sign = "" if sense == 2 else "-"
+    shares = "+".join(f"ABS(SUMPRODUCT(B1:B30,{c}1:{c}30)-SUM({c}1:{c}30)/2+0.5)" for c in "CDEF")
+    names = solver(objective="$G$1", variables="$B$1:$B$30", sense=sense,
+                   constraints=[("$B$1:$B$30", "5", '"binary"')])  # fmt: skip
+    table = "\n".join([*lines, f"G1 =100{sign or '+'}({shares})"])
+    return xl2torch.compile(xl2torch.load(write(folder / "s.xlsx", parts(table, names=names))))
+
+
+@pytest.mark.parametrize("sense", [1, 2])
+def test_a_search_for_whole_numbers_tells_where_it_stands(sense: int, tmp_path: Path) -> None:
+    seen: list[Bounding] = []
+    result = xl2torch.fit(split(tmp_path, sense), max_time=3, on_bound=seen.append)
+    assert result.stop.code in (0, 10) and seen
+    last = seen[-1]
+    worse = last.objective - last.bound if sense == 2 else last.bound - last.objective
+    assert worse >= -1e-9 and abs(last.objective - 100) <= 1e4 and last.nodes >= 0
+    better = result.final - last.objective if sense == 2 else last.objective - result.final
+    assert better <= 1e-6
+
+
+def test_a_tolerance_that_is_asked_for(tmp_path: Path) -> None:
+    result = xl2torch.fit(split(tmp_path, 2), max_time=30, tolerance=0.5)
+    assert result.stop.code == 14 and "--tolerance 0" in result.message
+    with pytest.raises(SelectionError, match="--tolerance is at least 0"):
+        xl2torch.fit(split(tmp_path, 2), tolerance=2)
 
 
 def test_integers_can_be_ignored(tmp_path: Path) -> None:

@@ -107,6 +107,11 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "each of five iterations [default: 1e-12].",
         ),
         click.option(
+            "--tolerance", type=float, metavar="X",
+            help="Stop a search for whole numbers within this share of the best possible "
+            "objective, 0 at the best itself [default: as stored, else 0, or 0.01 after 30 s].",
+        ),
+        click.option(
             "--compile", is_flag=True,
             help="Use torch.compile where a compiler is present and a compiled step is faster.",
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+    from xl2torch.highs import Progress as Bounding
     from xl2torch.problem import Problem
     from xl2torch.training.epochs import Batch
     from xl2torch.training.result import Iteration
@@ -55,6 +57,18 @@ class progress:
     def on_batch(self) -> Callable[[Batch], None] | None:
         """What is called after each batch."""
         return self._batch if self.shown else None
+
+    @property
+    def on_bound(self) -> Callable[[Bounding], None] | None:
+        """What is called now and then in a search for whole numbers."""
+        return self._bound if self.shown else None
+
+    def _bound(self, found: Bounding) -> None:
+        best = "none yet"
+        if math.isfinite(found.gap):
+            best = f"{found.objective:.8g}, gap {found.gap:.2%}"
+        text = f"{best}, bound {found.bound:.8g}, {found.nodes} nodes"
+        self.bar.update(self.task, description="integers", objective=text)
 
     def _iteration(self, row: Iteration) -> None:
         self.bar.update(self.task, completed=row.iteration, objective=f"{row.objective:.8g}")

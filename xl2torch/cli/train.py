@@ -125,7 +125,8 @@ def train(
     with progress(problem, _total(model, training), as_json) as shown:
         result = fit(
             model, arguments=parsed(arguments, "--set"), watch_cells=watched,
-            on_iteration=shown.on_iteration, on_batch=shown.on_batch, **training,
+            on_iteration=shown.on_iteration, on_batch=shown.on_batch, on_bound=shown.on_bound,
+            **training,
         )  # fmt: skip
     with status("writing", quiet=as_json):
         saved = save(

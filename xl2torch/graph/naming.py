@@ -22,7 +22,8 @@ def label(workbook: Workbook, area: CellRange) -> str:
     """Text that names a rectangle for people, '' when there is none.
 
     A defined name that means exactly these cells; else the nearest text above a column, or to the
-    left of a row or a single cell; else the nearest in the other direction.
+    left of a row or a single cell; else the nearest in the other direction. What stands beyond a
+    gap and a number names something else.
     """
     for name in workbook.names:
         if name.name.lower().startswith(("solver_", "_xlnm")):
@@ -51,7 +52,26 @@ def label(workbook: Workbook, area: CellRange) -> str:
         if title:
             return title
         near = (beside, above)
-    return _first_text(workbook, area, near[0]) or _first_text(workbook, area, near[1])
+    ways = [_same_block(workbook, area, places) for places in near]
+    if area.size == 1:
+        # Beyond numbers in its row stands a text that names the row of a table beside it.
+        last = max(area.left - _REACH, 0)
+        direct = ((area.top, column) for column in range(area.left - 1, last, -1))
+        ways = [_until_number(workbook, area, direct), *reversed(ways)]
+    return next(filter(None, (_first_text(workbook, area, way) for way in ways)), "")
+
+
+def _same_block(
+    workbook: Workbook, area: CellRange, places: Iterable[tuple[int, int]]
+) -> Iterable[tuple[int, int]]:
+    """Places up to the first number beyond a blank cell: what follows belongs to something else."""
+    cells, gap = workbook.sheet(area.sheet).cells, False
+    for place in places:
+        value = cells.value(*place)
+        if gap and isinstance(value, int | float):
+            return
+        gap = gap or value is None
+        yield place
 
 
 def _until_number(

@@ -221,7 +221,8 @@ class Evaluation:
             while wanted := self._unfinished(areas):
                 self._run(wanted)
         except Circle as circle:
-            raise CircularReferenceError([str(unit.area.first) for unit in circle.units]) from None
+            cells = [str(unit.area.first) for unit in circle.units]
+            raise CircularReferenceError(cells, self.workbook.iterates) from None
 
     def compute_all(self) -> None:
         """Compute every formula of the workbook; cells in a circle keep their cached values."""

@@ -11,6 +11,7 @@ import torch
 from xl2torch.address import CellAddress, CellRange
 from xl2torch.constraints import Constraints
 from xl2torch.errors import SelectionError
+from xl2torch.highs import Progress as Bounding
 from xl2torch.jacobian import present_point, variable_limits
 from xl2torch.linear_program import LinearProgram
 from xl2torch.model import SheetModel, refuse_moved, watch
@@ -101,9 +102,11 @@ def fit(
     freeze: Sequence[str] = (),
     stages: Sequence[str] = (),
     dropout_off: bool = False,
+    tolerance: float | None = None,
     watch_cells: Sequence[CellAddress | str] = (),
     on_iteration: Callable[[Iteration], None] | None = None,
     on_batch: Callable[[Batch], None] | None = None,
+    on_bound: Callable[[Bounding], None] | None = None,
 ) -> Result:
     """Train the model, on all its data at once or in batches; it then holds the best point met.
 
@@ -134,7 +137,9 @@ def fit(
 
     Random numbers that are drawn anew at each step (``seed`` repeats them) count in the gradient;
     the objective that is reported is that of the stored ones, with ``dropout_off`` that without
-    their dropout. ``on_iteration`` is called after each iteration, ``on_batch`` after each batch;
+    their dropout. ``tolerance`` ends a search for whole numbers within that share of the best
+    possible objective; 0 goes on to the end. ``on_iteration`` is called after each iteration,
+    ``on_batch`` after each batch, ``on_bound`` now and then in a search for whole numbers;
     KeyboardInterrupt ends training and keeps the best point. Raises SelectionError (wrong option),
     ModelError (the model cannot be trained) or TrainingError (the objective is an error at the
     start).
@@ -142,7 +147,7 @@ def fit(
     options = Options(
         optimizer, engine, lr, arguments or {}, schedule, clip_norm, clip_value, epochs, max_time,
         convergence, starts, seed, init, compile, device, dtype, batch_size, shuffle, validation,
-        metric, patience, _texts(freeze), _texts(stages), dropout_off,
+        metric, patience, _texts(freeze), _texts(stages), dropout_off, tolerance,
     )  # fmt: skip
     check_options(options)
     drawing = bool(model.drawn) or options.by_rows or start_count(model.problem, options) > 1
@@ -154,13 +159,14 @@ def fit(
     with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
         if options.seed is not None:
             torch.manual_seed(options.seed)
-        return _fit(model, options, watch_cells, on_iteration, on_batch)
+        return _fit(model, options, watch_cells, on_iteration, on_batch, on_bound)
 
 
 def _fit(
     model: SheetModel, options: Options, watch_cells: Sequence[CellAddress | str],
     on_iteration: Callable[[Iteration], None] | None,
     on_batch: Callable[[Batch], None] | None,
+    on_bound: Callable[[Bounding], None] | None,
 ) -> Result:  # fmt: skip
     refuse_moved(model)
     problem = model.problem
@@ -191,8 +197,9 @@ def _fit(
         record = Record(loss, constraints, limits, watch(model, cells), on_iteration)
         _follow_rate(record, stepper)
         run = _Run(
-            loss, constraints, record, settings, stepper, stages, held, on_batch, choice.program
-        )
+            loss, constraints, record, settings, stepper, stages, held, on_batch, choice.program,
+            on_bound,
+        )  # fmt: skip
         compiling = ""
         try:
             record.note()
@@ -282,6 +289,7 @@ class _Run:
         self, loss: Loss, constraints: Constraints, record: Record, settings: Settings,
         stepper: Stepper | None, stages: Sequence[Stage], held: Sequence[CellRange],
         on_batch: Callable[[Batch], None] | None, program: LinearProgram | None,
+        on_bound: Callable[[Bounding], None] | None,
     ) -> None:  # fmt: skip
         self.loss = loss
         self.constraints = constraints
@@ -291,6 +299,7 @@ class _Run:
         self.stages = stages
         self.held = held
         self.on_batch = on_batch
+        self.on_bound = on_bound
         self._generator: torch.Generator | None = None
         self.ends: tuple[Start, ...] = ()
         self.subproblems = 0
@@ -436,7 +445,10 @@ class _Run:
         loss, record = self.loss, self.record
         record.stage_began = len(record.iterations) - 1  # what ran before may stand still
         if name == HIGHS:
-            stop, self.subproblems = solve_linear(loss, self.constraints, record, self.program)
+            stop, self.subproblems = solve_linear(
+                loss, self.constraints, record, self.program, self.settings.tolerance,
+                self.on_bound,
+            )  # fmt: skip
             return stop
         lower, upper = variable_limits(loss.model)
         if bool((lower >= upper).all()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -27,19 +28,23 @@ _TINY = 1e-9
 
 
 def solve_linear(
-    loss: Loss, constraints: Constraints, record: Record, program: LinearProgram | None = None
-) -> tuple[Stop, int]:
+    loss: Loss, constraints: Constraints, record: Record, program: LinearProgram | None = None,
+    tolerance: float | None = None, on_bound: Callable[[highs.Progress], None] | None = None,
+) -> tuple[Stop, int]:  # fmt: skip
     """Solve, note the answer, and say how many subproblems there were.
 
-    ``program``: that of a model which is linear only with further variables.
+    ``program``: that of a model which is linear only with further variables. ``tolerance``: the gap
+    that ends a search for whole numbers, else the stored one.
     """
     program = program or linear_program(constraints, loss.point)
     options = loss.model.problem.options
-    gap = integer_tolerance(options)
+    gap = integer_tolerance(options) if tolerance is None else tolerance
     nodes = number_option(options, "nod", np.inf)
-    exact = gap or number_option(options, "tol", _ENOUGH) == 0  # somebody chose it
+    stored = number_option(options, "tol", _ENOUGH)
+    exact = gap or tolerance is not None or stored == 0  # somebody chose it
     patience = None if exact else highs.Patience(_ENOUGH, _LONG)
-    found = highs.solve(program, gap, record.seconds_left, nodes, patience=patience)
+    report = on_bound and _in_cells(on_bound, loss.model.problem.sense)
+    found = highs.solve(program, gap, record.seconds_left, nodes, report, patience)
     if found.point is not None and found.status is not Status.UNBOUNDED:
         cells = len(loss.point)  # further variables are those of absolute values and maxima
         loss.at(torch.from_numpy(_rounded(program, found.point, record)[:cells]))
@@ -47,6 +52,18 @@ def solve_linear(
         # A start that is no whole number may be lower: it is no answer.
         record.keep(constraints.overstep(loss.point)[0])
     return _stop(found, program, constraints, record), found.nodes
+
+
+def _in_cells(
+    on_bound: Callable[[highs.Progress], None], sense: str
+) -> Callable[[highs.Progress], None]:
+    """Reports with the objective of the sheet."""
+    sign = -1.0 if sense == "max" else 1.0
+
+    def report(found: highs.Progress) -> None:
+        on_bound(highs.Progress(sign * found.objective, sign * found.bound, found.nodes))
+
+    return report
 
 
 def _stop(
@@ -65,8 +82,8 @@ def _stop(
         case Status.OPTIMAL:
             if found.gap <= _EXACT_GAP:
                 return Stop(0)
-            return Stop(14, f"The best possible objective is at most {found.gap:.2%} better; an "
-                        "Integer Optimality of 0 in Solver's options goes on.")  # fmt: skip
+            return Stop(14, f"The best possible objective is at most {found.gap:.2%} better: "
+                        "--tolerance 0, or Solver's Integer Optimality 0, goes on.")  # fmt: skip
         case _:
             if escape := _escape(program, constraints):
                 return Stop(4, escape, True)

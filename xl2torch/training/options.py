@@ -50,6 +50,7 @@ class Options:
     freeze: Sequence[str] = ()
     stages: Sequence[str] = ()
     dropout_off: bool = False
+    tolerance: float | None = None
 
     @property
     def place(self) -> Place:
@@ -74,6 +75,8 @@ def check_options(options: Options) -> None:
             raise SelectionError(f"--{name} has to be a number above 0, not {number}")
     if options.convergence is not None and not 0 <= options.convergence < 1:
         raise SelectionError(f"--convergence is at least 0 and below 1, not {options.convergence}")
+    if options.tolerance is not None and not 0 <= options.tolerance < 1:
+        raise SelectionError(f"--tolerance is at least 0 and below 1, not {options.tolerance}")
     if options.starts is not None and not 1 <= options.starts <= _MOST_STARTS:
         raise SelectionError(f"--starts is between 1 and {_MOST_STARTS:,}, not {options.starts}")
     for name, count in (("batch-size", options.batch_size), ("patience", options.patience)):
@@ -115,7 +118,7 @@ def settings_of(problem: Problem, options: Options, choice: Choice) -> Settings:
         1 if name == HIGHS or options.by_rows or options.stages else start_count(problem, options),
         options.device, options.dtype, options.batch_size, options.shuffle, options.validation,
         options.metric, options.patience, tuple(options.freeze), tuple(options.stages),
-        options.dropout_off,
+        options.dropout_off, options.tolerance,
     )  # fmt: skip
 
 

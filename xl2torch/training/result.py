@@ -90,6 +90,7 @@ class Settings:
     freeze: tuple[str, ...] = ()
     stages: tuple[str, ...] = ()
     dropout_off: bool = False
+    tolerance: float | None = None
 
     @property
     def engine(self) -> str:
