@@ -31,7 +31,7 @@ _LARGER, _SMALLER = (operator.gt, operator.ge), (operator.lt, operator.le)
 
 
 @dataclass(frozen=True)
-class _Kink:
+class Kink:
     """A node that is the largest (``sign`` 1) or smallest (-1) of some operands, element by
     element; along ``dim`` where there is one."""
 
@@ -50,11 +50,11 @@ def piecewise_linear(model: SheetModel, constraints: Constraints) -> LinearProgr
         return None
     if any(nonlinear_place(module) is not None for _, module in constraints.modules):
         return None
-    kinks = _kinks(model)
+    kinks = find_kinks(model)
     count = sum(node_value(kink.node).numel() for kink in kinks)
     if not kinks or count > _MOST_KINKS:
         return None
-    module, shapes, signs = _without_kinks(model, kinks)
+    module, shapes, signs = without_kinks(model, kinks)
     if nonlinear_node(module) is not None:
         return None
     function = VectorFunction(module, shapes)
@@ -67,30 +67,30 @@ def piecewise_linear(model: SheetModel, constraints: Constraints) -> LinearProgr
     width = len(origin) - count
     sense = -1.0 if model.problem.sense == "max" else 1.0
     costs, matrix, most = sense * slopes[0], slopes[1:], -constants[1:]
-    if not _is_tight(costs, matrix, signs, width):
+    if not is_tight(costs, matrix, signs, width):
         return None
     joined = _joined(linear_program(constraints, origin[:width]), costs, matrix, most, count)
     return replace(joined, constant=sense * float(constants[0]))
 
 
-def _kinks(model: SheetModel) -> list[_Kink]:
+def find_kinks(model: SheetModel) -> list[Kink]:
     """The kinks that depend on variable cells, in order."""
     moving = dependents(model.graph, parameter_nodes(model))
     found = (_kink(node) for node in model.graph.nodes if node in moving)
     return [kink for kink in found if kink is not None]
 
 
-def _kink(node: fx.Node) -> _Kink | None:
+def _kink(node: fx.Node) -> Kink | None:
     name = node_name(node)
     if name == "abs":
-        return _Kink(node, 1, (node.args[0], _Negative(node.args[0])))
+        return Kink(node, 1, (node.args[0], _Negative(node.args[0])))
     if name == "relu":
-        return _Kink(node, 1, (node.args[0], 0.0))
+        return Kink(node, 1, (node.args[0], 0.0))
     if name in ("maximum", "minimum"):
-        return _Kink(node, 1 if name == "maximum" else -1, tuple(node.args))
+        return Kink(node, 1 if name == "maximum" else -1, tuple(node.args))
     if name in ("amax", "amin"):
         dim = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
-        return _Kink(node, 1 if name == "amax" else -1, (node.args[0],), dim)
+        return Kink(node, 1 if name == "amax" else -1, (node.args[0],), dim)
     if name == "where":
         return _chosen(node)
     return None
@@ -103,7 +103,7 @@ class _Negative:
     operand: Any
 
 
-def _chosen(node: fx.Node) -> _Kink | None:
+def _chosen(node: fx.Node) -> Kink | None:
     """where(a > b, a, b), where(a > b, a - b, b - a), however they are spelled."""
     test, yes, no = node.args
     if not isinstance(test, fx.Node) or test.target not in (*_LARGER, *_SMALLER):
@@ -114,11 +114,11 @@ def _chosen(node: fx.Node) -> _Kink | None:
     sign = 1 if test.target in _LARGER else -1
     above, below = _multiple(yes, left, right), _multiple(no, left, right)
     if above is not None and below is not None:
-        return _Kink(node, sign if above > below else -sign, (yes, no))
+        return Kink(node, sign if above > below else -sign, (yes, no))
     if _same(left, yes) and _same(right, no):
-        return _Kink(node, sign, (yes, no))
+        return Kink(node, sign, (yes, no))
     if _same(left, no) and _same(right, yes):
-        return _Kink(node, -sign, (yes, no))
+        return Kink(node, -sign, (yes, no))
     return None
 
 
@@ -150,8 +150,8 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _without_kinks(
-    model: SheetModel, kinks: list[_Kink]
+def without_kinks(
+    model: SheetModel, kinks: list[Kink]
 ) -> tuple[fx.GraphModule, dict[str, torch.Size], np.ndarray]:
     """The program with kinks as parameters of its own: it gives the objective, then what is not
     to be above 0. Shapes of its parameters, and the sign of each element of a kink."""
@@ -184,7 +184,7 @@ def _without_kinks(
 
 
 def _limit(
-    graph: fx.Graph, kink: _Kink, holder: fx.Node, copies: dict[fx.Node, fx.Node], item: Any
+    graph: fx.Graph, kink: Kink, holder: fx.Node, copies: dict[fx.Node, fx.Node], item: Any
 ) -> fx.Node:
     """What is not above 0: an operand less the largest, or the smallest less an operand."""
     sign = kink.sign
@@ -204,7 +204,7 @@ def _limit(
     return add_node(graph, operator.sub, first, second)
 
 
-def _is_tight(costs: np.ndarray, matrix: np.ndarray, signs: np.ndarray, width: int) -> bool:
+def is_tight(costs: np.ndarray, matrix: np.ndarray, signs: np.ndarray, width: int) -> bool:
     """Whether the objective, and every other kink, only gets worse as a kink is not what it is.
 
     A row has -1 for its own kink (1 for a smallest one); all else it has of kinks has to pull them

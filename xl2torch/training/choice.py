@@ -16,6 +16,7 @@ from xl2torch.linearity import nonlinear_place
 from xl2torch.model import SheetModel
 from xl2torch.piecewise_linear import piecewise_linear
 from xl2torch.residuals import find_residuals, has_kink
+from xl2torch.training.epigraph import Epigraph, find_epigraph
 from xl2torch.training.free import FreeVariables
 from xl2torch.training.independent_blocks import find_blocks
 from xl2torch.training.least_squares import MOST_DENSE
@@ -52,13 +53,14 @@ _DRAWN = "random cells are drawn anew at each step"
 @dataclass(frozen=True)
 class Choice:
     """An optimizer and the reason for it. ``nonlinear`` is where a stored LP is not linear,
-    ``program`` the linear program that absolute values and maxima are.
+    ``program`` the linear program, ``epigraph`` the smooth one that absolute values and maxima are.
     """
 
     optimizer: str
     reason: str
     nonlinear: str = ""
     program: LinearProgram | None = None
+    epigraph: Epigraph | None = None
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,12 @@ class Asked:
 def choose(model: SheetModel, constraints: Constraints, asked: Asked) -> Choice:
     """The optimizer for a model.
 
-    A linear model, or one that is linear but for its binary cells, is for HiGHS, constraints that
-    are more than bounds for SLSQP (trust-constr where there are many variable cells), random cells
-    that are drawn anew for Adam; least squares are for a sum, mean or root mean of squares whose
-    residuals are smooth (no ReLU on the way to them), of few variable cells and no more than
-    residuals; bounds are for L-BFGS-B, all else for L-BFGS.
+    A linear model, or one that is linear but for its binary cells, is for HiGHS; constraints that
+    are more than bounds, and sums and maxima of absolute values, for SLSQP (trust-constr where
+    constraints have many variable cells); random cells that are drawn anew for Adam. Least squares
+    are for a sum, mean or root mean of squares whose residuals are smooth (no ReLU on the way to
+    them), of few variable cells and no more than residuals, or in blocks that never meet; bounds
+    are for L-BFGS-B, all else for L-BFGS.
 
     Raises SelectionError (no such name, or it cannot keep the constraints) or ModelError (nothing
     here can solve it).
@@ -243,6 +246,12 @@ def _nonlinear(model: SheetModel, asked: Asked) -> Choice:
     if asked.engine == "torch":
         _check_constraints(model, LBFGS)
         return Choice(LBFGS, "torch was asked for, and the objective is smooth or nearly so")
+    epigraph = find_epigraph(model) if asked.home and asked.lr is None else None
+    if epigraph is not None:
+        return Choice(
+            SLSQP, f"{epigraph.count} absolute values or maxima, each a variable with limits of "
+            "its own", epigraph=epigraph,
+        )  # fmt: skip
     count = sum(variable.cells.size for variable in model.variables)
     if general and model.problem.is_system:
         return Choice(LEAST_SQUARES, "the constraints alone: least squares of what is overstepped")

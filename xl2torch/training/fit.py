@@ -13,7 +13,6 @@ from xl2torch.constraints import Constraints
 from xl2torch.errors import SelectionError
 from xl2torch.highs import Progress as Bounding
 from xl2torch.jacobian import present_point, variable_limits
-from xl2torch.linear_program import LinearProgram
 from xl2torch.model import SheetModel, refuse_moved, watch
 from xl2torch.problem import Problem
 from xl2torch.residuals import find_residuals
@@ -21,6 +20,7 @@ from xl2torch.training.choice import Asked, Choice, choose
 from xl2torch.training.compilation import compiled_program
 from xl2torch.training.descent import descend, still_steep
 from xl2torch.training.diagnosis import plateau, sheet_error, unfelt
+from xl2torch.training.epigraph import solve_epigraph
 from xl2torch.training.epochs import Batch, train_in_batches
 from xl2torch.training.freezing import Stage, frozen, parse_frozen, parse_stage
 from xl2torch.training.goal_seek import seek_target
@@ -197,9 +197,8 @@ def _fit(
         record = Record(loss, constraints, limits, watch(model, cells), on_iteration)
         _follow_rate(record, stepper)
         run = _Run(
-            loss, constraints, record, settings, stepper, stages, held, on_batch, choice.program,
-            on_bound,
-        )  # fmt: skip
+            loss, constraints, record, settings, stepper, stages, held, on_batch, choice, on_bound
+        )
         compiling = ""
         try:
             record.note()
@@ -288,7 +287,7 @@ class _Run:
     def __init__(
         self, loss: Loss, constraints: Constraints, record: Record, settings: Settings,
         stepper: Stepper | None, stages: Sequence[Stage], held: Sequence[CellRange],
-        on_batch: Callable[[Batch], None] | None, program: LinearProgram | None,
+        on_batch: Callable[[Batch], None] | None, choice: Choice,
         on_bound: Callable[[Bounding], None] | None,
     ) -> None:  # fmt: skip
         self.loss = loss
@@ -304,7 +303,7 @@ class _Run:
         self.ends: tuple[Start, ...] = ()
         self.subproblems = 0
         self.helpers: list[str] = []
-        self.program = program
+        self.choice = choice
 
     def solve(self) -> Stop:
         """Run to the end. Raises Stopped."""
@@ -446,7 +445,7 @@ class _Run:
         record.stage_began = len(record.iterations) - 1  # what ran before may stand still
         if name == HIGHS:
             stop, self.subproblems = solve_linear(
-                loss, self.constraints, record, self.program, self.settings.tolerance,
+                loss, self.constraints, record, self.choice.program, self.settings.tolerance,
                 self.on_bound,
             )  # fmt: skip
             return stop
@@ -457,6 +456,8 @@ class _Run:
             stop_now = record.converged()
             if stop_now is not None:
                 return stop_now
+        if self.choice.epigraph is not None and name == self.choice.optimizer:
+            return solve_epigraph(self.choice.epigraph, loss, self.constraints, record)
         if name == LEAST_SQUARES and loss.model.problem.is_system:
             return solve_system(loss, self.constraints, record)
         if name == LEAST_SQUARES:
