@@ -321,7 +321,7 @@ def annuity_root(
 def _annuity_roots(*operands: Numbers) -> Numbers:
     def solve(n: float, p: float, pv: float, fv: float, at_start: float, first: float) -> float:
         def equation(r: float) -> float:
-            power = (1 + r) ** n
+            power = np.float64(1 + r) ** n  # infinite where a float of Python would raise
             series = n if abs(r) < 1e-12 else (power - 1) / r
             return float(pv * power + p * (1 + r * bool(at_start)) * series + fv)
 
