@@ -8,26 +8,26 @@ from operator import attrgetter
 
 import numpy as np
 import pytest
-from cells import workbook
+from cells import book, sheet, workbook
 from tables import ROWS
 
 from xl2torch.address import CellRange
 from xl2torch.graph import families, schedule
 from xl2torch.graph.schedule import Evaluation
 from xl2torch.recalculation import Recalculation, recalculate
-from xl2torch.workbook.reader import Workbook
+from xl2torch.workbook.reader import DefinedName, Workbook
 
 SHEET = "Sheet1"
 
 
-def shown(book: Workbook, monkeypatch: pytest.MonkeyPatch, alone: bool) -> dict[str, object]:
+def shown(made: Workbook, monkeypatch: pytest.MonkeyPatch, alone: bool) -> dict[str, object]:
     """What every formula cell shows, or why it has no value of its own."""
     with monkeypatch.context() as patch:
         if alone:
             patch.setattr(schedule, "find_families", lambda *_: [])
         else:
             patch.setattr(families, "_FEWEST", 2)
-        evaluation = Evaluation(book)
+        evaluation = Evaluation(made)
         evaluation.compute_all()
     found: dict[str, object] = {}
     result = Recalculation([], {}, evaluation)
@@ -53,9 +53,9 @@ def test_every_formula_of_the_tables(
 ) -> None:
     (rows,) = (rows for name, n, rows in GRIDS if (name, n) == (table, number))
     formulas = {f"Z{row}": f"={item.formula}" for row, item in enumerate(rows, 1)}
-    book = workbook(rows[0].grid, formulas)
-    together = shown(book, monkeypatch, alone=False)
-    assert together == shown(book, monkeypatch, alone=True)
+    made = workbook(rows[0].grid, formulas)
+    together = shown(made, monkeypatch, alone=False)
+    assert together == shown(made, monkeypatch, alone=True)
     assert len(together) >= len(rows)
 
 
@@ -97,8 +97,8 @@ def generated(seed: int, count: int) -> Workbook:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_generated_sheets(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    book = generated(seed, 160)
-    together, alone = (shown(book, monkeypatch, flag) for flag in (False, True))
+    made = generated(seed, 160)
+    together, alone = (shown(made, monkeypatch, flag) for flag in (False, True))
     assert together.keys() == alone.keys()
     for cell, value in alone.items():
         found = together[cell]
@@ -126,6 +126,20 @@ def test_a_family_is_one_lowering(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(calls) == 200 and len(calls) <= 3
 
 
+def test_names_that_look_like_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = {"A1": "5"} | {f"B{row}": f"=A1*YTD2024+DAY20240101*{row}" for row in range(1, 41)}
+    names = [DefinedName("YTD2024", "7", None), DefinedName("DAY20240101", "Sheet1!$A$1", None)]
+    made = book(sheet(SHEET, cells), names=names)
+    evaluation = Evaluation(made)
+    assert evaluation.value(CellRange(SHEET, 3, 2, 3, 2)).numpy().item() == 50
+
+
+def test_cells_in_a_circle_keep_their_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = {f"H{row}": f"=H{row + 1}+{row}" for row in range(1, 41)} | {"H41": "=H20+1"}
+    made = workbook("", cells)
+    assert shown(made, monkeypatch, alone=False) == shown(made, monkeypatch, alone=True)
+
+
 def test_a_chain_is_no_family(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each cell waits for another: they go one by one, and are right."""
     order = list(range(1, 200))
@@ -140,9 +154,8 @@ def test_a_chain_is_no_family(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_given_cells_reach_their_readers(monkeypatch: pytest.MonkeyPatch) -> None:
     cells = {f"A{row}": str(row) for row in range(1, 41)}
     cells |= {f"B{row}": f"=A{41 - row}*2+{row}" for row in range(1, 41)}
-    book = workbook("", cells)
     area = CellRange(SHEET, 1, 1, 2, 1)
-    result = recalculate(book, {area: np.array([[10.0], [20.0]])})
+    result = recalculate(workbook("", cells), {area: np.array([[10.0], [20.0]])})
     assert set(result.changed) == {
         CellRange(SHEET, row, 2, row, 2).first for row in (39, 40)
     }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import pytest
-from cells import Gradient, Value, copied, trained, value, workbook
+from cells import Gradient, Value, copied, trained, value, values, workbook
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -759,3 +759,18 @@ def test_found_before(formula: str) -> None:
 def test_found_in_training(formula: str) -> None:
     for row in REGION:
         check_training(entry(formula), row)
+
+
+@pytest.mark.parametrize(
+    ("function", "shown"),
+    [
+        ("GEOMEAN", ["#NUM!", "#NUM!", 4.0, "#NUM!", "#NUM!"]),
+        ("HARMEAN", ["#NUM!", "#NUM!", 4.0, "#NUM!", "#NUM!"]),
+        ("DEVSQ", [0.0, "#NUM!", 0.0, 0.0, "#NUM!"]),
+        ("AVEDEV", [0.0, "#NUM!", 0.0, 0.0, "#NUM!"]),
+    ],
+)
+def test_a_copy_without_numbers_spoils_no_other(function: str, shown: list[object]) -> None:
+    grid = '0 |\n"abc" |\n4 |\n-1 |\n'
+    cells = {f"B{row}": f"={function}(A{row})" for row in range(1, 6)}
+    assert [line[0] for line in values(workbook(grid, cells), "B1:B5")] == shown

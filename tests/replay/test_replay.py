@@ -319,3 +319,25 @@ def test_running_totals_are_no_descent(tmp_path: Path) -> None:
     workbook = grid(tmp_path, "\n".join(["1 1 1 9 18", *lines]))
     with pytest.raises(ModelError, match="holds no descent"):
         replay(workbook, "S")
+
+
+NONE = [
+    # a stock less what is used, beside its worth; smoothing; a balance that bears interest
+    ("C use worth", "100 3 =C{r}*D{r}", "=C{p}-D{p} =2+MOD(C{r},5) =C{r}*D{r}"),
+    ("smooth y", "5 7", "=C{p}-0.15*(C{p}-D{p}) =4+MOD(ROW(),3)"),
+    ("balance interest", "100 =0.01*C{r}", "=C{p}+D{p} =0.01*C{r}"),
+]
+
+
+@pytest.mark.parametrize(("head", "start", "row"), NONE)
+def test_what_looks_like_one_and_is_none(head: str, start: str, row: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="holds no descent"):
+        own(tmp_path, head, start.format(r=6, p=5), row)
+
+
+def test_the_function_stays_a_function(tmp_path: Path) -> None:
+    lines = ["x f slope", "4 =A2^2 =2*A2"]
+    lines += [f"=A{r - 1}-0.1*C{r - 1} =A{r}^2 =2*A{r}" for r in range(3, 15)]
+    workbook = grid(tmp_path, "\n".join(lines))
+    for _ in range(2):
+        assert xl2torch.replay(workbook, "S").match.code == "torch.optim.SGD(lr=0.1)"

@@ -77,6 +77,11 @@ def test_what_cannot_be_kept_is_said(constraints: tuple[str, ...], tmp_path: Pat
     assert "S!B" in result.message
 
 
+def test_a_start_that_keeps_all_stays(tmp_path: Path) -> None:
+    assert solved(tmp_path, "B5 <= 7", "B1:B2 int") == [1, 1]
+    assert solved(tmp_path, "B3 <= 2", "B4 >= 0") == [1, 1]
+
+
 def test_several_starts(tmp_path: Path) -> None:
     x, y = solved(tmp_path, "B3 = 25", "B4 = 1", starts=4, seed=0)
     assert x**2 + y**2 == pytest.approx(25) and x - y == pytest.approx(1)

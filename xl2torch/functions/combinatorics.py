@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
-from functools import reduce as fold
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from xl2torch.functions.array import (
     is_typed,
     reduce_errors,
 )  # fmt: skip
-from xl2torch.functions.operators import on_domain
+from xl2torch.functions.operators import error_where, on_domain
 from xl2torch.functions.registry import family, function
 from xl2torch.functions.sample import overlaid
 from xl2torch.values import BLANK, NUM, NUMBER, VALUE
@@ -123,13 +123,9 @@ def _whole_numbers(arrays: tuple[Array, ...]) -> list[list[int]]:
 
 @family(
     {
-        "GCD": lambda numbers: np.gcd.reduce(numbers),
-        "LCM": lambda numbers: np.lcm.reduce(numbers),
-        "MULTINOMIAL": lambda numbers: fold(
-            operator.floordiv,
-            (_factorial(x) for x in numbers),
-            _factorial(sum(numbers)),
-        ),
+        "GCD": lambda numbers: math.gcd(*numbers),
+        "LCM": lambda numbers: math.lcm(*numbers) if numbers else 0,
+        "MULTINOMIAL": lambda numbers: _multinomial(numbers),
     },
     "r", repeats=True, gradient="none",
 )  # fmt: skip
@@ -139,9 +135,32 @@ def of_whole_numbers(combine: Callable[[list[int]], int], *arrays: Array) -> Arr
     if errors is not None and errors.shape[:2] == (1, 1):
         return overlaid(constant(np.zeros((1, 1, 1, 1))), errors)
     shape = tuple(max(array.shape[axis] for array in arrays) for axis in (0, 1))
-    found = [float(combine(numbers)) for numbers in _whole_numbers(arrays)]
-    return overlaid(constant(np.array(found).reshape(*shape, 1, 1)), errors)
+    found = np.array([_as_float(combine(numbers)) for numbers in _whole_numbers(arrays)])
+    result = constant(np.nan_to_num(found).reshape(*shape, 1, 1))
+    return overlaid(error_where(result, np.isnan(found).reshape(*shape, 1, 1), NUM.kind), errors)
 
 
-def _factorial(n: int) -> int:
-    return fold(operator.mul, range(2, n + 1), 1)
+def _as_float(number: int) -> float:
+    """A whole number as a float; NaN where it is too large for one."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.nan
+
+
+_LARGEST = 710.0
+"""Logarithm of what no float holds."""
+
+
+def _multinomial(numbers: list[int]) -> int:
+    """(a+b+…)!/(a!·b!·…), as a product of binomial coefficients."""
+    total = sum(numbers)
+    size = math.lgamma(total + 1) - sum(math.lgamma(number + 1) for number in numbers)
+    if size > _LARGEST:
+        return 10**400  # too large
+    found, left = 1, total
+    for number in numbers:
+        found *= math.comb(left, number)
+        left -= number
+    return found
+

@@ -38,7 +38,7 @@ from xl2torch.functions.sample import (
     sample,
 )  # fmt: skip
 from xl2torch.functions.sample import total as column_total
-from xl2torch.values import BLANK, DIV0, NUM, TEXT, ErrorValue
+from xl2torch.values import BLANK, DIV0, NUM, NUMBER, TEXT, ErrorValue
 
 # ---------------------------------------------------------------- counts and averages
 
@@ -124,7 +124,9 @@ def where_empty(result: Array, numbers: Sample, error: ErrorValue) -> Array:
     """A result that is an error in the copies that have no number at all."""
     if numbers.size.all():
         return result
-    return error_where(constant(np.nan_to_num(result.numpy())), numbers.size == 0, error.kind)
+    empty = np.broadcast_to(numbers.size == 0, result.shape)
+    kinds = np.where(empty, np.uint8(NUMBER), result.full_kinds)
+    return error_where(constant(np.nan_to_num(result.numpy()), kinds), empty, error.kind)
 
 
 _DIVISORS = {"VAR.S": (1, False), "VAR.P": (0, False), "VARA": (1, True), "VARPA": (0, True)}

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xl2torch.address import CellAddress, CellRange, column_number
+from xl2torch.address import MAX_COLUMN, MAX_ROW, CellAddress, CellRange, column_number
 from xl2torch.errors import FormulaError
 from xl2torch.formula.ast import (
     Call,
@@ -112,6 +112,8 @@ def _mark(match: re.Match[str], holes: list[Any], columns: dict[str, int]) -> st
         return _TEXT
     if match[1]:
         column = columns.get(match[1]) or columns.setdefault(match[1], column_number(match[1]))
+        if column > MAX_COLUMN or int(match[2]) > MAX_ROW:
+            return text  # a name, such as YTD2024
         holes.append(key_of(int(match[2]), column))
         return _CELL
     holes.append(float(text))

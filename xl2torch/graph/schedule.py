@@ -393,7 +393,9 @@ class Evaluation:
         chosen, values = np.empty(0, dtype=np.int64), None
         if not progress.given_up:
             self._look_at(relatives, progress.wanted(board))
-            chosen = progress.ready(board)
+            ready = progress.ready(board).tolist()  # a circle may have given some their values
+            open_ = [place for place in ready if not relatives.units[place].done]
+            chosen = np.array(open_, dtype=np.int64)
         if number in chosen:
             sheet = relatives.units[number].area.sheet
             values = compute_members(self.workbook, sheet, progress.family, chosen, board.gather)

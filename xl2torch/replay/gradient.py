@@ -72,6 +72,8 @@ def find_gradients(descent: Descent) -> Iterator[tuple[Descent, Gradients]]:
                 found = _gradients(kept, error) if chosen else None
         if found is None or not all(bool(slope.any()) for slope in found.slopes):
             continue
+        if kept.weights[0].is_own and not _is_curved(kept, error):
+            continue  # a stock less what is taken from it, beside its worth
         if None in found.columns:
             others.append((kept, found))
         else:
@@ -79,6 +81,20 @@ def find_gradients(descent: Descent) -> Iterator[tuple[Descent, Gradients]]:
     for kept, found in others:
         if all(_fits(kept, found, place) for place in range(len(found.slopes))):
             yield kept, found
+
+
+def _is_curved(descent: Descent, error: Error) -> bool:
+    """Whether the slopes of an error change with the weights: else it has no minimum."""
+    module = _error_module(descent, error)
+    assert module is not None
+    value: Any = module()
+    parameters = list(module.parameters())
+    slopes = torch.autograd.grad(value.sum(), parameters, create_graph=True, allow_unused=True)
+    felt = [slope.sum() for slope in slopes if slope is not None and slope.requires_grad]
+    if not felt:
+        return False
+    bends = torch.autograd.grad(torch.stack(felt).sum(), parameters, allow_unused=True)
+    return any(bend is not None and bool((bend != 0).any()) for bend in bends)
 
 
 def _gradients(descent: Descent, error: Error) -> Gradients | None:
@@ -188,8 +204,12 @@ def parameter_names(descent: Descent) -> list[str]:
 
 def _errors(descent: Descent) -> Iterator[Error]:
     """What may be the error, likelier ones first."""
-    trained = [column for column in descent.columns if _is_trained(descent, column)]
-    constant = [column for column in descent.columns if column not in trained]
+    own = {weight.column for weight in descent.weights if weight.is_own}  # no error of itself
+    trained = [
+        column for column in descent.columns
+        if column not in own and _is_trained(descent, column)
+    ]  # fmt: skip
+    constant = [column for column in descent.columns if column not in own.union(trained)]
     for factor in (1.0, _HALF, -1.0):
         for column in trained:
             yield Error(column, factor=factor)

@@ -443,6 +443,8 @@ class _Run:
         """One engine, from the present point. Raises Stopped."""
         loss, record = self.loss, self.record
         record.stage_began = len(record.iterations) - 1  # what ran before may stand still
+        if loss.model.problem.is_system and self._is_solved():
+            return Stop(0)
         if name == HIGHS:
             stop, self.subproblems = solve_linear(
                 loss, self.constraints, record, self.choice.program, self.settings.tolerance,
@@ -470,6 +472,13 @@ class _Run:
             assert isinstance(self.stepper, FirstOrder)
             return train_in_batches(loss, record, self.stepper, self._shuffle(), self.on_batch)
         return descend(loss, record, self.stepper, name)
+
+    def _is_solved(self) -> bool:
+        """Whether the present point keeps all constraints, whole numbers and bounds too."""
+        point, (lower, upper) = self.loss.point, variable_limits(self.loss.model)
+        whole = point[self.constraints.integer]
+        inside = bool(((point >= lower) & (point <= upper)).all())
+        return self.record.feasible and inside and bool((whole == whole.round()).all())
 
     def _shuffle(self) -> torch.Generator | None:
         """What draws the order of the rows; one for the whole run."""
