@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from grids import grid
 from packages import parts, write
 from solver_books import hs71
 
@@ -13,6 +14,7 @@ import xl2torch
 from xl2torch.constraints import Constraints
 from xl2torch.errors import ModelError
 from xl2torch.jacobian import present_point
+from xl2torch.model import compile
 from xl2torch.workbook.reader import load
 
 TABLE = """
@@ -79,3 +81,21 @@ def test_precision_is_the_stored_one(tmp_path: Path) -> None:
     assert found.precision == 1e-6
     without = xl2torch.compile(load(hs71(tmp_path)), constraints=[])
     assert Constraints(without).limits == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("B1:B2 <= 2*D1", [8, 8]),  # as in Solver: a formula is one value
+        ("B1:B2 <= 2*$D$1", [8, 8]),
+        ("B1:B2 <= SUM(D1:D2)", [9, 9]),
+        ("B1:B2 <= 2*D1:D2", [8, 10]),
+        ("B1:C1 <= D1+1", [5, 5]),
+        ("B1:C2 <= D1:E2*2", [8, 12, 10, 14]),
+    ],
+)
+def test_what_a_formula_on_the_right_means(text: str, right: list[float], tmp_path: Path) -> None:
+    book = grid(tmp_path, ". 1 1 4 6\n. 1 1 5 7\n=SUM(B1:C2)")
+    model = compile(book, objective="A3", variables="B1:C2", constraints=[text])
+    point = torch.ones(4, dtype=torch.float64)
+    assert Constraints(model).right(point).tolist() == right

@@ -20,7 +20,7 @@ from xl2torch.model import SheetModel, compile_range, supported_value
 from xl2torch.problem import WORDS, Constraint
 from xl2torch.values import FIRST_ERROR, TEXT
 from xl2torch.workbook.reader import Workbook
-from xl2torch.workbook.scratch import with_formula
+from xl2torch.workbook.scratch import with_array_formula
 from xl2torch.workbook.solver_model import number_option
 
 PRECISION = 1e-6
@@ -230,7 +230,7 @@ def _right(model: SheetModel, constraint: Constraint) -> Side:
         return Side(lambda point: number)
     if isinstance(right, CellRange):
         return _side(model, workbook, right, constraint)
-    extended, area = with_formula(workbook, right, constraint.left)
+    extended, area = with_array_formula(workbook, right, constraint.left)
     return _side(model, extended, area, constraint)
 
 

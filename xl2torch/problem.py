@@ -40,7 +40,8 @@ class Constraint:
     """Cells in a relation to a limit: ``<=``, ``=``, ``>=``, or ``int``, ``bin``, ``dif``.
 
     ``right`` is a number, or cells (one, or as many as on the left), or the text of a formula
-    without its ``=``; for int, bin and dif it means nothing. ``bounds`` is what a constraint means
+    without its ``=``, of one value for all cells or one for each; for int, bin and dif it means
+    nothing. ``bounds`` is what a constraint means
     that limits variable cells by numbers; others have none.
     """
 

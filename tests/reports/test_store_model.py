@@ -119,7 +119,7 @@ def test_without_the_option_names_stay(tmp_path: Path) -> None:
         ({"variables": "Other!B1"}, "on one sheet"),
         ({"constraints": ["Other!B1 <= 3"]}, "on one sheet"),
         ({"constraints": ["B4 <= SUM(A1#)"]}, "cannot be stored"),
-        ({"constraints": ["B1:B2 <= 2*D1"]}, "moves with the cells"),
+        ({"constraints": ["B1:B2 <= 2*D1:D2"]}, "a value for each of the cells"),
     ],
 )  # fmt: skip
 def test_models_that_solver_cannot_hold(

@@ -6,8 +6,10 @@ later write; options that the sheet stores already are kept.
 
 from __future__ import annotations
 
-from xl2torch.address import CellRange, quote_sheet, relative_form, single_cell
+from xl2torch.address import CellRange, quote_sheet, single_cell
 from xl2torch.errors import SelectionError
+from xl2torch.formula.ast import Call, Node, Reference, children
+from xl2torch.formula.parser import parse
 from xl2torch.formula.relocation import NotRelocatable, relocated
 from xl2torch.problem import WORDS, Constraint, Problem
 from xl2torch.workbook.ooxml import number_text
@@ -65,6 +67,17 @@ def _absolute(area: CellRange) -> str:
     return f"{quote_sheet(area.sheet)}!{area.absolute(area.sheet)}"
 
 
+def _has_range(node: Node) -> bool:
+    """Whether a formula is an array because a range stands in it, in no function."""
+    stack = [node]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Reference) and (item.top != item.bottom or item.left != item.right):
+            return True
+        stack += () if isinstance(item, Call) else children(item)
+    return False
+
+
 def _right(workbook: Workbook, sheet: str, item: Constraint) -> str:
     if item.relation in WORDS:
         return f'"{WORDS[item.relation]}"'
@@ -72,10 +85,10 @@ def _right(workbook: Workbook, sheet: str, item: Constraint) -> str:
         return number_text(item.right)
     if isinstance(item.right, CellRange):
         return _absolute(item.right)
-    if item.left.size > 1 and relative_form(item.right, 1, 1) != relative_form(item.right, 2, 2):
+    if item.left.size > 1 and _has_range(parse(item.right, item.left.first, workbook)):
         raise SelectionError(
-            f"the right side ={item.right} moves with the cells {item.left}: a Solver model holds "
-            "one for all. Give one constraint for each cell, or put the limits into cells"
+            f"the right side ={item.right} has a value for each of the cells {item.left}: a Solver "
+            "model holds one for all. Put the limits into cells"
         )
     try:
         return relocated(item.right, sheet, workbook, _absolute)

@@ -72,7 +72,8 @@ def training_sheet(
     result = outcome.result
     history = thinned(result.iterations, every)
     table = _history(outcome, history)
-    side = [*_settings(outcome, history), [], *_before_after(outcome, before_after)]
+    side = [*_settings(outcome, history), []]
+    side += _before_after(outcome, before_after) if before_after else []
     starts = _starts(outcome)
     ways = _trajectories(outcome, history)
     body = range(_HEADING + 1, _HEADING + 1 + len(history.kept))

@@ -31,13 +31,37 @@ def with_formula(workbook: Workbook, formula: str, beside: CellRange) -> tuple[W
         area = single_cell(area.first)
     if area.right > _LAST_COLUMN or area.bottom > _LAST_ROW:
         raise SelectionError(f"sheet {sheet.name!r} has no free cells for ={formula}")
-    added = tuple(
+    copies = tuple(
         FormulaCell(
             cell.row, cell.column, formula, area.top, area.left,
             (cell.row, cell.column, cell.row, cell.column),
         )
         for cell in area.cells()
     )  # fmt: skip
-    grown = replace(sheet, formulas=(*sheet.formulas, *added))
+    return _added(workbook, area.sheet, copies), area
+
+
+def with_array_formula(
+    workbook: Workbook, formula: str, like: CellRange
+) -> tuple[Workbook, CellRange]:
+    """The workbook with an array formula over free cells, as many as a range has, and where.
+
+    One value fills all of them.
+    """
+    sheet = workbook.sheet(like.sheet)
+    free = max(sheet.extent[1], like.right) + 1
+    area = replace(like, left=free, right=free + like.columns - 1)
+    if area.right > _LAST_COLUMN:
+        raise SelectionError(f"sheet {sheet.name!r} has no free cells for ={formula}")
+    whole = FormulaCell(
+        area.top, area.left, formula, area.top, area.left,
+        (area.top, area.left, area.bottom, area.right),
+    )  # fmt: skip
+    return _added(workbook, sheet.name, (whole,)), area
+
+
+def _added(workbook: Workbook, name: str, formulas: tuple[FormulaCell, ...]) -> Workbook:
+    sheet = workbook.sheet(name)
+    grown = replace(sheet, formulas=(*sheet.formulas, *formulas))
     sheets = tuple(grown if item is sheet else item for item in workbook.sheets)
-    return replace(workbook, sheets=sheets), area
+    return replace(workbook, sheets=sheets)
