@@ -80,6 +80,20 @@ def _beyond(limit: float) -> Callable[..., Data]:
     return lambda x, *_: apply(operator.gt, apply(torch.abs, x), limit)
 
 
+def log_of_quotient(
+    quotient: torch.Tensor, above: torch.Tensor, below: torch.Tensor
+) -> torch.Tensor:
+    """LN(quotient), with the slopes of LN(above) - LN(below).
+
+    Those of the quotient are too small for a number long before its logarithm is.
+    """
+    value = torch.log(quotient)
+    above, below = (torch.as_tensor(x, dtype=value.dtype) for x in (above, below))
+    inside = (above > 0) & (below > 0)
+    apart = torch.log(torch.where(inside, above, 1.0)) - torch.log(torch.where(inside, below, 1.0))
+    return torch.where(inside, value.detach() + (apart - apart.detach()), value)
+
+
 def secant(x: torch.Tensor) -> torch.Tensor:
     """1 / cos x."""
     return 1 / torch.cos(x)

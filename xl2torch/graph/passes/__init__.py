@@ -10,6 +10,7 @@ from xl2torch.graph.passes.cancel_moves import cancel_moves
 from xl2torch.graph.passes.drop_gaps import drop_gaps
 from xl2torch.graph.passes.drop_unused_guards import drop_unused_guards
 from xl2torch.graph.passes.fill_masked import fill_masked
+from xl2torch.graph.passes.log_quotients import log_quotients
 from xl2torch.graph.passes.merge_channels import merge_channels
 from xl2torch.graph.passes.merge_like_columns import merge_like_columns
 from xl2torch.graph.passes.merge_like_rows import merge_like_rows
@@ -62,6 +63,7 @@ PASSES: tuple[Callable[[fx.Graph], fx.Graph], ...] = (
     fill_masked,
     recognise_loss,
     recognise_norm,
+    log_quotients,
     recognise_embedding,
     recognise_linear,
     transpose_weights,
