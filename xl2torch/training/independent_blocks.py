@@ -22,6 +22,7 @@ _MOST_ELEMENTS = 20_000_000
 """Of the Jacobian that is looked at."""
 _WIDEST = 20
 """Variables of a block."""
+_FEW = 5
 _ASIDE = 0.01
 _STEPS = 300
 _DAMPING, _LESS, _MORE, _MOST_DAMPING = 1e-3, 0.2, 5.0, 1e12
@@ -64,7 +65,7 @@ def find_blocks(residuals: Function, free: FreeVariables) -> Blocks | None:
 
     with torch.no_grad():
         rows = len(residuals(free.point(free.start)))
-    if len(free) < 2 or rows * len(free) > _MOST_ELEMENTS:
+    if len(free) < 2 or rows * len(free) > _MOST_ELEMENTS or _is_wide(residuals, free):
         return None
     aside = np.random.default_rng(0).uniform(0.5, 1.0, len(free)) * _ASIDE
     aside *= np.maximum(np.abs(free.start), 1.0)
@@ -86,6 +87,16 @@ def find_blocks(residuals: Function, free: FreeVariables) -> Blocks | None:
     place = np.searchsorted(used, labels[:rows])
     known = np.take(used, np.minimum(place, len(used) - 1)) == labels[:rows]
     return Blocks(variables, np.where(known & meet.any(axis=1), place, -1))
+
+
+def _is_wide(residuals: Function, free: FreeVariables) -> bool:
+    """Whether one of a few residuals reads more variables than a block has: it is soon told."""
+    point = free.point(free.start).requires_grad_()
+    found = residuals(point)
+    few = torch.linspace(0, len(found) - 1, _FEW).round().long()
+    weights = torch.zeros(_FEW, len(found), dtype=found.dtype).scatter_(1, few[:, None], 1.0)
+    slopes = batched_gradients(found, point, weights)
+    return bool(((free.slopes(slopes) != 0).sum(axis=1) > _WIDEST).any())
 
 
 def fit_blocks(
