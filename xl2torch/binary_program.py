@@ -21,9 +21,15 @@ from torch import fx
 from xl2torch import highs
 from xl2torch.constraints import Constraints
 from xl2torch.graph.nodes import dependents, node_name, node_value, parameter_nodes
-from xl2torch.jacobian import VectorFunction, values_at, variable_limits, variable_shapes
+from xl2torch.jacobian import (
+    VectorFunction,
+    range_function,
+    values_at,
+    variable_limits,
+    variable_shapes,
+)
 from xl2torch.linear_program import LinearProgram, Numbers, assembled
-from xl2torch.linearity import is_linear, operands
+from xl2torch.linearity import MOVES, is_linear, operands
 
 _MOST_CELLS = 1_000
 _MOST_PAIRS = 20_000
@@ -33,12 +39,7 @@ _NONE = -1
 _TINY = 1e-12
 """Share of the size of a row at which a coefficient is rounding."""
 
-_MOVES = frozenset(
-    {"reshape", "view", "select", "narrow", "squeeze", "unsqueeze", "flatten", "unflatten",
-     "permute", "transpose", "t", "flip", "stack", "cat", "repeat_interleave", "broadcast_to",
-     "expand", "getitem", "roll", "movedim", "clone", "contiguous", "diagonal", "index_select",
-     "take_along_dim", "gather"}
-)  # fmt: skip
+_MOVES = MOVES | {"index_select", "take_along_dim", "gather"}
 """Functions that put elements elsewhere."""
 _ELEMENTWISE = frozenset(
     {"gt", "ge", "lt", "le", "eq", "ne", "logical_and", "logical_or", "logical_not", "logical_xor",
@@ -98,19 +99,15 @@ def binary_program(constraints: Constraints) -> BinaryProgram | None:
     binary = constraints.integer & (lower >= 0) & (upper <= 1)
     if model.drawn or not bool(binary.any()) or len(binary) > _MOST_CELLS:
         return None
-    shapes = variable_shapes(model)
-    held = [[model.get_parameter(name) for name in shapes]]
-    modules = [model, *(module for _, module in constraints.modules)]
-    given = [f"given_{number}" for number in range(1, len(shapes) + 1)]
-    held += [[module.get_parameter(name) for name in given] for module in modules[1:]]
-    reaches = [_reach(*pair, binary) for pair in zip(modules, held, strict=True)]
+    objective = VectorFunction(model.eval(), variable_shapes(model))
+    sides = [range_function(module, len(objective.shapes)) for _, module in constraints.modules]
+    reaches = [_reach(function, binary) for function in (objective, *sides)]
     if not all(reach.allowed for reach in reaches):
         return None
     joined = any(reach.degree == _MOST_DEGREE for reach in reaches)
     pairs = _pairs(binary) if joined else []
     if len(pairs) > _MOST_PAIRS:
         return None
-    objective = VectorFunction(model.eval(), shapes)
 
     def rows(point: torch.Tensor) -> torch.Tensor:
         return torch.cat([objective(point), constraints.general_excess(point)])
@@ -197,22 +194,22 @@ def _box(program: LinearProgram, places: Collection[int]) -> tuple[Numbers, Numb
 # ---------------------------------------------------------------- degrees
 
 
-def _reach(
-    module: fx.GraphModule, parameters: Sequence[torch.Tensor], binary: torch.Tensor
-) -> _Reach:
-    """How what a module returns depends on the variables, which its parameters are in turn."""
-    starts: dict[int, int] = {}
+def _reach(function: VectorFunction, binary: torch.Tensor) -> _Reach:
+    """How what a program returns depends on the variables, which its parameters are in turn."""
+    module = function.module
+    assert isinstance(module, fx.GraphModule)
+    starts: dict[str, int] = {}
     place = 0
-    for parameter in parameters:
-        starts[id(parameter)] = place
-        place += parameter.numel()
+    for name, shape in function.shapes.items():
+        starts[name] = place
+        place += shape.numel()
     known: dict[fx.Node, _Reach] = {}
     sources = parameter_nodes(module)
     traced = dependents(module.graph, sources)
     for node in module.graph.nodes:
         if node in sources:
-            value = module.get_parameter(str(node.target))
-            own = torch.arange(value.numel()).reshape(value.shape) + starts[id(value)]
+            shape = function.shapes[str(node.target)]
+            own = torch.arange(shape.numel()).reshape(shape) + starts[str(node.target)]
             known[node] = _single((own, torch.full_like(own, _NONE)), binary)
         elif node.op == "output":
             last = [known[item] for item in node.all_input_nodes if item in known]

@@ -10,12 +10,16 @@ from torch import fx
 from xl2torch.graph.loop import Recurrence
 from xl2torch.graph.nodes import dependents, node_name, node_value, parameter_nodes
 
-_MOVES = frozenset(
+MOVES = frozenset(
     {"reshape", "view", "select", "narrow", "squeeze", "unsqueeze", "flatten", "unflatten",
      "permute", "transpose", "t", "flip", "stack", "cat", "repeat_interleave", "broadcast_to",
-     "expand", "unfold", "getitem", "sum", "mean", "cumsum", "neg", "pos", "pad", "roll", "movedim",
-     "clone", "contiguous", "split_with_sizes", "diagonal", "tril", "triu", "add", "sub", "rsub"}
+     "expand", "getitem", "roll", "movedim", "clone", "contiguous", "diagonal"}
 )  # fmt: skip
+"""What puts elements elsewhere."""
+_TOGETHER = MOVES | {
+    "unfold", "sum", "mean", "cumsum", "neg", "pos", "pad", "split_with_sizes", "tril", "triu",
+    "add", "sub", "rsub",
+}  # fmt: skip
 """Linear in all operands together."""
 _AFFINE = {"linear": (0, 1), "addmm": (1, 2), "embedding": (1,)}
 """Places of the factors of a product; what else there is, is added or an index."""
@@ -78,7 +82,7 @@ def is_linear(module: torch.nn.Module, node: fx.Node, traced: Collection[fx.Node
         return moving == [0]
     if name in _AFFINE:
         return sum(place in moving for place in _AFFINE[name]) <= 1
-    return name in _MOVES or (name in _PRODUCTS and len(moving) == 1)
+    return name in _TOGETHER or (name in _PRODUCTS and len(moving) == 1)
 
 
 def operands(arguments: Sequence[object]) -> list[object]:

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from xl2torch.functions.registry import FUNCTIONS
 from xl2torch.functions.trace import value_of
 from xl2torch.graph.schedule import Evaluation, Unit
 from xl2torch.values import BLANK, FIRST_ERROR, NUMBER, TEXT, display
-from xl2torch.workbook.cells import Floats, Kinds, Texts, cell_value, key_of
+from xl2torch.workbook.cells import CellBlock, Kinds, cell_value, key_of
 from xl2torch.workbook.reader import Workbook
 
 RELATIVE, ABSOLUTE = 1e-9, 1e-12
@@ -136,9 +136,9 @@ def _compared(workbook: Workbook, name: str, units: Sequence[Unit]) -> Iterator[
     cached = workbook.sheet(name).cells.at(
         np.array([key_of(unit.area.top, unit.area.left) for unit in single], dtype=np.int64)
     )
-    values = _Values.of_cells([unit.block.array for unit in single if unit.block])
-    matches = _matches(values, _Values(*cached))
-    present = (cached[1] != BLANK) | matches
+    values = _of_cells([unit.block.array for unit in single if unit.block])
+    matches = _matches(values, cached)
+    present = (cached.kinds != BLANK) | matches
     alone = dict(zip(single, zip(present, matches, strict=True), strict=True))
     for unit in units:
         if unit in alone:
@@ -147,22 +147,14 @@ def _compared(workbook: Workbook, name: str, units: Sequence[Unit]) -> Iterator[
             yield _compare(workbook, unit)
 
 
-class _Values(NamedTuple):
-    """Values of cells, in arrays of one shape."""
-
-    numbers: Floats
-    kinds: Kinds
-    texts: Texts
-
-    @staticmethod
-    def of_cells(arrays: Sequence[Array]) -> _Values:
-        """Values of arrays of one element each."""
-        kinds = [NUMBER if a.kinds is None else int(a.kinds.flat[0]) for a in arrays]
-        texts = ["" if a.texts is None else str(a.texts.flat[0]) for a in arrays]
-        return _Values(
-            np.array([float(value_of(a.data)) for a in arrays]), np.array(kinds, dtype=np.uint8),
-            np.array(texts, dtype=object),
-        )  # fmt: skip
+def _of_cells(arrays: Sequence[Array]) -> CellBlock:
+    """Values of arrays of one element each."""
+    kinds = [NUMBER if a.kinds is None else int(a.kinds.flat[0]) for a in arrays]
+    texts = ["" if a.texts is None else str(a.texts.flat[0]) for a in arrays]
+    return CellBlock(
+        np.array([float(value_of(a.data)) for a in arrays]), np.array(kinds, dtype=np.uint8),
+        np.array(texts, dtype=object),
+    )  # fmt: skip
 
 
 def _compare(workbook: Workbook, unit: Unit) -> tuple[Any, Any]:
@@ -170,18 +162,16 @@ def _compare(workbook: Workbook, unit: Unit) -> tuple[Any, Any]:
     assert unit.block is not None and unit.region is not None
     region, area, array = unit.region, unit.area, unit.block.array
     cached = workbook.sheet(area.sheet).cells.block(area.top, area.left, area.bottom, area.right)
-    values = _Values(array.numpy()[0, 0], array.full_kinds[0, 0], array.full_texts[0, 0])
-    match = region.copies_of(
-        _matches(values, _Values(cached.numbers, cached.kinds, cached.texts))
-    ).all(axis=(1, 3))
+    values = CellBlock(array.numpy()[0, 0], array.full_kinds[0, 0], array.full_texts[0, 0])
+    match = region.copies_of(_matches(values, cached)).all(axis=(1, 3))
     present = (region.copies_of(cached.kinds) != BLANK).any(axis=(1, 3)) | match
     return present, match
 
 
-def _matches(values: _Values, cached: _Values) -> Flags:
+def _matches(values: CellBlock, cached: CellBlock) -> Flags:
     """Which values are those that the file holds."""
     cached = _with_numbers(cached, values.kinds)
-    numbers, kinds, texts = values
+    numbers, kinds, texts = values.numbers, values.kinds, values.texts
     with np.errstate(invalid="ignore"):
         distance = np.abs(numbers - cached.numbers)
         close = distance <= np.maximum(RELATIVE * np.abs(cached.numbers), ABSOLUTE)
@@ -194,7 +184,7 @@ def _matches(values: _Values, cached: _Values) -> Flags:
     return np.asarray(numeric | (other & logicals) | empty)
 
 
-def _with_numbers(cached: _Values, kinds: Kinds) -> _Values:
+def _with_numbers(cached: CellBlock, kinds: Kinds) -> CellBlock:
     """The cached values, with the numbers that some programs store as texts (``t="str"``)."""
     places = np.argwhere((cached.kinds == TEXT) & (kinds == NUMBER))
     if not len(places):
@@ -204,7 +194,7 @@ def _with_numbers(cached: _Values, kinds: Kinds) -> _Values:
         with contextlib.suppress(ValueError):
             numbers[place] = float(cached.texts[place])
             found[place] = NUMBER
-    return _Values(numbers, found, cached.texts)
+    return CellBlock(numbers, found, cached.texts)
 
 
 def _computed(unit: Unit, row: int, column: int) -> str:

@@ -162,8 +162,7 @@ Gather = Callable[[NDArray[np.int64]], Array]
 def compute_members(
     workbook: Workbook, sheet: str, family: Family, chosen: NDArray[np.int64], gather: Gather
 ) -> Array | None:
-    """Values of some members of a family, (n, 1, 1, 1); None where they have to be computed alone.
-    """
+    """Values of some members of a family, (n, 1, 1, 1); None where each has to go alone."""
     count = len(chosen)
     shape: Shape = (count, 1, 1, 1)
     names = {}
@@ -198,7 +197,7 @@ class Board:
         own = [family.cells for family in families]
         self.codes = np.unique(np.concatenate([*reads, *own]))
         found = sheet.cells.at(self.codes)
-        self.numbers, self.kinds, self.texts = found
+        self.numbers, self.kinds, self.texts = found.numbers, found.kinds, found.texts
         self.known = np.ones(len(self.codes), dtype=bool)
 
     def places(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -262,5 +261,3 @@ class Progress:
         self._dry += len(found) <= _DRY < len(left)
         self.given_up = self.given_up or self._dry > _MOST_DRY
         return found
-
-

@@ -74,8 +74,7 @@ _HINTS = {
 
 
 class Resized(Unsupported):
-    """The result of a dynamic array has another size than the range that it is said to spill over.
-    """
+    """The result of a dynamic array has another size than the range that it spills over."""
 
     def __init__(self, size: tuple[int, int], before: tuple[int, int]) -> None:
         self.size = size

@@ -34,10 +34,8 @@ def label(workbook: Workbook, area: CellRange) -> str:
         if parse_a1(address, area.sheet) == area:
             return name.name
     cells = workbook.sheet(area.sheet).cells
-    above = ((row, area.left) for row in range(area.top - 1, max(area.top - _REACH, 0), -1))
-    beside: Iterable[tuple[int, int]] = (
-        (area.top, column) for column in range(area.left - 1, max(area.left - _REACH, 0), -1)
-    )
+    above = [(row, area.left) for row in range(area.top - 1, max(area.top - _REACH, 0), -1)]
+    beside = [(area.top, column) for column in range(area.left - 1, max(area.left - _REACH, 0), -1)]
     if area.rows > area.columns == 1 and area.rows <= _JOINED:
         # A few labelled cells below each other (m, b): all their labels.
         labels = [cells.value(row, area.left - 1) for row in range(area.top, area.bottom + 1)]
@@ -46,7 +44,6 @@ def label(workbook: Workbook, area: CellRange) -> str:
     near = (above, beside) if area.rows > area.columns else (beside, above)
     if area.columns > 1 and area.columns >= area.rows:
         # What stands to its left beyond other numbers names these, not the block.
-        beside = list(beside)
         adjacent = _first_text(workbook, area, _until_number(workbook, area, beside))
         title = "" if adjacent else _title(workbook, area)
         if title:
@@ -55,9 +52,7 @@ def label(workbook: Workbook, area: CellRange) -> str:
     ways = [_same_block(workbook, area, places) for places in near]
     if area.size == 1:
         # Beyond numbers in its row stands a text that names the row of a table beside it.
-        last = max(area.left - _REACH, 0)
-        direct = ((area.top, column) for column in range(area.left - 1, last, -1))
-        ways = [_until_number(workbook, area, direct), *reversed(ways)]
+        ways = [_until_number(workbook, area, beside), *reversed(ways)]
     return next(filter(None, (_first_text(workbook, area, way) for way in ways)), "")
 
 

@@ -52,7 +52,7 @@ from xl2torch.graph.recurrence import (
 )
 from xl2torch.graph.regions import Region, find_regions
 from xl2torch.values import BLANK, NUMBER
-from xl2torch.workbook.cells import key_of
+from xl2torch.workbook.cells import key_of, places_of
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.spills import Size, resized, spills
 
@@ -422,7 +422,7 @@ class Evaluation:
             if source.block is None:
                 found.append(source)
                 continue
-            row, column = divmod(int(board.codes[place]), key_of(1, 0))
+            row, column = (int(item) for item in places_of(board.codes[place]))
             cell = CellRange(source.area.sheet, row, column, row, column)
             board.put(np.array([place]), cut(source.block, cell))
         return found
@@ -718,7 +718,7 @@ def _sources(board: Board, units: Iterable[Unit]) -> dict[int, Unit]:
 
 
 def _inside(board: Board, area: CellRange, start: int, end: int) -> list[int]:
-    columns = board.codes[start:end] % key_of(1, 0)
+    _, columns = places_of(board.codes[start:end])
     inside = (columns >= area.left) & (columns <= area.right)
     places: list[int] = (np.flatnonzero(inside) + start).tolist()
     return places

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 
 from xl2torch.training.free import FreeVariables
@@ -28,15 +29,18 @@ def seek_target(loss: Loss, record: Record) -> None:
     lower, upper = (float(limit[0]) for limit in free.bounds)
     distance = distance_to_target(loss.model)
 
+    def point(number: float) -> torch.Tensor:
+        return free.point(np.array([number]))
+
     @torch.no_grad()
     def excess(number: float) -> float:
         record.check_time()
-        return float(distance(free.point(free.start * 0 + number)))
+        return float(distance(point(number)))
 
     between = _bracket(excess, float(free.start[0]), lower, upper)
     if between is not None:
         root = brentq(excess, *between, xtol=1e-300, rtol=1e-15, maxiter=500)
-        record.arrive(free.point(free.start * 0 + root))
+        record.arrive(point(float(root)))
 
 
 def _bracket(

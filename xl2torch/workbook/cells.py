@@ -19,7 +19,7 @@ Texts = NDArray[np.object_]
 
 @dataclass(frozen=True)
 class CellBlock:
-    """Values of a rectangle: numbers, kinds and texts, each of shape (rows, columns).
+    """Values of cells: numbers, kinds and texts, of a rectangle each of shape (rows, columns).
 
     The texts are read-only where there is none.
     """
@@ -35,6 +35,11 @@ _NO_TEXT = np.array("", dtype=object)
 def key_of(row: int, column: int) -> int:
     """A cell of a sheet as one number, in the order of rows, then columns."""
     return row * (MAX_COLUMN + 1) + column
+
+
+def places_of(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of the cells with some keys."""
+    return np.divmod(keys, MAX_COLUMN + 1)
 
 
 @dataclass(frozen=True)
@@ -79,14 +84,13 @@ class SparseCells:
             self.keys[chosen], self.numbers[chosen], self.kinds[chosen], self.texts[chosen]
         )
 
-    def at(self, keys: NDArray[np.int64]) -> tuple[Floats, Kinds, Texts]:
-        """Numbers, kinds and texts of cells by their keys."""
+    def at(self, keys: NDArray[np.int64]) -> CellBlock:
+        """Values of the cells with some keys, in their shape; of blank ones the number is 0."""
         if not len(self.keys):
-            block = blank_block(1, len(keys))
-            return block.numbers[0], block.kinds[0], block.texts[0]
+            return blank_block(*keys.shape)
         index = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         found = self.keys[index] == keys
-        return (
+        return CellBlock(
             np.where(found, self.numbers[index], 0.0),
             np.where(found, self.kinds[index], BLANK).astype(np.uint8),
             np.where(found, self.texts[index], ""),
@@ -97,16 +101,7 @@ class SparseCells:
         if bottom - top > right - left:
             return self._by_columns(top, left, bottom, right)
         rows = np.arange(top, bottom + 1, dtype=np.int64)[:, None] * (MAX_COLUMN + 1)
-        wanted = rows + np.arange(left, right + 1, dtype=np.int64)
-        if not len(self.keys):
-            return blank_block(*wanted.shape)
-        index = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
-        found = self.keys[index] == wanted
-        return CellBlock(
-            np.where(found, self.numbers[index], 0.0),
-            np.where(found, self.kinds[index], BLANK).astype(np.uint8),
-            np.where(found, self.texts[index], ""),
-        )
+        return self.at(rows + np.arange(left, right + 1, dtype=np.int64))
 
     def _by_columns(self, top: int, left: int, bottom: int, right: int) -> CellBlock:
         """The same, column by column: each is one run of the cells in the order of columns."""
@@ -169,12 +164,12 @@ class SparseCells:
         return int(self.keys[-1] // (MAX_COLUMN + 1)), int((self.keys % (MAX_COLUMN + 1)).max())
 
 
-def blank_block(rows: int, columns: int) -> CellBlock:
-    """A rectangle of blank cells."""
+def blank_block(*shape: int) -> CellBlock:
+    """Blank cells."""
     return CellBlock(
-        np.zeros((rows, columns)),
-        np.full((rows, columns), BLANK, dtype=np.uint8),
-        np.full((rows, columns), "", dtype=object),
+        np.zeros(shape),
+        np.full(shape, BLANK, dtype=np.uint8),
+        np.full(shape, "", dtype=object),
     )
 
 

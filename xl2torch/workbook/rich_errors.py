@@ -21,12 +21,14 @@ _TYPES = {
 
 def read_rich_errors(package: Package, main: str) -> Mapping[int, ErrorValue]:
     """Errors by ``vm``. What is no error, or not to be understood, is left out."""
-    kinds = ("sheetMetadata", "rdRichValue", "rdRichValueStructure")
-    parts = [package.related(main, kind) for kind in kinds]
+    metadata = package.related(main, "sheetMetadata")
     found: dict[int, ErrorValue] = {}
+    if metadata is None:
+        return found
     try:
-        metadata, values, structures = (part or "" for part in parts)
-        if metadata and values and structures:
+        values = package.related(main, "rdRichValue")
+        structures = package.related(main, "rdRichValueStructure")
+        if values and structures:
             errors = _errors(package, values, _structures(package, structures))
             for number, index in enumerate(_value_indices(package, metadata), start=1):
                 if index in errors:

@@ -9,6 +9,7 @@ import numpy as np
 
 from xl2torch.address import MAX_COLUMN, MAX_ROW, CellAddress, CellRange
 from xl2torch.values import BLANK
+from xl2torch.workbook.cells import places_of
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.sheet_reader import Sheet
 
@@ -70,7 +71,7 @@ def _resized(sheet: Sheet, sizes: Mapping[CellAddress, Size]) -> Sheet:
     old = {
         (cell.row, cell.column): sheet.formula_at[cell.row, cell.column].area for cell in sizes
     }
-    rows, columns = np.divmod(sheet.cells.keys, MAX_COLUMN + 1)
+    rows, columns = places_of(sheet.cells.keys)
     gone = np.zeros(len(rows), dtype=bool)
     for top, left, bottom, right in old.values():
         inside = (rows >= top) & (rows <= bottom) & (columns >= left) & (columns <= right)
