@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 _MOST_VARIABLES = 1_000_000
 _ROUNDING = 1e-6
 _STABLE = frozenset(
-    {"log_sigmoid", "log_softmax", "cross_entropy", "binary_cross_entropy_with_logits"}
+    {
+        "log_sigmoid", "log_softmax", "special_log_ndtr", "cross_entropy",
+        "binary_cross_entropy_with_logits",
+    }
 )
 _LOST_DIGITS = 1e-3
 

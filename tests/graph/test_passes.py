@@ -110,6 +110,8 @@ CASES: list[tuple[Callable[[fx.Graph], fx.Graph], str, str]] = [
     (recognise_sigmoid, "1 / (2 + torch.exp(-x))", "1 / (2 + torch.exp(-x))"),
     (recognise_log_sigmoid, "torch.log(torch.sigmoid(x))", "logsigmoid(x)"),
     (recognise_log_sigmoid, "torch.log(1 - torch.sigmoid(x))", "logsigmoid(-x)"),
+    (recognise_log_sigmoid, "torch.log(torch.special.ndtr(x))", "torch.special.log_ndtr(x)"),
+    (recognise_log_sigmoid, "torch.log(1 - torch.special.ndtr(x))", "torch.special.log_ndtr(-x)"),
     (
         recognise_softmax,
         "(exp := torch.exp(x)) / torch.unsqueeze(torch.sum(exp, dim=1), 1)",

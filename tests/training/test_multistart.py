@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,16 @@ def test_the_start_of_the_file_is_among_the_candidates(tmp_path: Path) -> None:
     result = xl2torch.fit(model, starts=20, seed=1)
     assert result.final <= alone * (1 + 1e-9) and alone < 3
     assert result.stop.code != 17  # hardly any start ended there
+
+
+def test_the_start_of_the_file_has_the_iterations_of_a_run(tmp_path: Path) -> None:
+    """-(x)^2 is positive in Excel: a long valley, in which more iterations lead further."""
+    bell = [(n / 2, round(40 * math.exp(-(((n / 2 - 2) / 1.2) ** 2)), 4)) for n in range(1, 9)]
+    rows = [f"{x} {y} =$D$1*EXP(-((A{n}-$D$2)/$D$3)^2)" for n, (x, y) in enumerate(bell, 1)]
+    rows = [f"{row} 1" if n < 3 else row for n, row in enumerate(rows)]
+    rows[0] += " =SUMXMY2(B1:B8,C1:C8)"
+    ends = []
+    for starts in (1, 3):
+        model = xl2torch.compile(grid(tmp_path, "\n".join(rows)), objective="E1", variables="D1:D3")
+        ends.append(xl2torch.fit(model, starts=starts, seed=1, epochs=400).final)
+    assert ends[1] <= ends[0] * (1 + 1e-12)

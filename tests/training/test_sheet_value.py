@@ -115,3 +115,17 @@ def test_options_of_another_optimizer_do_not_matter_then(tmp_path: Path) -> None
     )  # fmt: skip
     assert result.stop.code in (3, 4)
     xl2torch.save(result, tmp_path / "out.xlsx")
+
+
+def test_an_optimum_where_the_sheet_is_an_error_is_told(tmp_path: Path) -> None:
+    """1-NORMSDIST(9) is 0: LN has no value, though the likelihood has its optimum beyond it."""
+    x = [(-5, 0), (-4, 1), (-3, 0), (-1, 0), (1, 1), (3, 0), (4, 1), (400, 1)]
+    lines = [
+        f"{a} {y} =$F$1+$F$2*A{n} =B{n}*LN(NORMSDIST(C{n}))+(1-B{n})*LN(1-NORMSDIST(C{n}))"
+        for n, (a, y) in enumerate(x, 1)
+    ]
+    lines[0] += " . 0 =SUM(D1:D8)"
+    lines[1] += " . 0"
+    result = fitted(tmp_path, "\n".join(lines), "G1", "F1:F2", "max")
+    assert result.stop.code == 2 and "begins in S!D8" in result.message
+    assert result.start < result.final < -3.5

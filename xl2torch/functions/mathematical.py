@@ -87,11 +87,12 @@ def log_of_quotient(
 
     Those of the quotient are too small for a number long before its logarithm is.
     """
-    value = torch.log(quotient)
+    value = torch.log(quotient.detach())
     above, below = (torch.as_tensor(x, dtype=value.dtype) for x in (above, below))
     inside = (above > 0) & (below > 0)
     apart = torch.log(torch.where(inside, above, 1.0)) - torch.log(torch.where(inside, below, 1.0))
-    return torch.where(inside, value.detach() + (apart - apart.detach()), value)
+    outside = torch.log(torch.where(inside, 1.0, quotient))
+    return torch.where(inside, value + (apart - apart.detach()), outside)
 
 
 def secant(x: torch.Tensor) -> torch.Tensor:

@@ -47,6 +47,7 @@ _SIMPLEX = "2"
 _EXACT_TOLERANCES = (0.01, 0.05)
 """What Excel stores as the integer tolerance where nobody chose one."""
 
+_AS_ASKED = "as asked for"
 _DRAWN = "random cells are drawn anew at each step"
 
 
@@ -61,6 +62,11 @@ class Choice:
     nonlinear: str = ""
     program: LinearProgram | None = None
     epigraph: Epigraph | None = None
+
+    @property
+    def asked_for(self) -> bool:
+        """Whether the user named the optimizer."""
+        return self.reason == _AS_ASKED
 
 
 @dataclass(frozen=True)
@@ -153,7 +159,7 @@ def _by_parts(model: SheetModel, constraints: Constraints, asked: Asked) -> Choi
         )
     _check_constraints(model, asked.optimizer or "adam")
     if asked.optimizer:
-        return Choice(asked.optimizer, "as asked for")
+        return Choice(asked.optimizer, _AS_ASKED)
     if asked.batches or model.drawn:
         return Choice("adam", "a step for each batch" if asked.batches else _DRAWN)
     return Choice(LBFGS, "a step for all rows that are trained on")
@@ -194,7 +200,7 @@ def _linear(model: SheetModel, asked: Asked, integers: bool) -> Choice:
             "--engine"
         )
     if asked.optimizer == HIGHS:
-        return Choice(HIGHS, "as asked for")
+        return Choice(HIGHS, _AS_ASKED)
     count = sum(item.left.size for item in model.problem.integer_constraints)
     whole = f", {count} integer cells" if integers else ""
     return Choice(HIGHS, f"objective and constraints are linear{whole}")
@@ -237,7 +243,7 @@ def _nonlinear(model: SheetModel, asked: Asked) -> Choice:
                 f"{asked.optimizer} needs an objective that does not change: random cells "
                 f"{model.drawn[0]} are drawn anew at each step. Choose adam or sgd"
             )
-        return Choice(asked.optimizer, "as asked for")
+        return Choice(asked.optimizer, _AS_ASKED)
     if model.drawn and asked.engine != "scipy":
         _check_constraints(model, "adam")
         return Choice("adam", _DRAWN)

@@ -12,7 +12,7 @@ from xl2torch.errors import Xl2TorchError
 from xl2torch.functions.array import Unsupported
 from xl2torch.graph.blocks import given_numbers
 from xl2torch.graph.schedule import Evaluation
-from xl2torch.jacobian import present_point
+from xl2torch.jacobian import present_point, variable_limits
 from xl2torch.model import SheetModel, first_error
 from xl2torch.training.loss import Loss
 from xl2torch.values import FIRST_ERROR
@@ -20,6 +20,9 @@ from xl2torch.values import FIRST_ERROR
 _PLATEAU = 1e-4
 """Share of the whole way that is hardly worth the last tenth of the iterations."""
 _MOST_NAMED = 6
+_WAYS = 4
+_TENTH = 0.1
+_SAME = 1e-12
 _ASIDE = 1e-3
 _MOST_TRIED = 20
 _OTHER_SIZES = (10.0, 100.0, 1000.0, 0.1, 0.01, 0.0, -1.0)
@@ -114,6 +117,23 @@ def _moves_in_steps(loss: Loss, point: torch.Tensor, still: torch.Tensor) -> boo
         if not loss.failed and not slope and loss.objective != before:
             return True
     return False
+
+
+def on_plateau(loss: Loss) -> bool:
+    """Whether a point without a slope that counts is no optimum: all is flat around it, or it still
+    gets better a tenth further on, as EXP(-50) does."""
+    lower, upper = variable_limits(loss.model)
+    point, value, slope = loss.point, loss.value, loss.free_gradient
+    sizes = _TENTH * torch.where(point == 0, 1.0, point.abs())
+    downhill = loss.at((point - sizes * slope.sign()).clamp(lower, upper))
+    generator = torch.Generator().manual_seed(0)
+    around = [
+        loss.at((point + sizes * torch.randn(len(point), generator=generator)).clamp(lower, upper))
+        for _ in range(_WAYS)
+    ]
+    loss.at(point)
+    same = _SAME * abs(value)
+    return downhill < value - same or all(abs(there - value) <= same for there in around)
 
 
 def plateau(losses: Sequence[float]) -> str:

@@ -14,12 +14,13 @@ from xl2torch.errors import SelectionError
 from xl2torch.highs import Progress as Bounding
 from xl2torch.jacobian import present_point, variable_limits
 from xl2torch.model import SheetModel, refuse_moved, watch
+from xl2torch.optimality import OPTIMAL
 from xl2torch.problem import Problem
 from xl2torch.residuals import find_residuals
 from xl2torch.training.choice import Asked, Choice, choose
 from xl2torch.training.compilation import compiled_program
 from xl2torch.training.descent import descend, still_steep
-from xl2torch.training.diagnosis import plateau, sheet_error, unfelt
+from xl2torch.training.diagnosis import on_plateau, plateau, sheet_error, unfelt
 from xl2torch.training.epigraph import solve_epigraph
 from xl2torch.training.epochs import Batch, train_in_batches
 from xl2torch.training.freezing import Stage, frozen, parse_frozen, parse_stage
@@ -33,6 +34,7 @@ from xl2torch.training.methods import (
     LBFGS,
     LBFGSB,
     LEAST_SQUARES,
+    NEWTON,
     SCALED,
     SLSQP,
     TRUST,
@@ -40,6 +42,7 @@ from xl2torch.training.methods import (
     torch_optimizers,
 )
 from xl2torch.training.multistart import draw_starts, polished_count, run_starts
+from xl2torch.training.newton import fits_newton, solve_newton
 from xl2torch.training.nonlinear import (
     missed,
     solve_bounded,
@@ -68,9 +71,14 @@ from xl2torch.workbook.selection import parse_cell
 _NEXT = {
     LBFGS: (LBFGSB, TRUST), LBFGSB: (LBFGS, TRUST), SLSQP: (TRUST,), TRUST: (SLSQP,)
 }  # fmt: skip
-"""Engines that go on where one stands still though the objective has a slope."""
+"""Engines that go on where one stands still though the objective has a slope. Where there are only
+bounds, and few variable cells, Newton's method is the first of them."""
+_CREEPS = 200
+"""Iterations after which Newton's method takes over from one that was not asked for."""
 _ALIKE = 0.1
 """Share of the starts that has to end at the best point, for it to be likely the best of all."""
+_NOTHING = 1e-12
+"""Share of the objective by which a better one is none."""
 _IN_SHEET = 200
 """Most iterations of a run that stays where the sheet has a value."""
 
@@ -351,13 +359,14 @@ class _Run:
             return Stop(3)
         stop, reached, winner = Stop(3), record.best, found.order[0] + 1
         ends = found.order[: polished_count(self.constraints)]
-        begins = [(place + 1, found.points[place]) for place in ends]
         # The file's own start, too: a chosen engine may get on where the batch does not. It has
         # the iterations of one run, as it would alone.
         limits = record.limits
-        for number, point in [(1, points[0]), *begins]:
-            own = replace(limits, epochs=len(record.iterations) + settings.epochs)
-            record.limits = own if point is points[0] else limits
+        own = replace(limits, epochs=len(record.iterations) - 1 + settings.epochs)
+        begins = [(1, points[0], own)]
+        begins += [(place + 1, found.points[place], limits) for place in ends]
+        for number, point, limit in begins:
+            record.limits = limit
             if not record.left:
                 break
             self.loss.move(point)
@@ -385,9 +394,13 @@ class _Run:
     def _engine(self) -> Stop:
         """The engine that was chosen; another one where it stays on a slope. Raises Stopped."""
         name = self.settings.optimizer
-        stop = self._one_engine(name)
-        for other in _NEXT.get(name, ()):
-            if not (stop.code == 2 and self._is_steep()):
+        helpers = list(_NEXT.get(name, ()))
+        newton = name in _NEXT and not self.constraints.general and fits_newton(self.loss.model)
+        stop = self._begun(name) if newton and not self.choice.asked_for else self._one_engine(name)
+        if newton:
+            helpers.insert(0, NEWTON)
+        for other in helpers:
+            if not self._is_short(stop, other):
                 break
             before = self.record.best
             self._take(other)
@@ -400,7 +413,39 @@ class _Run:
                 self.helpers.append(other)
         if self._misses_target():
             seek_target(self.loss, self.record)
+        if stop.code == 0 and self._never_left() and on_plateau(self.loss):
+            return Stop(2, "The objective hardly changes around the start values, a plateau: try "
+                        "others (--init normal, --starts 20).")  # fmt: skip
         return stop
+
+    def _never_left(self) -> bool:
+        """Whether the start is the answer to a question for the least or the largest objective."""
+        seeks = self.loss.model.problem.sense in ("min", "max") and not self.constraints.general
+        first, best = self.record.losses[0], self.record.best
+        held = best >= first - _NOTHING * abs(first)
+        return seeks and held and self.settings.optimizer != HIGHS
+
+    def _begun(self, name: str) -> Stop:
+        """One engine for some iterations; it goes on only where that is all there is."""
+        record = self.record
+        limits, few = record.limits, len(record.iterations) - 1 + _CREEPS
+        if limits.epochs <= few:
+            return self._one_engine(name)
+        record.limits = replace(limits, epochs=few)
+        try:
+            return self._one_engine(name)
+        except Stopped as stopped:
+            if stopped.stop.code != 3:
+                raise
+            return Stop(1)
+        finally:
+            record.limits = limits
+
+    def _is_short(self, stop: Stop, other: str) -> bool:
+        """Whether an engine ended where another one is likely to get on."""
+        if other == NEWTON:  # it is cheap, and knows an optimum when it is there
+            return stop.code in (1, 2) and self._steepness() > OPTIMAL
+        return stop.code == 2 and bool(still_steep(self._steepness()))
 
     def _misses_target(self) -> bool:
         """Whether a value was asked for, without constraints, and is not reached."""
@@ -428,16 +473,18 @@ class _Run:
         """Go on from the present point. Raises Stopped."""
         record = self.record
         record.limits = replace(record.limits, epochs=len(record.iterations) + _IN_SHEET)
-        engine = SLSQP if self.constraints.general else LBFGS
+        engine = NEWTON if fits_newton(self.loss.model) else LBFGS
+        if self.constraints.general:
+            engine = SLSQP
         self._take(engine)
         return self._one_engine(engine)
 
-    def _is_steep(self) -> bool:
-        """Whether the best point is on a slope; the loss is evaluated there."""
+    def _steepness(self) -> float:
+        """How steep the objective is at the best point, where the loss then is evaluated."""
         loss, record = self.loss, self.record
         record.restore()
         loss.evaluate()
-        return not record.is_gone and bool(still_steep(loss.steepness))
+        return 0.0 if record.is_gone else loss.steepness
 
     def _one_engine(self, name: str) -> Stop:
         """One engine, from the present point. Raises Stopped."""
@@ -464,6 +511,8 @@ class _Run:
             return solve_system(loss, self.constraints, record)
         if name == LEAST_SQUARES:
             return solve_least_squares(_residuals(loss.model), loss, record)
+        if name == NEWTON:
+            return solve_newton(loss, record)
         if name == LBFGSB:
             return solve_bounded(loss, record)
         if self.stepper is None:
@@ -495,10 +544,8 @@ class _Run:
         if len(self.record.iterations) > 1 and self.settings.optimizer != HIGHS:
             lower, upper = variable_limits(self.loss.model)
             found.append(unfelt(self.loss, self.record.felt, lower < upper))
-        first = self.record.iterations[0]
-        still = stop.code == 0 and len(self.record.iterations) == 1 and not first.gradient_norm
-        seeks = self.loss.model.problem.sense in ("min", "max")
-        if still and self.settings.optimizer != HIGHS and seeks:
+        slopeless = not self.record.iterations[0].gradient_norm
+        if stop.code == 0 and slopeless and self._never_left():
             found.append(
                 "no variable cell has a slope at the start point: it is an optimum already, or a "
                 "plateau or a saddle; other start values (--init normal, --starts 20) tell"
@@ -551,6 +598,7 @@ def _kept_in_sheet(run: _Run, stop: Stop) -> Stop:
     if inside is None:
         return Stop(9, f"It begins in {place}, at the start values too: take others.", True)
     run_away = endless(loss, record.trail[0], record.best_point)
+    best = record.best
     run.stay_in_sheet(inside)
     if stop.code in (6, 10):
         return stop  # no more is wanted
@@ -563,7 +611,11 @@ def _kept_in_sheet(run: _Run, stop: Stop) -> Stop:
     is_target = loss.model.problem.sense == "value"
     reached = is_target and run.constraints.reaches(record.best_objective)
     solved = stop.code == 0 or reached
-    return Stop(4, run_away) if run_away and not solved else stop
+    if run_away and not solved:
+        return Stop(4, run_away)
+    if stop.code in (1, 2) and not reached and best < record.best:
+        return Stop(2, f"Where it would be better the sheet is an error, which begins in {place}.")
+    return stop
 
 
 def _follow_rate(record: Record, stepper: Stepper | None) -> None:

@@ -24,6 +24,8 @@ _APART = 1.2
 """How many times as many iterations lead to the next point of the way that is remembered."""
 _GONE = 1e-24
 """Share of a sum of squares at the start that is rounding."""
+_NOTHING = 1e-12
+"""What is no sum of squares for certain is nothing below this."""
 _EXPLODED = 1e12
 """Beside the loss at the start: no way back from there."""
 
@@ -173,7 +175,8 @@ class Record:
     def is_gone(self) -> bool:
         """Whether a sum of squares, or the distance to the target, came down to nothing."""
         first = self.losses[0]
-        return 0 <= self.best <= _GONE * max(abs(first), 1.0) < first
+        most = math.inf if self.loss.model.problem.sense == "value" else _NOTHING
+        return 0 <= self.best <= min(_GONE * max(abs(first), 1.0), most) < first
 
     def forget_best(self) -> None:
         """Let the next point be the best one."""

@@ -50,11 +50,14 @@ def last_in_sheet(record: Record, model: SheetModel) -> torch.Tensor | None:
 def endless(loss: Loss, start: torch.Tensor, far: torch.Tensor) -> str:
     """That the objective gets better without end from a start to a far point, and which cells run
     away with it, in words; '' where it does not."""
-    way = far - start
     there = loss.at(far)
-    if not (loss.at(far + (_FURTHER - 1) * way) <= there < loss.at(start)):
+    ways = [
+        way for way in (far - start, far)
+        if loss.at(far + (_FURTHER - 1) * way) <= there < loss.at(start)
+    ]  # fmt: skip
+    if not ways:
         return ""
-    sizes = way.abs()
+    sizes = ways[0].abs()
     run_away = (sizes >= _LARGE * float(sizes.max())).tolist()
     cells = [cell for cell, runs in zip(loss.model.cell_values(), run_away, strict=True) if runs]
     place = sheet_error(loss.model, far)

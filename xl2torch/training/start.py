@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 
 import torch
 from torch import fx
@@ -147,7 +148,7 @@ def _refuse_flat(loss: Loss) -> None:
     lower, upper = variable_limits(model)
     if bool((lower >= upper).all()):
         return
-    free = torch.split((lower < upper).to(lower.dtype), [item.numel() for item in parameters])
+    free = torch.split(lower < upper, [item.numel() for item in parameters])
 
     def has_slope() -> bool:
         return any(bool(p.grad.any()) for p in parameters if p.grad is not None)
@@ -158,11 +159,12 @@ def _refuse_flat(loss: Loss) -> None:
     saved = [parameter.detach().clone() for parameter in parameters]
     generator = torch.Generator().manual_seed(0)
     moved = slope = False
-    for size in (1e-3, 0.1, 1.0, 10.0):
+    for size, share in product((1e-3, 0.1, 1.0, 10.0), (1.0, 0.01)):  # EXP(-4000) is flat
         with torch.no_grad():
             for parameter, old, moves in zip(parameters, saved, free, strict=True):
                 noise = torch.randn(old.shape, generator=generator, dtype=old.dtype)
-                parameter.copy_(old + size * noise * moves.reshape(old.shape))
+                there = share * (old + size * noise)
+                parameter.copy_(torch.where(moves.reshape(old.shape), there, old))
         loss.evaluate()
         after = float(model().detach())
         moved = moved or (math.isfinite(after) and after != value)
