@@ -22,7 +22,7 @@ from xl2torch.graph.passes.cancel_moves import cancel_moves
 from xl2torch.graph.passes.merge_like_columns import merge_like_columns
 from xl2torch.graph.passes.merge_stacks import merge_stacks
 from xl2torch.graph.passes.recognise_linear import recognise_linear
-from xl2torch.graph.passes.recognise_log_sigmoid import recognise_log_sigmoid
+from xl2torch.graph.passes.recognise_log_density import recognise_log_density
 from xl2torch.graph.passes.recognise_log_softmax import recognise_log_softmax
 from xl2torch.graph.passes.recognise_loss import recognise_loss
 from xl2torch.graph.passes.recognise_mean import recognise_mean
@@ -108,10 +108,10 @@ CASES: list[tuple[Callable[[fx.Graph], fx.Graph], str, str]] = [
     (recognise_sigmoid, "1 / (torch.exp(x) + 1)", "torch.sigmoid(-x)"),
     (recognise_sigmoid, "(exp := torch.exp(x)) / (1 + exp)", "torch.sigmoid(x)"),
     (recognise_sigmoid, "1 / (2 + torch.exp(-x))", "1 / (2 + torch.exp(-x))"),
-    (recognise_log_sigmoid, "torch.log(torch.sigmoid(x))", "logsigmoid(x)"),
-    (recognise_log_sigmoid, "torch.log(1 - torch.sigmoid(x))", "logsigmoid(-x)"),
-    (recognise_log_sigmoid, "torch.log(torch.special.ndtr(x))", "torch.special.log_ndtr(x)"),
-    (recognise_log_sigmoid, "torch.log(1 - torch.special.ndtr(x))", "torch.special.log_ndtr(-x)"),
+    (recognise_log_density, "torch.log(torch.sigmoid(x))", "logsigmoid(x)"),
+    (recognise_log_density, "torch.log(1 - torch.sigmoid(x))", "logsigmoid(-x)"),
+    (recognise_log_density, "torch.log(torch.special.ndtr(x))", "torch.special.log_ndtr(x)"),
+    (recognise_log_density, "torch.log(1 - torch.special.ndtr(x))", "torch.special.log_ndtr(-x)"),
     (
         recognise_softmax,
         "(exp := torch.exp(x)) / torch.unsqueeze(torch.sum(exp, dim=1), 1)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
@@ -80,6 +80,12 @@ def normal_density(x: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
     """Density of the normal distribution."""
     score = (x - mean) / deviation
     return torch.exp(_tensor(-0.5 * score * score - _LN_ROOT_2PI)) / deviation
+
+
+def normal_log_density(x: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """Logarithm of the density of the normal distribution."""
+    score = (x - mean) / deviation
+    return -0.5 * score * score - _LN_ROOT_2PI - torch.log(_tensor(deviation))
 
 
 def normal(x: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
@@ -162,6 +168,12 @@ def lognormal_density(x: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
     return normal_density(torch.log(_tensor(x)), mean, deviation) / x
 
 
+def lognormal_log_density(x: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """Logarithm of the density of the lognormal distribution."""
+    logarithm = torch.log(_tensor(x))
+    return normal_log_density(logarithm, mean, deviation) - logarithm
+
+
 def lognormal(x: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
     """Distribution function of the lognormal distribution."""
     return normal(torch.log(_tensor(x)), mean, deviation)
@@ -194,6 +206,11 @@ def exponential_density(x: Tensor, rate: Tensor) -> Tensor:
     return rate * torch.exp(_tensor(-rate * x))
 
 
+def exponential_log_density(x: Tensor, rate: Tensor) -> Tensor:
+    """Logarithm of the density of the exponential distribution."""
+    return torch.log(_tensor(rate)) - rate * x
+
+
 def exponential(x: Tensor, rate: Tensor) -> Tensor:
     """Distribution function of the exponential distribution."""
     return -torch.expm1(_tensor(-rate * x))
@@ -212,6 +229,13 @@ def weibull_density(x: Tensor, shape: Tensor, scale: Tensor) -> Tensor:
     return shape / scale * ratio ** (shape - 1) * torch.exp(-(ratio**shape))
 
 
+def weibull_log_density(x: Tensor, shape: Tensor, scale: Tensor) -> Tensor:
+    """Logarithm of the density of the Weibull distribution."""
+    ratio = _tensor(x / scale)
+    logarithm = torch.log(_tensor(shape / scale)) + torch.xlogy(_tensor(shape - 1), ratio)
+    return logarithm - ratio**shape
+
+
 def weibull(x: Tensor, shape: Tensor, scale: Tensor) -> Tensor:
     """Distribution function of the Weibull distribution."""
     return -torch.expm1(-(_tensor(x / scale) ** shape))
@@ -227,9 +251,17 @@ def weibull_dist(x: Array, shape: Array, scale: Array, cumulative: Array) -> Arr
 
 def gamma_density(x: Tensor, shape: Tensor, scale: Tensor) -> Tensor:
     """Density of the gamma distribution."""
+    return torch.exp(_gamma_exponent(x, shape, scale)) / scale
+
+
+def gamma_log_density(x: Tensor, shape: Tensor, scale: Tensor) -> Tensor:
+    """Logarithm of the density of the gamma distribution."""
+    return _gamma_exponent(x, shape, scale) - torch.log(_tensor(scale))
+
+
+def _gamma_exponent(x: Tensor, shape: Tensor, scale: Tensor) -> Tensor:
     x, shape, scale = _tensor(x), _tensor(shape), _tensor(scale)
-    logarithm = torch.xlogy(shape - 1, x / scale) - x / scale - torch.lgamma(shape)
-    return torch.exp(logarithm) / scale
+    return torch.xlogy(shape - 1, x / scale) - x / scale - torch.lgamma(shape)
 
 
 def gamma_distribution(x: Tensor, shape: Tensor, scale: Tensor) -> Tensor:
@@ -264,11 +296,19 @@ def gamma_inv(p: Array, shape: Array, scale: Array) -> Array:
 
 def beta_density(x: Tensor, a: Tensor, b: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Density of the beta distribution between two limits."""
-    a, b, span = _tensor(a), _tensor(b), _tensor(high - low)
-    place = (x - low) / span
+    return torch.exp(_beta_exponent(x, a, b, low, high)) / _tensor(high - low)
+
+
+def beta_log_density(x: Tensor, a: Tensor, b: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Logarithm of the density of the beta distribution between two limits."""
+    return _beta_exponent(x, a, b, low, high) - torch.log(_tensor(high - low))
+
+
+def _beta_exponent(x: Tensor, a: Tensor, b: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    a, b, place = _tensor(a), _tensor(b), _tensor((x - low) / (high - low))
     constant = torch.lgamma(a) + torch.lgamma(b) - torch.lgamma(a + b)
-    logarithm = torch.xlogy(a - 1, _tensor(place)) + torch.special.xlog1py(b - 1, _tensor(-place))
-    return torch.exp(logarithm - constant) / span
+    logarithm = torch.xlogy(a - 1, place) + torch.special.xlog1py(b - 1, -place)
+    return logarithm - constant
 
 
 def beta_distribution(x: Tensor, a: Tensor, b: Tensor, low: Tensor, high: Tensor) -> Tensor:
@@ -420,11 +460,16 @@ def t_inv_2t(p: Array, df: Array) -> Array:
 
 def f_density(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
     """Density of the F distribution."""
+    return torch.exp(f_log_density(x, first, second))
+
+
+def f_log_density(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Logarithm of the density of the F distribution."""
     a, b, x = _tensor(first) / 2, _tensor(second) / 2, _tensor(x)
     constant = torch.lgamma(a) + torch.lgamma(b) - torch.lgamma(a + b)
     ratio = a / b
     logarithm = a * torch.log(ratio) + torch.xlogy(a - 1, x) - (a + b) * torch.log1p(ratio * x)
-    return torch.exp(logarithm - constant)
+    return logarithm - constant
 
 
 def f_left(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
@@ -487,6 +532,11 @@ def f_inv_rt(p: Array, first: Array, second: Array) -> Array:
 def chi_density(x: Tensor, df: Tensor) -> Tensor:
     """Density of chi squared."""
     return gamma_density(x, _tensor(df) / 2, _tensor(2.0))
+
+
+def chi_log_density(x: Tensor, df: Tensor) -> Tensor:
+    """Logarithm of the density of chi squared."""
+    return gamma_log_density(x, _tensor(df) / 2, _tensor(2.0))
 
 
 def chi_left(x: Tensor, df: Tensor) -> Tensor:
@@ -582,8 +632,13 @@ def _binomial_below_checked(k: Tensor, n: Tensor, p: Tensor, left: Tensor) -> Te
 
 def poisson_density(k: Tensor, mean: Tensor) -> Tensor:
     """Probability of k events."""
+    return torch.exp(poisson_log_density(k, mean))
+
+
+def poisson_log_density(k: Tensor, mean: Tensor) -> Tensor:
+    """Logarithm of the probability of k events."""
     k, mean = _tensor(k), _tensor(mean)
-    return torch.exp(torch.xlogy(k, mean) - mean - torch.lgamma(k + 1))
+    return torch.xlogy(k, mean) - mean - torch.lgamma(k + 1)
 
 
 def poisson_below(k: Tensor, mean: Tensor) -> Tensor:
@@ -670,3 +725,11 @@ same_as(
         "BINOMDIST": "BINOM.DIST", "POISSON": "POISSON.DIST", "CONFIDENCE": "CONFIDENCE.NORM",
     }
 )  # fmt: skip
+
+LOG_DENSITIES: Mapping[Callable[..., Tensor], Callable[..., Tensor]] = {
+    normal_density: normal_log_density, lognormal_density: lognormal_log_density,
+    exponential_density: exponential_log_density, weibull_density: weibull_log_density,
+    gamma_density: gamma_log_density, beta_density: beta_log_density,
+    f_density: f_log_density, chi_density: chi_log_density, poisson_density: poisson_log_density,
+}  # fmt: skip
+"""Densities with their logarithms, which have values and slopes where densities underflow."""

@@ -8,7 +8,7 @@ Identifying and attacking the saddle point problem, 2014).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -22,13 +22,13 @@ from xl2torch.training.stopping import Stop
 _MOST_VARIABLES = 100
 """A step costs as many gradients as there are variable cells."""
 _MOST_STEPS = 500
-_FLAT = 1e-10
-"""Curvature beside that along the variables themselves; less counts as this."""
+_LEAST_CURVATURES = [10.0**power for power in range(-10, 12, 3)]
+"""Beside that along the variables themselves; less counts as this. More of it is a shorter step,
+which turns towards the gradient."""
+_LENGTHS = [0.25**power for power in range(16)]
 _LONGEST = 10.0
 """A step may promise to make the loss better by as many times as it is large, or the terms of it
 that are linear in the variables."""
-_SHORTENINGS = 40
-_SHORTER = 0.25
 _DECREASE = 1e-4
 _APART = 1e-6
 """Share of a variable's size for a difference quotient."""
@@ -51,18 +51,18 @@ def solve_newton(loss: Loss, record: Record) -> Stop:
         if stop is not None:
             return stop
         point, value, slope = loss.point, loss.value, loss.free_gradient
-        free = slope != 0
-        step = torch.zeros_like(point)
-        step[free] = _newton_step(_hessian(gradient, point)[free][:, free], slope[free])
         size = abs(value) + float((slope * point).abs().sum())
-        length = min(1.0, _LONGEST * size / float(-slope @ step)) if size else 1.0
-        for _ in range(_SHORTENINGS):
-            moved = (point + length * step).clamp(lower, upper)
-            loss.at(moved)
-            if not loss.failed and loss.value <= value + _DECREASE * float(slope @ (moved - point)):
+        for step in _steps(_hessian(gradient, point), slope):
+            longest = min(1.0, _LONGEST * size / float(-slope @ step)) if size else 1.0
+            for length in _LENGTHS:
+                moved = (point + length * longest * step).clamp(lower, upper)
+                wanted = _DECREASE * float(slope @ (moved - point))
+                loss.at(moved)
+                if not loss.failed and loss.value <= value + wanted:
+                    break
+            if not loss.failed and loss.value < value:
                 break
-            length *= _SHORTER
-        if not loss.value < value:
+        else:
             loss.at(point)
             return Stop(2)
         record.arrive(moved)
@@ -95,11 +95,18 @@ def _hessian(gradient: Callable[[torch.Tensor], torch.Tensor], point: torch.Tens
     return torch.nan_to_num(torch.stack(rows), 0.0, 0.0, 0.0)
 
 
-def _newton_step(curvature: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
-    """−|H|⁻¹g, with H measured in units in which its diagonal is 1."""
+def _steps(curvature: torch.Tensor, slope: torch.Tensor) -> Iterator[torch.Tensor]:
+    """−|H|⁻¹g with the least curvature that counts, then with ever more of it.
+
+    H is measured in units in which its diagonal is 1; variables without a slope stay.
+    """
+    free = slope != 0
+    curvature = curvature[free][:, free]
     sizes = curvature.diagonal().abs().sqrt()
     units = torch.where(sizes > 0, 1 / sizes, 1.0)
     values, ways = torch.linalg.eigh(units[:, None] * (curvature + curvature.T) / 2 * units)
-    along = ways.T @ (units * slope) / values.abs().clamp_min(_FLAT)
-    step: torch.Tensor = -units * (ways @ along)
-    return step
+    pull = ways.T @ (units * slope[free])
+    for least in _LEAST_CURVATURES:
+        step = torch.zeros_like(slope)
+        step[free] = -units * (ways @ (pull / values.abs().clamp_min(least)))
+        yield step

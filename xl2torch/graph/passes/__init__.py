@@ -20,7 +20,7 @@ from xl2torch.graph.passes.recognise_convolution import recognise_convolution
 from xl2torch.graph.passes.recognise_cross_entropy import recognise_cross_entropy
 from xl2torch.graph.passes.recognise_embedding import recognise_embedding
 from xl2torch.graph.passes.recognise_linear import recognise_linear
-from xl2torch.graph.passes.recognise_log_sigmoid import recognise_log_sigmoid
+from xl2torch.graph.passes.recognise_log_density import recognise_log_density
 from xl2torch.graph.passes.recognise_log_softmax import recognise_log_softmax
 from xl2torch.graph.passes.recognise_loss import recognise_loss
 from xl2torch.graph.passes.recognise_max_pool import recognise_max_pool
@@ -44,7 +44,7 @@ PASSES: tuple[Callable[[fx.Graph], fx.Graph], ...] = (
     recognise_relu,
     recognise_sigmoid,
     recognise_softmax,
-    recognise_log_sigmoid,
+    recognise_log_density,
     recognise_log_softmax,
     drop_unused_guards,
     sum_columns,
