@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from xl2torch.cli.options import BOOK, common, model_options
-from xl2torch.cli.printing import print_json
+from xl2torch.cli.printing import print_json, say
 
 
 @click.command()
@@ -48,7 +48,7 @@ def export(
         raise click.UsageError("say what to write: --to python, safetensors, onnx or pt2")
     model = compile(load(book), sheet, objective, variables or None, sense=sense)
     if explain:
-        click.echo(explanation(model))
+        say(explanation(model))
         return
     done = write(model, out, to, outputs=outputs, force=force)
     if as_json:
@@ -64,8 +64,8 @@ def export(
         )
         return
     for note in done.notes:
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     if done.inputs:
-        click.echo(f"inputs: {', '.join(done.inputs)}")
-        click.echo(f"outputs: {', '.join(done.outputs)}")
-    click.echo(f"wrote {done.path}")
+        say(f"inputs: {', '.join(done.inputs)}")
+        say(f"outputs: {', '.join(done.outputs)}")
+    say(f"wrote {done.path}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xl2torch.cli.options import BOOK, common, model_options, protection_option
-from xl2torch.cli.printing import number_text, print_json, print_table
+from xl2torch.cli.printing import number_text, print_json, print_table, say
 from xl2torch.cli.progress import counter, status
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _check_variables(
     if count is not None and count < len(cells):
         cells = random.Random(seed).sample(cells, count)
     elif len(cells) > _MANY:
-        click.echo(
+        say(
             f"{len(cells):,} cells take a while: --sample 1000 checks some of them", err=True
         )
     with counter("comparing", len(cells), quiet) as done:
@@ -148,9 +148,9 @@ def _written_to(
 
 
 def _print_variables(report: dict[str, Any]) -> None:
-    click.echo(f"objective {report['objective']} {report['label']}".rstrip()
+    say(f"objective {report['objective']} {report['label']}".rstrip()
                + f" = {number_text(report['value'])}")  # fmt: skip
-    click.echo(f"{report['method']} differences, step {report['step']:.3g}: {report['step_rule']}")
+    say(f"{report['method']} differences, step {report['step']:.3g}: {report['step_rule']}")
     rows = report["variables"]
     table = [["cell", "name", "analytic", "numeric", "difference", "relative", ""]]
     for row in rows[:_SHOWN]:
@@ -159,13 +159,13 @@ def _print_variables(report: dict[str, Any]) -> None:
     _print_rest(rows)
     _print_reasons([row for row in rows if row["reason"]][:_SHOWN])
     fine = sum(row["ok"] for row in rows)
-    click.echo(
+    say(
         f"{fine} of {len(rows)} cells agree; largest relative difference "
         f"{report['max_rel_diff']:.2g}"
     )
     cost = report["solver"]
     times = [f"{cost[f'{kind}_seconds'] * 1e3:.3g} ms" for kind in ("forward", "central")]
-    click.echo(
+    say(
         f"Solver needs {cost['forward']:,} recalculations for one gradient by forward differences, "
         f"{cost['central']:,} by central ones ({times[0]} and {times[1]} at our speed); here it "
         f"is one backward pass, {cost['backward_seconds'] * 1e3:.3g} ms with the forward one"
@@ -184,7 +184,7 @@ def _print_rest(rows: list[dict[str, Any]]) -> None:
     if len(rows) > _SHOWN:
         wrong = sum(not row["ok"] for row in rows[_SHOWN:])
         more = f", {wrong:,} of them differ" if wrong else ""
-        click.echo(
+        say(
             f"… and {len(rows) - _SHOWN:,} cells more{more} (--json shows all, -o writes them)"
         )
 
@@ -196,7 +196,7 @@ def _print_reasons(rows: list[dict[str, Any]]) -> None:
         cells.setdefault(row["reason"], []).append(row["cell"])
     for reason, places in cells.items():
         shown = ", ".join(places[:_PLACES]) + (", …" if len(places) > _PLACES else "")
-        click.echo(f"{shown}: {reason}")
+        say(f"{shown}: {reason}")
 
 
 def _print_columns(report: dict[str, Any]) -> None:
@@ -211,10 +211,10 @@ def _print_columns(report: dict[str, Any]) -> None:
     print_table(table)
     for line in report["columns"]:
         if line["reason"]:
-            click.echo(f"{line['cells']}: {line['reason']}")
+            say(f"{line['cells']}: {line['reason']}")
     wrong = [row for row in report["variables"] if not row["ok"]]
     if wrong:
-        click.echo("the worst of them:")
+        say("the worst of them:")
         table = [["cell", "exact", "in the sheet", "difference", "relative", ""]]
         for row in wrong[:_WORST]:
             table.append([row["cell"], *_numbers(row)])
@@ -225,6 +225,6 @@ def _print_columns(report: dict[str, Any]) -> None:
 def _print_output(report: dict[str, Any]) -> None:
     if "output" not in report:
         return
-    click.echo(f"wrote {report['output']}: sheet {report['output_sheet']}")
+    say(f"wrote {report['output']}: sheet {report['output_sheet']}")
     if report["not_live"]:
-        click.echo(f"its numeric derivatives are numbers, not formulas: {report['not_live']}")
+        say(f"its numeric derivatives are numbers, not formulas: {report['not_live']}")

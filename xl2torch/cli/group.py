@@ -10,6 +10,7 @@ import click
 from xl2torch import __version__
 from xl2torch.cli.printing import print_json
 from xl2torch.errors import SelectionError, Xl2TorchError
+from xl2torch.plain_text import plain_lines
 
 
 class WrongUsage(click.ClickException):
@@ -28,7 +29,7 @@ class _Group(click.Group):
             kind = WrongUsage if isinstance(error, SelectionError) else click.ClickException
             if "--json" in sys.argv:
                 print_json({"error": str(error), "kind": type(error).__name__})
-            raise kind(str(error)) from None
+            raise kind(plain_lines(str(error))) from None
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

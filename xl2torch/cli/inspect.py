@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from xl2torch.cli.options import BOOK, common, model_options
-from xl2torch.cli.printing import foreign_functions, print_json, print_table
+from xl2torch.cli.printing import foreign_functions, print_json, print_table, say
 
 
 @click.command()
@@ -46,7 +46,7 @@ def inspect(
         chosen = problem or find_problem(workbook, sheet, None, None, None)
         write_drawing(compile_problem(workbook, chosen), graph, force)
         if not as_json:
-            click.echo(f"wrote {graph}")
+            say(f"wrote {graph}")
             return
     report = inspect_workbook(workbook, sheet, problem)
     if as_json:
@@ -58,7 +58,7 @@ def inspect(
 def _print_inspection(report: dict[str, Any]) -> None:
     from xl2torch.inspection import ODD_CELLS_LISTED
 
-    click.echo(report["workbook"])
+    say(report["workbook"])
     table = [["sheet", "used", "formulas", "regions", "functions"]]
     for sheet in report["sheets"]:
         functions = ", ".join(sheet["functions"]) or "-"
@@ -69,26 +69,26 @@ def _print_inspection(report: dict[str, Any]) -> None:
     print_table(table)
     for sheet in report["sheets"]:
         if sheet["not_of_excel"]:
-            click.echo(
+            say(
                 f"stored values are taken in {sheet['name']}: "
                 f"{foreign_functions(sheet['not_of_excel'])}"
             )
         for item in sheet["unsupported"]:
-            click.echo(
+            say(
                 f"unsupported {sheet['name']}!{item['cells']}: {item['formula']} ({item['reason']})"
             )
         if len(sheet["odd_cells"]) >= ODD_CELLS_LISTED:
-            click.echo(f"the first {ODD_CELLS_LISTED} odd cells of sheet {sheet['name']}:")
+            say(f"the first {ODD_CELLS_LISTED} odd cells of sheet {sheet['name']}:")
         for item in sheet["odd_cells"]:
-            click.echo(f"odd cell {sheet['name']}!{item['cell']} {item['note']}")
+            say(f"odd cell {sheet['name']}!{item['cell']} {item['note']}")
         if sheet["data_tables"]:
-            click.echo(f"what-if data tables {sheet['name']}: {', '.join(sheet['data_tables'])} "
+            say(f"what-if data tables {sheet['name']}: {', '.join(sheet['data_tables'])} "
                        "(taken as values)")  # fmt: skip
         if sheet["volatile"]:
             shown = ", ".join(sheet["volatile"][:8]) + (", …" if len(sheet["volatile"]) > 8 else "")
-            click.echo(f"volatile {sheet['name']}: {shown} (cached values are kept)")
+            say(f"volatile {sheet['name']}: {shown} (cached values are kept)")
     if not report["models"]:
-        click.echo("no Solver model is stored: give --objective and --variables to train")
+        say("no Solver model is stored: give --objective and --variables to train")
     for model in report["models"]:
         _print_model(model)
 
@@ -97,19 +97,19 @@ _SYSTEM = "keep the constraints, there is no objective"
 
 
 def _print_model(model: dict[str, Any]) -> None:
-    click.echo()
+    say()
     goal = f"{model['sense']} {model['objective']}" if model["objective"] else _SYSTEM
-    click.echo(f"Model of sheet {model['sheet']}: {goal}")
-    click.echo(f"  by changing {model['variables']}")
+    say(f"Model of sheet {model['sheet']}: {goal}")
+    say(f"  by changing {model['variables']}")
     for constraint in model["constraints"]:
-        click.echo(f"  subject to {constraint}")
+        say(f"  subject to {constraint}")
     if model["non_negative"]:
-        click.echo("  unconstrained variables are non-negative")
+        say("  unconstrained variables are non-negative")
     if model["error"]:
-        click.echo("  " + model["error"].replace("\n", "\n  "))
+        say("  " + model["error"].replace("\n", "\n  "))
         return
     if model["objective"]:
-        click.echo(f"  objective now {model['value']:.15g}; {model['nodes']} torch.fx nodes")
+        say(f"  objective now {model['value']:.15g}; {model['nodes']} torch.fx nodes")
     table = [["parameter", "cells", "shape", "label"]]
     for item in model["parameters"]:
         table.append([item["name"], item["cells"], _shape_text(item["shape"]), item["label"]])
@@ -133,7 +133,7 @@ def _print_model(model: dict[str, Any]) -> None:
         )
     print_table(table, indent=2)
     for note in model["notes"]:
-        click.echo(f"  note {note}")
+        say(f"  note {note}")
 
 
 def _shape_text(shape: list[int]) -> str:

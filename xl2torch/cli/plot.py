@@ -16,7 +16,7 @@ from xl2torch.cli.options import (
     start_options,
     training_options,
 )
-from xl2torch.cli.printing import print_json
+from xl2torch.cli.printing import print_json, say
 from xl2torch.cli.progress import status
 from xl2torch.cli.threads import use_one_thread_for_small
 from xl2torch.plots.kinds import KINDS
@@ -119,6 +119,6 @@ def plot(
             "copy": copy and str(copy), "sheet": name,
         })  # fmt: skip
         return
-    click.echo(f"wrote {target}")
+    say(f"wrote {target}")
     if copy is not None:
-        click.echo(f"wrote {copy}: the picture is on sheet {name}")
+        say(f"wrote {copy}: the picture is on sheet {name}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from xl2torch.cli.options import BOOK, common, model_options
-from xl2torch.cli.printing import print_json
+from xl2torch.cli.printing import print_json, say
 
 
 @click.command()
@@ -45,16 +45,14 @@ def predict(
     for name, values in found.columns.items():
         result[free_name(name, table)] = values
     for note in found.notes:
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     if out is not None:
-        write_table(result, out, force)
+        write_table(result, out, force, given=table)
     if as_json:
-        rows = {name: [None if isinstance(v, float) and v != v else v for v in values]
-                for name, values in found.columns.items()}  # fmt: skip
-        print_json({"predictions": rows, "notes": found.notes, "output": out and str(out)})
+        print_json({"predictions": found.columns, "notes": found.notes, "output": out and str(out)})
     elif out is None:
-        click.echo(as_csv(result), nl=False)
+        say(as_csv(result, given=table), nl=False, data=True)
     else:
         rows_written = len(next(iter(result.values()), []))
         names = ", ".join(found.columns)
-        click.echo(f"wrote {out}: {rows_written:,} rows with {names}")
+        say(f"wrote {out}: {rows_written:,} rows with {names}")

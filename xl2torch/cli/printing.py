@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
+from xl2torch.plain_text import plain_lines
+from xl2torch.values import ErrorValue
+
 _SHOWN = 5
 _MOST_NAMED = 12
+
+
+def say(text: str = "", err: bool = False, nl: bool = True, data: bool = False) -> None:
+    """Print text of which a terminal obeys nothing; ``err``: on standard error.
+
+    ``data`` for a file or another program are what they are.
+    """
+    click.echo(text if data and not sys.stdout.isatty() else plain_lines(text), err=err, nl=nl)
 
 
 def number_text(value: Any) -> str:
@@ -37,7 +49,7 @@ def print_table(rows: list[list[str]], indent: int = 0) -> None:
             cell.rjust(width) if _numeric(cell) else cell.ljust(width)
             for cell, width in zip(row, widths, strict=True)
         ]
-        click.echo((" " * indent + "  ".join(cells)).rstrip())
+        say((" " * indent + "  ".join(cells)).rstrip())
 
 
 def _numeric(text: str) -> bool:
@@ -45,15 +57,20 @@ def _numeric(text: str) -> bool:
 
 
 def print_json(report: dict[str, Any]) -> None:
-    click.echo(json.dumps(_finite(report), indent=2, ensure_ascii=False))
+    text = json.dumps(_finite(report), indent=2, ensure_ascii=False)
+    if plain_lines(text) != text:
+        text = json.dumps(_finite(report), indent=2)  # the same, in characters that can be seen
+    say(text)
 
 
 def _finite(item: Any) -> Any:
-    """JSON has no NaN: null."""
+    """JSON has no NaN: null; an error value is its text."""
     if isinstance(item, dict):
         return {key: _finite(value) for key, value in item.items()}
     if isinstance(item, list | tuple):
         return [_finite(value) for value in item]
+    if isinstance(item, ErrorValue):
+        return str(item)
     return None if isinstance(item, float) and not math.isfinite(item) else item
 
 
@@ -62,7 +79,7 @@ def print_stale(stale: Mapping[Any, str]) -> None:
     if not stale:
         return
     shown = ", ".join(str(cell) for cell in list(stale)[:_SHOWN])
-    click.echo(
+    say(
         f"warning: {len(stale)} cells that depend on the variable cells could not be recomputed "
         f"and are left empty until Excel opens the file: {shown}"
         f"{', …' if len(stale) > _SHOWN else ''}",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xl2torch.cli.options import common
-from xl2torch.cli.printing import number_text, print_json, print_table
+from xl2torch.cli.printing import number_text, print_json, print_table, say
 
 if TYPE_CHECKING:
     from xl2torch.replay.run import Replay
@@ -47,7 +47,7 @@ def replay(book: Path, sheet: str | None, as_json: bool, epochs: int, state: str
     else:
         found, refused = replay_all(workbook, state=state, epochs=epochs)
     for reason in refused:
-        click.echo(f"note: {reason}", err=True)
+        say(f"note: {reason}", err=True)
     if as_json:
         print_json({"workbook": str(workbook.path), "sheets": [_report(item) for item in found],
                     "refused": refused})  # fmt: skip
@@ -59,7 +59,7 @@ def replay(book: Path, sheet: str | None, as_json: bool, epochs: int, state: str
                 [item.descent.sheet, item.match.code, f"{item.largest:.1e}", _parting(item)]
             )
         print_table(rows)
-        click.echo()
+        say()
     for item in found:
         _print_words(item)
         if sheet is not None:
@@ -92,15 +92,15 @@ def _report(item: Replay) -> dict[str, Any]:
 
 def _print_words(item: Replay) -> None:
     descent = item.descent
-    click.echo(f"{descent.sheet}, rows {descent.top} to {descent.bottom}")
-    click.echo(f"  error: {item.gradients.error.text(descent)}")
-    click.echo(f"  rule: {item.match.rule}")
-    click.echo(f"  torch: {item.match.code}, one row a step, in the order of the sheet")
+    say(f"{descent.sheet}, rows {descent.top} to {descent.bottom}")
+    say(f"  error: {item.gradients.error.text(descent)}")
+    say(f"  rule: {item.match.rule}")
+    say(f"  torch: {item.match.code}, one row a step, in the order of the sheet")
     for remark in item.match.remarks:
-        click.echo(f"  note: {remark}")
+        say(f"  note: {remark}")
     names = " and ".join(weight.name for weight in descent.weights)
     where = f"; they part in {_parting(item)}" if item.parting else ""
-    click.echo(f"  largest relative difference of {names}: {item.largest:.1e}{where}")
+    say(f"  largest relative difference of {names}: {item.largest:.1e}{where}")
 
 
 def _print_rows(item: Replay) -> None:
@@ -117,7 +117,7 @@ def _print_rows(item: Replay) -> None:
             for name, number in zip(names[1:], numbers, strict=True)
         ]
         rows.append([str(row) or "end", *texts])
-    click.echo()
+    say()
     print_table(rows)
 
 
@@ -125,6 +125,6 @@ def _print_epochs(item: Replay) -> None:
     rows = [["epoch", *(weight.name for weight in item.descent.weights)]]
     for place, values in enumerate(item.epochs.tolist()):
         rows.append([str(place), *map(number_text, values)])
-    click.echo()
+    say()
     print_table(rows)
-    click.echo()
+    say()

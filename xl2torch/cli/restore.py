@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from xl2torch.cli.options import BOOK, protection_option
-from xl2torch.cli.printing import print_json, print_stale
+from xl2torch.cli.printing import print_json, print_stale, say
 
 
 @click.command()
@@ -52,6 +52,6 @@ def restore(
         )
         return
     formulas = f", {done.formulas} of them formulas" if done.formulas else ""
-    click.echo(f"put back {done.variables} variable cells from {done.report!r}{formulas}")
-    click.echo(f"wrote {done.path}: {done.changed_cells} cells changed")
+    say(f"put back {done.variables} variable cells from {done.report!r}{formulas}")
+    say(f"wrote {done.path}: {done.changed_cells} cells changed")
     print_stale(done.stale)

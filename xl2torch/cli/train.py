@@ -20,7 +20,7 @@ from xl2torch.cli.options import (
     start_options,
     training_options,
 )
-from xl2torch.cli.printing import number_text, print_json, print_stale, print_table
+from xl2torch.cli.printing import number_text, print_json, print_stale, print_table, say
 from xl2torch.cli.progress import progress, status
 from xl2torch.cli.threads import use_one_thread_for_small
 
@@ -104,7 +104,7 @@ def train(
         solver_model_names(workbook, problem)
         count = sum(area.size for area in problem.variables)
         if count > MOST_VARIABLES:
-            click.echo(
+            say(
                 f"warning: Excel's Solver takes at most {MOST_VARIABLES} variable cells, these "
                 f"are {count:,}: its dialog will show the model, and refuse to solve it",
                 err=True,
@@ -167,14 +167,14 @@ def _warn_of_another_value(model: SheetModel) -> None:
     if isinstance(stored, float) and not math.isclose(
         stored, computed, rel_tol=_SAME, abs_tol=_SAME
     ):
-        click.echo(
+        say(
             f"warning: the file says {stored:.10g} for {cell}, its formulas give {computed:.10g}: "
             "the file was not recalculated before it was saved, or a formula is misread "
             "(xl2torch verify shows which cells differ)",
             err=True,
         )
     if model.compiled.workbook.as_displayed:
-        click.echo(
+        say(
             "warning: the workbook computes with the precision as displayed (File, Options, "
             "Advanced); here values are not rounded to what cells show",
             err=True,
@@ -182,7 +182,7 @@ def _warn_of_another_value(model: SheetModel) -> None:
     for sheet in model.compiled.workbook.sheets:
         if sheet.data_tables:
             areas = ", ".join(area.a1 for area in sheet.data_tables)
-            click.echo(
+            say(
                 f"warning: the what-if data tables {areas} of sheet {sheet.name} are taken as "
                 "values: they are new only when Excel recalculates the file",
                 err=True,
@@ -282,21 +282,21 @@ def _print_training(report: dict[str, Any], saved: Any) -> None:
         table.append([name, number_text(row["before"]), number_text(row["after"])])
     if rows:
         print_table(table)
-        click.echo()
-    click.echo(f"{report['message']}")
+        say()
+    say(f"{report['message']}")
     unit = report["unit"]
     made = f"1 {unit}" if report["epochs"] == 1 else f"{report['epochs']} {unit}s"
-    click.echo(f"{made} in {report['seconds']:.2f} s: {report['engine']}")
-    click.echo(f"chosen: {report['reason']}{_stored_rule(report)}")
+    say(f"{made} in {report['seconds']:.2f} s: {report['engine']}")
+    say(f"chosen: {report['reason']}{_stored_rule(report)}")
     for remark in report["remarks"]:
-        click.echo(f"note: {remark}")
+        say(f"note: {remark}")
     count = sum(math.prod(_shape(item["values"])) for item in report["variables"])
     cells = ", ".join(item["cells"] for item in report["variables"])
-    click.echo(f"{count} variable cells: {cells}")
+    say(f"{count} variable cells: {cells}")
     if report["drawn"]:
         areas = ", ".join(report["drawn"])
-        click.echo(f"drawn anew at each step: {areas} (--seed {report['seed']} repeats it)")
-    click.echo(f"wrote {report['output']}: {report['changed_cells']} cells changed")
+        say(f"drawn anew at each step: {areas} (--seed {report['seed']} repeats it)")
+    say(f"wrote {report['output']}: {report['changed_cells']} cells changed")
     if report["formulas"]:
         kept = saved.reports.get("answer")
         where = (
@@ -304,11 +304,11 @@ def _print_training(report: dict[str, Any], saved: Any) -> None:
             if kept
             else "they are gone from the result: leave --report at answer to keep them"
         )
-        click.echo(f"{report['formulas']} of the variable cells held formulas: {where}")
+        say(f"{report['formulas']} of the variable cells held formulas: {where}")
     if saved.reports:
-        click.echo(f"added {', '.join(saved.reports.values())}")
+        say(f"added {', '.join(saved.reports.values())}")
     for kind, why in saved.skipped.items():
-        click.echo(f"no {kind} report: {why}", err=True)
+        say(f"no {kind} report: {why}", err=True)
     print_stale(saved.stale)
 
 

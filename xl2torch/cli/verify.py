@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from xl2torch.cli.options import common
-from xl2torch.cli.printing import foreign_functions, print_json, print_table
+from xl2torch.cli.printing import foreign_functions, print_json, print_table, say
 
 
 @click.command()
@@ -44,22 +44,22 @@ def _print_verification(report: dict[str, Any]) -> None:
     for case in total["cases"]:
         place = f"{case['sheet']}!{case['cell']}"
         if case["kind"] == "mismatch":
-            click.echo(
+            say(
                 f"{place}: {case['formula']}\n"
                 f"  computed {case['computed']}, stored {case['cached']}"
             )
         else:
-            click.echo(f"{place}: {case['formula']}\n  {case['kind']}")
+            say(f"{place}: {case['formula']}\n  {case['kind']}")
     others = total["not_of_excel"]
     if others:
-        click.echo(f"not computed, their stored values are taken: {foreign_functions(others)}")
+        say(f"not computed, their stored values are taken: {foreign_functions(others)}")
     taken = sum(item["cells"] for item in others.values())
     hidden = total["mismatched"] + total["unsupported"] - len(total["cases"]) - taken
     if total["cases"] and hidden > 0:
-        click.echo(f"… and {hidden:,} more (--sheet narrows the list down)")
-    click.echo(f"{total['compared']:,} formula cells compared in {total['seconds']:.2f} s")
+        say(f"… and {hidden:,} more (--sheet narrows the list down)")
+    say(f"{total['compared']:,} formula cells compared in {total['seconds']:.2f} s")
     if total["uncached"]:
-        click.echo(
+        say(
             f"{total['uncached']:,} formula cells hold no stored value to compare with: open the "
             "workbook in Excel or LibreOffice and save it there first"
         )

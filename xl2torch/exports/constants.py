@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 import textwrap
 import zlib
@@ -15,6 +14,7 @@ import torch
 from xl2torch.address import CellRange
 from xl2torch.errors import ModelError
 from xl2torch.graph.blocks import stored
+from xl2torch.plain_text import quoted
 from xl2torch.values import BLANK
 from xl2torch.workbook.reader import Workbook
 
@@ -22,11 +22,6 @@ _FEW = 12
 _MOST_BYTES = 1_000_000
 _WIDTH = 84
 _PATH_WIDTH = 60
-
-
-def quoted(text: str) -> str:
-    """A text of the workbook as a string literal of Python."""
-    return json.dumps(text, ensure_ascii=False)
 
 
 def quoted_path(path: str) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from xl2torch.graph.naming import identifier, label
 from xl2torch.graph.nodes import parameter_nodes
 from xl2torch.graph.printing import expression, is_line, short_name
 from xl2torch.model import SheetModel
+from xl2torch.plain_text import plain
 
 _WORDS: tuple[tuple[frozenset[str], str, str], ...] = (
     (frozenset({"matmul", "linear", "addmm"}), "`SUMPRODUCT`, `MMULT`", "matrix product `@`"),
@@ -27,6 +30,8 @@ _WORDS: tuple[tuple[frozenset[str], str, str], ...] = (
         "cross-entropy",
     ),
 )
+_GRAVE, _BAR = "\u02cb", "\\|"
+"""For a backtick and a bar within a code span."""
 _ALWAYS = (
     ("variable cells", "parameters, `nn.Parameter`"),
     ("data cells", "buffers, `register_buffer`"),
@@ -41,7 +46,7 @@ _ALWAYS = (
 def explanation(model: SheetModel) -> str:
     """Markdown: every formula with its line of torch, and a table of correspondences."""
     lines = [
-        f"# Sheet {model.problem.sheet} as PyTorch",
+        f"# Sheet {_text(model.problem.sheet)} as PyTorch",
         "",
         "| cells | Excel | torch |",
         "| --- | --- | --- |",
@@ -69,10 +74,16 @@ def explanation(model: SheetModel) -> str:
     return "\n".join(lines)
 
 
-def _row(*cells: str) -> str:
-    first, second, third = (text.replace("|", "\\|").replace("\n", " ") for text in cells)
-    return (
-        f"| {first} | `{second}` | `{third}` |"
-        if second[:1] == "="
-        else (f"| {first} | {second} | `{third}` |")
-    )
+def _row(cells: str, excel: str, code: str) -> str:
+    shown = _code(excel) if excel[:1] == "=" else excel
+    return f"| {_text(cells)} | {shown} | {_code(code)} |"
+
+
+def _text(text: str) -> str:
+    """Text that is no markup of Markdown, nor of HTML within it."""
+    return re.sub(r"([\\`*_{}\[\]<>|&~])", r"\\\1", plain(text))
+
+
+def _code(text: str) -> str:
+    """A code span of a table; nothing in it ends it."""
+    return f"`{plain(text).replace('`', _GRAVE).replace('|', _BAR)}`"

@@ -1,10 +1,14 @@
 """The model as one file of PyTorch that a person would write, with the sheet's names.
 
-Cell text stands in comments and in string literals only: no code comes from it.
+Cell text stands in comments, docstrings and string literals only: no code comes from it. What was
+written is parsed before it is given away.
 """
 
 from __future__ import annotations
 
+import ast
+import builtins
+import keyword
 import math
 import os
 import re
@@ -17,16 +21,22 @@ import torch
 from torch import fx
 
 from xl2torch.address import CellRange
-from xl2torch.errors import SelectionError
+from xl2torch.errors import ModelError, SelectionError
 from xl2torch.exports.constants import blank_text, cells_text, literal_lines, quoted_path
 from xl2torch.exports.own_functions import NUMPY, SCIPY, WIDTH, OwnFunctions
 from xl2torch.graph.loop import Recurrence
 from xl2torch.graph.printing import Printer, is_own, short_name
 from xl2torch.model import SheetModel, Variable
+from xl2torch.plain_text import plain
 
 _INDENT = " " * 8
 _MODULES = "torch", "F", "nn", "np", "math", "operator", "special", "self", "row", "rows"
 _STANDARD = frozenset({"import math", "import operator"})
+_DEFINING = (
+    ast.Import, ast.ImportFrom, ast.Assign, ast.FunctionDef, ast.ClassDef, ast.If,
+)  # fmt: skip
+_TAKEN = frozenset({"Path", "F", "WORKBOOK", *dir(builtins), *keyword.kwlist})
+"""Names that a class does not take: those of Python, and of the file itself."""
 
 _CELLS = '''
 def values(book, sheet, area):
@@ -63,7 +73,23 @@ def numbers(text, dtype, shape):
 
 def python_source(model: SheetModel, folder: Path) -> str:
     """Source text of a file in ``folder``. Raises ModelError or SelectionError."""
-    return _Writer(model, folder).text()
+    text = _Writer(model, folder).text()
+    _check(text)
+    return text
+
+
+def _check(text: str) -> None:
+    """Raise ModelError where a file would do more than define its functions and its class."""
+    try:
+        statements = ast.parse(text).body
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        raise ModelError(
+            f"the program cannot be written as Python source ({type(error).__name__}): export "
+            "--to pt2 or onnx"
+        ) from None
+    docstring, *others = statements
+    if not isinstance(docstring, ast.Expr) or not all(isinstance(o, _DEFINING) for o in others):
+        raise ModelError("text of the workbook would become code: please report it")
 
 
 class _Writer:
@@ -91,7 +117,6 @@ class _Writer:
 
     def text(self) -> str:
         """The whole file."""
-        name = self._class_name()
         self._rename(self.model.graph)
         loops = [self._loop(node) for node in self.model.graph.nodes if node.op == "call_module"]
         forward = self._forward()
@@ -103,6 +128,7 @@ class _Writer:
         if "numbers(\n" in body:
             helpers.append(_NUMBERS)
         own = self.own.texts()
+        name = self._class_name()
         code = "\n".join([*forward, *own, *loops])
         if re.search(r"^[^#\n]*\boperator\.", code, re.MULTILINE):
             self.own.imports.add("import operator")
@@ -123,7 +149,8 @@ class _Writer:
     def _class_name(self) -> str:
         words = re.findall(r"[A-Za-z0-9]+", self.problem.sheet)
         name = "".join(word[:1].upper() + word[1:] for word in words)
-        return name if name[:1].isalpha() and name not in ("Path", "F") else f"Sheet{name}"
+        free = name[:1].isalpha() and name not in _TAKEN and name not in self.own.sources
+        return name if free else f"Sheet{name}"
 
     def _purpose(self) -> str:
         goal = {"min": "as small", "max": "as large"}.get(self.problem.sense)
@@ -384,8 +411,8 @@ class _Writer:
     @staticmethod
     def _clean(text: str) -> str:
         """Text of the workbook that cannot leave the comment or the docstring it stands in."""
-        plain = "".join(char if char.isprintable() else " " for char in text)
-        return plain.replace("\\", "/").replace('"""', "'''").replace("_xlfn.", "").rstrip('"')
+        shown = plain(text).replace("_xlfn.", "").replace("\\", "/")
+        return shown.replace('"""', "'''").rstrip('"')
 
 
 def _bounds(variable: Variable) -> list[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from xl2torch.errors import SelectionError, WorkbookError
 from xl2torch.exports.writing import complete
+from xl2torch.plain_text import harmless_cell
 from xl2torch.values import CellValue, ErrorValue
 from xl2torch.workbook.reader import load
 
@@ -109,8 +110,12 @@ def _numbers(values: Sequence[Any]) -> list[Any]:
         return list(values)
 
 
-def write_table(table: Mapping[str, Sequence[Any]], path: Path, force: bool = False) -> None:
-    """Write columns as CSV, parquet or a sheet. Text is never written as a formula.
+def write_table(
+    table: Mapping[str, Sequence[Any]], path: Path, force: bool = False,
+    given: Collection[str] = (),
+) -> None:  # fmt: skip
+    """Write columns as CSV, parquet or a sheet. Text is never written as a formula, but for columns
+    that are ``given``: they stay what they are.
 
     Raises OutputError or SelectionError.
     """
@@ -119,21 +124,31 @@ def write_table(table: Mapping[str, Sequence[Any]], path: Path, force: bool = Fa
         raise SelectionError(f"{path.name}: write to a file that ends in .csv, .parquet or .xlsx")
     with complete(path, force) as partial:
         if kind == ".csv":
-            partial.write_text(as_csv(table), encoding="utf-8", newline="")
+            partial.write_text(as_csv(table, given), encoding="utf-8", newline="")
         elif kind == ".parquet":
             _write_parquet(table, partial)
         else:
             _write_sheet(table, partial)
 
 
-def as_csv(table: Mapping[str, Sequence[Any]]) -> str:
-    """The table as text, numbers with all their digits, blanks and errors empty."""
+def as_csv(table: Mapping[str, Sequence[Any]], given: Collection[str] = ()) -> str:
+    """The table as text, numbers with all their digits, blanks and errors empty.
+
+    Columns that are ``given`` stay what they are; no other text is a formula for a spreadsheet.
+    """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(table)
+    own = [name not in given for name in table]
+    writer.writerow([_harmless(name, ours) for name, ours in zip(table, own, strict=True)])
     for row in zip(*table.values(), strict=True):
-        writer.writerow([_text(value) for value in row])
+        writer.writerow(
+            [_harmless(_text(value), ours) for value, ours in zip(row, own, strict=True)]
+        )
     return stream.getvalue()
+
+
+def _harmless(text: str, ours: bool) -> str:
+    return harmless_cell(text) if ours else text
 
 
 def _text(value: Any) -> str:

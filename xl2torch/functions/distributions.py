@@ -308,7 +308,7 @@ def _beta_exponent(x: Tensor, a: Tensor, b: Tensor, low: Tensor, high: Tensor) -
     a, b, place = _tensor(a), _tensor(b), _tensor((x - low) / (high - low))
     constant = torch.lgamma(a) + torch.lgamma(b) - torch.lgamma(a + b)
     logarithm = torch.xlogy(a - 1, place) + torch.special.xlog1py(b - 1, -place)
-    return logarithm - constant
+    return cast(Tensor, logarithm - constant)
 
 
 def beta_distribution(x: Tensor, a: Tensor, b: Tensor, low: Tensor, high: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import numpy as np
 from xl2torch.address import CellAddress, single_cell
 from xl2torch.graph.naming import solver_name
 from xl2torch.model import SheetModel
+from xl2torch.plain_text import plain
 from xl2torch.plots.fitted import Fitted
 from xl2torch.plots.landscape import Landscape
 from xl2torch.training.result import Result
@@ -29,6 +30,9 @@ _SETTINGS: Any = {
     "font.size": 10, "axes.titlesize": 11, "axes.spines.top": False, "axes.spines.right": False,
     "svg.hashsalt": "xl2torch", "figure.dpi": 120,
 }  # fmt: skip
+
+_LONGEST = 80
+"""Characters of a label."""
 
 
 @contextmanager
@@ -122,7 +126,7 @@ def surface_figure(model: SheetModel, land: Landscape) -> Figure:
 
 def fit_figure(found: Fitted) -> Figure:
     """Points that were observed, and the model's line or the diagonal."""
-    heading, observed_name, predicted_name = found.names
+    heading, observed_name, predicted_name = map(_text, found.names)
     with _figure() as figure:
         axes = figure.add_subplot()
         if found.inputs is None:
@@ -156,7 +160,8 @@ def weights_figure(model: SheetModel) -> Figure:
         image = None
         for axes, variable, grid in zip(parts, variables, grids, strict=True):
             image = axes.imshow(grid, cmap="RdBu_r", vmin=-bound, vmax=bound, aspect="auto")
-            axes.set(title=f"{variable.label} {variable.cells.a1}".strip(), xticks=[], yticks=[])
+            title = _text(f"{variable.label} {variable.cells.a1}".strip())
+            axes.set(title=title, xticks=[], yticks=[])
             for (row, column), number in np.ndenumerate(grid) if grid.size <= _MOST_NUMBERS else ():
                 shade = "white" if abs(number) > 0.6 * bound else "black"
                 shown = 0.0 if abs(number) < _NOTHING * bound else number
@@ -187,4 +192,11 @@ def _spans(values: Any) -> bool:
 def _name(model: SheetModel, cell: CellAddress) -> str:
     """A cell's name on the sheet and its address."""
     name = solver_name(model.compiled.workbook, single_cell(cell)).rstrip(" :")
-    return f"{name} ({cell.a1})" if name else cell.a1
+    return f"{_text(name)} ({cell.a1})" if name else cell.a1
+
+
+def _text(text: str) -> str:
+    """Text of the sheet as a label: short, and no TeX between dollar signs."""
+    shown = plain(text)
+    shown = shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
+    return shown.replace("$", r"\$").lstrip("_")  # matplotlib leaves _names out of a legend

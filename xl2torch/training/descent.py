@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from xl2torch.training.loss import Loss
 from xl2torch.training.methods import LBFGS
 from xl2torch.training.optimizers import Stepper
@@ -33,6 +35,11 @@ def still_steep(steepness: float) -> str:
     """That the gradient is still large, in words; '' where it is not."""
     if steepness < _STEEP:
         return ""
+    if math.isinf(steepness):
+        return (
+            "Some slopes of the objective are no numbers there (a value near the smallest that a "
+            "number can be): try other start values, or data of another unit."
+        )
     return (
         "The gradient is still large, so this is hardly the optimum: try other start values, "
         "--optimizer adam, or variables of like size."

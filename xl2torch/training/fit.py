@@ -386,10 +386,17 @@ class _Run:
             return stop
         alike = found.reaching(self.loss.of(record.best_objective))
         best = f"{settings.starts} starts; the best was start {winner}"
-        if alike >= _ALIKE * settings.starts:
+        many = alike >= _ALIKE * settings.starts
+        lower, upper = variable_limits(self.loss.model)
+        if many and bool((torch.isfinite(lower) & torch.isfinite(upper)).all()):
             return Stop(17, f"{best}.")
-        return replace(stop, detail=f"{best}, and {alike} of them ended there: other starts may "
-                       f"find a better one. {stop.detail}".strip())  # fmt: skip
+        why = (
+            "Starts are drawn near 0 where a variable cell has no bounds; with bounds on all of "
+            "them more can be said" if many else "Other starts may find a better one"
+        )
+        return replace(
+            stop, detail=f"{best}, and {alike} of them ended there. {why}. {stop.detail}".strip()
+        )
 
     def _engine(self) -> Stop:
         """The engine that was chosen; another one where it stays on a slope. Raises Stopped."""

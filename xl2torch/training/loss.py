@@ -66,6 +66,8 @@ class Loss:
         self.compiled: Callable[[], Differentiated] | None = None
         self.objective = math.nan
         self.value = math.nan
+        self.lost_slopes = False
+        """Whether some slopes where it was evaluated last are no numbers, though it has a value."""
         self._of = loss_of(model.problem)
         self._point: torch.Tensor | None = None
 
@@ -123,11 +125,13 @@ class Loss:
 
     def mend_gradients(self) -> None:
         """Let gradients be numbers: 0 where there are none, and for what cannot move."""
+        self.lost_slopes = False
         for parameter in self.parameters:
             if parameter.grad is None or self.failed:
                 parameter.grad = torch.zeros_like(parameter)
             elif not math.isfinite(float(parameter.grad.sum())):  # one pass, not five
                 parameter.grad = torch.nan_to_num(parameter.grad, 0.0, 0.0, 0.0)
+                self.lost_slopes = True
         for parameter, mask in self._fixed:
             gradient_of(parameter).masked_fill_(mask, 0.0)
 
@@ -201,6 +205,9 @@ class Loss:
 
     @property
     def steepness(self) -> float:
-        """Largest |∂f/∂x|·max(|x|, 1) of variables that are free to move, relative to |f|."""
+        """Largest |∂f/∂x|·max(|x|, 1) of variables that are free to move, relative to |f|; infinite
+        where some of these slopes are not known."""
+        if self.lost_slopes:
+            return math.inf
         scaled = self.free_gradient.abs() * self.point.abs().clamp_min(1.0)
         return float(scaled.max()) / max(abs(self.value), 1e-12) if len(scaled) else 0.0

@@ -1,0 +1,57 @@
+"""Text of a workbook where people and programs read it: nothing in it is obeyed.
+
+A label may hold escape sequences of a terminal, marks that turn the direction of writing, halves of
+surrogate pairs, or a line break. A cell keeps its text as it is; what is printed, drawn or written
+into a program goes through here.
+"""
+
+from __future__ import annotations
+
+import json
+
+_OBEYED_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def plain(text: str) -> str:
+    """Text on one line, of characters that can be seen; others are a space, or � for a mark.
+
+    >>> plain("a\\nb \\x1b[31mred")
+    'a b �[31mred'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else " " if char.isspace() else "\ufffd" for char in text
+    )
+
+
+def plain_lines(text: str) -> str:
+    """The same for a text of some lines, which stay lines."""
+    return "\n".join(map(plain, text.split("\n")))
+
+
+def quoted(text: str) -> str:
+    """A string literal of Python, between double quotes.
+
+    >>> quoted('say "hi"')
+    '"say \\\\"hi\\\\""'
+    """
+    pieces = json.dumps(text, ensure_ascii=False)
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in pieces
+    )
+
+
+def harmless_cell(text: str) -> str:
+    """Text for a CSV file that a spreadsheet takes for text, or a number, whatever it begins with.
+
+    >>> harmless_cell("=1+1"), harmless_cell("-2.5")
+    ("'=1+1", '-2.5')
+    """
+    try:
+        float(text)
+    except ValueError:
+        pass
+    else:
+        return text
+    return f"'{text}" if text.startswith(_OBEYED_BY_SPREADSHEETS) else text
