@@ -80,11 +80,12 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """The system's own error, when the bytes are written out."""
     package = read_package(write(tmp_path / "b.xlsx", parts()))
 
-    def fdopen(handle: int, mode: str) -> object:
-        os.close(handle)
-        return open("/dev/full", mode)
+    plain = Path.open
 
-    monkeypatch.setattr("xl2torch.workbook.package.os.fdopen", fdopen)
+    def full(path: Path, mode: str = "r") -> object:
+        return plain(Path("/dev/full") if mode == "wb" else path, mode)
+
+    monkeypatch.setattr(Path, "open", full)
     with pytest.raises(OutputError, match="No space left on device"):
         save_package(package, {SHEET1: b"<new/>" * 100_000}, set(), tmp_path / "out.xlsx")
     assert [path.name for path in tmp_path.iterdir()] == ["b.xlsx"]

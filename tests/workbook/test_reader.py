@@ -165,13 +165,39 @@ def test_cells_without_addresses(tmp_path: Path) -> None:
     assert found.extent == (8, 6)
 
 
-def test_rows_and_cells_in_any_order(tmp_path: Path) -> None:
-    data = (
-        "<row r='3'><c r='C3'><v>33</v></c><c r='A3'><v>31</v></c></row>"
-        "<row r='1'><c r='B1'><v>12</v></c></row>"
-    )
-    found = first_sheet(tmp_path, data)
-    assert [value(found, a1) for a1 in ("A3", "B1", "C3", "A1")] == [31, 12, 33, None]
+ONE = "<row r='2'><c r='B2'><v>1</v></c></row>"
+DAMAGED = {
+    "rows out of order": f"{ONE}<row r='1'><c r='A1'><v>2</v></c></row>",
+    "a row twice": f"{ONE}<row r='2'><c r='C2'><v>2</v></c></row>",
+    "cells out of order": "<row r='3'><c r='C3'><v>33</v></c><c r='A3'><v>31</v></c></row>",
+    "a cell twice": "<row r='1'><c r='A1'><v>1</v></c><c r='A1'><v>2</v></c></row>",
+    "a blank cell twice": "<row r='1'><c r='A1' s='1'/><c r='A1'><v>2</v></c></row>",
+    "a cell of another row": "<row r='1'><c r='A2'><v>1</v></c></row>",
+    "a column beyond XFD": "<row r='1'><c r='XFE1'><v>1</v></c></row>",
+    "a row beyond the last": "<row r='1048577'><c r='A1048577'><v>1</v></c></row>",
+    "row 0": "<row r='0'><c r='A0'><v>1</v></c></row>",
+    "a row of 64 bits": "<row r='99999999999999999999'><c><v>5</v></c></row>",
+    "an absolute reference": "<row r='9'><c r='$B$9'><f>B1+1</f><v>5</v></c></row>",
+    "no reference": "<row r='1'><c r='inlineStr'><v>1</v></c></row>",
+    "a number that is none": "<row r='1'><c r='A1'><v>nan</v></c></row>",
+    "an infinite number": "<row r='1'><c r='A1'><v>1e999</v></c></row>",
+    "a number of Python": "<row r='1'><c r='A1'><v>1_000</v></c></row>",
+    "other digits": "<row r='1'><c r='A1'><v>\u0663</v></c></row>",
+    "a string of other digits": "<row r='1'><c r='A1' t='s'><v>\u0660</v></c></row>",
+    "a string before the first": "<row r='1'><c r='A1' t='s'><v>-1</v></c></row>",
+    "a value in a value": "<row r='1'><c r='A1'><v>3<v>7</v></v></c></row>",
+    "a cell in a formula": "<row r='1'><c r='A1'><f>1<c r='B1'/></f><v>7</v></c></row>",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("quote", "'\"")
+@pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
+def test_what_excel_would_not_read_is_called_damaged(
+    data: str, quote: str, tmp_path: Path
+) -> None:
+    """In the plain spelling, which has a way of its own, and in another one."""
+    with pytest.raises(WorkbookError, match="damaged"):
+        first_sheet(tmp_path, data.replace("'", quote))
 
 
 def test_shared_formulas(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def plot(
     if insert and copy is None:
         copy = book.with_name(f"{book.stem}-plot{book.suffix}")
     workbook = load(book)
-    check_place(target, force)
+    check_place(target, force, [book])
     if copy is not None:
         check_output(book, copy, force, advice="give --insert-as another name")
         check_protection(workbook, ignore=ignore_protection)
@@ -105,7 +105,7 @@ def plot(
             return fit(model, arguments=parsed(arguments, "--set"), **training)
 
     figure = draw(model, kind, View(cells, x, y), train)
-    with complete(target, force) as partial:
+    with complete(target, force, [book]) as partial:
         partial.write_bytes(as_bytes(figure, target.suffix.lower()[1:]))
     name = None
     if copy is not None:

@@ -47,7 +47,7 @@ def predict(
     for note in found.notes:
         say(f"note: {note}", err=True)
     if out is not None:
-        write_table(result, out, force, given=table)
+        write_table(result, out, force, given=table, inputs=[book, data])
     if as_json:
         print_json({"predictions": found.columns, "notes": found.notes, "output": out and str(out)})
     elif out is None:

@@ -157,5 +157,5 @@ def write_drawing(model: SheetModel, path: Path, force: bool = False) -> None:
     """Write the picture. Raises SelectionError or OutputError."""
     if path.suffix.lower() != ".svg":
         raise SelectionError(f"{path.name}: the picture is an SVG: name it .svg")
-    with complete(path, force) as partial:
+    with complete(path, force, [model.compiled.workbook.path]) as partial:
         partial.write_text(drawing(model), encoding="utf-8")

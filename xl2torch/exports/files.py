@@ -65,7 +65,7 @@ def export(
     inputs: dict[str, str] = {}
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    with complete(target, force) as partial:
+    with complete(target, force, [model.compiled.workbook.path]) as partial:
         if to == "python":
             partial.write_text(python_source(model, target.parent), encoding="utf-8")
         elif to == "safetensors":

@@ -112,17 +112,17 @@ def _numbers(values: Sequence[Any]) -> list[Any]:
 
 def write_table(
     table: Mapping[str, Sequence[Any]], path: Path, force: bool = False,
-    given: Collection[str] = (),
+    given: Collection[str] = (), inputs: Collection[Path] = (),
 ) -> None:  # fmt: skip
     """Write columns as CSV, parquet or a sheet. Text is never written as a formula, but for columns
-    that are ``given``: they stay what they are.
+    that are ``given``: they stay what they are. No file among the ``inputs`` is replaced.
 
     Raises OutputError or SelectionError.
     """
     kind = path.suffix.lower()
     if kind not in (".csv", ".parquet", ".xlsx"):
         raise SelectionError(f"{path.name}: write to a file that ends in .csv, .parquet or .xlsx")
-    with complete(path, force) as partial:
+    with complete(path, force, inputs) as partial:
         if kind == ".csv":
             partial.write_text(as_csv(table, given), encoding="utf-8", newline="")
         elif kind == ".parquet":

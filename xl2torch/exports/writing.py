@@ -1,28 +1,23 @@
-"""A file appears under its name only when it is complete."""
+"""Whether a file may be written, and the way to write it."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from xl2torch.errors import OutputError
 from xl2torch.reports.output import check_place
+from xl2torch.workbook.output_file import complete_file
 
 
 @contextlib.contextmanager
-def complete(target: Path, force: bool = False) -> Iterator[Path]:
+def complete(
+    target: Path, force: bool = False, inputs: Collection[Path] = ()
+) -> Iterator[Path]:
     """A path to write to; it takes the name of the target when nothing went wrong.
 
-    Raises OutputError.
+    No file among the ``inputs`` is replaced. Raises OutputError.
     """
-    check_place(target, force)
-    partial = target.with_name(f".{target.stem}-{os.getpid()}{target.suffix}")
-    try:
+    check_place(target, force, inputs)
+    with complete_file(target) as partial:
         yield partial
-        partial.replace(target)
-    except OSError as error:
-        raise OutputError(f"cannot write {target}: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)

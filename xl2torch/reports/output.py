@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from xl2torch.address import CellRange
 from xl2torch.errors import OutputError, SelectionError
+from xl2torch.workbook.output_file import can_write_into, is_special
 from xl2torch.workbook.package import lock_file
 from xl2torch.workbook.protection import has_locked_structure, locked_ranges
 from xl2torch.workbook.reader import Workbook
@@ -39,29 +40,44 @@ def check_output(
             f"the output {target.name} has to end in {source.suffix}, as the input does: "
             "the file type does not change"
         )
-    same = target.is_file() and source.exists() and target.samefile(source)
+    try:
+        same = target.is_file() and source.exists() and target.samefile(source)
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror}") from None
     if same and not in_place:
         raise OutputError(f"{target} is the input itself: {advice}")
     check_place(target, force or in_place)
 
 
-def check_place(target: Path, replaces: bool = False) -> None:
+def check_place(target: Path, replaces: bool = False, inputs: Collection[Path] = ()) -> None:
     """Find out whether a file can be written, in the place of another where it ``replaces`` one.
 
-    Raises OutputError (exists, folder missing or read-only, open elsewhere).
+    It is never put in the place of ``inputs``. Raises OutputError (exists, is an input or no
+    regular file, folder missing or read-only, open elsewhere).
     """
+    try:
+        _check_place(target, replaces, inputs)
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror}") from None
+
+
+def _check_place(target: Path, replaces: bool, inputs: Collection[Path]) -> None:
     folder = target.parent
     if not folder.is_dir():
         raise OutputError(f"the output folder {folder} does not exist")
     if target.is_dir():
         raise OutputError(f"the output {target} is a folder")
+    if is_special(target):
+        raise OutputError(f"{target} is no regular file: give another name")
+    if any(target.exists() and item.exists() and target.samefile(item) for item in inputs):
+        raise OutputError(f"{target} is the input itself: give another name")
     if target.exists() and not replaces:
         raise OutputError(f"{target} exists already: give --force to overwrite it, or another -o")
     lock = lock_file(target)
     if lock is not None:
         raise OutputError(f"{target.name} is open in another program ({lock.name}): close it there")
     blocked = target if target.exists() and not os.access(target, os.W_OK) else folder
-    if not os.access(blocked, os.W_OK) or not _writable(folder):
+    if not os.access(blocked, os.W_OK) or not can_write_into(folder):
         raise OutputError(f"cannot write {target}: {blocked} is read-only")
 
 
@@ -95,12 +111,3 @@ def check_protection(
             "unprotect it in Excel (Review, Protect Workbook), or give --ignore-protection"
         )
 
-
-def _writable(folder: Path) -> bool:
-    probe = folder / f".xl2torch-{os.getpid()}"
-    try:
-        probe.touch()
-        probe.unlink()
-    except OSError:
-        return False
-    return True

@@ -140,7 +140,7 @@ def stored_convergence(result: Result) -> float | None:
 
 def stored_seed(problem: Problem) -> int:
     """The seed of the stored model; 0 where there is none."""
-    return int(number_option(problem.options, "rsd", 0))
+    return int(number_option(problem.options, "rsd", 0)) % 2**31
 
 
 def start_count(problem: Problem, options: Options) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from xl2torch.address import quote_sheet
+from xl2torch.plain_text import plain
 
 if TYPE_CHECKING:
     from openpyxl.chart._chart import ChartBase
@@ -35,7 +36,7 @@ def line_chart(
 
     chart = LineChart()
     for number, (name, column) in enumerate(series):
-        line = Series(idx=number, order=number, tx=SeriesLabel(v=name[:_LONGEST_TITLE]))
+        line = Series(idx=number, order=number, tx=SeriesLabel(v=_title(name)))
         line.val = NumDataSource(numRef=_cells(sheet, column, rows[0], rows[-1]))
         line.cat = AxDataSource(numRef=_cells(sheet, labels, rows[0], rows[-1]))
         line.smooth = False
@@ -71,8 +72,8 @@ def scatter_chart(
     chart.style = None
     chart.scatterStyle = "lineMarker"
     horizontal = _cells(sheet, x_column, first_row, last_row)
-    diagonal = XYSeries(idx=0, order=0, tx=SeriesLabel(v=x_title))
-    points = XYSeries(idx=1, order=1, tx=SeriesLabel(v=y_title))
+    diagonal = XYSeries(idx=0, order=0, tx=SeriesLabel(v=_title(x_title)))
+    points = XYSeries(idx=1, order=1, tx=SeriesLabel(v=_title(y_title)))
     for series, vertical in (
         (diagonal, horizontal), (points, _cells(sheet, y_column, first_row, last_row)),
     ):  # fmt: skip
@@ -88,6 +89,10 @@ def scatter_chart(
     return _finished(chart, title, x_title, y_title)
 
 
+def _title(text: str) -> str:
+    return plain(text)[:_LONGEST_TITLE]
+
+
 def _cells(sheet: str, column: str, first_row: int, last_row: int) -> NumRef:
     from openpyxl.chart.data_source import NumRef
 
@@ -101,9 +106,9 @@ def _finished(
     from openpyxl.xml.functions import tostring
 
     x_axis, y_axis = chart.x_axis, chart.y_axis  # type: ignore[attr-defined]
-    chart.title = title[:_LONGEST_TITLE]
+    chart.title = _title(title)
     chart.legend = legend
-    y_axis.title, x_axis.title = y_title[:_LONGEST_TITLE], x_title[:_LONGEST_TITLE]
+    y_axis.title, x_axis.title = _title(y_title), _title(x_title)
     for item in (chart.title, x_axis.title, y_axis.title):
         assert item is not None
         item.overlay = False  # else recent versions of Excel draw it over the plot

@@ -221,7 +221,7 @@ def encoded(value: CellValue) -> tuple[bytes, bytes]:
     return b"", number_text(value).encode()
 
 
-CONTROL = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def xml_text(text: str) -> str:

@@ -6,9 +6,7 @@ unpacked size is bounded, and a DOCTYPE (the door to entity expansion) is refuse
 
 from __future__ import annotations
 
-import os
 import posixpath
-import tempfile
 import zipfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -16,8 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote
 
-from xl2torch.errors import OutputError, WorkbookError
+from xl2torch.errors import WorkbookError
 from xl2torch.workbook.ooxml import CONTENT_TYPES, RELATIONSHIPS, STRICT, parse_xml
+from xl2torch.workbook.output_file import complete_file
 
 MAX_UNPACKED = 2**30
 MAX_RATIO = 200
@@ -151,8 +150,10 @@ def read_package(path: Path) -> Package:
 def _unpack(path: Path, archive: zipfile.ZipFile) -> Package:
     infos = tuple(archive.infolist())
     unpacked = sum(info.file_size for info in infos)
-    packed = sum(info.compress_size for info in infos)
-    dense = unpacked > _HARMLESS and unpacked > MAX_RATIO * packed
+    dense = any(
+        info.file_size > _HARMLESS and info.file_size > MAX_RATIO * info.compress_size
+        for info in infos
+    )
     if unpacked > MAX_UNPACKED or dense:
         raise WorkbookError(
             f"{path.name} would unpack to {unpacked:,} bytes: refused as a zip bomb"
@@ -217,40 +218,25 @@ def save_package(
 
     The file appears under its name only when it is complete. Raises OutputError.
     """
-    folder = target.parent
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=".xl2torch-", suffix=target.suffix, dir=folder)
-    except OSError as error:
-        raise OutputError(f"cannot write into {folder}: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
-            for info in package.infos:
-                if info.filename in removed:
-                    continue
-                if info.is_dir():
-                    archive.writestr(_like(info), b"")
-                else:
-                    archive.writestr(
-                        _like(info), changed.get(info.filename, package.parts[info.filename])
-                    )
-            for name, data in changed.items():
-                if name not in package.parts:
-                    fresh = zipfile.ZipInfo(name)
-                    fresh.compress_type = zipfile.ZIP_DEFLATED
-                    archive.writestr(fresh, data)
-        mode = target.stat().st_mode if target.exists() else 0o666 & ~_umask()
-        os.chmod(temporary, mode & 0o777)
-        os.replace(temporary, target)
-    except PermissionError:
-        Path(temporary).unlink(missing_ok=True)
-        raise OutputError(
-            f"{target} cannot be written: it is open in another program or write-protected"
-        ) from None
-    except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise OutputError(f"{target} cannot be written: {error.strerror}") from None
-        raise
+    with (
+        complete_file(target) as temporary,
+        temporary.open("wb") as file,
+        zipfile.ZipFile(file, "w") as archive,
+    ):
+        for info in package.infos:
+            if info.filename in removed:
+                continue
+            if info.is_dir():
+                archive.writestr(_like(info), b"")
+            else:
+                archive.writestr(
+                    _like(info), changed.get(info.filename, package.parts[info.filename])
+                )
+        for name, data in changed.items():
+            if name not in package.parts:
+                fresh = zipfile.ZipInfo(name)
+                fresh.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(fresh, data)
 
 
 def _like(info: zipfile.ZipInfo) -> zipfile.ZipInfo:
@@ -259,12 +245,6 @@ def _like(info: zipfile.ZipInfo) -> zipfile.ZipInfo:
     copy.external_attr = info.external_attr
     copy.create_system = info.create_system
     return copy
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def lock_file(path: Path) -> Path | None:

@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 from xml.sax.saxutils import unescape as unescape_xml
 
+from xl2torch.address import MAX_ROW
+
 _OPEN, _CLOSE = b"<sheetData>", b"</sheetData>"
 _TEXT = r"[^<\x00-\x08\x0b-\x1f]*"
 _ATTRIBUTES = r'((?: [A-Za-z0-9]+="[^"<>&\x00-\x1f]*")*)'
 _ROW = re.compile(r'\s*<row r="([1-9][0-9]{0,6})"' + _ATTRIBUTES + r"\s*>")
-_NUMBERED = re.compile(rb'\s*<row r="[0-9]+"')
+_NUMBERED = re.compile(rb'\s*<row r="([0-9]+)"')
+_WHOLE = re.compile("[0-9]{1,9}")
 _CELL = re.compile(
     r'(<c r="([A-Z]{1,3})([0-9]{1,7})"' + _ATTRIBUTES + r"(?:/>|>"
     r"(?:(<f)" + _ATTRIBUTES + r"(?:/>|>(" + _TEXT + r")</f>))?"
@@ -36,12 +39,16 @@ formula, that one's attributes and text; value text."""
 
 
 class PlainRow(NamedTuple):
-    """A row: its number, the text of its attributes and its cells; ``escaped``: texts may be so."""
+    """A row: its number, the text of its attributes and its cells.
+
+    ``escaped``: texts may be so. ``odd``: what float takes for a number need not be one.
+    """
 
     number: int
     attributes: str
     cells: list[Match]
     escaped: bool
+    odd: bool
 
 
 class SheetData(NamedTuple):
@@ -68,20 +75,29 @@ def cut_rows(data: bytes) -> SheetData | None:
 def unread_rows(rows: bytes, read: Callable[[PlainRow], None]) -> Iterator[bytes]:
     """Hand plain rows on, and give back the others for the parser.
 
-    Raises ValueError where the place of a row depends on the rows before it.
+    Raises ValueError where the place of a row depends on the rows before it, or where rows are
+    out of order.
     """
-    start = 0
+    start = last = 0
     while start < len(rows):
         end = rows.find(b"</row>", start)
         piece = rows[start : end + 6] if end >= 0 else rows[start:]
         start += len(piece)
         found = _plain_row(piece)
+        if not piece.strip():
+            yield piece
+            continue
+        numbered = _NUMBERED.match(piece)
+        if numbered is None:
+            raise ValueError("a row without a number")
+        number = row_number(numbered[1].decode())
+        if not last < number <= MAX_ROW:
+            raise ValueError(f"row {number} stands after row {last}")
+        last = number
         if found is not None:
             read(found)
-        elif _NUMBERED.match(piece) or not piece.strip():
-            yield piece
         else:
-            raise ValueError("a row without a number")
+            yield piece
 
 
 def _plain_row(piece: bytes) -> PlainRow | None:
@@ -100,7 +116,21 @@ def _plain_row(piece: bytes) -> PlainRow | None:
         return None
     if any([cell[2] != digits for cell in cells]):
         return None
-    return PlainRow(int(digits), head[2], cells, escaped)
+    return PlainRow(int(digits), head[2], cells, escaped, "_" in text or not text.isascii())
+
+
+def row_number(text: str) -> int:
+    """A whole number in plain digits. Raises ValueError."""
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"{text[:20]!r} is no whole number")
+    return int(text)
+
+
+def number_of(text: str) -> float:
+    """A number as XML spells it: float reads 1_000 and other digits too. Raises ValueError."""
+    if "_" in text or not text.isascii():
+        raise ValueError(f"{text[:20]!r} is no number")
+    return float(text)
 
 
 def attributes_of(text: str) -> Attributes:

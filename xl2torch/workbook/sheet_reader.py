@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-from xl2torch.address import CellRange, column_number, parse_a1
+import numpy as np
+
+from xl2torch.address import MAX_COLUMN, MAX_ROW, CellRange, column_number, parse_a1
 from xl2torch.errors import WorkbookError
-from xl2torch.values import ERRORS, VALUE, CellValue, ErrorValue
+from xl2torch.values import ERRORS, NUMBER, VALUE, CellValue, ErrorValue
 from xl2torch.workbook.cells import SparseCells
 from xl2torch.workbook.formula_groups import FormulaCell, FormulaGroup, Rectangle, grouped
 from xl2torch.workbook.ooxml import local, parse_xml, unescape
@@ -26,6 +29,8 @@ from xl2torch.workbook.plain_rows import (
     SheetData,
     attributes_of,
     cut_rows,
+    number_of,
+    row_number,
     unescaped,
     unread_rows,
 )
@@ -98,6 +103,8 @@ class Sheet:
 
 
 _NONE: Mapping[int, ErrorValue] = {}
+_LETTERS = re.compile("[A-Z]{1,3}")
+_COUNT = re.compile("[0-9]{1,7}")
 _CELLS = frozenset({"row", "c", "v", "f", "t", "rPh"})
 
 
@@ -170,15 +177,22 @@ def _read(
         if kind == "sheetData":
             begun = True
             return
+        if collecting and kind in _CELLS:
+            raise ValueError(f"<{kind}> within the value of a cell in row {row}")
         if kind == "c":
             reference = attributes.get("r")
+            before = column
             if reference:
                 letters = reference.rstrip("0123456789")
                 column = columns_of.get(letters) or columns_of.setdefault(
-                    letters, column_number(letters)
+                    letters, _column(letters)
                 )
+                if reference != f"{letters}{row}":
+                    raise ValueError(f"the cell {reference} is in row {row}")
             else:
                 column += 1
+            if not before < column <= MAX_COLUMN:
+                raise ValueError(f"the cell {reference or column} of row {row} is out of order")
             cell_type = attributes.get("t", "n")
             dynamic, rich = "cm" in attributes, attributes.get("vm", "")
             formula = None
@@ -189,7 +203,10 @@ def _read(
             formula = attributes
             collecting = True
         elif kind == "row":
-            row = int(attributes.get("r", row + 1))
+            number = attributes.get("r")
+            last, row = row, row + 1 if number is None else row_number(number)
+            if not last < row <= MAX_ROW:
+                raise ValueError(f"row {row} stands after row {last}")
             column = 0
             if attributes.get("hidden") in ("1", "true"):
                 hidden_rows.add(row)
@@ -233,7 +250,7 @@ def _read(
             if value_text:
                 rows.append(row)
                 columns.append(column)
-                values.append(float(value_text))
+                values.append(number_of(value_text))
             return
         value = _typed_value(cell_type, value_text, strings, first_day)
         if rich and cell_type == "e" and rich.isdigit():
@@ -278,15 +295,18 @@ def _read(
         row = found.number
         if found.attributes and attributes(found.attributes).get("hidden") in ("1", "true"):
             hidden_rows.add(row)
+        number = number_of if found.odd else float
+        column = 0
         for _, letters, _, own, has_formula, inside, text_, value in found.cells:
-            column = columns_of.get(letters) or columns_of.setdefault(
-                letters, column_number(letters)
-            )
+            before = column
+            column = columns_of.get(letters) or columns_of.setdefault(letters, _column(letters))
+            if column <= before:
+                raise ValueError(f"the cell {letters}{row} is out of order")
             if not own and not has_formula:
                 if value:
                     rows.append(row)
                     columns.append(column)
-                    values.append(float(value))
+                    values.append(number(value))
                 continue
             if not own and inside and not text_ and value:
                 follower = attributes(inside)
@@ -295,7 +315,7 @@ def _read(
                     formulas.append(FormulaCell(row, column, *source, None))
                     rows.append(row)
                     columns.append(column)
-                    values.append(float(value))
+                    values.append(number(value))
                     continue
             facts = attributes(own)
             cell_type = facts.get("t", "n")
@@ -311,8 +331,12 @@ def _read(
         else:
             left = list(unread_rows(cut.rows, read_row))
             data = b"".join((cut.before, *left, cut.after))
+            row = 0
         parse_xml(data, start=start, end=end, text=text, where=where)
-    except (ValueError, IndexError, KeyError) as error:
+        cells = SparseCells.of(rows, columns, values)
+        if not np.isfinite(cells.numbers[cells.kinds == NUMBER]).all():
+            raise ValueError("a number is not finite")
+    except (ValueError, IndexError, KeyError, OverflowError) as error:
         raise WorkbookError(f"{where} is damaged: {error}") from None
     if cut is not None and not begun:
         raise WorkbookError(f"{where}: what looks like its rows is something else")
@@ -322,9 +346,17 @@ def _read(
         if relation.type.endswith("/table")
     )
     return Sheet(
-        name, part, SparseCells.of(rows, columns, values), tuple(formulas), tables, protected,
+        name, part, cells, tuple(formulas), tables, protected,
         frozenset(hidden_rows), tuple(filters), tuple(data_tables),
     )  # fmt: skip
+
+
+def _column(letters: str) -> int:
+    """Number of a column. Raises ValueError beyond XFD, or where it is none."""
+    found = column_number(letters) if _LETTERS.fullmatch(letters.upper()) else 0
+    if not 0 < found <= MAX_COLUMN:
+        raise ValueError(f"{letters!r} is no column")
+    return found
 
 
 def _corners(reference: str, sheet: str) -> Rectangle | None:
@@ -340,7 +372,7 @@ def _typed_value(cell_type: str, text: str, strings: list[str], first_day: datet
     if not text:
         return None
     if cell_type == "s":
-        return strings[int(text)]
+        return strings[row_number(text)]
     if cell_type == "b":
         return text in ("1", "true")
     if cell_type == "e":
@@ -373,6 +405,6 @@ def _read_table(package: Package, sheet: str, part: str, filters: list[Rectangle
     area = parse_a1(head.get("ref", ""), sheet)
     name = head.get("displayName") or head.get("name")
     rows = [head.get("headerRowCount", "1"), head.get("totalsRowCount", "0")]
-    if area is None or name is None or not all(count.isdigit() for count in rows):
+    if area is None or name is None or not all(_COUNT.fullmatch(count) for count in rows):
         raise WorkbookError(f"{package.path.name} is damaged: {part} is no table")
     return Table(name, area, tuple(columns), int(rows[0]), int(rows[1]))

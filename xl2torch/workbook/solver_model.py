@@ -145,9 +145,10 @@ def _number(text: str, sheet: str, name: str) -> float:
 def number_option(options: Mapping[str, str], name: str, default: float) -> float:
     """A number among the options of a stored model; the default where it is none."""
     try:
-        return float(options.get(name, default))
+        number = float(options.get(name, default))
     except ValueError:
         return default
+    return number if math.isfinite(number) else default
 
 
 def stored_ranges(workbook: Workbook, model: SolverModel, text: str, what: str) -> list[CellRange]:
