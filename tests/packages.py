@@ -88,10 +88,17 @@ def rows(table: str) -> str:
     for line in filter(str.strip, table.splitlines()):
         number = re.match(r"\s*[A-Z]+(\d+)", line)
         assert number, line
-        by_row.setdefault(int(number[1]), []).append(cell(line))
+        by_row.setdefault(int(number[1]), []).append(line)
     return "".join(
-        f'<row r="{number}">{"".join(cells)}</row>' for number, cells in sorted(by_row.items())
+        f'<row r="{number}">{"".join(map(cell, sorted(lines, key=_column)))}</row>'
+        for number, lines in sorted(by_row.items())
     )
+
+
+def _column(line: str) -> tuple[int, str]:
+    letters = re.match(r"\s*([A-Z]+)", line)
+    assert letters, line
+    return len(letters[1]), letters[1]
 
 
 def sheet(data: str, before: str = "", after: str = "") -> str:

@@ -11,8 +11,9 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "xl2torch"
 STAGES = (
-    "errors", "plain_text", "address", "values", "workbook", "formula", "functions", "graph", "problem",
-    "prediction", "model", "jacobian", "residuals", "linearity", "constraints", "optimality",
+    "errors", "limits", "plain_text", "address", "values", "workbook", "formula", "functions",
+    "graph", "problem", "prediction", "model", "jacobian", "residuals", "linearity",
+    "constraints", "optimality",
     "linear_program", "piecewise_linear", "highs", "binary_program", "ranging", "recalculation",
     "verification", "inspection", "gradients", "training", "replay", "reports", "plots", "exports",
     "cli", "__main__",

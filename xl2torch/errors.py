@@ -8,6 +8,7 @@
     │   ├── UnsupportedError     functions on the way to the objective that are not supported
     │   └── CircularReferenceError
     ├── TrainingError            training cannot start or go on
+    ├── LimitError               there is not enough memory, or something nests too deeply
     └── OutputError              the result cannot be written
 
 Every message is complete: it names the sheet, the cell and the formula, and says what to do.
@@ -29,6 +30,10 @@ class WorkbookError(Xl2TorchError):
 
 class SelectionError(Xl2TorchError):
     """A sheet, range, name or option that the workbook does not have."""
+
+
+class LimitError(Xl2TorchError):
+    """There is not enough memory for what the workbook asks for, or it nests too deeply."""
 
 
 class FormulaError(Xl2TorchError):

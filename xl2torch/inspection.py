@@ -17,6 +17,7 @@ from xl2torch.graph.naming import identifier, label, line_of
 from xl2torch.graph.printing import expression, is_line
 from xl2torch.graph.regions import odd_cells
 from xl2torch.graph.schedule import Evaluation, Unit
+from xl2torch.limits import within_limits
 from xl2torch.model import SheetModel, compile, compile_problem
 from xl2torch.problem import Problem
 from xl2torch.verification import foreign, not_of_excel
@@ -27,6 +28,7 @@ ODD_CELLS_LISTED = 50
 _SHOWN = 5
 
 
+@within_limits("looking at the workbook")
 def inspect(
     workbook: Workbook, sheet: str | None = None, problem: Problem | None = None
 ) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from xl2torch.graph.nodes import node_name, parameter_nodes
 from xl2torch.graph.passes import simplify
 from xl2torch.graph.printing import expression, is_line
 from xl2torch.graph.schedule import Evaluation, with_true_sizes
+from xl2torch.limits import within_limits
 from xl2torch.prediction import Predictor, find_outputs, predict_frame
 from xl2torch.problem import Problem, find_problem
 from xl2torch.values import BLANK, FIRST_ERROR, TEXT, error_of_kind
@@ -193,6 +194,7 @@ class SheetModel(fx.GraphModule):
         return predict_frame(self.predictor(outputs), frame)
 
 
+@within_limits("compiling the model")
 def compile(
     workbook: Workbook,
     sheet: str | None = None,

@@ -18,6 +18,7 @@ from xl2torch.functions.known import KNOWN_TO_EXCEL
 from xl2torch.functions.registry import FUNCTIONS
 from xl2torch.functions.trace import value_of
 from xl2torch.graph.schedule import Evaluation, Unit
+from xl2torch.limits import within_limits
 from xl2torch.values import BLANK, FIRST_ERROR, NUMBER, TEXT, display
 from xl2torch.workbook.cells import CellBlock, Kinds, cell_value, key_of
 from xl2torch.workbook.reader import Workbook
@@ -29,6 +30,7 @@ _COUNTS = (
 )  # fmt: skip
 
 
+@within_limits("verifying the workbook")
 def verify(workbook: Workbook, sheet: str | None = None) -> dict[str, Any]:
     """Counts of formula cells, in total and per sheet, with the first cases that differ.
 

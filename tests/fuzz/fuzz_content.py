@@ -171,36 +171,45 @@ _HUGE = (
 )  # fmt: skip
 
 
-def expression(random: Random, depth: int) -> str:
-    """A formula's text without its equal sign; not always one that Excel would take."""
+_TIDY = ("1", "2", "0.5", "3", "B1", "$B$2", "B1:B2", "A6:A13", "B6:B13", "A6", "B6", "TRUE",
+         "{1,2;3,4}", "A6:B13", '">1"', '"x"')  # fmt: skip
+
+
+def expression(random: Random, depth: int, odd: float = 1.0) -> str:
+    """A formula's text without its equal sign; the less ``odd`` the more likely it has a value."""
     chance = random.random()
     if depth <= 0 or chance < 0.15:
-        return random.choice(_ATOMS)
-    if chance < 0.20:
+        return random.choice(_ATOMS if random.random() < odd else _TIDY)
+    if chance < 0.15 + 0.05 * odd:
         return random.choice(_HUGE)
     if chance < 0.35:
-        operator = random.choice(_OPERATORS)
-        return f"{expression(random, depth - 1)}{operator}{expression(random, depth - 1)}"
+        operator = random.choice(_OPERATORS if random.random() < odd else _OPERATORS[:5])
+        return f"{expression(random, depth - 1, odd)}{operator}{expression(random, depth - 1, odd)}"
     if chance < 0.40:
-        inner = expression(random, depth - 1)
-        return random.choice([f"({inner})", f"-{inner}", f"{inner}%", f"+{inner}", f"@{inner}"])
+        inner = expression(random, depth - 1, odd)
+        return random.choice([f"({inner})", f"-{inner}", f"({inner})%", f"+{inner}", f"@{inner}"])
     if chance < 0.45:
-        one, two = expression(random, depth - 1), expression(random, depth - 1)
+        one, two = expression(random, depth - 1, odd), expression(random, depth - 1, odd)
         return random.choice([
             f"LET(a,{one},b,{two},a+b)", f"LAMBDA(a,[b],a*{one})({two})", f"LET(a,{one},a,{two},a)",
             f"MAP(A6:A9,LAMBDA(a,a+{one}))", f"REDUCE({one},A6:A9,LAMBDA(a,b,a+b*{two}))",
-            f"IF({one},{two},)", f"IFERROR({one},{two})", f"LAMBDA({one})", f"LET({one},{two})",
+            f"IF({one},{two},)", f"IFERROR({one},{two})", f"BYROW({one},LAMBDA(r,SUM(r)))",
+            f"MAKEARRAY(3,2,LAMBDA(r,c,r*c+{one}))", f"SCAN({one},A6:A9,LAMBDA(a,b,a*b))",
+            f"LAMBDA({one})", f"LET({one},{two})",
         ])  # fmt: skip
-    return _call(random, depth)
+    return _call(random, depth, odd)
 
 
-def _call(random: Random, depth: int) -> str:
+def _call(random: Random, depth: int, odd: float) -> str:
     function = FUNCTIONS[random.choice(sorted(FUNCTIONS))]
     least = len(function.arguments)
     most = least + len(function.optional) + (3 if function.repeats else 0)
-    count = random.randint(least, max(least, most)) + random.choice([0] * 12 + [-1, 1])
+    count = random.randint(least, most)
+    if random.random() < 0.15 * odd:
+        count += random.choice([-1, 1])
     arguments = [
-        "" if random.random() < 0.04 else expression(random, depth - 1) for _ in range(count)
+        "" if random.random() < 0.04 * odd else expression(random, depth - 1, odd)
+        for _ in range(count)
     ]
     return f"{function.name}({','.join(arguments)})"
 
@@ -240,7 +249,8 @@ def spoil_formulas(random: Random, case: Case) -> Case:
         return case
     index, text, match = random.choice([*found, *found[:1] * 3])
     old = unescape(match[2])
-    action = random.choice(["new", "add", "add", "times", "array", "long", "huge", "broken"])
+    action = random.choice(["new", *["add"] * 5, "times", "array", "long", "huge", "broken"])
+    odd = random.choice([0.0, 0.0, 0.05, 0.3, 1.0])
     if action == "broken":
         new = _broken(random, old)
     elif action == "long":
@@ -248,10 +258,10 @@ def spoil_formulas(random: Random, case: Case) -> Case:
     elif action == "huge":
         new = f"{old}+{random.choice(_HUGE)}"
     elif action == "new":
-        new = expression(random, 4)
+        new = expression(random, random.randint(1, 4), odd)
     else:
-        sign = "*" if action == "times" else "+"
-        new = f"{old}{sign}{random.choice(['SUM', 'N', '', 'IFERROR'])}({expression(random, 4)})"
+        added = f"SUM(IFERROR({expression(random, random.randint(1, 4), odd)},0))"
+        new = f"{old}{'*' if action == 'times' else '+'}{added}"
     head = match[1]
     if action == "array" and "t=" not in head:
         head = random.choice(['<f t="array" ref="B3">', '<f t="array" ref="J6:K9">'])

@@ -14,10 +14,11 @@ import time
 import traceback
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 import click.testing
@@ -193,13 +194,31 @@ def _peak() -> int:
 
 
 def _place(error: BaseException | None) -> str:
-    """The innermost line of the library that an error passed through."""
-    trace: TracebackType | None = error.__traceback__ if error is not None else None
-    for frame in reversed(traceback.extract_tb(trace)):
-        if Path(frame.filename).is_relative_to(_PACKAGE):
-            inside = Path(frame.filename).relative_to(_PACKAGE.parent)
-            return f"{inside}:{frame.lineno} {frame.name}"
-    return ""
+    """The innermost line of the library that an error passed through, and the callers of its file.
+
+    Of an endless recursion it is the line that comes most often.
+    """
+    if error is None:
+        return ""
+    lines = [
+        (frame.filename, f"{_inside(frame.filename)}:{frame.lineno} {frame.name}")
+        for frame in reversed(traceback.extract_tb(error.__traceback__))
+        if Path(frame.filename).is_relative_to(_PACKAGE)
+    ]
+    if not lines:
+        return ""
+    if isinstance(error, RecursionError):
+        return Counter(line for _, line in lines).most_common(1)[0][0]
+    turns = [
+        line
+        for (file, line), (before, _) in zip(lines, [("", ""), *lines], strict=False)
+        if file != before
+    ]
+    return " < ".join(turns[:3])
+
+
+def _inside(file: str) -> Path:
+    return Path(file).relative_to(_PACKAGE.parent)
 
 
 def _words(error: BaseException) -> str:
@@ -217,8 +236,9 @@ def _result(case: Case, run: Run, folder: Path) -> Iterator[Finding]:
         if run.code == 0:
             yield Finding("result", "train", "", "exit code 0 and no result")
         return
-    if not _opens(out) and _opens(folder / "book.xlsx"):
-        yield Finding("result", "train", "", "openpyxl opens the input, and not the result")
+    refusal = _refusal(out)
+    if refusal and not _refusal(folder / "book.xlsx"):
+        yield Finding("result", "train", "", f"openpyxl opens the input, not the result: {refusal}")
     try:
         after = xl2torch.load(out)
     except Exception as error:
@@ -235,14 +255,15 @@ def _result(case: Case, run: Run, folder: Path) -> Iterator[Finding]:
             yield Finding("result", "train", "", wrong)
 
 
-def _opens(path: Path) -> bool:
+def _refusal(path: Path) -> str:
+    """Why openpyxl does not open a workbook; nothing where it does."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             openpyxl.load_workbook(path)
-    except Exception:
-        return False
-    return True
+    except Exception as error:
+        return _words(error)
+    return ""
 
 
 def _untouched(book: Path, out: Path) -> Iterator[Finding]:
@@ -268,7 +289,8 @@ def _wrong_weight(after: xl2torch.Workbook, variable: dict[str, Any]) -> str:
         return f"{len(values)} weights for {cells}"
     stored = after.sheet(cells.sheet).cells
     for cell, value in zip(cells.cells(), values, strict=True):
-        written = stored.value(cell.row, cell.column)
+        held = stored.value(cell.row, cell.column)
+        written = 0.0 if held is None else held  # a blank stays one where its weight stays 0
         if not isinstance(written, float) or not isinstance(value, float):
             return f"{cell} holds {written!r}, its weight is {value!r}"
         if not math.isclose(written, value, rel_tol=1e-12, abs_tol=1e-300):
@@ -285,4 +307,4 @@ def _source(path: Path) -> Iterator[Finding]:
             warnings.simplefilter("error")
             ast.parse(path.read_bytes())
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        yield Finding("python", "export", "", f"model.py does not parse: {_words(error)}")
+        yield Finding("python", "export", "", f"model.py, {_words(error)}")

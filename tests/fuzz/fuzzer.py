@@ -16,6 +16,7 @@ import resource
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -36,6 +37,7 @@ MUTATIONS = {
 }  # fmt: skip
 BATCH = 50
 ADDRESS_SPACE = 8 * 2**30
+_LITERAL = re.compile(r"\d[\d.e+\-]*|'[^']*'|\"[^\"]*\"")
 _FRAME = re.compile(r'File "[^"]*?/(xl2torch/[^"]+)", line (\d+) in (\S+)')
 
 
@@ -72,6 +74,8 @@ def hunt(seed: int, numbers: Iterable[int], only: str | None = None) -> Iterator
         for outcome in _batch(seed, left[:BATCH], only):
             done += 1
             yield outcome
+        if not done:
+            raise RuntimeError("a child ended before its first input began")
         left = left[done:]
 
 
@@ -82,7 +86,7 @@ def _batch(seed: int, numbers: list[int], only: str | None) -> Iterator[Outcome]
         child = os.fork()
         if child == 0:
             os.close(reading)
-            _work(seed, numbers, only, os.fdopen(writing, "w"), trace)
+            _live(seed, numbers, only, os.fdopen(writing, "w"), trace)
         os.close(writing)
         started: int | None = None
         with os.fdopen(reading) as lines:
@@ -118,10 +122,22 @@ def _death(seed: int, number: int, only: str | None, code: int, trace: str) -> O
     return Outcome(number, classes, kind, (finding,), case.notes)
 
 
-def _work(
+def _live(
     seed: int, numbers: list[int], only: str | None, pipe: IO[str], trace: IO[str]
 ) -> NoReturn:
-    """What a child does: it says of each input when it starts and how it ended, and exits."""
+    """A child's life: whatever happens, it does not go on with what its parent does."""
+    status = 1
+    try:
+        _work(seed, numbers, only, pipe, trace)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _work(seed: int, numbers: list[int], only: str | None, pipe: IO[str], trace: IO[str]) -> None:
+    """Says of each input when it starts and how it ended."""
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     faulthandler.enable(trace)
     silence = os.open(os.devnull, os.O_RDWR)
@@ -138,8 +154,6 @@ def _work(
         if any(finding.kind == "memory" for finding in verdict.findings):
             break  # the peak hides what later inputs take
     faulthandler.cancel_dump_traceback_later()
-    pipe.close()
-    os._exit(0)
 
 
 # ---------------------------------------------------------------- the report
@@ -172,7 +186,7 @@ def _groups(outcomes: list[Outcome], seed: int, only: str | None) -> Iterator[st
     found: dict[tuple[str, str, str], list[tuple[Outcome, Finding]]] = defaultdict(list)
     for outcome in outcomes:
         for item in outcome.findings:
-            name = item.detail.partition(":")[0] if item.where else item.detail[:80]
+            name = _LITERAL.sub("…", item.detail.partition(":")[0])
             found[item.kind, item.where, name].append((outcome, item))
     for (kind, where, _), cases in sorted(found.items(), key=lambda pair: -len(pair[1])):
         outcome, item = cases[0]

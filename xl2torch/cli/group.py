@@ -10,6 +10,7 @@ import click
 from xl2torch import __version__
 from xl2torch.cli.printing import print_json
 from xl2torch.errors import SelectionError, Xl2TorchError
+from xl2torch.limits import within_limits
 from xl2torch.plain_text import plain_lines
 
 
@@ -24,7 +25,8 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with within_limits("this"):
+                return super().invoke(ctx)
         except Xl2TorchError as error:
             kind = WrongUsage if isinstance(error, SelectionError) else click.ClickException
             if "--json" in sys.argv:

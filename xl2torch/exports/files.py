@@ -12,6 +12,7 @@ from xl2torch.exports.program import row_module
 from xl2torch.exports.python_source import python_source
 from xl2torch.exports.weights import metadata_of, write_weights
 from xl2torch.exports.writing import complete
+from xl2torch.limits import within_limits
 from xl2torch.model import SheetModel, refuse_moved
 
 SUFFIXES = {"python": ".py", "safetensors": ".safetensors", "onnx": ".onnx", "pt2": ".pt2"}
@@ -35,6 +36,7 @@ def default_path(model: SheetModel, kind: str) -> Path:
     return Path(f"{plain}{SUFFIXES[kind]}")
 
 
+@within_limits("the export")
 def export(
     model: SheetModel,
     path: str | Path | None = None,

@@ -35,6 +35,8 @@ _STANDARD = frozenset({"import math", "import operator"})
 _DEFINING = (
     ast.Import, ast.ImportFrom, ast.Assign, ast.FunctionDef, ast.ClassDef, ast.If,
 )  # fmt: skip
+_DEEPEST = 40
+"""Operators within each other in one statement; Python's parser takes 100."""
 _TAKEN = frozenset({"Path", "F", "WORKBOOK", *dir(builtins), *keyword.kwlist})
 """Names that a class does not take: those of Python, and of the file itself."""
 
@@ -262,9 +264,15 @@ class _Writer:
 
     def _lines(self, graph: fx.Graph, result: fx.Node | None) -> list[str]:
         """Statements of a program, with cells and formulas above them."""
+        depths: dict[fx.Node, int] = {}
         for node in graph.nodes:
-            if node.op in ("call_function", "call_module") and self._stands_alone(node):
+            if node.op not in ("call_function", "call_module"):
+                continue
+            below = [depths.get(item, 0) for item in node.all_input_nodes]
+            depths[node] = 1 + max(below, default=0)
+            if self._stands_alone(node) or depths[node] > _DEEPEST:
                 self.kept.add(node)
+                depths[node] = 0
         while True:
             statements = [(node, self._statement(node, result)) for node in graph.nodes
                           if node in self.kept]  # fmt: skip

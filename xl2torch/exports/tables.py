@@ -8,10 +8,13 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from xl2torch.errors import SelectionError, WorkbookError
 from xl2torch.exports.writing import complete
 from xl2torch.plain_text import harmless_cell
 from xl2torch.values import CellValue, ErrorValue
+from xl2torch.workbook.cells import cell_value, key_of, places_of
 from xl2torch.workbook.reader import load
 
 KINDS = (".csv", ".parquet", ".xlsx", ".xlsm")
@@ -72,18 +75,19 @@ def _read_parquet(path: Path) -> dict[str, list[Any]]:
 def _read_sheet(path: Path, name: str | None) -> dict[str, list[Any]]:
     workbook = load(path)
     sheet = workbook.sheet(name) if name else workbook.sheets[0]
-    rows, columns = sheet.extent
-    lines: list[list[CellValue]] = [
-        [sheet.cells.value(row, column) for column in range(1, columns + 1)]
-        for row in range(1, rows + 1)
-    ]
-    lines = [line for line in lines if any(value is not None for value in line)]
-    if not lines:
+    rows, columns = places_of(sheet.cells.keys)
+    if not len(rows):
         raise SelectionError(f"sheet {sheet.name!r} of {path.name} is empty")
-    kept = [place for place, value in enumerate(lines[0]) if value is not None]
+    kept = columns[rows == rows[0]]
+    found = sheet.cells.at(key_of(np.unique(rows)[:, None], kept))
+    names, *lines = [
+        [cell_value(*cell) for cell in zip(*line, strict=True)]
+        for line in zip(
+            found.numbers.tolist(), found.kinds.tolist(), found.texts.tolist(), strict=True
+        )
+    ]
     return _by_name(
-        [str(lines[0][place]) for place in kept],
-        [[_plain(line[place]) for place in kept] for line in lines[1:]],
+        [str(name) for name in names], [[_plain(value) for value in line] for line in lines]
     )
 
 

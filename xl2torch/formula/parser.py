@@ -29,6 +29,7 @@ from xl2torch.formula.ast import (
     Unary,
 )
 from xl2torch.formula.lexer import Token, tokenize
+from xl2torch.limits import MOST_NAMES
 from xl2torch.values import ERRORS, NAME, REF, VALUE
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.sheet_reader import Table
@@ -42,7 +43,8 @@ _PREFIXES = re.compile(r"^(?:_XLFN\.|_XLWS\.|_?_XLUDF\.|_XLPM\.|_XLOP\.|_XLETA\.
 _BINDING_CALLS = frozenset({"LET", "LAMBDA"})
 _TAKE_FUNCTIONS = frozenset({"MAP", "REDUCE", "SCAN", "MAKEARRAY", "BYROW", "BYCOL"})
 _CELL = re.compile(r"(\$?)([A-Za-z]+)(\$?)([0-9]+)")
-_AREAS = re.compile(r"(?:(?:'(?:[^']|'')*'|[\w.]+)![$A-Za-z0-9:]+,?)+")
+_AREA = r"(?:'(?:[^']|'')*'|[\w.]+)![$A-Za-z0-9:]+"
+_AREAS = re.compile(f"{_AREA}(?:,{_AREA})*")
 _THIS_WORKBOOK = "[0]!"
 _MAX_DEPTH = 100
 _MAX_NAME_DEPTH = 20
@@ -50,21 +52,23 @@ _MAX_NAME_DEPTH = 20
 
 def parse(formula: str, cell: CellAddress, workbook: Workbook) -> Node:
     """Tree of a formula (without its ``=``) that stands in ``cell``. Raises FormulaError."""
-    return _Parser(formula, cell, cell, workbook, 0).parse()
+    return _Parser(formula, cell, cell, workbook, 0, [MOST_NAMES]).parse()
 
 
 class _Parser:
     """Precedence climbing over the tokens of one formula."""
 
     def __init__(
-        self, formula: str, base: CellAddress, cell: CellAddress, workbook: Workbook, depth: int
-    ) -> None:
+        self, formula: str, base: CellAddress, cell: CellAddress, workbook: Workbook, depth: int,
+        names_left: list[int],
+    ) -> None:  # fmt: skip
         formula = formula.replace(_THIS_WORKBOOK, "")
         self.formula = formula
         self.base = base
         self.cell = cell
         self.workbook = workbook
         self.name_depth = depth
+        self.names_left = names_left
         self.depth = 0
         self.locals: frozenset[str] = frozenset()
         tokens = tokenize(formula)
@@ -104,11 +108,15 @@ class _Parser:
         if self.depth > _MAX_DEPTH:
             raise self.fail("nested too deeply")
         left = self.operand()
+        signs = 0
         while self.token.kind == "operator":
             operator = self.token.text
             if operator == "%":
                 self.next()
                 left = Unary("%", left)
+                signs += 1
+                if signs > _MAX_DEPTH:
+                    raise self.fail("too many percent signs")
                 continue
             binding = _BINDING.get(operator)
             if binding is None or binding <= minimum:
@@ -129,7 +137,7 @@ class _Parser:
 
     def reference_expression(self) -> Node:
         node = self.primary()
-        while True:
+        for _ in range(_MAX_DEPTH):
             if self.token.text == "#" and self.token.kind == "operator":
                 self.next()
                 node = Call("ANCHORARRAY", (node,))
@@ -142,6 +150,7 @@ class _Parser:
                 node = _combine(operator, node, self.primary())
             else:
                 return node
+        raise self.fail("too many operators of references in a row")
 
     def primary(self) -> Node:
         token = self.next()
@@ -332,12 +341,17 @@ class _Parser:
             return Error(NAME)
         if self.name_depth >= _MAX_NAME_DEPTH:
             return Opaque(shown, f"the name {name} refers to itself")
+        self.names_left[0] -= 1
+        if self.names_left[0] < 0:
+            return Opaque(shown, f"more than {MOST_NAMES:,} names within names")
         base = CellAddress(sheet or self.cell.sheet, 1, 1)
         text = defined.text
         try:
             if "," in text and _AREAS.fullmatch(text):
                 text = f"({text})"  # several areas
-            return _Parser(text, base, self.cell, self.workbook, self.name_depth + 1).parse()
+            return _Parser(
+                text, base, self.cell, self.workbook, self.name_depth + 1, self.names_left
+            ).parse()
         except FormulaError as error:
             return Opaque(shown, f"the name {name} does not parse: {error.reason}")
 

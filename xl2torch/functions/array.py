@@ -25,6 +25,7 @@ from torch import fx
 
 from xl2torch.functions.moments import moment_from_text
 from xl2torch.functions.trace import Data, apply, is_traced, unrecorded, value_of
+from xl2torch.limits import too_many
 from xl2torch.values import (
     BLANK,
     FIRST_ERROR,
@@ -50,6 +51,13 @@ DTYPE = torch.float64
 
 class Unsupported(Exception):
     """This formula cannot be computed with what is known; the message says why."""
+
+
+def check_size(*sizes: int) -> None:
+    """Raise Unsupported where an array of some sizes is larger than a workbook may ask for."""
+    found = too_many(sizes)
+    if found:
+        raise Unsupported(found)
 
 
 class UnknownFunction(Unsupported):
@@ -305,9 +313,11 @@ def defused(array: Array) -> Array:
 
 def broadcast_shape(*arrays: Array) -> Shape:
     """Common logical shape; Excel pads the shorter of two unequal lengths with #N/A."""
-    return tuple(  # type: ignore[return-value]
+    shape: Shape = tuple(  # type: ignore[assignment]
         max(array.shape[axis] for array in arrays) for axis in range(4)
     )
+    check_size(*shape)
+    return shape
 
 
 def pad(array: Array, shape: Shape) -> Array:
@@ -612,6 +622,7 @@ def contract(left: Array, right: Array, left_axis: int, right_axis: int) -> Arra
         1 if right_axis == WIDTH else right.shape[WIDTH],
     ]
     shape: Shape = tuple(result)  # type: ignore[assignment]
+    check_size(*shape)
     a = tuple(_INNER_PRODUCT if axis == left_axis else axis for axis in left.axes)
     b = tuple(_INNER_PRODUCT if axis == right_axis else axis for axis in right.axes)
     data, axes = _product_sum(left.data, a, right.data, b)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,7 +33,7 @@ from xl2torch.functions.array import (
     sum_of_products,
     where_constant,
 )  # fmt: skip
-from xl2torch.functions.criteria import met
+from xl2torch.functions.criteria import check_comparisons, met
 from xl2torch.functions.mathematical import raw_reduce
 from xl2torch.functions.operators import divide
 from xl2torch.functions.registry import Context, family, function
@@ -116,6 +117,8 @@ def _over_criteria(
     """The result, an array where the criteria are arrays."""
     sizes = [criterion.shape[2:] for _, criterion in conditions]
     height, width = max(size[0] for size in sizes), max(size[1] for size in sizes)
+    if height * width > 1:
+        check_comparisons(height * width, max(math.prod(cells.shape) for cells, _ in conditions))
     rows = []
     for row in range(height):
         line = []

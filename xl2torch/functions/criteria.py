@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +30,7 @@ from xl2torch.functions.array import (
 from xl2torch.functions.moments import moment_from_text
 from xl2torch.functions.operators import compare, rounded_numbers
 from xl2torch.functions.sample import plain
+from xl2torch.limits import MOST_COMPARISONS, beyond
 from xl2torch.values import BLANK, ERRORS, FIRST_ERROR, LOGICAL, NUMBER, TEXT, collated
 
 Mask = NDArray[np.bool_]
@@ -38,6 +40,8 @@ _COMPARE: dict[str, Callable[..., Any]] = {
     "<=": operator.le, ">=": operator.ge,
 }  # fmt: skip
 _MOST_ELEMENTS = 100_000_000
+_OVERHEAD = 10_000
+"""Cells that could be compared while another criterion is taken up."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,60 @@ class Criterion:
     bare: bool = False
 
 
-def wildcard(text: str) -> re.Pattern[str]:
+@dataclass(frozen=True)
+class Wildcard:
+    """A text with Excel's wildcards as the patterns between its stars.
+
+    Each is looked for where it comes first after the one before: none is ever looked for again, so
+    that the time is no more than the lengths' product.
+    """
+
+    pieces: tuple[re.Pattern[str], ...]
+
+    def fits(self, text: str) -> bool:
+        """Whether it stands for the whole text."""
+        first, *others = self.pieces
+        if not others:
+            return first.fullmatch(text) is not None
+        begun = first.match(text)
+        *middle, last = others
+        end = None if begun is None else _behind(middle, text, begun.end())
+        ending = len(text) - _length(last)
+        return end is not None and ending >= end and last.match(text, ending) is not None
+
+    def find(self, text: str, start: int) -> int:
+        """Where it stands first; -1 where it does not."""
+        first, *others = self.pieces
+        found = first.search(text, start)
+        if found is None or _behind(others, text, found.end()) is None:
+            return -1  # further on there would be less room for the others
+        return found.start()
+
+
+def _behind(pieces: Iterable[re.Pattern[str]], text: str, start: int) -> int | None:
+    """The end of the last of some pieces, one after the other."""
+    for piece in pieces:
+        found = piece.search(text, start)
+        if found is None:
+            return None
+        start = found.end()
+    return start
+
+
+def _length(piece: re.Pattern[str]) -> int:
+    """Letters that a piece stands for: as many as it has, but for backslashes."""
+    return len(re.sub(r"\\(.)", r"\1", piece.pattern, flags=re.DOTALL))
+
+
+def wildcard(text: str) -> Wildcard:
     """Excel's wildcards: ``*`` any text, ``?`` one character, ``~`` takes the next literally."""
-    pieces = re.findall(r"~[*?~]|.", text, re.DOTALL)
-    kinds = {"*": ".*", "?": "."}
-    return re.compile("".join(kinds.get(piece) or re.escape(piece[-1]) for piece in pieces), re.S)
+    pieces = [""]
+    for piece in re.findall(r"~[*?~]|.", text, re.DOTALL):
+        if piece == "*":
+            pieces.append("")
+        else:
+            pieces[-1] += "." if piece == "?" else re.escape(piece[-1])
+    return Wildcard(tuple(re.compile(piece, re.DOTALL) for piece in pieces))
 
 
 def criterion_of(kind: int, number: float, text: str) -> Criterion:
@@ -118,7 +171,7 @@ def _text_matches(criterion: Criterion, kinds: Any, texts: Any) -> Mask:
         pattern = wildcard(criterion.text)
 
         def test(text: str) -> bool:
-            return pattern.fullmatch(text.lower()) is not None
+            return pattern.fits(text.lower())
     else:
         holds = _COMPARE[criterion.comparison]
 
@@ -129,6 +182,13 @@ def _text_matches(criterion: Criterion, kinds: Any, texts: Any) -> Mask:
     found = np.zeros(kinds.shape, dtype=bool)
     found[is_text] = [known[text] for text in texts[is_text].tolist()]
     return found
+
+
+def check_comparisons(criteria: int, cells: int) -> None:
+    """Raise Unsupported where so many criteria for so many cells would take minutes."""
+    count = criteria * (_OVERHEAD + cells)
+    if count > MOST_COMPARISONS:
+        raise Unsupported(beyond(count, MOST_COMPARISONS, "comparisons of cells with criteria"))
 
 
 def met(cells: Array, criterion: Array) -> Array:
@@ -146,6 +206,7 @@ def met(cells: Array, criterion: Array) -> Array:
         return _met_trained_criterion(cells, criterion)
     wanted = _listed(criterion)
     unique = list(dict.fromkeys(wanted))
+    check_comparisons(len(unique), math.prod(cells.shape))
     rules = [criterion_of(*key) for key in unique]
     if cells.traced:
         known = dict(zip(unique, rules, strict=True))

@@ -235,7 +235,7 @@ def _year_share(one: CellValue, two: CellValue, way: float) -> CellValue:
                 leap = calendar.isleap(first.year)
             return distance / (366 if leap else 365)
         years = last.year - first.year + 1
-        total = (date(last.year + 1, 1, 1) - date(first.year, 1, 1)).days
+        total = (date(last.year, 12, 31) - date(first.year, 1, 1)).days + 1
         return distance / (total / years)
     if basis in (2, 3):
         return (last - first).days / (360 if basis == 2 else 365)

@@ -22,6 +22,7 @@ from xl2torch.functions.array import (
     Shape,
     Unsupported,
     as_numbers,
+    check_size,
     constant,
     elementwise,
     logical,
@@ -60,7 +61,6 @@ from xl2torch.values import (
 )  # fmt: skip
 
 CALC = ERRORS["#CALC!"]
-_MOST_CELLS = 20_000_000
 
 
 def whole(array: Array | None, default: int) -> int:
@@ -180,6 +180,7 @@ def expand(
         size = whole(count, array.shape[axis])
         if size < array.shape[axis]:
             raise ExcelError(VALUE)
+        check_size(size, array.shape[WIDTH if axis == HEIGHT else HEIGHT])
         array = _padded(array, axis, size, filler)
     return array
 
@@ -194,8 +195,7 @@ def sequence(
         raise ExcelError(VALUE)
     if not height or not width:
         raise ExcelError(CALC)
-    if height * width > _MOST_CELLS:
-        raise ExcelError(NUM)
+    check_size(height, width)
     counted = constant(np.arange(float(height * width)).reshape(1, 1, height, width))
     first = scalar(1.0) if _omitted(start) else start
     stride = scalar(1.0) if _omitted(step) else step

@@ -23,6 +23,7 @@ from xl2torch.functions.array import (
     Unsupported,
     along,
     broadcast_shape,
+    check_size,
     constant,
     pad,
     scalar,
@@ -142,6 +143,7 @@ def makearray(context: Context, rows: Node, columns: Node, callee: Node) -> Arra
     height, width = whole(context.evaluate(rows), 1), whole(context.evaluate(columns), 1)
     if height < 1 or width < 1:
         raise ExcelError(VALUE)
+    check_size(height, width)
     down = constant(np.arange(1.0, height + 1).reshape(-1, 1, 1, 1))
     across = constant(np.arange(1.0, width + 1).reshape(1, -1, 1, 1))
 

@@ -114,7 +114,7 @@ def _text_places(
         listed = values if search != LAST else values[::-1]
         for text in set(wanted.tolist()):
             pattern = wildcard(text)
-            hits = (i for i, value in enumerate(listed) if pattern.fullmatch(value))
+            hits = (i for i, value in enumerate(listed) if pattern.fits(value))
             hit = next(hits, -1)
             known[text] = -1 if hit < 0 else int(order[hit])
         return np.array([known[text] for text in wanted], dtype=np.int64)

@@ -21,6 +21,7 @@ from xl2torch.functions.array import (
     all_of,
     all_valid,
     as_numbers,
+    check_size,
     constant,
     contract,
     first_element,
@@ -117,6 +118,7 @@ def munit(size: Array) -> Array:
     count = int(np.trunc(number.numpy().flat[0]))
     if count < 1:
         raise ExcelError(VALUE)
+    check_size(count, count)
     return constant(np.eye(count)[None, None])
 
 

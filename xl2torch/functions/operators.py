@@ -37,6 +37,7 @@ from xl2torch.functions.array import (
     where,
 )  # fmt: skip
 from xl2torch.functions.trace import Data, apply, is_drawn, is_traced, value_of
+from xl2torch.limits import MOST_LETTERS
 from xl2torch.values import (
     BLANK,
     DIV0,
@@ -45,6 +46,7 @@ from xl2torch.values import (
     NUM,
     NUMBER,
     TEXT,
+    VALUE,
     ErrorValue,
     collated,
     display,
@@ -484,8 +486,15 @@ def concatenate(left: Array, right: Array) -> Array:
     """``&``: texts joined."""
     shape = broadcast_shape(left, right)
     left, right = pad(left, shape), pad(right, shape)
-    joined = np.broadcast_to(texts_of(left), shape) + np.broadcast_to(texts_of(right), shape)
+    before, after = texts_of(left), texts_of(right)
     kinds = np.full(shape, TEXT, dtype=np.uint8)
+    lengths = [np.vectorize(len, otypes=[np.int64])(part) for part in (before, after)]
+    if int(lengths[0].max()) + int(lengths[1].max()) > MOST_LETTERS:
+        long = np.broadcast_to(lengths[0] + lengths[1] > MOST_LETTERS, shape)
+        kinds[long] = VALUE.kind
+        before = np.where(long, "", before)
+        after = np.where(long, "", after)
+    joined = np.broadcast_to(before, shape) + np.broadcast_to(after, shape)
     errors = merge_errors(left, right)
     if errors is not None:
         kinds = np.where(errors != NUMBER, errors, kinds).astype(np.uint8)

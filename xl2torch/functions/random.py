@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from xl2torch.functions.array import DTYPE, Array, Shape, elementwise, scalar
+from xl2torch.functions.array import DTYPE, Array, Shape, check_size, elementwise, scalar
 from xl2torch.functions.dynamic import whole
 from xl2torch.functions.registry import Context, function
 
@@ -45,7 +45,9 @@ def randarray(
     low: Array | None = None, high: Array | None = None, integer: Array | None = None,
 ) -> Array:  # fmt: skip
     """An array of random numbers."""
-    share = _drawn(context, whole(rows, 1), whole(columns, 1))
+    height, width = whole(rows, 1), whole(columns, 1)
+    check_size(height, width)
+    share = _drawn(context, height, width)
     form = whole_between if whole(integer, 0) else number_between
     return elementwise(form, share, low or scalar(0.0), high or scalar(1.0))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from functools import reduce as fold
 from typing import Any
@@ -32,6 +32,7 @@ from xl2torch.functions.registry import family, function
 from xl2torch.functions.sample import overlaid
 from xl2torch.functions.shapes import one_copy
 from xl2torch.functions.text_format import formatted
+from xl2torch.limits import MOST_LETTERS
 from xl2torch.values import (
     BLANK,
     ERRORS,
@@ -46,8 +47,6 @@ from xl2torch.values import (
     kind_of,
 )  # fmt: skip
 from xl2torch.workbook.cells import cell_value
-
-_LONGEST = 32767
 
 # ---------------------------------------------------------------- element by element
 
@@ -108,7 +107,7 @@ def _one(function_: Callable[..., CellValue], operands: tuple[Any, ...]) -> Cell
         result = function_(*operands)
     except ExcelError as error:
         return error.error
-    if isinstance(result, str) and len(result) > _LONGEST:
+    if isinstance(result, str) and len(result) > MOST_LETTERS:
         return VALUE
     return float(result) if type(result) is int else result
 
@@ -188,8 +187,7 @@ def _found(wanted: str, within: str, start: float, ignore_case: bool) -> float:
     if first > len(within) + 1:
         raise ExcelError(VALUE)
     if ignore_case:
-        match = wildcard(wanted.lower()).search(within.lower(), first - 1)
-        place = match.start() if match else -1
+        place = wildcard(wanted.lower()).find(within.lower(), first - 1)
     else:
         place = within.find(wanted, first - 1)
     if place < 0 or (place >= len(within) and wanted):
@@ -213,6 +211,9 @@ def _substituted(text: str, old: str, new: str, which: float | None) -> str:
             _count(which, 1)
         return text
     if which is None:
+        length = len(text) + text.count(old) * (len(new) - len(old))
+        if length > MOST_LETTERS:
+            raise ExcelError(VALUE)
         return text.replace(old, new)
     number = _count(which, 1)
     place = -len(old)
@@ -276,8 +277,8 @@ def rept(text: Array, count: Array) -> Array:
     """A text repeated."""
 
     def repeat(piece: str, number: float) -> CellValue:
-        times = _count(number)
-        return VALUE if len(piece) * times > _LONGEST else piece * times
+        times = _count(number) if piece else 0
+        return VALUE if len(piece) * times > MOST_LETTERS else piece * times
 
     return each(repeat, "tn", text, count)
 
@@ -353,8 +354,7 @@ def concat(*arrays: Array) -> Array:
     """All texts, one after the other."""
     errors = reduce_errors(arrays)
     copies, texts = _texts_per_copy(arrays)
-    joined: list[CellValue] = ["".join(itertools.chain(*parts)) for parts in texts]
-    joined = [VALUE if isinstance(x, str) and len(x) > _LONGEST else x for x in joined]
+    joined = [_joined(itertools.chain(*parts)) for parts in texts]
     return overlaid(from_values(joined, (*copies, 1, 1)), errors)
 
 
@@ -370,12 +370,20 @@ def textjoin(delimiter: Array, skip_empty: Array, *arrays: Array) -> Array:
     results: list[CellValue] = []
     for marks, *parts in texts:
         pieces = [piece for piece in itertools.chain(*parts) if piece or not drop]
-        line = "".join(
-            piece + (marks[index % len(marks)] if index < len(pieces) - 1 else "")
-            for index, piece in enumerate(pieces)
-        )
-        results.append(VALUE if len(line) > _LONGEST else line)
+        between = itertools.chain([""], itertools.cycle(marks))
+        results.append(_joined(itertools.chain.from_iterable(zip(between, pieces, strict=False))))
     return overlaid(from_values(results, (*copies, 1, 1)), errors)
+
+
+def _joined(pieces: Iterable[str]) -> CellValue:
+    """Texts put together; #VALUE! where that is longer than a cell holds."""
+    found, length = [], 0
+    for piece in pieces:
+        length += len(piece)
+        if length > MOST_LETTERS:
+            return VALUE
+        found.append(piece)
+    return "".join(found)
 
 
 def _as_flag(array: Array) -> Array:

@@ -30,6 +30,7 @@ from xl2torch.gradients.difference import (
 )  # fmt: skip
 from xl2torch.gradients.reasons import Doubt, plateau_of, reason_of
 from xl2torch.graph.naming import solver_name, solver_names
+from xl2torch.limits import within_limits
 from xl2torch.model import SheetModel, refuse_moved
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.selection import parse_cell
@@ -140,6 +141,7 @@ class GradientCheck:
         }
 
 
+@within_limits("the check of gradients")
 def gradcheck(
     model: SheetModel, *, method: Method = "central", step: float | None = None,
     cells: Iterable[CellAddress | str] | None = None,

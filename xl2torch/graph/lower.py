@@ -45,6 +45,7 @@ from xl2torch.functions.array import (
     Unsupported,
     along,
     blank_as_zero,
+    check_size,
     constant,
     first_element,
     pad,
@@ -60,6 +61,7 @@ from xl2torch.graph.blocks import windows
 from xl2torch.graph.growth import CUMULATIVE, growth_of, running
 from xl2torch.graph.precedents import Sweep, sweep, sweeps, swept_range
 from xl2torch.graph.regions import Region
+from xl2torch.limits import MOST_CALLS, beyond
 from xl2torch.values import BLANK, ERRORS, LOGICAL, NAME, REF, VALUE, kind_of
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.spills import has_room
@@ -134,6 +136,8 @@ class Lowering:
     mapped: bool = False
     drawing: Draw | None = None
     foreign: bool = False
+    calls: list[Invoke] = field(default_factory=list)
+    """LAMBDAs that were called, on all ways through the formula."""
 
     @property
     def region(self) -> CellRange:
@@ -143,6 +147,7 @@ class Lowering:
     def result(self) -> Array:
         """The region's values, inner shape (height, width) of one copy's spill."""
         source = self.source
+        check_size(source.rows, source.columns, source.height, source.width)
         array = self.evaluate(source.tree, source.array)
         array = blank_as_zero(replace(array, from_cells=False, references=None, unsure=False))
         if source.dynamic and array.shape[2:] != (source.height, source.width):
@@ -298,12 +303,18 @@ class Lowering:
         if isinstance(node, Call) and node.function == "LET":
             return self._with_let(node.arguments)._closure(node.arguments[-1])
         if isinstance(node, Invoke):
+            self._count(node)
             closure = self._closure(node.callee)
             if closure is None or isinstance(closure.body, FunctionName):
                 return None
             bindings = [self._argument(argument) for argument in node.arguments]
             return self._bound(closure, bindings)._closure(closure.body)
         return None
+
+    def _count(self, call: Invoke) -> None:
+        self.calls.append(call)
+        if len(self.calls) > MOST_CALLS:
+            raise Unsupported(beyond(len(self.calls), MOST_CALLS, "calls of LAMBDA in one formula"))
 
     def _argument(self, node: Node) -> Binding:
         if isinstance(node, Missing) or self.is_omitted(node):
@@ -345,6 +356,7 @@ class Lowering:
         return inside._value(call, self._whole, single=not self._whole)
 
     def _invoke(self, node: Invoke, array: bool, single: bool) -> Array:
+        self._count(node)
         closure = self._closure(node.callee)
         if closure is None:
             raise Unsupported("a call of something that is no LAMBDA")

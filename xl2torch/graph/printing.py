@@ -28,6 +28,10 @@ _METHODS = frozenset({"unfold", "masked_fill", "detach", "to", "reshape", "squee
 """Functions that read better as methods of their first operand."""
 
 
+_DEEPEST = 60
+"""Operators within each other that a person still reads."""
+
+
 class Printer:
     """Prints expressions; ``name_of`` gives the name of a node that stands for itself.
 
@@ -38,6 +42,7 @@ class Printer:
     def __init__(self, name_of: Callable[[fx.Node], str | None], qualified: bool = False) -> None:
         self.name_of = name_of
         self.qualified = qualified
+        self._depth = 0
 
     def expression(self, node: fx.Node) -> str:
         """Right-hand side of a node's line."""
@@ -54,7 +59,11 @@ class Printer:
             name = self.name_of(item)
             if name is not None:
                 return name
+            if self._depth >= _DEEPEST and not self.qualified:
+                return "…"
+            self._depth += 1
             text, own = self._call(item)
+            self._depth -= 1
             return f"({text})" if own < binding else text
         if isinstance(item, tuple | list):
             inside = ", ".join(self.operand(part) for part in item)

@@ -30,7 +30,7 @@ from xl2torch.functions.array import (
     spread,
 )  # fmt: skip
 from xl2torch.functions.trace import Trace, apply
-from xl2torch.graph.blocks import Block, cut, placed, read, stored, with_gaps
+from xl2torch.graph.blocks import MAX_CELLS, Block, cut, placed, read, stored, with_gaps
 from xl2torch.graph.families import (
     Board,
     Progress,
@@ -51,6 +51,7 @@ from xl2torch.graph.recurrence import (
     make_plan,
 )
 from xl2torch.graph.regions import Region, find_regions
+from xl2torch.limits import beyond, shortage
 from xl2torch.values import BLANK, NUMBER
 from xl2torch.workbook.cells import key_of, places_of
 from xl2torch.workbook.reader import Workbook
@@ -530,6 +531,10 @@ class Evaluation:
     def _compute_unit(self, unit: Unit) -> None:
         region = unit.region
         assert region is not None
+        if unit.area.size > MAX_CELLS:
+            unit.borrowed = beyond(unit.area.size, MAX_CELLS, "cells of an array formula")
+            self._block(unit, unit.borrowed)
+            return
         if region.volatile:
             unit.volatile = True
             self._note_reads(unit)
@@ -551,7 +556,7 @@ class Evaluation:
             return
         lowering = Lowering(self.workbook, region, lambda area: self._read(area, unit), self.trace)
         try:
-            array = lowering.result()
+            array = _result(lowering)
         except ExcelError as error:
             size = (region.rows, region.columns, region.height, region.width)
             array = spread(scalar(error.error), size)
@@ -738,3 +743,14 @@ def _closure(roots: Iterable[Unit], links: Mapping[Unit, list[Unit]]) -> set[Uni
 def _close(path: list[Unit]) -> None:
     for unit in path:
         unit.open = False
+
+
+def _result(lowering: Lowering) -> Array:
+    """The values of a region. Raises Unsupported where memory or depth are short, too."""
+    try:
+        return lowering.result()
+    except (MemoryError, RecursionError, RuntimeError) as error:
+        why = shortage(error)
+        if not why:
+            raise
+        raise Unsupported(why) from None

@@ -11,6 +11,7 @@ import numpy as np
 from xl2torch.address import CellAddress
 from xl2torch.errors import ModelError, SelectionError, TrainingError
 from xl2torch.gradients.check import check
+from xl2torch.limits import within_limits
 from xl2torch.model import SheetModel, rounding
 from xl2torch.recalculation import Recalculation, recalculate
 from xl2torch.reports.answer import answer_sheet
@@ -75,6 +76,7 @@ def check_reports(model: SheetModel, reports: Sequence[str]) -> None:
         check_residuals(model)
 
 
+@within_limits("writing the workbook")
 def save(
     result: Result,
     path: str | Path,

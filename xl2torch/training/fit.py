@@ -13,6 +13,7 @@ from xl2torch.constraints import Constraints
 from xl2torch.errors import SelectionError
 from xl2torch.highs import Progress as Bounding
 from xl2torch.jacobian import present_point, variable_limits
+from xl2torch.limits import within_limits
 from xl2torch.model import SheetModel, refuse_moved, watch
 from xl2torch.optimality import OPTIMAL
 from xl2torch.problem import Problem
@@ -83,6 +84,7 @@ _IN_SHEET = 200
 """Most iterations of a run that stays where the sheet has a value."""
 
 
+@within_limits("training")
 def fit(
     model: SheetModel,
     optimizer: str | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,10 @@ class CellBlock:
 _NO_TEXT = np.array("", dtype=object)
 
 
-def key_of(row: int, column: int) -> int:
+_Place = TypeVar("_Place", int, NDArray[np.int64])
+
+
+def key_of(row: _Place, column: _Place) -> _Place:
     """A cell of a sheet as one number, in the order of rows, then columns."""
     return row * (MAX_COLUMN + 1) + column
 

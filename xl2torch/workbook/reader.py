@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from xl2torch.errors import SelectionError, WorkbookError
+from xl2torch.limits import within_limits
 from xl2torch.workbook.cells import SparseCells
 from xl2torch.workbook.external import read_external_link
 from xl2torch.workbook.ooxml import local, parse_xml, unescape
@@ -90,6 +91,7 @@ class Workbook:
         }
 
 
+@within_limits("reading the workbook")
 def load(path: str | Path) -> Workbook:
     """Read an .xlsx or .xlsm workbook. Raises WorkbookError."""
     package = read_package(Path(path))

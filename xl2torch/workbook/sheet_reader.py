@@ -18,6 +18,7 @@ import numpy as np
 
 from xl2torch.address import MAX_COLUMN, MAX_ROW, CellRange, column_number, parse_a1
 from xl2torch.errors import WorkbookError
+from xl2torch.limits import MOST_FORMULA_LETTERS
 from xl2torch.values import ERRORS, NUMBER, VALUE, CellValue, ErrorValue
 from xl2torch.workbook.cells import SparseCells
 from xl2torch.workbook.formula_groups import FormulaCell, FormulaGroup, Rectangle, grouped
@@ -172,9 +173,11 @@ def _read(
             if kind != "worksheet":
                 return
             main = namespace
-        if finished and kind in _CELLS:
+        if kind in _CELLS and (finished or not begun):
             return  # an extension that looks like cells
         if kind == "sheetData":
+            if begun:
+                raise ValueError("it has two tables of cells")
             begun = True
             return
         if collecting and kind in _CELLS:
@@ -245,6 +248,8 @@ def _read(
 
     def finish_cell() -> None:
         if formula is not None:
+            if len(formula_text) > MOST_FORMULA_LETTERS:
+                raise ValueError(f"a formula in row {row} has {len(formula_text):,} letters")
             note_formula(formula)
         if cell_type == "n":
             if value_text:

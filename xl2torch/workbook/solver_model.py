@@ -82,7 +82,7 @@ def _excels_spelling(names: dict[str, str], sheet: str) -> dict[str, str]:
     """
     found = dict(names)
     for key in [key for key in found if key == "adj" or key[:3] in ("lhs", "rhs")]:
-        found[key] = _UNQUOTED_SEMICOLON.sub(",", found[key])
+        found[key] = ",".join(_split_unquoted(found[key], ";"))
     if "num" not in found and "lhs1" in found:
         found["num"] = str(next(n for n in count(1) if f"lhs{n + 1}" not in found))
     engine = found.get("lo_eng", "").lower().strip('"').rpartition(".")[2]
@@ -92,7 +92,7 @@ def _excels_spelling(names: dict[str, str], sheet: str) -> dict[str, str]:
         found["eng"] = "2"
     if found.get("int", "").lower() in _YES and found.get("adj"):
         first = int(_number(found.get("num", "0"), sheet, "num")) + 1
-        areas = _UNQUOTED_COMMA.split(found["adj"])
+        areas = _split_unquoted(found["adj"], ",")
         for number, area in enumerate(areas, first):
             found |= {f"lhs{number}": area, f"rel{number}": "4"}
         found["num"] = str(first + len(areas) - 1)
@@ -101,8 +101,16 @@ def _excels_spelling(names: dict[str, str], sheet: str) -> dict[str, str]:
     return found
 
 
-_UNQUOTED_COMMA = re.compile(r",(?=(?:[^']*'[^']*')*[^']*$)")
-_UNQUOTED_SEMICOLON = re.compile(r";(?=(?:[^']*'[^']*')*[^']*$)")
+def _split_unquoted(text: str, separator: str) -> list[str]:
+    """Pieces between separators that stand in no quoted sheet name."""
+    pieces, quoted = [""], False
+    for part in re.split(f"(['{separator}])", text):
+        quoted ^= part == "'"
+        if part == separator and not quoted:
+            pieces.append("")
+        else:
+            pieces[-1] += part
+    return pieces
 
 
 def _model(sheet: str, stored: dict[str, str]) -> SolverModel:

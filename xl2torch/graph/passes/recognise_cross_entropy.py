@@ -22,6 +22,8 @@ from xl2torch.graph.passes.rewriting import (
 )
 
 Term = tuple[torch.Tensor, fx.Node]
+_DEEP = 20
+"""Operators within each other in a cross-entropy, however it is spelled."""
 
 
 def recognise_cross_entropy(graph: fx.Graph) -> fx.Graph:
@@ -37,15 +39,15 @@ def recognise_cross_entropy(graph: fx.Graph) -> fx.Graph:
     return graph
 
 
-def _terms(item: Any, graph: fx.Graph) -> list[Term] | None:
-    """A sum of nodes with constant coefficients; None where it is something else."""
-    if not isinstance(item, fx.Node) or item.op != "call_function":
+def _terms(item: Any, graph: fx.Graph, deep: int = _DEEP) -> list[Term] | None:
+    """A sum of nodes with constant coefficients; None where it is something else, or a long one."""
+    if not isinstance(item, fx.Node) or item.op != "call_function" or not deep:
         return None
     if is_call(item, operator.neg):
-        inner = _terms(item.args[0], graph)
+        inner = _terms(item.args[0], graph, deep - 1)
         return None if inner is None else [(-weight, node) for weight, node in inner]
     if is_call(item, operator.add, operator.sub):
-        first, second = (_terms(part, graph) for part in item.args)
+        first, second = (_terms(part, graph, deep - 1) for part in item.args)
         if first is None or second is None:
             return None
         sign = -1 if item.target is operator.sub else 1
@@ -55,13 +57,13 @@ def _terms(item: Any, graph: fx.Graph) -> list[Term] | None:
             value = constant_value(factor, graph)
             if isinstance(factor, int | float):
                 value = torch.tensor(float(factor), dtype=torch.float64)
-            inner = None if value is None else _terms(other, graph)
+            inner = None if value is None else _terms(other, graph, deep - 1)
             if value is not None and inner is not None:
                 return [(weight * value, node) for weight, node in inner]
         return None
     if is_call(item, torch.where):
         mask = constant_value(item.args[0], graph)
-        branches = [_terms(part, graph) for part in item.args[1:]]
+        branches = [_terms(part, graph, deep - 1) for part in item.args[1:]]
         if mask is None or branches[0] is None or branches[1] is None:
             return None
         chosen = mask.to(torch.float64)
