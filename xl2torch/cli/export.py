@@ -48,7 +48,11 @@ def export(
         raise click.UsageError("say what to write: --to python, safetensors, onnx or pt2")
     model = compile(load(book), sheet, objective, variables or None, sense=sense)
     if explain:
-        say(explanation(model))
+        text = explanation(model)
+        if as_json:
+            print_json({"workbook": str(book), "explanation": text})
+        else:
+            say(text)
         return
     done = write(model, out, to, outputs=outputs, force=force)
     if as_json:

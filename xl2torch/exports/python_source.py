@@ -277,7 +277,7 @@ class _Writer:
             statements = [(node, self._statement(node, result)) for node in graph.nodes
                           if node in self.kept]  # fmt: skip
             long = [node for node, text in statements if len(text) > WIDTH - 8]
-            if not any(self._hoist(node) for node in long):
+            if not self._hoist_all(long, result):
                 break
         lines: list[str] = []
         for node, text in statements:
@@ -362,6 +362,17 @@ class _Writer:
         moves = (torch.t, torch.select, torch.squeeze, torch.clone)
         piece = node.target in moves or getattr(node.target, "__name__", "") == "getitem"
         return len(node.users) > 1 and not piece
+
+    def _hoist_all(self, long: list[fx.Node], result: fx.Node | None) -> bool:
+        """Shorten statements by names for their parts, and these in turn; whether any was."""
+        changed = False
+        while long:
+            before = set(self.kept)
+            shortened = [node for node in long if self._hoist(node)]
+            changed = changed or bool(shortened)
+            fresh = [*shortened, *(self.kept - before)]
+            long = [node for node in fresh if len(self._statement(node, result)) > WIDTH - 8]
+        return changed
 
     def _hoist(self, node: fx.Node) -> bool:
         """Give the longest part of an expression a name of its own."""

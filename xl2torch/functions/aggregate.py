@@ -40,6 +40,8 @@ def _constant(context: Context, node: Node) -> int:
     values = number.numpy()
     if (values != values.flat[0]).any():
         raise Differs("a function that differs among the copied cells")
+    if not np.isfinite(values.flat[0]):
+        raise ExcelError(VALUE)
     return int(np.trunc(values.flat[0]))
 
 

@@ -292,9 +292,9 @@ def _at_root(
     ``rate_`` takes the root too, and gives it the slopes that the equation implies: a step of
     Newton's method from the root moves as the root does.
     """
-    numbers = [as_numbers(operand) for operand in operands]
+    numbers = [pad(as_numbers(operand), shape) for operand in operands]
     kinds = merge_errors(*numbers)
-    data, axes = align([pad(filled(number), shape) for number in numbers])
+    data, axes = align([filled(number) for number in numbers])
     found = apply(root, *data)
     valid = apply(torch.isfinite, found)
     safe = apply(torch.where, valid, found, torch.tensor(0.1, dtype=DTYPE))

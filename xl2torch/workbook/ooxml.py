@@ -74,6 +74,23 @@ def parse_xml(
         parser.StartDoctypeDeclHandler = None
 
 
+_UTF_16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"<\0": "utf-16-le",
+           b"\0<": "utf-16-be"}  # fmt: skip
+_DECLARATION = re.compile(r"^\ufeff?\s*<\?xml[^>]*\?>")
+
+
+def in_bytes(data: bytes, where: str) -> bytes:
+    """XML in an encoding in which tags are ASCII: UTF-16 becomes UTF-8. Raises WorkbookError."""
+    encoding = _UTF_16.get(data[:2])
+    if encoding is None:
+        return data
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise WorkbookError(f"{where} is damaged: {error.reason}") from None
+    return xml_part(_DECLARATION.sub("", text).lstrip("\ufeff"))
+
+
 def local(tag: str) -> str:
     """Tag or attribute name without its namespace."""
     return tag.rpartition(" ")[2]

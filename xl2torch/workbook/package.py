@@ -15,7 +15,13 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from xl2torch.errors import WorkbookError
-from xl2torch.workbook.ooxml import CONTENT_TYPES, RELATIONSHIPS, STRICT, parse_xml
+from xl2torch.workbook.ooxml import (
+    CONTENT_TYPES,
+    RELATIONSHIPS,
+    STRICT,
+    in_bytes,
+    parse_xml,
+)  # fmt: skip
 from xl2torch.workbook.output_file import complete_file
 
 MAX_UNPACKED = 2**30
@@ -160,6 +166,8 @@ def _unpack(path: Path, archive: zipfile.ZipFile) -> Package:
         )
     parts: dict[str, bytes] = {}
     for info in infos:
+        if not info.filename:
+            raise WorkbookError(f"{path.name} is damaged: a part has no name")
         if info.flag_bits & 1:
             raise WorkbookError(f"{path.name} is a zip with a password: save it without one")
         if info.filename in parts:
@@ -185,8 +193,8 @@ class Changes:
     removed: set[str] = field(default_factory=set)
 
     def part(self, name: str) -> bytes:
-        """Content of a part as it will be."""
-        return self.parts[name] if name in self.parts else self.package.part(name)
+        """Content of a part as it will be; in UTF-8 where it is in UTF-16, which nobody patches."""
+        return self.parts[name] if name in self.parts else in_bytes(self.package.part(name), name)
 
     @property
     def added(self) -> tuple[str, ...]:

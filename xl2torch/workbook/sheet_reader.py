@@ -200,9 +200,15 @@ def _read(
             dynamic, rich = "cm" in attributes, attributes.get("vm", "")
             formula = None
             formula_text = value_text = ""
-        elif kind == "v" or kind == "t":
+        elif kind == "v":
+            if value_text:
+                raise ValueError(f"a cell in row {row} has two values")
+            collecting = True
+        elif kind == "t":
             collecting = not phonetic
         elif kind == "f":
+            if formula is not None:
+                raise ValueError(f"a cell in row {row} has two formulas")
             formula = attributes
             collecting = True
         elif kind == "row":
