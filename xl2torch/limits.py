@@ -18,11 +18,11 @@ MOST_COMPARISONS = 2**30
 """Of cells with criteria, some ten seconds."""
 MOST_LETTERS = 32_767
 """Of a text, as in Excel."""
-MOST_FORMULA_LETTERS = 32_768
+MOST_FORMULA_LETTERS = 16_384
 """Of a formula; Excel takes 8,192."""
 MOST_NAMES = 1_000
 """Put in for each other in one formula."""
-MOST_CALLS = 100_000
+MOST_CALLS = 20_000
 """Of LAMBDAs in one formula, where each call is computed for itself."""
 
 

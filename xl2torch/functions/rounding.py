@@ -110,7 +110,8 @@ def _signs_differ(x: Array, step: Array) -> Any:
     """Where a positive number meets a negative step. Of trained numbers this is not told."""
     if x.traced:
         raise Unsupported("a trained number is rounded to a step whose sign has to fit it")
-    first, second = np.broadcast_arrays(x.numpy(), step.numpy())
+    shape = broadcast_shape(x, step)
+    first, second = np.broadcast_arrays(pad(x, shape).numpy(), pad(step, shape).numpy())
     return (first > 0) & (second < 0)
 
 

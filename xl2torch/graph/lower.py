@@ -136,7 +136,7 @@ class Lowering:
     mapped: bool = False
     drawing: Draw | None = None
     foreign: bool = False
-    calls: list[Invoke] = field(default_factory=list)
+    calls: list[Node] = field(default_factory=list)
     """LAMBDAs that were called, on all ways through the formula."""
 
     @property
@@ -311,7 +311,7 @@ class Lowering:
             return self._bound(closure, bindings)._closure(closure.body)
         return None
 
-    def _count(self, call: Invoke) -> None:
+    def _count(self, call: Node) -> None:
         self.calls.append(call)
         if len(self.calls) > MOST_CALLS:
             raise Unsupported(beyond(len(self.calls), MOST_CALLS, "calls of LAMBDA in one formula"))
@@ -340,6 +340,7 @@ class Lowering:
         caller = replace(self, mapped=self.mapped or mapped)
 
         def apply_(*arguments: Array) -> Array:
+            self._count(node)
             if isinstance(closure.body, FunctionName):
                 return caller._builtin(closure.body.function, arguments)
             if len(arguments) != len(closure.names):

@@ -162,12 +162,12 @@ def _read(
     formula: dict[str, str] | None = None
     formula_text = value_text = ""
     pieces: list[str] = []
-    collecting = protected = phonetic = dynamic = finished = begun = False
+    collecting = protected = phonetic = dynamic = finished = begun = valued = False
     main = ""
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         nonlocal row, column, cell_type, formula, collecting, formula_text, value_text, protected
-        nonlocal rich, main, phonetic, filtered, dynamic, begun
+        nonlocal rich, main, phonetic, filtered, dynamic, begun, valued
         namespace, _, kind = tag.rpartition(" ")
         if namespace != main:
             if kind != "worksheet":
@@ -200,10 +200,11 @@ def _read(
             dynamic, rich = "cm" in attributes, attributes.get("vm", "")
             formula = None
             formula_text = value_text = ""
+            valued = False
         elif kind == "v":
-            if value_text:
+            if valued:
                 raise ValueError(f"a cell in row {row} has two values")
-            collecting = True
+            collecting = valued = True
         elif kind == "t":
             collecting = not phonetic
         elif kind == "f":
