@@ -327,12 +327,17 @@ def test_another_encoding(tmp_path: Path) -> None:
     assert (found["A1"], found["B1"]) == ("é", "ü")
 
 
-def test_utf_16_is_refused(tmp_path: Path) -> None:
-    text = sheet("<row r='1'><c r='A1'><v>1</v></c></row>").replace("UTF-8", "UTF-16")
-    contents = parts({"Model": ""}) | {SHEET1: text.encode("utf-16")}
-    with pytest.raises(OutputError, match="UTF-16"):
-        patched(tmp_path, contents, {"A1": 2})
-    assert not (tmp_path / "new.xlsx").exists()
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_becomes_utf_8(encoding: str, tmp_path: Path) -> None:
+    """Nobody patches it; what is not changed stays what it is."""
+    text = sheet("<row r='1'><c r='A1'><v>1</v></c><c r='B1' t='str'><v>é</v></c></row>")
+    mark = {"utf-16-le": "\ufeff", "utf-16-be": "\ufeff"}.get(encoding, "")
+    data = (mark + text.replace("UTF-8", "UTF-16")).encode(encoding)
+    contents = parts({"Model": ""}) | {SHEET1: data}
+    got = patched(tmp_path, contents, {"A1": 2})
+    found = values(got, "Model", tmp_path / "again.xlsx")
+    assert (found["A1"], found["B1"]) == (2, "é") and b"UTF-8" in got[SHEET1][:60]
+    assert patched(tmp_path, contents, {})[SHEET1] == data
 
 
 @pytest.mark.parametrize("seed", range(20))

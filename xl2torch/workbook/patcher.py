@@ -172,8 +172,6 @@ def _unshared(
 
 def _patched(data: bytes, edits: _SheetEdits, where: str) -> bytes:
     """A sheet part with its cells rewritten, and cells that it does not have put in."""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise OutputError(f"{where} is stored as UTF-16, which cannot be patched: save it in Excel")
     writer = _Writer(data, edits)
     parsers: list[Any] = []
     styles: list[tuple[range, str]] = []
