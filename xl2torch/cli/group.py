@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import signal
 import sys
 from typing import Any
 
@@ -44,6 +46,8 @@ def main() -> None:
 
     Example: xl2torch train survival.xlsx
     """
+    # The work is done then: Ctrl-C while Python takes itself down would print a traceback.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     for stream in (sys.stdout, sys.stderr):
         # A Windows console in an old code page shows '?' instead of failing.
         if hasattr(stream, "reconfigure"):

@@ -404,7 +404,8 @@ class _Run:
         """The engine that was chosen; another one where it stays on a slope. Raises Stopped."""
         name = self.settings.optimizer
         helpers = list(_NEXT.get(name, ()))
-        newton = name in _NEXT and not self.constraints.general and fits_newton(self.loss.model)
+        plain = not self.constraints.general and not isinstance(self.loss, RowLoss)
+        newton = name in _NEXT and plain and fits_newton(self.loss.model)
         stop = self._begun(name) if newton and not self.choice.asked_for else self._one_engine(name)
         if newton:
             helpers.insert(0, NEWTON)

@@ -51,6 +51,8 @@ def solve_newton(loss: Loss, record: Record) -> Stop:
         if stop is not None:
             return stop
         point, value, slope = loss.point, loss.value, loss.free_gradient
+        if not bool(slope.any()):
+            return Stop(2)  # some slopes are no numbers
         size = abs(value) + float((slope * point).abs().sum())
         for step in _steps(_hessian(gradient, point), slope):
             longest = min(1.0, _LONGEST * size / float(-slope @ step)) if size else 1.0
