@@ -79,6 +79,10 @@ def test_a_model_that_is_too_large_says_so(tmp_path: Path) -> None:
 
 
 TEXTS = [
+    ('"1E400"+1', VALUE), ('VALUE("1E400")', VALUE), ('AGGREGATE("1E400",6,B1:B2)', VALUE),
+    ('COUNTIF(B1:B2,"<1E400")', 0.0), ('INDEX(B1:B2,"1E400")', VALUE),
+    ('(REPT("9",5000)&" 1/2")+1', VALUE), ('"1 1/"&REPT("9",400)&""+0', VALUE),
+    ('REPT("9",30000)+1', VALUE), ('("(((1"&REPT(")",9000))+1', VALUE),
     ('LEN(REPT("",10^308))', 0.0), ('REPT("ab",16384)', VALUE), ('LEN(REPT("a",32767))', 32767.0),
     ('LEN(REPT("a",32767)&"")', 32767.0), ('REPT("a",32767)&"b"', VALUE),
     ('LEN(D1&REPT("b",2767))', 32767.0), ("D1&D1", VALUE), ("CONCATENATE(D1,D1)", VALUE),

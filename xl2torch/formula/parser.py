@@ -6,6 +6,7 @@ Precedence as in Excel: references, then unary ``-``, ``%``, ``^`` (left-associa
 
 from __future__ import annotations
 
+import math
 import re
 
 from xl2torch.address import MAX_COLUMN, MAX_ROW, CellAddress, column_number, unquote_sheet
@@ -156,7 +157,10 @@ class _Parser:
         token = self.next()
         match token.kind:
             case "number":
-                return Number(float(token.text))
+                number = float(token.text)
+                if math.isinf(number):
+                    raise self.fail("a number beyond 1.7E308")
+                return Number(number)
             case "string":
                 return Text(token.text[1:-1].replace('""', '"'))
             case "error":

@@ -12,6 +12,7 @@ arrays that broadcast to the logical shape; None means that every element is a n
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Sequence
@@ -168,7 +169,7 @@ _NUMBER_TEXT = re.compile(
 )
 
 
-_MIXED_FRACTION = re.compile(r"([+-]?)(\d+) +(\d+)/(\d+)")
+_MIXED_FRACTION = re.compile(r"([+-]?)([0-9]{1,15}) +([0-9]{1,15})/([0-9]{1,15})")
 
 
 def number_from_text(text: str) -> float | None:
@@ -181,6 +182,8 @@ def number_from_text(text: str) -> float | None:
     if match is None or bool(match["open"]) != bool(match["close"]):
         return moment_from_text(text)
     number = float(match["digits"].replace(",", ""))
+    if math.isinf(number):
+        return None  # a text like any other
     if match["percent"]:
         number /= 100
     return -number if match["sign"] == "-" or match["open"] else number
