@@ -26,7 +26,7 @@ from xl2torch.exports.tables import write_table
 from xl2torch.functions.criteria import wildcard
 from xl2torch.graph.schedule import Evaluation
 from xl2torch.limits import shortage, within_limits
-from xl2torch.values import VALUE
+from xl2torch.values import REF, VALUE
 from xl2torch.workbook.cells import cell_value
 from xl2torch.workbook.output_file import complete_file
 from xl2torch.workbook.solver_model import _split_unquoted
@@ -82,6 +82,8 @@ TEXTS = [
     ('"1E400"+1', VALUE), ('VALUE("1E400")', VALUE), ('AGGREGATE("1E400",6,B1:B2)', VALUE),
     ('COUNTIF(B1:B2,"<1E400")', 0.0), ('INDEX(B1:B2,"1E400")', VALUE),
     ('(REPT("9",5000)&" 1/2")+1', VALUE), ('"1 1/"&REPT("9",400)&""+0', VALUE),
+    ('_xlfn.NUMBERVALUE("1E400")', VALUE), ('INDIRECT("R"&REPT("9",5000)&"C1",FALSE)', REF),
+    ("INDEX(B1:B2,1E300)", REF), ("CHOOSE(1E300,1)", VALUE), ("OFFSET(B1,1E300,0)", REF),
     ('REPT("9",30000)+1', VALUE), ('("(((1"&REPT(")",9000))+1', VALUE),
     ('LEN(REPT("",10^308))', 0.0), ('REPT("ab",16384)', VALUE), ('LEN(REPT("a",32767))', 32767.0),
     ('LEN(REPT("a",32767)&"")', 32767.0), ('REPT("a",32767)&"b"', VALUE),

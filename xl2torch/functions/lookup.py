@@ -572,7 +572,8 @@ def choose_(context: Context, which: Any, *choices: Any) -> Array:
     if number.traced:
         return _trained_choice(context, number, choices)
     errors = number.full_kinds >= FIRST_ERROR
-    places = np.trunc(np.where(errors, 1.0, number.numpy())).astype(np.int64)
+    inside = np.where(errors, 1.0, number.numpy()).clip(-(2.0**62), 2.0**62)
+    places = np.trunc(inside).astype(np.int64)
     if (places < 1).any() or (places > len(choices)).any():
         if number.shape == (1, 1, 1, 1):
             raise ExcelError(VALUE)

@@ -62,7 +62,8 @@ def whole_numbers(array: Array) -> IntArray:
         if array.shape != (1, 1, 1, 1):
             raise Differs("an offset that is an error in some of the copied cells")
         raise ExcelError(error_of_kind(int(errors[0])))
-    return np.floor(array.numpy()).astype(np.int64)
+    inside = np.clip(array.numpy(), -_FAR, _FAR)
+    return np.floor(inside).astype(np.int64)
 
 
 # ---------------------------------------------------------------- places
@@ -165,7 +166,12 @@ def _part(context: Context, base: Node, part: Node | None) -> Node:
     return areas[int(number.flat[0]) - 1]
 
 
-_R1C1 = re.compile(r"(R(?P<row>\d+|\[-?\d+\])?)?(C(?P<column>\d+|\[-?\d+\])?)?", re.IGNORECASE)
+_FAR = 2.0**62
+"""Beyond any place on a sheet, and still a whole number for numpy."""
+_R1C1 = re.compile(
+    r"(R(?P<row>[0-9]{1,8}|\[-?[0-9]{1,8}\])?)?(C(?P<column>[0-9]{1,8}|\[-?[0-9]{1,8}\])?)?",
+    re.IGNORECASE,
+)
 
 
 def _from_r1c1(text: str, sheet: str, own: tuple[int, int]) -> Reference | None:

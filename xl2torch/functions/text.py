@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from decimal import ROUND_HALF_UP, Decimal
@@ -39,6 +40,7 @@ from xl2torch.values import (
     FIRST_ERROR,
     LOGICAL,
     NA,
+    NUM,
     TEXT,
     VALUE,
     CellValue,
@@ -109,6 +111,8 @@ def _one(function_: Callable[..., CellValue], operands: tuple[Any, ...]) -> Cell
         return error.error
     if isinstance(result, str) and len(result) > MOST_LETTERS:
         return VALUE
+    if isinstance(result, float) and not math.isfinite(result):
+        return NUM
     return float(result) if type(result) is int else result
 
 
@@ -522,7 +526,8 @@ def numbervalue(text: Array, decimal: Array | None = None, group: Array | None =
         plain = (whole.replace(comma, "") + ("." + digits if mark else "")).rstrip("%")
         if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", plain):
             return VALUE
-        return float(plain) / 100.0**percent
+        number = float(plain)
+        return number / 100.0**percent if math.isfinite(number) else VALUE
 
     marks = [from_values([mark], (1, 1, 1, 1)) for mark in (".", ",")]
     return each(read, "ttt", text, decimal or marks[0], group or marks[1])
