@@ -185,3 +185,12 @@ def test_zip64_is_read_and_written(tmp_path: Path) -> None:
     result = xl2torch.fit(xl2torch.compile(xl2torch.load(path)))
     xl2torch.save(result, tmp_path / "out.xlsx")
     assert cached_values(tmp_path / "out.xlsx")["Model", "B3"] == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("data", [b"<a>", b"<a>&#0;</a>", b"<a b=c/>", b"", b"<a/><b/>"])
+def test_xml_that_cannot_be_read_is_not_written(
+    data: bytes, package: Package, tmp_path: Path
+) -> None:
+    with pytest.raises(OutputError, match="please report"):
+        save_package(package, {SHEET1: data}, set(), tmp_path / "new.xlsx")
+    assert not (tmp_path / "new.xlsx").exists()

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote
 
-from xl2torch.errors import WorkbookError
+from xl2torch.errors import OutputError, WorkbookError
 from xl2torch.workbook.ooxml import (
     CONTENT_TYPES,
     RELATIONSHIPS,
@@ -29,6 +29,7 @@ MAX_RATIO = 200
 _HARMLESS = 2**25
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _SIGNATURES = "_xmlsignatures/"
+_XML = (".xml", ".rels", ".vml")
 
 
 @dataclass(frozen=True)
@@ -224,8 +225,17 @@ def save_package(
 ) -> None:
     """Write the package with some parts replaced, added or left out, atomically.
 
-    The file appears under its name only when it is complete. Raises OutputError.
+    The file appears under its name only when it is complete, and when all XML that is new in it
+    can be read again. Raises OutputError.
     """
+    for name, data in changed.items():
+        if name.lower().endswith(_XML):
+            try:
+                parse_xml(data, where=name)
+            except WorkbookError as error:
+                raise OutputError(
+                    f"{target} was not written: {error}, a fault of xl2torch, please report it"
+                ) from None
     with (
         complete_file(target) as temporary,
         temporary.open("wb") as file,
