@@ -86,6 +86,7 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         return plain(Path("/dev/full") if mode == "wb" else path, mode)
 
     monkeypatch.setattr(Path, "open", full)
+    data = b"<r>" + b"<new/>" * 100_000 + b"</r>"
     with pytest.raises(OutputError, match="No space left on device"):
-        save_package(package, {SHEET1: b"<r>" + b"<new/>" * 100_000 + b"</r>"}, set(), tmp_path / "out.xlsx")
+        save_package(package, {SHEET1: data}, set(), tmp_path / "out.xlsx")
     assert [path.name for path in tmp_path.iterdir()] == ["b.xlsx"]
