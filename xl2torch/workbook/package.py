@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote
+from xml.parsers import expat
 
 from xl2torch.errors import OutputError, WorkbookError
 from xl2torch.workbook.ooxml import (
@@ -231,10 +232,11 @@ def save_package(
     for name, data in changed.items():
         if name.lower().endswith(_XML):
             try:
-                parse_xml(data, where=name)
-            except WorkbookError as error:
+                expat.ParserCreate().Parse(data, True)
+            except expat.ExpatError as error:
                 raise OutputError(
-                    f"{target} was not written: {error}, a fault of xl2torch, please report it"
+                    f"{target} was not written: {name} would be damaged ({error}), a fault of "
+                    "xl2torch, please report it"
                 ) from None
     with (
         complete_file(target) as temporary,

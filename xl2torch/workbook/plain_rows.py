@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import NamedTuple
 from xml.sax.saxutils import unescape as unescape_xml
 
@@ -79,18 +80,16 @@ def unread_rows(rows: bytes, read: Callable[[PlainRow], None]) -> Iterator[bytes
     out of order.
     """
     start = last = 0
+    ordered: list[str] = []
     while start < len(rows):
         end = rows.find(b"</row>", start)
         piece = rows[start : end + 6] if end >= 0 else rows[start:]
         start += len(piece)
-        found = _plain_row(piece)
-        if not piece.strip():
+        found = _plain_row(piece, ordered)
+        if found is None and not piece.strip():
             yield piece
             continue
-        numbered = _NUMBERED.match(piece)
-        if numbered is None:
-            raise ValueError("a row without a number")
-        number = row_number(numbered[1].decode())
+        number = _number(piece) if found is None else found.number
         if not last < number <= MAX_ROW:
             raise ValueError(f"row {number} stands after row {last}")
         last = number
@@ -100,7 +99,15 @@ def unread_rows(rows: bytes, read: Callable[[PlainRow], None]) -> Iterator[bytes
             yield piece
 
 
-def _plain_row(piece: bytes) -> PlainRow | None:
+def _number(piece: bytes) -> int:
+    numbered = _NUMBERED.match(piece)
+    if numbered is None:
+        raise ValueError("a row without a number")
+    return row_number(numbered[1].decode())
+
+
+def _plain_row(piece: bytes, ordered: list[str]) -> PlainRow | None:
+    """A row, None where it is not plain; ``ordered`` are the columns of the last row, in order."""
     try:
         text = piece.decode()
     except UnicodeDecodeError:
@@ -116,7 +123,16 @@ def _plain_row(piece: bytes) -> PlainRow | None:
         return None
     if any([cell[2] != digits for cell in cells]):
         return None
-    return PlainRow(int(digits), head[2], cells, escaped, "_" in text or not text.isascii())
+    columns = [cell[1] for cell in cells]
+    if columns != ordered:
+        keys = [(len(letters), letters) for letters in columns]
+        if any(first >= second for first, second in pairwise(keys)):
+            raise ValueError(f"the cells of row {digits} are out of order")
+        ordered[:] = columns
+    odd = ("_" in text or not text.isascii()) and any(
+        ["_" in cell[7] or not cell[7].isascii() for cell in cells]
+    )
+    return PlainRow(int(digits), head[2], cells, escaped, odd)
 
 
 def row_number(text: str) -> int:

@@ -158,7 +158,7 @@ def _read(
     filtered: Rectangle | None = None
 
     row = column = 0
-    cell_type = rich = ""
+    cell_type = rich = digits = ""
     formula: dict[str, str] | None = None
     formula_text = value_text = ""
     pieces: list[str] = []
@@ -167,13 +167,13 @@ def _read(
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         nonlocal row, column, cell_type, formula, collecting, formula_text, value_text, protected
-        nonlocal rich, main, phonetic, filtered, dynamic, begun, valued
+        nonlocal rich, main, phonetic, filtered, dynamic, begun, valued, digits
         namespace, _, kind = tag.rpartition(" ")
         if namespace != main:
             if kind != "worksheet":
                 return
             main = namespace
-        if kind in _CELLS and (finished or not begun):
+        if (finished or not begun) and kind in _CELLS:
             return  # an extension that looks like cells
         if kind == "sheetData":
             if begun:
@@ -190,7 +190,7 @@ def _read(
                 column = columns_of.get(letters) or columns_of.setdefault(
                     letters, _column(letters)
                 )
-                if reference != f"{letters}{row}":
+                if reference[len(letters) :] != digits:
                     raise ValueError(f"the cell {reference} is in row {row}")
             else:
                 column += 1
@@ -217,7 +217,7 @@ def _read(
             last, row = row, row + 1 if number is None else row_number(number)
             if not last < row <= MAX_ROW:
                 raise ValueError(f"row {row} stands after row {last}")
-            column = 0
+            column, digits = 0, str(row)
             if attributes.get("hidden") in ("1", "true"):
                 hidden_rows.add(row)
         elif kind == "rPh":
@@ -262,7 +262,9 @@ def _read(
             if value_text:
                 rows.append(row)
                 columns.append(column)
-                values.append(number_of(value_text))
+                if "_" in value_text or not value_text.isascii():
+                    raise ValueError(f"{value_text[:20]!r} is no number")
+                values.append(float(value_text))  # it reads 1_000 and other digits, too
             return
         value = _typed_value(cell_type, value_text, strings, first_day)
         if rich and cell_type == "e" and rich.isdigit():
@@ -308,12 +310,8 @@ def _read(
         if found.attributes and attributes(found.attributes).get("hidden") in ("1", "true"):
             hidden_rows.add(row)
         number = number_of if found.odd else float
-        column = 0
         for _, letters, _, own, has_formula, inside, text_, value in found.cells:
-            before = column
             column = columns_of.get(letters) or columns_of.setdefault(letters, _column(letters))
-            if column <= before:
-                raise ValueError(f"the cell {letters}{row} is out of order")
             if not own and not has_formula:
                 if value:
                     rows.append(row)
@@ -384,7 +382,9 @@ def _typed_value(cell_type: str, text: str, strings: list[str], first_day: datet
     if not text:
         return None
     if cell_type == "s":
-        return strings[row_number(text)]
+        if not (text.isascii() and text.isdecimal()):
+            raise ValueError(f"{text[:20]!r} is no string's number")
+        return strings[int(text)]
     if cell_type == "b":
         return text in ("1", "true")
     if cell_type == "e":
