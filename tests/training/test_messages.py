@@ -218,3 +218,14 @@ def test_cells_that_are_not_felt_and_a_plateau_are_told(tmp_path: Path) -> None:
     flat = stored(tmp_path, "1/(1+EXP(-B1))+1/(1+EXP(-B2))", (8.0, 8.0))
     slow = xl2torch.fit(flat, "sgd", epochs=100)
     assert any(text.startswith("a plateau") for text in slow.remarks)
+
+
+def test_a_constraint_that_is_an_error_everywhere(tmp_path: Path) -> None:
+    """No point keeps it, and none is the best: the start stays, and can be saved."""
+    model = stored(
+        tmp_path, "B1^2+B2^2\n(-1-B1^2)^0.5+B2", constraints=[("$B$4", "1", "3")]
+    )
+    for epochs in (3, None):
+        result = xl2torch.fit(model, "slsqp", epochs=epochs)
+        assert result.stop.failed and result.weights["b1_b2"].tolist() == values(result)
+        xl2torch.save(result, tmp_path / "out.xlsx", force=True)

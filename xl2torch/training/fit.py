@@ -235,6 +235,9 @@ def _fit(
         record.keep(constraints.overstep(loss.point)[0])
     else:
         record.restore()
+    if not record.weights:  # no point was worth anything
+        loss.evaluate()
+        record.keep(math.inf)
     return Result(
         model, settings, start, record.best_objective, stop, tuple(record.iterations), cells,
         record.weights, record.seconds, tuple(filter(None, remarks)), run.ends, run.subproblems,
