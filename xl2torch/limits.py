@@ -7,23 +7,28 @@ or more.
 from __future__ import annotations
 
 import contextlib
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from xl2torch.errors import LimitError
 
 MOST_ELEMENTS = 2**26
 """Of one array: a million rows of 64 columns."""
+MOST_CELLS = 20_000_000
+"""Of a range or an array formula that are held at once."""
 MOST_COMPARISONS = 2**30
 """Of cells with criteria, some ten seconds."""
 MOST_LETTERS = 32_767
 """Of a text, as in Excel."""
 MOST_FORMULA_LETTERS = 16_384
 """Of a formula; Excel takes 8,192."""
-MOST_NAMES = 1_000
-"""Put in for each other in one formula."""
-MOST_CALLS = 20_000
+MOST_NESTED = 100
+"""Brackets and operators within each other; Excel takes 64 brackets."""
+MOST_NAMES, MOST_NESTED_NAMES = 1_000, 20
+"""Put in for each other in one formula, and within each other."""
+MOST_CALLS, CALLS = 20_000, "calls of LAMBDA in one formula"
 """Of LAMBDAs in one formula, where each call is computed for itself."""
+MOST_VARIABLES = 1_000_000
+"""Variable cells of one range."""
 
 
 def beyond(count: int, limit: int, what: str) -> str:
@@ -33,12 +38,6 @@ def beyond(count: int, limit: int, what: str) -> str:
     '10,000,000,000 elements of an array; xl2torch takes at most 67,108,864'
     """
     return f"{count:,} {what}; xl2torch takes at most {limit:,}"
-
-
-def too_many(sizes: Iterable[int]) -> str:
-    """That an array of some sizes would be too large, in words; '' where it is not."""
-    count = math.prod(sizes)
-    return beyond(count, MOST_ELEMENTS, "elements of an array") if count > MOST_ELEMENTS else ""
 
 
 def shortage(error: BaseException) -> str:

@@ -24,7 +24,7 @@ from xl2torch.graph.nodes import node_name, parameter_nodes
 from xl2torch.graph.passes import simplify
 from xl2torch.graph.printing import expression, is_line
 from xl2torch.graph.schedule import Evaluation, with_true_sizes
-from xl2torch.limits import within_limits
+from xl2torch.limits import MOST_VARIABLES, within_limits
 from xl2torch.prediction import Predictor, find_outputs, predict_frame
 from xl2torch.problem import Problem, find_problem
 from xl2torch.values import BLANK, FIRST_ERROR, TEXT, error_of_kind
@@ -33,7 +33,6 @@ from xl2torch.workbook.reader import Workbook
 if TYPE_CHECKING:
     import pandas
 
-_MOST_VARIABLES = 1_000_000
 _ROUNDING = 1e-6
 _STABLE = frozenset(
     {
@@ -545,9 +544,9 @@ def _refuse_spilled(workbook: Workbook, area: CellRange) -> None:
 
 
 def _start_values(workbook: Workbook, area: CellRange) -> torch.Tensor:
-    if area.size > _MOST_VARIABLES:
+    if area.size > MOST_VARIABLES:
         raise SelectionError(
-            f"the variable range {area} has {area.size:,} cells: more than {_MOST_VARIABLES:,}"
+            f"the variable range {area} has {area.size:,} cells: more than {MOST_VARIABLES:,}"
         )
     array = stored(workbook, area)
     if _has_uncomputed(workbook, area, array):

@@ -25,6 +25,16 @@ def plain(text: str) -> str:
     )
 
 
+def short(text: str, most: int) -> str:
+    """The same, cut where it has more letters.
+
+    >>> short("abcdef", 4)
+    'abc…'
+    """
+    shown = plain(text)
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
 def plain_lines(text: str) -> str:
     """The same for a text of some lines, which stay lines."""
     return "\n".join(map(plain, text.split("\n")))

@@ -127,9 +127,7 @@ def _check_variables(
     if count is not None and count < len(cells):
         cells = random.Random(seed).sample(cells, count)
     elif len(cells) > _MANY:
-        say(
-            f"{len(cells):,} cells take a while: --sample 1000 checks some of them", err=True
-        )
+        say(f"{len(cells):,} cells take a while: --sample 1000 checks some of them", err=True)
     with counter("comparing", len(cells), quiet) as done:
         return check(model, method=method, step=step, cells=cells, done=done)
 
@@ -148,8 +146,8 @@ def _written_to(
 
 
 def _print_variables(report: dict[str, Any]) -> None:
-    say(f"objective {report['objective']} {report['label']}".rstrip()
-               + f" = {number_text(report['value'])}")  # fmt: skip
+    head = f"objective {report['objective']} {report['label']}".rstrip()
+    say(f"{head} = {number_text(report['value'])}")
     say(f"{report['method']} differences, step {report['step']:.3g}: {report['step_rule']}")
     rows = report["variables"]
     table = [["cell", "name", "analytic", "numeric", "difference", "relative", ""]]
@@ -184,9 +182,7 @@ def _print_rest(rows: list[dict[str, Any]]) -> None:
     if len(rows) > _SHOWN:
         wrong = sum(not row["ok"] for row in rows[_SHOWN:])
         more = f", {wrong:,} of them differ" if wrong else ""
-        say(
-            f"… and {len(rows) - _SHOWN:,} cells more{more} (--json shows all, -o writes them)"
-        )
+        say(f"… and {len(rows) - _SHOWN:,} cells more{more} (--json shows all, -o writes them)")
 
 
 def _print_reasons(rows: list[dict[str, Any]]) -> None:

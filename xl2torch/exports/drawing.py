@@ -13,6 +13,7 @@ from xl2torch.exports.writing import complete
 from xl2torch.graph.nodes import parameter_nodes
 from xl2torch.graph.printing import expression, is_line
 from xl2torch.model import SheetModel
+from xl2torch.plain_text import short
 
 _WIDTH, _LINE, _GAP, _DOWN, _MARGIN = 300, 17, 30, 54, 24
 _LETTERS = 42
@@ -148,9 +149,7 @@ def _svg(boxes: dict[fx.Node, _Box], arrows: list[tuple[fx.Node, fx.Node]]) -> s
 
 
 def _short(text: str) -> str:
-    plain = "".join(char if char.isprintable() else " " for char in text)
-    cut = plain if len(plain) <= _LETTERS else plain[: _LETTERS - 1] + "…"
-    return html.escape(cut, quote=False)
+    return html.escape(short(text, _LETTERS), quote=False)
 
 
 def write_drawing(model: SheetModel, path: Path, force: bool = False) -> None:

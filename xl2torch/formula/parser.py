@@ -30,7 +30,7 @@ from xl2torch.formula.ast import (
     Unary,
 )
 from xl2torch.formula.lexer import Token, tokenize
-from xl2torch.limits import MOST_NAMES
+from xl2torch.limits import MOST_NAMES, MOST_NESTED, MOST_NESTED_NAMES
 from xl2torch.values import ERRORS, NAME, REF, VALUE
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.sheet_reader import Table
@@ -47,8 +47,6 @@ _CELL = re.compile(r"(\$?)([A-Za-z]+)(\$?)([0-9]+)")
 _AREA = r"(?:'(?:[^']|'')*'|[\w.]+)![$A-Za-z0-9:]+"
 _AREAS = re.compile(f"{_AREA}(?:,{_AREA})*")
 _THIS_WORKBOOK = "[0]!"
-_MAX_DEPTH = 100
-_MAX_NAME_DEPTH = 20
 
 
 def parse(formula: str, cell: CellAddress, workbook: Workbook) -> Node:
@@ -106,7 +104,7 @@ class _Parser:
 
     def expression(self, minimum: int) -> Node:
         self.depth += 1
-        if self.depth > _MAX_DEPTH:
+        if self.depth > MOST_NESTED:
             raise self.fail("nested too deeply")
         left = self.operand()
         signs = 0
@@ -116,7 +114,7 @@ class _Parser:
                 self.next()
                 left = Unary("%", left)
                 signs += 1
-                if signs > _MAX_DEPTH:
+                if signs > MOST_NESTED:
                     raise self.fail("too many percent signs")
                 continue
             binding = _BINDING.get(operator)
@@ -138,7 +136,7 @@ class _Parser:
 
     def reference_expression(self) -> Node:
         node = self.primary()
-        for _ in range(_MAX_DEPTH):
+        for _ in range(MOST_NESTED):
             if self.token.text == "#" and self.token.kind == "operator":
                 self.next()
                 node = Call("ANCHORARRAY", (node,))
@@ -343,7 +341,7 @@ class _Parser:
         defined = self.workbook.defined_name(name, sheet or self.cell.sheet)
         if defined is None:
             return Error(NAME)
-        if self.name_depth >= _MAX_NAME_DEPTH:
+        if self.name_depth >= MOST_NESTED_NAMES:
             return Opaque(shown, f"the name {name} refers to itself")
         self.names_left[0] -= 1
         if self.names_left[0] < 0:

@@ -26,7 +26,7 @@ from torch import fx
 
 from xl2torch.functions.moments import moment_from_text
 from xl2torch.functions.trace import Data, apply, is_traced, unrecorded, value_of
-from xl2torch.limits import too_many
+from xl2torch.limits import MOST_ELEMENTS, beyond
 from xl2torch.values import (
     BLANK,
     FIRST_ERROR,
@@ -44,6 +44,7 @@ from xl2torch.values import (
 ROW, COLUMN, HEIGHT, WIDTH = range(4)
 INNER = (HEIGHT, WIDTH)
 _INNER_PRODUCT = 4
+_FAR = 2.0**62
 Shape = tuple[int, int, int, int]
 Kinds = NDArray[np.uint8]
 Texts = NDArray[np.object_]
@@ -56,9 +57,13 @@ class Unsupported(Exception):
 
 def check_size(*sizes: int) -> None:
     """Raise Unsupported where an array of some sizes is larger than a workbook may ask for."""
-    found = too_many(sizes)
-    if found:
-        raise Unsupported(found)
+    check_count(math.prod(sizes), MOST_ELEMENTS, "elements of an array")
+
+
+def check_count(count: int, limit: int, what: str) -> None:
+    """Raise Unsupported where a formula asks for more of something than a limit."""
+    if count > limit:
+        raise Unsupported(beyond(count, limit, what))
 
 
 class UnknownFunction(Unsupported):
@@ -225,6 +230,11 @@ def as_float(array: Array) -> Array:
     if _is_boolean(array):
         return replace(array, data=apply(torch.Tensor.to, array.data, DTYPE))
     return array
+
+
+def to_int64(numbers: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Whole numbers as such; those that no place on a sheet can be stay far away."""
+    return np.asarray(np.clip(numbers, -_FAR, _FAR).astype(np.int64))
 
 
 def merge_errors(*arrays: Array) -> Kinds | None:

@@ -19,6 +19,7 @@ from xl2torch.functions.array import (
     Unsupported,
     as_float,
     broadcast_shape,
+    check_count,
     choose,
     constant,
     elementwise,
@@ -30,7 +31,7 @@ from xl2torch.functions.array import (
 from xl2torch.functions.moments import moment_from_text
 from xl2torch.functions.operators import compare, rounded_numbers
 from xl2torch.functions.sample import plain
-from xl2torch.limits import MOST_COMPARISONS, beyond
+from xl2torch.limits import MOST_COMPARISONS
 from xl2torch.values import BLANK, ERRORS, FIRST_ERROR, LOGICAL, NUMBER, TEXT, collated
 
 Mask = NDArray[np.bool_]
@@ -39,7 +40,6 @@ _COMPARE: dict[str, Callable[..., Any]] = {
     "=": operator.eq, "<>": operator.ne, "<": operator.lt, ">": operator.gt,
     "<=": operator.le, ">=": operator.ge,
 }  # fmt: skip
-_MOST_ELEMENTS = 100_000_000
 _OVERHEAD = 10_000
 """Cells that could be compared while another criterion is taken up."""
 
@@ -187,8 +187,7 @@ def _text_matches(criterion: Criterion, kinds: Any, texts: Any) -> Mask:
 def check_comparisons(criteria: int, cells: int) -> None:
     """Raise Unsupported where so many criteria for so many cells would take minutes."""
     count = criteria * (_OVERHEAD + cells)
-    if count > MOST_COMPARISONS:
-        raise Unsupported(beyond(count, MOST_COMPARISONS, "comparisons of cells with criteria"))
+    check_count(count, MOST_COMPARISONS, "comparisons of cells with criteria")
 
 
 def met(cells: Array, criterion: Array) -> Array:
@@ -197,11 +196,12 @@ def met(cells: Array, criterion: Array) -> Array:
     ``criterion`` has one value per copy. Cells or criteria that training changes are compared as
     numbers, without slope.
     """
-    shape = broadcast_shape(cells, criterion)
-    if np.prod(shape, dtype=float) > _MOST_ELEMENTS:
-        if shape[0] * shape[1] > 1:
-            raise Differs("a table of conditions too large to hold")
-        raise Unsupported("a range too large to hold")
+    try:
+        shape = broadcast_shape(cells, criterion)
+    except Unsupported:
+        if any(math.prod(array.shape[:2]) > 1 for array in (cells, criterion)):
+            raise Differs("a table of conditions too large to hold") from None
+        raise
     if criterion.traced:
         return _met_trained_criterion(cells, criterion)
     wanted = _listed(criterion)

@@ -24,6 +24,7 @@ from xl2torch.functions.array import (
     Unsupported,
     along,
     broadcast_shape,
+    check_count,
     check_size,
     constant,
     pad,
@@ -33,7 +34,7 @@ from xl2torch.functions.array import (
 from xl2torch.functions.dynamic import whole
 from xl2torch.functions.registry import Context, family, function
 from xl2torch.functions.shapes import join, one_copy, renamed, scalars
-from xl2torch.limits import MOST_CALLS, beyond
+from xl2torch.limits import CALLS, MOST_CALLS
 from xl2torch.values import ERRORS, VALUE
 
 CALC = ERRORS["#CALC!"]
@@ -162,9 +163,7 @@ def _steps(context: Context, arguments: tuple[Node, ...]) -> tuple[list[Array], 
     start, node, callee = arguments if len(arguments) == 3 else (Missing(), *arguments)
     array = context.evaluate_range(node)
     one_copy(array)
-    count = math.prod(array.shape)
-    if count > MOST_CALLS:
-        raise Unsupported(beyond(count, MOST_CALLS, "calls of LAMBDA in one formula"))
+    check_count(math.prod(array.shape), MOST_CALLS, CALLS)
     apply_ = context.callee(callee)
     held: Array | None = None if isinstance(start, Missing) else context.evaluate_range(start)
     found = []

@@ -41,6 +41,7 @@ from xl2torch.functions.array import (
     reduce,
     scalar,
     spread,
+    to_int64,
     truth,
     without_numbers,
 )  # fmt: skip
@@ -572,8 +573,7 @@ def choose_(context: Context, which: Any, *choices: Any) -> Array:
     if number.traced:
         return _trained_choice(context, number, choices)
     errors = number.full_kinds >= FIRST_ERROR
-    inside = np.where(errors, 1.0, number.numpy()).clip(-(2.0**62), 2.0**62)
-    places = np.trunc(inside).astype(np.int64)
+    places = to_int64(np.trunc(np.where(errors, 1.0, number.numpy())))
     if (places < 1).any() or (places > len(choices)).any():
         if number.shape == (1, 1, 1, 1):
             raise ExcelError(VALUE)

@@ -23,6 +23,7 @@ from xl2torch.functions.array import (
     as_numbers,
     constant,
     scalar,
+    to_int64,
     truth,
 )  # fmt: skip
 from xl2torch.functions.matrix import transpose
@@ -62,8 +63,7 @@ def whole_numbers(array: Array) -> IntArray:
         if array.shape != (1, 1, 1, 1):
             raise Differs("an offset that is an error in some of the copied cells")
         raise ExcelError(error_of_kind(int(errors[0])))
-    inside = np.clip(array.numpy(), -_FAR, _FAR)
-    return np.floor(inside).astype(np.int64)
+    return to_int64(np.floor(array.numpy()))
 
 
 # ---------------------------------------------------------------- places
@@ -166,8 +166,6 @@ def _part(context: Context, base: Node, part: Node | None) -> Node:
     return areas[int(number.flat[0]) - 1]
 
 
-_FAR = 2.0**62
-"""Beyond any place on a sheet, and still a whole number for numpy."""
 _R1C1 = re.compile(
     r"(R(?P<row>[0-9]{1,8}|\[-?[0-9]{1,8}\])?)?(C(?P<column>[0-9]{1,8}|\[-?[0-9]{1,8}\])?)?",
     re.IGNORECASE,
@@ -382,7 +380,7 @@ def _element(table: Array, axis: int, place: Array) -> Array:
         raise ExcelError(error_of_kind(int(place.full_kinds.flat[0])))
     if place.kinds is not None or (place.shape[HEIGHT] > 1 and place.shape[WIDTH] > 1):
         raise Differs("INDEX with places some of which are errors, or with a table of places")
-    where = np.floor(place.numpy()).astype(np.int64)
+    where = to_int64(np.floor(place.numpy()))
     if where.size == 1 and not where.any():
         return table
     if (where < 0).any():

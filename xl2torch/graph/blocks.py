@@ -27,11 +27,10 @@ from xl2torch.functions.array import (
 )  # fmt: skip
 from xl2torch.functions.shapes import join, renamed
 from xl2torch.functions.trace import apply
+from xl2torch.limits import MOST_CELLS
 from xl2torch.values import BLANK
 from xl2torch.workbook.cells import CellBlock, Floats
 from xl2torch.workbook.reader import Workbook
-
-MAX_CELLS = 20_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +49,7 @@ def given_numbers(area: CellRange, numbers: Floats) -> Block:
 
 def stored(workbook: Workbook, area: CellRange) -> Array:
     """The values that the file holds for a rectangle: constants and cached results."""
-    if area.size > MAX_CELLS:
+    if area.size > MOST_CELLS:
         raise Unsupported(f"the range {area} has {area.size:,} cells, too many to hold")
     cells = workbook.sheet(area.sheet).cells.block(area.top, area.left, area.bottom, area.right)
     return from_cells(cells)

@@ -45,7 +45,7 @@ from xl2torch.functions.array import (
     Unsupported,
     along,
     blank_as_zero,
-    check_size,
+    check_count,
     constant,
     first_element,
     pad,
@@ -61,7 +61,7 @@ from xl2torch.graph.blocks import windows
 from xl2torch.graph.growth import CUMULATIVE, growth_of, running
 from xl2torch.graph.precedents import Sweep, sweep, sweeps, swept_range
 from xl2torch.graph.regions import Region
-from xl2torch.limits import MOST_CALLS, beyond
+from xl2torch.limits import CALLS, MOST_CALLS
 from xl2torch.values import BLANK, ERRORS, LOGICAL, NAME, REF, VALUE, kind_of
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.spills import has_room
@@ -147,7 +147,6 @@ class Lowering:
     def result(self) -> Array:
         """The region's values, inner shape (height, width) of one copy's spill."""
         source = self.source
-        check_size(source.rows, source.columns, source.height, source.width)
         array = self.evaluate(source.tree, source.array)
         array = blank_as_zero(replace(array, from_cells=False, references=None, unsure=False))
         if source.dynamic and array.shape[2:] != (source.height, source.width):
@@ -313,8 +312,7 @@ class Lowering:
 
     def _count(self, call: Node) -> None:
         self.calls.append(call)
-        if len(self.calls) > MOST_CALLS:
-            raise Unsupported(beyond(len(self.calls), MOST_CALLS, "calls of LAMBDA in one formula"))
+        check_count(len(self.calls), MOST_CALLS, CALLS)
 
     def _argument(self, node: Node) -> Binding:
         if isinstance(node, Missing) or self.is_omitted(node):

@@ -30,7 +30,7 @@ from xl2torch.functions.array import (
     spread,
 )  # fmt: skip
 from xl2torch.functions.trace import Trace, apply
-from xl2torch.graph.blocks import MAX_CELLS, Block, cut, placed, read, stored, with_gaps
+from xl2torch.graph.blocks import Block, cut, placed, read, stored, with_gaps
 from xl2torch.graph.families import (
     Board,
     Progress,
@@ -51,7 +51,7 @@ from xl2torch.graph.recurrence import (
     make_plan,
 )
 from xl2torch.graph.regions import Region, find_regions
-from xl2torch.limits import beyond, shortage
+from xl2torch.limits import MOST_CELLS, beyond, shortage
 from xl2torch.values import BLANK, NUMBER
 from xl2torch.workbook.cells import key_of, places_of
 from xl2torch.workbook.reader import Workbook
@@ -531,8 +531,8 @@ class Evaluation:
     def _compute_unit(self, unit: Unit) -> None:
         region = unit.region
         assert region is not None
-        if unit.area.size > MAX_CELLS:
-            unit.borrowed = beyond(unit.area.size, MAX_CELLS, "cells of an array formula")
+        if unit.area.size > MOST_CELLS:
+            unit.borrowed = beyond(unit.area.size, MOST_CELLS, "cells of an array formula")
             self._block(unit, unit.borrowed)
             return
         if region.volatile:

@@ -13,7 +13,7 @@ import numpy as np
 from xl2torch.address import CellAddress, single_cell
 from xl2torch.graph.naming import solver_name
 from xl2torch.model import SheetModel
-from xl2torch.plain_text import plain
+from xl2torch.plain_text import short
 from xl2torch.plots.fitted import Fitted
 from xl2torch.plots.landscape import Landscape
 from xl2torch.training.result import Result
@@ -197,6 +197,5 @@ def _name(model: SheetModel, cell: CellAddress) -> str:
 
 def _text(text: str) -> str:
     """Text of the sheet as a label: short, and no TeX between dollar signs."""
-    shown = plain(text)
-    shown = shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
+    shown = short(text, _LONGEST)
     return shown.replace("$", r"\$").lstrip("_")  # matplotlib leaves _names out of a legend

@@ -40,28 +40,27 @@ def check_output(
             f"the output {target.name} has to end in {source.suffix}, as the input does: "
             "the file type does not change"
         )
-    try:
-        same = target.is_file() and source.exists() and target.samefile(source)
-    except OSError as error:
-        raise OutputError(f"cannot write {target}: {error.strerror}") from None
-    if same and not in_place:
-        raise OutputError(f"{target} is the input itself: {advice}")
-    check_place(target, force or in_place)
+    check_place(target, force or in_place, [] if in_place else [source], advice)
 
 
-def check_place(target: Path, replaces: bool = False, inputs: Collection[Path] = ()) -> None:
+def check_place(
+    target: Path, replaces: bool = False, inputs: Collection[Path] = (),
+    advice: str = "give another name",
+) -> None:  # fmt: skip
     """Find out whether a file can be written, in the place of another where it ``replaces`` one.
 
-    It is never put in the place of ``inputs``. Raises OutputError (exists, is an input or no
-    regular file, folder missing or read-only, open elsewhere).
+    It is never put in the place of ``inputs``; ``advice`` is given where that was meant.
+
+    Raises OutputError (exists, is an input or no regular file, folder missing or read-only, open
+    elsewhere).
     """
     try:
-        _check_place(target, replaces, inputs)
+        _check_place(target, replaces, inputs, advice)
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror}") from None
 
 
-def _check_place(target: Path, replaces: bool, inputs: Collection[Path]) -> None:
+def _check_place(target: Path, replaces: bool, inputs: Collection[Path], advice: str) -> None:
     folder = target.parent
     if not folder.is_dir():
         raise OutputError(f"the output folder {folder} does not exist")
@@ -70,7 +69,7 @@ def _check_place(target: Path, replaces: bool, inputs: Collection[Path]) -> None
     if is_special(target):
         raise OutputError(f"{target} is no regular file: give another name")
     if any(target.exists() and item.exists() and target.samefile(item) for item in inputs):
-        raise OutputError(f"{target} is the input itself: give another name")
+        raise OutputError(f"{target} is the input itself: {advice}")
     if target.exists() and not replaces:
         raise OutputError(f"{target} exists already: give --force to overwrite it, or another -o")
     lock = lock_file(target)
@@ -110,4 +109,3 @@ def check_protection(
             f"the structure of {workbook.path.name} is protected, so that no sheet may be added: "
             "unprotect it in Excel (Review, Protect Workbook), or give --ignore-protection"
         )
-

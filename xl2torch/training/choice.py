@@ -47,14 +47,15 @@ _SIMPLEX = "2"
 _EXACT_TOLERANCES = (0.01, 0.05)
 """What Excel stores as the integer tolerance where nobody chose one."""
 
-_AS_ASKED = "as asked for"
 _DRAWN = "random cells are drawn anew at each step"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """An optimizer and the reason for it. ``nonlinear`` is where a stored LP is not linear,
-    ``program`` the linear program, ``epigraph`` the smooth one that absolute values and maxima are.
+    """An optimizer and the reason for it; whether it was ``asked_for`` by name.
+
+    ``nonlinear`` is where a stored LP is not linear, ``program`` the linear program, ``epigraph``
+    the smooth one that absolute values and maxima are.
     """
 
     optimizer: str
@@ -62,11 +63,7 @@ class Choice:
     nonlinear: str = ""
     program: LinearProgram | None = None
     epigraph: Epigraph | None = None
-
-    @property
-    def asked_for(self) -> bool:
-        """Whether the user named the optimizer."""
-        return self.reason == _AS_ASKED
+    asked_for: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,6 +136,10 @@ def choose(model: SheetModel, constraints: Constraints, asked: Asked) -> Choice:
     return _nonlinear(model, asked)
 
 
+def _as_asked(optimizer: str) -> Choice:
+    return Choice(optimizer, "as asked for", asked_for=True)
+
+
 def _by_parts(model: SheetModel, constraints: Constraints, asked: Asked) -> Choice:
     """The optimizer where only some rows, or some variable cells, are trained on at once."""
     options = "--batch-size, --validation, --metric and --stage"
@@ -159,7 +160,7 @@ def _by_parts(model: SheetModel, constraints: Constraints, asked: Asked) -> Choi
         )
     _check_constraints(model, asked.optimizer or "adam")
     if asked.optimizer:
-        return Choice(asked.optimizer, _AS_ASKED)
+        return _as_asked(asked.optimizer)
     if asked.batches or model.drawn:
         return Choice("adam", "a step for each batch" if asked.batches else _DRAWN)
     return Choice(LBFGS, "a step for all rows that are trained on")
@@ -200,7 +201,7 @@ def _linear(model: SheetModel, asked: Asked, integers: bool) -> Choice:
             "--engine"
         )
     if asked.optimizer == HIGHS:
-        return Choice(HIGHS, _AS_ASKED)
+        return _as_asked(HIGHS)
     count = sum(item.left.size for item in model.problem.integer_constraints)
     whole = f", {count} integer cells" if integers else ""
     return Choice(HIGHS, f"objective and constraints are linear{whole}")
@@ -243,7 +244,7 @@ def _nonlinear(model: SheetModel, asked: Asked) -> Choice:
                 f"{asked.optimizer} needs an objective that does not change: random cells "
                 f"{model.drawn[0]} are drawn anew at each step. Choose adam or sgd"
             )
-        return Choice(asked.optimizer, _AS_ASKED)
+        return _as_asked(asked.optimizer)
     if model.drawn and asked.engine != "scipy":
         _check_constraints(model, "adam")
         return Choice("adam", _DRAWN)

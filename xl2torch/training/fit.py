@@ -392,8 +392,7 @@ class _Run:
         alike = found.reaching(self.loss.of(record.best_objective))
         best = f"{settings.starts} starts; the best was start {winner}"
         many = alike >= _ALIKE * settings.starts
-        lower, upper = variable_limits(self.loss.model)
-        if many and bool((torch.isfinite(lower) & torch.isfinite(upper)).all()):
+        if many and record.boxed:
             return Stop(17, f"{best}.")
         why = (
             "Starts are drawn near 0 where a variable cell has no bounds; with bounds on all of "
@@ -486,9 +485,8 @@ class _Run:
         """Go on from the present point. Raises Stopped."""
         record = self.record
         record.limits = replace(record.limits, epochs=len(record.iterations) + _IN_SHEET)
-        engine = NEWTON if fits_newton(self.loss.model) else LBFGS
-        if self.constraints.general:
-            engine = SLSQP
+        free = NEWTON if fits_newton(self.loss.model) else LBFGS
+        engine = SLSQP if self.constraints.general else free
         self._take(engine)
         return self._one_engine(engine)
 

@@ -33,6 +33,12 @@ def loss_of(problem: Problem) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda value: value
 
 
+def loss_function(model: SheetModel) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The loss as a function of all variable cells, flat."""
+    function, loss = VectorFunction(model.eval(), variable_shapes(model)), loss_of(model.problem)
+    return lambda point: loss(function(point)).reshape(())
+
+
 def distance_to_target(model: SheetModel) -> Callable[[torch.Tensor], torch.Tensor]:
     """Objective minus its target, as a function of all variable cells."""
     function = VectorFunction(model.eval(), variable_shapes(model))

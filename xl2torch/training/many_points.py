@@ -9,14 +9,12 @@ from dataclasses import dataclass
 import torch
 
 from xl2torch.jacobian import (
-    VectorFunction,
     copies_at_once,
     values_at,
     variable_limits,
-    variable_shapes,
 )
 from xl2torch.model import SheetModel
-from xl2torch.training.loss import FAILED, loss_of
+from xl2torch.training.loss import FAILED, loss_function
 
 _HISTORY = 10
 _EVALUATIONS = 20
@@ -37,11 +35,10 @@ class LossAtPoints:
     def __init__(
         self, model: SheetModel, penalty: Callable[[torch.Tensor], torch.Tensor] | None = None
     ) -> None:
-        function = VectorFunction(model.eval(), variable_shapes(model))
-        loss = loss_of(model.problem)
+        loss = loss_function(model)
 
         def one(point: torch.Tensor) -> torch.Tensor:
-            value = loss(function(point)).reshape(())
+            value = loss(point)
             return value if penalty is None else value + penalty(point)
 
         self._one = one

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from xl2torch.jacobian import VectorFunction, jacobian, variable_limits, variable_shapes
+from xl2torch.jacobian import jacobian, variable_limits
 from xl2torch.model import SheetModel
 from xl2torch.residuals import has_kink
-from xl2torch.training.loss import Loss, loss_of
+from xl2torch.training.loss import Loss, loss_function
 from xl2torch.training.record import Record
 from xl2torch.training.stopping import Stop
 
@@ -74,11 +74,10 @@ def solve_newton(loss: Loss, record: Record) -> Stop:
 
 def _gradient_of(model: SheetModel) -> Callable[[torch.Tensor], torch.Tensor]:
     """The gradient of the loss as a function of all variable cells that can be differentiated."""
-    function, loss = VectorFunction(model.eval(), variable_shapes(model)), loss_of(model.problem)
+    loss = loss_function(model)
 
     def gradient(point: torch.Tensor) -> torch.Tensor:
-        value = loss(function(point)).sum()
-        found: torch.Tensor = torch.autograd.grad(value, point, create_graph=True)[0]
+        found: torch.Tensor = torch.autograd.grad(loss(point), point, create_graph=True)[0]
         return found
 
     return gradient

@@ -77,7 +77,7 @@ class Record:
         self._last_trail = 0
         self._felt = [torch.zeros_like(item, dtype=torch.bool) for item in loss.parameters]
         self._constrained = bool(constraints.general)
-        self._boxed = all(bool(torch.isfinite(t).all()) for t in variable_limits(loss.model))
+        self.boxed = all(bool(torch.isfinite(t).all()) for t in variable_limits(loss.model))
         self._watched = watched
         self._on_iteration = on_iteration
         self._began = time.perf_counter()
@@ -226,7 +226,7 @@ class Record:
         if math.isnan(loss.objective):
             raise Stopped(Stop(9, error_place(loss.model)))
         size = _EXPLODED * max(abs(self.losses[0]), 1.0)
-        if self._constrained or self._boxed:
+        if self._constrained or self.boxed:
             size *= _EXPLODED  # a large number may be right
         if abs(value) <= size and value < FAILED:
             return

@@ -50,9 +50,7 @@ def complete_file(target: Path) -> Iterator[Path]:
 def can_write_into(folder: Path) -> bool:
     """Whether a file can be made in a folder."""
     try:
-        handle, name = tempfile.mkstemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=folder)
-        os.close(handle)
-        os.unlink(name)
+        _made(folder).unlink()
     except OSError:
         return False
     return True
@@ -72,11 +70,14 @@ def _begin(target: Path) -> Path:
     try:
         if is_special(target):
             raise OutputError(f"{target} is no regular file: give another name")
-        handle, name = tempfile.mkstemp(
-            prefix=f"{_PREFIX}{os.getpid()}-", suffix=suffix, dir=target.parent
-        )
+        return _made(target.parent, suffix)
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror}") from None
+
+
+def _made(folder: Path, suffix: str = "") -> Path:
+    """An empty file under a name that tells whose it is."""
+    handle, name = tempfile.mkstemp(suffix, f"{_PREFIX}{os.getpid()}-", folder)
     os.close(handle)
     return Path(name)
 

@@ -40,16 +40,12 @@ formula, that one's attributes and text; value text."""
 
 
 class PlainRow(NamedTuple):
-    """A row: its number, the text of its attributes and its cells.
-
-    ``escaped``: texts may be so. ``odd``: what float takes for a number need not be one.
-    """
+    """A row: its number, the text of its attributes and its cells; ``escaped``: texts may be so."""
 
     number: int
     attributes: str
     cells: list[Match]
     escaped: bool
-    odd: bool
 
 
 class SheetData(NamedTuple):
@@ -129,10 +125,11 @@ def _plain_row(piece: bytes, ordered: list[str]) -> PlainRow | None:
         if any(first >= second for first, second in pairwise(keys)):
             raise ValueError(f"the cells of row {digits} are out of order")
         ordered[:] = columns
-    odd = ("_" in text or not text.isascii()) and any(
-        ["_" in cell[7] or not cell[7].isascii() for cell in cells]
-    )
-    return PlainRow(int(digits), head[2], cells, escaped, odd)
+    if ("_" in text or not text.isascii()) and any(
+        ["_" in cell[7] or not cell[7].isascii() for cell in cells if ' t="' not in cell[3]]
+    ):
+        return None  # float would take 1_000 for a number
+    return PlainRow(int(digits), head[2], cells, escaped)
 
 
 def row_number(text: str) -> int:
@@ -140,13 +137,6 @@ def row_number(text: str) -> int:
     if not _WHOLE.fullmatch(text):
         raise ValueError(f"{text[:20]!r} is no whole number")
     return int(text)
-
-
-def number_of(text: str) -> float:
-    """A number as XML spells it: float reads 1_000 and other digits too. Raises ValueError."""
-    if "_" in text or not text.isascii():
-        raise ValueError(f"{text[:20]!r} is no number")
-    return float(text)
 
 
 def attributes_of(text: str) -> Attributes:

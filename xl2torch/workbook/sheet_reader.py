@@ -30,7 +30,6 @@ from xl2torch.workbook.plain_rows import (
     SheetData,
     attributes_of,
     cut_rows,
-    number_of,
     row_number,
     unescaped,
     unread_rows,
@@ -309,14 +308,13 @@ def _read(
         row = found.number
         if found.attributes and attributes(found.attributes).get("hidden") in ("1", "true"):
             hidden_rows.add(row)
-        number = number_of if found.odd else float
         for _, letters, _, own, has_formula, inside, text_, value in found.cells:
             column = columns_of.get(letters) or columns_of.setdefault(letters, _column(letters))
             if not own and not has_formula:
                 if value:
                     rows.append(row)
                     columns.append(column)
-                    values.append(number(value))
+                    values.append(float(value))
                 continue
             if not own and inside and not text_ and value:
                 follower = attributes(inside)
@@ -325,7 +323,7 @@ def _read(
                     formulas.append(FormulaCell(row, column, *source, None))
                     rows.append(row)
                     columns.append(column)
-                    values.append(number(value))
+                    values.append(float(value))
                     continue
             facts = attributes(own)
             cell_type = facts.get("t", "n")
