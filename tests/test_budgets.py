@@ -26,7 +26,7 @@ from xl2torch.exports.tables import write_table
 from xl2torch.functions.criteria import wildcard
 from xl2torch.graph.schedule import Evaluation
 from xl2torch.limits import shortage, within_limits
-from xl2torch.values import REF, VALUE
+from xl2torch.values import NUM, REF, VALUE
 from xl2torch.workbook.cells import cell_value
 from xl2torch.workbook.output_file import complete_file
 from xl2torch.workbook.solver_model import _split_unquoted
@@ -103,6 +103,39 @@ def test_texts_are_as_long_as_in_excel(formula: str, right: object, tmp_path: Pa
     array = evaluation.value(CellRange("Sheet", 1, 3, 1, 3))
     number, kind = float(array.numpy().flat[0]), int(array.full_kinds.flat[0])
     assert cell_value(number, kind, str(array.full_texts.flat[0])) == right
+
+
+EDGES = [
+    ("_xlfn.PERCENTRANK.INC(B1:B2,3,400)", 0.0), ("EDATE(2958465,1)", NUM),
+    ("DATE(9999,12,32)", NUM), ("DATE(1E300,1,1)", NUM), ("YEAR(2958466)", NUM),
+    ("WEEKDAY(1E300)", NUM), ("TIME(1E300,0,0)", NUM), ("WORKDAY(1,1E300)", NUM),
+    ("YEARFRAC(0,2958465,0)", 8100.0), ("MULTINOMIAL(1E9)", 1.0), ("COMBIN(1E300,3)", NUM),
+    ("FACT(1E300)", NUM), ("CHAR(1E300)", VALUE), ('LEFT("abc",1E300)', "abc"),
+    ('MID("abc",1E300,1)', ""), ('SUBSTITUTE("a","a","b",1E300)', "a"), ("ROUND(1.5,-1E300)", 0.0),
+    ("TRUNC(1.5,1E300)", 1.5), ("1E300*1E300", NUM), ("-1E300/1E-300", NUM), ("EXP(1000)", NUM),
+    ("LARGE(B1:B2,1E300)", NUM), ("DEGREES(1E308)", NUM), ("FIXED(1E308,300)", VALUE),
+    ('LEN(TEXT(1E300,"#,##0.00"))', 404.0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("formula", "right"), EDGES)
+def test_numbers_at_the_edge(
+    formula: str, right: object, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    evaluation = Evaluation(xl2torch.load(book(tmp_path, formula)), [])
+    array = evaluation.value(CellRange("Sheet", 1, 3, 1, 3))
+    number, kind = float(array.numpy().flat[0]), int(array.full_kinds.flat[0])
+    assert cell_value(number, kind, str(array.full_texts.flat[0])) == right
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e400", "0x10"])
+@pytest.mark.parametrize("option", ["--lr=", "--tolerance=", "--clip-norm=", "--clip-value=",
+                                    "--sense=value=", "--constraint=B1<="])
+def test_options_that_are_no_numbers(option: str, number: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["train", str(book(tmp_path, "1")), *MODEL, option + number])
+    assert done.exit_code in (1, 2) and "Error: " in done.output
+    assert "No such option" not in done.output
 
 
 def test_a_chain_of_cells(tmp_path: Path) -> None:

@@ -7,7 +7,10 @@ or more.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 
 from xl2torch.errors import LimitError
 
@@ -29,6 +32,12 @@ MOST_CALLS, CALLS = 20_000, "calls of LAMBDA in one formula"
 """Of LAMBDAs in one formula, where each call is computed for itself."""
 MOST_VARIABLES = 1_000_000
 """Variable cells of one range."""
+MOST_UNPACKED = 2**30
+"""Bytes that a workbook unpacks to."""
+MOST_RATIO, HARMLESS_PART = 200, 2**25
+"""Bytes of a part for each packed byte, where the part has more than a harmless size."""
+_MEMORY_OF_BYTE = 8
+"""Bytes that reading takes for each byte of a sheet."""
 
 
 def beyond(count: int, limit: int, what: str) -> str:
@@ -38,6 +47,23 @@ def beyond(count: int, limit: int, what: str) -> str:
     '10,000,000,000 elements of an array; xl2torch takes at most 67,108,864'
     """
     return f"{count:,} {what}; xl2torch takes at most {limit:,}"
+
+
+@cache
+def most_unpacked() -> int:
+    """Bytes that a workbook may unpack to on this machine."""
+    return min(MOST_UNPACKED, _memory() // _MEMORY_OF_BYTE)
+
+
+def _memory() -> int:
+    """Bytes of memory that this machine has, or a container in it, as far as they can be told."""
+    found = [MOST_UNPACKED * _MEMORY_OF_BYTE]
+    with contextlib.suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
+        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
+        with contextlib.suppress(ValueError, OSError):  # "max" is none
+            found.append(int(Path("/sys/fs/cgroup", limit).read_text()))
+    return min(size for size in found if size > 0)
 
 
 def shortage(error: BaseException) -> str:

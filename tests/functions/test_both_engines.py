@@ -6,10 +6,15 @@ alone, copied with conditions that vary by row, and in array formulas; equal, or
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from both_engines import Outcome, compare, copied_unlike_alone
 from engine_cases import cases, data_cells
+from grids import grid
+
+import xl2torch
 
 PARTS = 8
 OF_EACH = 2
@@ -47,3 +52,19 @@ def test_a_formula_copied_and_alone_says_the_same() -> None:
         for item in copied_unlike_alone(data_cells(), every[at : at + 400], POINTS[0])
     ]  # fmt: skip
     assert unlike == []
+
+
+@pytest.mark.parametrize(
+    ("formula", "value"),
+    [
+        ('SUM(IFERROR(LOOKUP(C1:C3*A1,"x"),7))', 21.0),
+        ('SUM(IFERROR(MATCH(C1:C3*A1,{"a"},0),7))', 21.0),
+        ('SUM(IFERROR(MATCH(C1:D3*A1,{"a";"b"},0),1))', 6.0),
+        ('ROWS(MATCH(C1:C3*A1,{"a","b"},0))', 3.0),
+    ],
+)
+def test_trained_keys_that_no_text_meets(formula: str, value: float, tmp_path: Path) -> None:
+    """All of them miss at once: the answer has as many elements as there are keys."""
+    text = f"1 =(A1-3)^2+SUMPRODUCT({formula}) 1 2\n2 2 2 3\n3 3 3 4"
+    model = xl2torch.compile(grid(tmp_path, text), objective="B1", variables="A1")
+    assert model().item() == 4.0 + value

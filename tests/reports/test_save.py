@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import zipfile
 from pathlib import Path
 
@@ -13,8 +14,12 @@ from judges import cached_values
 from packages import SHEET1, read, write
 
 import xl2torch
+from xl2torch.address import CellAddress
+from xl2torch.errors import OutputError
 from xl2torch.reports import layout
+from xl2torch.reports.outcome import Outcome
 from xl2torch.reports.save import fill_cached_values
+from xl2torch.workbook.patcher import CellEdit, Edits
 
 
 def test_dependents_of_all_kinds_are_refreshed(tmp_path: Path) -> None:
@@ -109,6 +114,26 @@ def test_a_report_that_no_sheet_holds_costs_not_the_answer(
         list(saved.reports) == ["training"] and "more than a sheet has" in saved.skipped["answer"]
     )
     assert xl2torch.load(tmp_path / "out.xlsx").sheet_order[-1] == "Training Report 1"
+
+
+@pytest.mark.parametrize("column", [1, 2])
+def test_an_answer_that_readers_would_not_find_is_not_written(
+    column: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sheet is read again before it is written; here the weight, or the loss, is lost."""
+    model = xl2torch.compile(grid(tmp_path, "1 =(A1-4)^2+1"), objective="B1", variables="A1")
+    saving = sys.modules[fill_cached_values.__module__]  # the package has a function of its name
+    result, real = xl2torch.fit(model), saving._edits
+
+    def losing(outcome: Outcome) -> Edits:
+        edits = real(outcome)
+        edits.put(CellAddress("S", 1, column), CellEdit(stale=True))
+        return edits
+
+    monkeypatch.setattr(saving, "_edits", losing)
+    with pytest.raises(OutputError, match="nothing was written"):
+        xl2torch.save(result, tmp_path / "out.xlsx")
+    assert not (tmp_path / "out.xlsx").exists()
 
 
 def test_disagreement_is_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

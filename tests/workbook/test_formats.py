@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from packages import parts, sheet, write
+from packages import edited, parts, sheet, write
 
 from xl2torch.address import CellAddress
 from xl2torch.workbook.formats import format_indices, number_formats, unlocked_formats
@@ -38,6 +38,12 @@ def test_number_formats_of_cells(tmp_path: Path) -> None:
     cells = [CellAddress("Model", 1, 1), CellAddress("Other", 1, 1), CellAddress("Model", 3, 7)]
     assert number_formats(book, cells) == {cells[0]: 2, cells[1]: 0, cells[2]: 2}
     assert number_formats(book, []) == {}
+
+
+def test_a_format_without_a_number_is_general(tmp_path: Path) -> None:
+    contents = edited(parts({"Model": SHEET}), "xl/styles.xml", ('numFmtId="2"', 'numFmtId="#N/A"'))
+    cell = CellAddress("Model", 1, 1)
+    assert number_formats(load(write(tmp_path / "b.xlsx", contents)), [cell]) == {cell: 0}
 
 
 def test_formats_that_are_not_there(tmp_path: Path) -> None:

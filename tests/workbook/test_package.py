@@ -1,5 +1,6 @@
 """The package: parts, relationships, limits, lock files."""
 
+import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from packages import CONTENT_TYPES, SHEET1, WORKBOOK, edited, parts, read, relat
 
 import xl2torch
 from xl2torch.errors import OutputError, WorkbookError
+from xl2torch.limits import most_unpacked
 from xl2torch.workbook.ooxml import STRICT, parse_xml
 from xl2torch.workbook.package import (
     Package,
@@ -89,6 +91,19 @@ def test_the_ratio_that_is_a_bomb(tmp_path: Path, size: int, refused: bool) -> N
             read_package(path)
     else:
         assert len(read_package(path).parts["xl/media/zeros.bin"]) == size
+
+
+def test_what_this_machine_cannot_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small machine, or a container with little memory, takes smaller workbooks."""
+    path = write(tmp_path / "book.xlsx", {**parts(), "xl/media/noise.bin": bytes(2_000_000)})
+    assert read_package(path).parts
+    monkeypatch.setattr(os, "sysconf", lambda name: 2**10, raising=False)
+    most_unpacked.cache_clear()
+    try:
+        with pytest.raises(WorkbookError, match="with this machine's memory"):
+            read_package(path)
+    finally:
+        most_unpacked.cache_clear()
 
 
 def test_a_size_that_lies(tmp_path: Path) -> None:

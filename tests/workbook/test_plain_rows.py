@@ -15,9 +15,10 @@ from packages import sheet as sheet_xml
 import xl2torch
 from xl2torch.errors import WorkbookError
 from xl2torch.workbook import sheet_reader
-from xl2torch.workbook.plain_rows import unread_rows
-from xl2torch.workbook.reader import Workbook
+from xl2torch.workbook.plain_rows import unread_rows, with_rows
+from xl2torch.workbook.reader import Workbook, read_again
 
+EXTENSION = "http://schemas.microsoft.com/office/spreadsheetml/2009/9/ac"
 PLAIN = [
     '<row r="1"><c r="A1"><v>1</v></c><c r="C1" s="3"><v>-2.5e-3</v></c></row>',
     '<row r="2" spans="1:3" hidden="1"><c r="A2" t="s"><v>0</v></c><c r="B2" s="1"/></row>',
@@ -28,6 +29,8 @@ PLAIN = [
     '<row r="2"><c r="A2"><f t="shared" si="0"/><v>2</v></c></row>',
     '<row r="1"><c r="A1" cm="1"><f t="array" ref="A1:B1">{1,2}</f><v>1</v></c>'
     '<c r="B1"><v>2</v></c></row>',
+    '<row r="1" x14ac:dyDescent="0.25" spans="1:2" hidden="1"><c r="A1"><v>1</v></c></row>'
+    '<row r="2" x14ac:dyDescent="0.25"><c r="A2"><v>2</v></c></row>',
     "",
 ]
 UNUSUAL = [
@@ -45,6 +48,7 @@ UNUSUAL = [
     '<row r="1"><c r="A1" t="str"><v>a\r\nb</v></c></row>',
     '<row r="1"><c r="A1"><v>1</v><extLst/></c></row>',
     '<row r="1"/><row r="2"><c r="A2"><v>2</v></c></row>',
+    '<row r="1" q:a="1" xmlns:q="urn:other"><c r="A1"><v>1</v></c></row>',
     '<x:row xmlns:x="urn:other" r="1"/><row r="1"><c r="A1"><v>7</v></c></row>',
 ]
 DAMAGED = [
@@ -57,11 +61,16 @@ DAMAGED = [
     '<row r="1"><c r="A1" t="s"><v>77</v></c></row>',
     '<row r="1"><c r="A1"><v>1</v></c>',
     '<row r="1"><c r="A1" t="str"><v>\x01</v></c></row>',
+    '<row r="1" q:a="1"><c r="A1"><v>1</v></c></row>',
+    '<row r="1" ht="1" ht="2"><c r="A1"><v>1</v></c></row>',
+    '<row r="1"><c r="A1" s="1" s="2" t="str"><v>1</v></c></row>',
 ]
 
 
 def book(tmp_path: Path, rows: str) -> Path:
-    return write(tmp_path / "rows.xlsx", parts({"S": sheet_xml(rows)}, names=""))
+    root = f'<worksheet xmlns:x14ac="{EXTENSION}" '
+    data = sheet_xml(rows).replace("<worksheet ", root)
+    return write(tmp_path / "rows.xlsx", parts({"S": data}, names=""))
 
 
 def same(first: Workbook, second: Workbook) -> None:
@@ -95,6 +104,26 @@ def test_plain_rows_do_not_need_the_parser(rows: str) -> None:
     found: list[object] = []
     left = list(unread_rows(rows.encode(), found.append))
     assert not b"".join(left).strip() and len(found) == rows.count("<row ")
+
+
+@pytest.mark.parametrize("rows", [*PLAIN, *UNUSUAL])
+def test_rows_that_are_left_out_change_no_others(rows: str, tmp_path: Path) -> None:
+    if 't="s"' in rows:
+        rows = rows.replace('t="s"><v>0</v>', 't="str"><v>zero</v>')
+    workbook = xl2torch.load(book(tmp_path, rows))
+    (sheet,) = workbook.sheets
+    data = workbook.package.part(sheet.part)
+    for row in (1, 2, 3):
+        cells = read_again(workbook, sheet.name, data, {row})
+        for column in (1, 2, 3, 4):
+            assert cells.value(row, column) == sheet.cells.value(row, column)
+
+
+def test_rows_that_nobody_wants_are_left_out() -> None:
+    rows = [f'<row r="{row}"><c r="A{row}"><v>{row}</v></c></row>' for row in (1, 2, 3, 4)]
+    rows[0] = rows[0].replace("<v>", '<f t="shared" ref="A1:A9" si="0">1</f><v>')
+    kept = with_rows(sheet_xml("".join(rows)).encode(), {3})
+    assert kept == sheet_xml(rows[0] + rows[2]).encode()
 
 
 @pytest.mark.parametrize("rows", DAMAGED)

@@ -646,3 +646,11 @@ def test_numbers_that_are_stored_as_texts(
     row = f"<row r='1'><c r='A1' t='str'><f>{formula}</f><v>{stored}</v></c></row>"
     workbook = opened(tmp_path, parts({"Data": sheet(row)}, names=""))
     assert verify(workbook)["total"]["matched"] == matched
+
+
+@pytest.mark.parametrize("number", ["", "b", "-1", "=1", "\u0663", "9" * 30])
+def test_a_sheet_whose_number_is_none(number: str, tmp_path: Path) -> None:
+    """It is told when the file is read, not when it is written after an hour of training."""
+    contents = edited(parts(), WORKBOOK, ('sheetId="1"', f'sheetId="{number}"'))
+    with pytest.raises(WorkbookError, match="damaged"):
+        load(write(tmp_path / "b.xlsx", contents))

@@ -260,8 +260,10 @@ def _trained_position(wanted: Array, among: Array, mode: int, search: str) -> Ar
             raise Differs("an array looked up in copied cells")
         height, width = wanted.shape[2:]
         flat = renamed(column(wanted), HEIGHT, ROW)
-        return unfolded(renamed(_trained_position(flat, among, mode, search), ROW, HEIGHT),
-                        height, width)  # fmt: skip
+        found = _trained_position(flat, among, mode, search)
+        if found.shape != flat.shape:  # one error for all
+            found = choose(constant(np.ones(flat.shape)), found, found)
+        return unfolded(renamed(found, ROW, HEIGHT), height, width)
     asked, result = wanted.full_kinds, None
     for kind in np.unique(asked).tolist():
         part = _trained_place(kind, wanted, among, mode, search)

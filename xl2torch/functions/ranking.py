@@ -34,6 +34,9 @@ from xl2torch.functions.sample import total as column_total
 from xl2torch.functions.shapes import column, pick, renamed, unfolded
 from xl2torch.values import NA, NUM, error_of_kind
 
+_MOST_PLACES = 17
+"""More digits than a float has."""
+
 # ---------------------------------------------------------------- the k-th number
 
 
@@ -223,7 +226,8 @@ def percentrank(inclusive: int, array: Array, x: Array, digits: Array | None = N
     ranks = np.arange(size) / max(size - 1, 1) if inclusive else (np.arange(size) + 1) / (size + 1)
     firsts = np.searchsorted(flat, flat, side="left")
     share = np.interp(x.numpy(), flat, ranks[firsts])
-    share = np.floor(share * 10.0**places + 1e-9) / 10.0**places
+    scale = 10.0 ** np.minimum(places, _MOST_PLACES)
+    share = np.floor(share * scale + 1e-9) / scale
     outside = (x.numpy() < flat[0]) | (x.numpy() > flat[-1])
     return overlaid(error_where(constant(np.asarray(share)), outside, NA.kind), x.kinds)
 

@@ -252,14 +252,15 @@ class Evaluation:
 
     def _settle(self, work: Callable[[], None]) -> None:
         """Do some work, and again where results turn out to have other sizes than their ranges."""
-        work()
-        for _ in range(_MOST_ROUNDS):
-            if not self._sizes:
-                return
-            self.workbook = resized(self.workbook, self._sizes)
-            for known in (self._sizes, self._units, self._indices, self.regions, self._boards):
-                known.clear()
+        with np.errstate(all="ignore"):  # numbers beyond floats become #NUM! in what reads them
             work()
+            for _ in range(_MOST_ROUNDS):
+                if not self._sizes:
+                    return
+                self.workbook = resized(self.workbook, self._sizes)
+                for known in (self._sizes, self._units, self._indices, self.regions, self._boards):
+                    known.clear()
+                work()
         self._sizes.clear()
 
     def _reached(self) -> set[Unit]:

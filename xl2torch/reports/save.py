@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from xl2torch.address import CellAddress
-from xl2torch.errors import ModelError, SelectionError, TrainingError
+from xl2torch.address import CellAddress, single_cell
+from xl2torch.errors import ModelError, OutputError, SelectionError, TrainingError
 from xl2torch.gradients.check import check
 from xl2torch.limits import within_limits
 from xl2torch.model import SheetModel, rounding
@@ -33,7 +33,7 @@ from xl2torch.training.result import Result
 from xl2torch.workbook.new_sheet import NewSheet, add_sheets
 from xl2torch.workbook.package import Changes
 from xl2torch.workbook.patcher import CellEdit, Edits, Keys, cells_at, patch_cells
-from xl2torch.workbook.reader import load
+from xl2torch.workbook.reader import load, read_again
 from xl2torch.workbook.selection import parse_cell
 from xl2torch.workbook.workbook_part import numbered_name, recalculate_on_load
 
@@ -140,6 +140,8 @@ def save(
     if store_model:
         store_solver_model(workbook, problem, changes)
     recalculate_on_load(changes)
+    if rewritten:
+        _read_back(outcome, changes)
     changes.save(target)
     return Saved(
         target, rewritten, changes.changed, changes.added, before_after,
@@ -178,6 +180,26 @@ def _edits(outcome: Outcome) -> Edits:
         moved = moved or bool(len(rows)) or bool(formulas)
     # Else the same numbers, computed again, would differ in the last digit from Excel's.
     return edits if moved else Edits()
+
+
+def _read_back(outcome: Outcome, changes: Changes) -> None:
+    """See that the answer is where readers of the file look for it. Raises OutputError."""
+    workbook, problem = outcome.workbook, outcome.problem
+    wanted = dict(trained_values(outcome.result))
+    if not problem.is_system:
+        goal = np.full((1, 1), outcome.after(problem.objective), dtype=np.float64)
+        wanted[single_cell(problem.objective)] = goal
+    for name in {area.sheet for area in wanted}:
+        areas = [area for area in wanted if area.sheet == name]
+        rows = {row for area in areas for row in range(area.top, area.bottom + 1)}
+        cells = read_again(workbook, name, changes.part(workbook.sheet(name).part), rows)
+        for area in areas:
+            held = cells.block(area.top, area.left, area.bottom, area.right).numbers
+            if not np.allclose(held, wanted[area], rtol=_AGREEMENT, atol=0.0):
+                raise OutputError(
+                    f"nothing was written: {area} would not hold what was computed for it. "
+                    f"Save {workbook.path.name} in Excel or LibreOffice first, and report this"
+                )
 
 
 def _check_agreement(result: Result, recalculation: Recalculation) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from xl2torch.address import CellAddress, column_number
 from xl2torch.workbook.ooxml import local, parse_xml
 from xl2torch.workbook.package import Package
+from xl2torch.workbook.plain_rows import with_rows
 from xl2torch.workbook.reader import Workbook
 
 Place = tuple[int, int]
@@ -24,7 +25,7 @@ def number_formats(workbook: Workbook, cells: Iterable[CellAddress]) -> dict[Cel
         part = workbook.sheet(name).part
         for place, index in format_indices(workbook.package.part(part), places, part).items():
             number = formats[index] if index < len(formats) else "0"
-            found[CellAddress(name, *place)] = int(number)
+            found[CellAddress(name, *place)] = int(number) if number.isdecimal() else 0
     return {cell: found[cell] for cell in wanted}
 
 
@@ -72,7 +73,7 @@ def format_indices(data: bytes, places: Collection[Place], where: str) -> dict[P
         if local(tag) == "sheetData":
             inside = here = False
 
-    parse_xml(data, start=start, end=end, where=where)
+    parse_xml(with_rows(data, wanted_rows), start=start, end=end, where=where)
 
     def inherited(place: Place) -> int:
         if place[0] in rows:

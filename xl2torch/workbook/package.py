@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from xml.parsers import expat
 
 from xl2torch.errors import OutputError, WorkbookError
+from xl2torch.limits import HARMLESS_PART, MOST_RATIO, beyond, most_unpacked
 from xl2torch.workbook.ooxml import (
     CONTENT_TYPES,
     RELATIONSHIPS,
@@ -25,9 +26,6 @@ from xl2torch.workbook.ooxml import (
 )  # fmt: skip
 from xl2torch.workbook.output_file import complete_file
 
-MAX_UNPACKED = 2**30
-MAX_RATIO = 200
-_HARMLESS = 2**25
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _SIGNATURES = "_xmlsignatures/"
 _XML = (".xml", ".rels", ".vml")
@@ -159,13 +157,16 @@ def _unpack(path: Path, archive: zipfile.ZipFile) -> Package:
     infos = tuple(archive.infolist())
     unpacked = sum(info.file_size for info in infos)
     dense = any(
-        info.file_size > _HARMLESS and info.file_size > MAX_RATIO * info.compress_size
+        info.file_size > HARMLESS_PART and info.file_size > MOST_RATIO * info.compress_size
         for info in infos
     )
-    if unpacked > MAX_UNPACKED or dense:
+    if dense:
         raise WorkbookError(
             f"{path.name} would unpack to {unpacked:,} bytes: refused as a zip bomb"
         )
+    if unpacked > most_unpacked():
+        size = beyond(unpacked, most_unpacked(), "bytes when it is unpacked")
+        raise WorkbookError(f"{path.name} has {size} with this machine's memory")
     parts: dict[str, bytes] = {}
     for info in infos:
         if not info.filename:

@@ -8,7 +8,7 @@ XML parser, which also reads all that stands around the rows.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 from xml.sax.saxutils import unescape as unescape_xml
@@ -18,15 +18,17 @@ from xl2torch.address import MAX_ROW
 _OPEN, _CLOSE = b"<sheetData>", b"</sheetData>"
 _TEXT = r"[^<\x00-\x08\x0b-\x1f]*"
 _ATTRIBUTES = r'((?: [A-Za-z0-9]+="[^"<>&\x00-\x1f]*")*)'
-_ROW = re.compile(r'\s*<row r="([1-9][0-9]{0,6})"' + _ATTRIBUTES + r"\s*>")
+_ROW_ATTRIBUTES = _ATTRIBUTES.replace("[A-Za-z0-9]+", "(?:[A-Za-z0-9]+:)?[A-Za-z0-9]+")
+_ROW = re.compile(r'\s*<row r="([1-9][0-9]{0,6})"' + _ROW_ATTRIBUTES + r"\s*>")
 _NUMBERED = re.compile(rb'\s*<row r="([0-9]+)"')
-_WHOLE = re.compile("[0-9]{1,9}")
+_WHOLE = re.compile("[0-9]{1,10}")
 _CELL = re.compile(
     r'(<c r="([A-Z]{1,3})([0-9]{1,7})"' + _ATTRIBUTES + r"(?:/>|>"
     r"(?:(<f)" + _ATTRIBUTES + r"(?:/>|>(" + _TEXT + r")</f>))?"
     r"(?:<v>(" + _TEXT + r")</v>)?</c>))"
 )  # fmt: skip
-_ATTRIBUTE = re.compile(r' ([A-Za-z0-9]+)="([^"]*)"')
+_ATTRIBUTE = re.compile(r' ([A-Za-z0-9:]+)="([^"]*)"')
+_NAMESPACE = re.compile(rb"\sxmlns:([A-Za-z0-9]+)\s*=")
 _ENTITY = re.compile(r"&(?!(?:amp|lt|gt|quot|apos);)")
 _QUOTES = {"&quot;": '"', "&apos;": "'"}
 _ENCODING = re.compile(rb"""encoding\s*=\s*["']([^"']*)["']""")
@@ -75,12 +77,9 @@ def unread_rows(rows: bytes, read: Callable[[PlainRow], None]) -> Iterator[bytes
     Raises ValueError where the place of a row depends on the rows before it, or where rows are
     out of order.
     """
-    start = last = 0
+    last = 0
     ordered: list[str] = []
-    while start < len(rows):
-        end = rows.find(b"</row>", start)
-        piece = rows[start : end + 6] if end >= 0 else rows[start:]
-        start += len(piece)
+    for piece in _pieces(rows):
         found = _plain_row(piece, ordered)
         if found is None and not piece.strip():
             yield piece
@@ -95,11 +94,40 @@ def unread_rows(rows: bytes, read: Callable[[PlainRow], None]) -> Iterator[bytes
             yield piece
 
 
+def with_rows(data: bytes, wanted: Container[int]) -> bytes:
+    """A sheet part without rows that are not wanted, as far as they can be told from the others.
+
+    Rows in which a formula for other cells begins stay.
+    """
+    cut = cut_rows(data)
+    if cut is None:
+        return data
+    kept = []
+    for piece in _pieces(cut.rows):
+        numbered = _NUMBERED.match(piece)
+        if numbered is None and piece.strip():
+            return data
+        several = piece.count(b"<row") > 1
+        if numbered is None or several or int(numbered[1]) in wanted or b" ref=" in piece:
+            kept.append(piece)
+    return b"".join((cut.before, *kept, cut.after))
+
+
+def _pieces(rows: bytes) -> Iterator[bytes]:
+    """What ends with the end of a row each, and what stands behind the last."""
+    start = 0
+    while start < len(rows):
+        end = rows.find(b"</row>", start)
+        piece = rows[start : end + 6] if end >= 0 else rows[start:]
+        start += len(piece)
+        yield piece
+
+
 def _number(piece: bytes) -> int:
     numbered = _NUMBERED.match(piece)
     if numbered is None:
         raise ValueError("a row without a number")
-    return row_number(numbered[1].decode())
+    return whole_number(numbered[1].decode())
 
 
 def _plain_row(piece: bytes, ordered: list[str]) -> PlainRow | None:
@@ -132,16 +160,26 @@ def _plain_row(piece: bytes, ordered: list[str]) -> PlainRow | None:
     return PlainRow(int(digits), head[2], cells, escaped)
 
 
-def row_number(text: str) -> int:
+def whole_number(text: str) -> int:
     """A whole number in plain digits. Raises ValueError."""
     if not _WHOLE.fullmatch(text):
         raise ValueError(f"{text[:20]!r} is no whole number")
     return int(text)
 
 
-def attributes_of(text: str) -> Attributes:
-    """Attributes by name."""
-    return dict(_ATTRIBUTE.findall(text))
+def attributes_of(text: str, prefixes: frozenset[str]) -> Attributes:
+    """Attributes by name. Raises ValueError where only the parser can tell what is wrong."""
+    found = _ATTRIBUTE.findall(text)
+    attributes = dict(found)
+    spaces = {name.partition(":")[0] for name in attributes if ":" in name}
+    if len(attributes) < len(found) or not spaces <= prefixes:
+        raise ValueError("an attribute is there twice, or of an unknown namespace")
+    return attributes
+
+
+def prefixes_of(before: bytes) -> frozenset[str]:
+    """Prefixes of the namespaces that a sheet declares before its rows."""
+    return frozenset(prefix.decode() for prefix in _NAMESPACE.findall(before))
 
 
 def unescaped(text: str) -> str:

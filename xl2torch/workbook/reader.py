@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from xl2torch.workbook.cells import SparseCells
 from xl2torch.workbook.external import read_external_link
 from xl2torch.workbook.ooxml import local, parse_xml, unescape
 from xl2torch.workbook.package import Package, read_package
+from xl2torch.workbook.plain_rows import whole_number, with_rows
 from xl2torch.workbook.rich_errors import read_rich_errors
 from xl2torch.workbook.sheet_reader import Sheet, Table, read_sheet
 
@@ -43,6 +44,7 @@ class Workbook:
     external: tuple[Sheet, ...] = ()
     dates_1904: bool = False
     as_displayed: bool = False
+    shared_strings: list[str] = field(default_factory=list, repr=False)
 
     def __repr__(self) -> str:
         return f"<Workbook {self.path.name}: {', '.join(sheet.name for sheet in self.sheets)}>"
@@ -140,7 +142,19 @@ def load(path: str | Path) -> Workbook:
         links,
         book.dates_1904,
         book.as_displayed,
+        strings,
     )
+
+
+def read_again(workbook: Workbook, name: str, data: bytes, rows: Container[int]) -> SparseCells:
+    """Cells of some rows of a sheet, at least, as they are read where its part has other content.
+
+    Raises WorkbookError.
+    """
+    package, part = workbook.package, workbook.sheet(name).part
+    parts = {**package.parts, part: with_rows(data, rows)}
+    written = Package(package.path, parts, package.infos)
+    return read_sheet(written, name, part, workbook.shared_strings, workbook.dates_1904).cells
 
 
 def _read_links(package: Package, parts: list[str]) -> Iterator[Sheet]:
@@ -181,6 +195,7 @@ def _read_workbook_part(package: Package, part: str) -> _WorkbookPart:
         kind = local(tag)
         if kind == "sheet":
             relation = next(value for key, value in attributes.items() if key.endswith(" id"))
+            whole_number(attributes["sheetId"])
             found.sheets.append((attributes["name"], relation))
         elif kind == "externalReference":
             link = next(value for key, value in attributes.items() if key.endswith(" id"))

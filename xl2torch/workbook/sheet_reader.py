@@ -30,9 +30,10 @@ from xl2torch.workbook.plain_rows import (
     SheetData,
     attributes_of,
     cut_rows,
-    row_number,
+    prefixes_of,
     unescaped,
     unread_rows,
+    whole_number,
 )
 
 
@@ -213,7 +214,7 @@ def _read(
             collecting = True
         elif kind == "row":
             number = attributes.get("r")
-            last, row = row, row + 1 if number is None else row_number(number)
+            last, row = row, row + 1 if number is None else whole_number(number)
             if not last < row <= MAX_ROW:
                 raise ValueError(f"row {row} stands after row {last}")
             column, digits = 0, str(row)
@@ -296,11 +297,12 @@ def _read(
             formulas.append(FormulaCell(row, column, formula_text, row, column, None))
 
     known: dict[str, Attributes] = {}
+    prefixes = prefixes_of(b"" if cut is None else cut.before)
 
     def attributes(text: str) -> Attributes:
         found = known.get(text)
         if found is None:
-            found = known[text] = attributes_of(text)
+            found = known[text] = attributes_of(text, prefixes)
         return found
 
     def read_row(found: PlainRow) -> None:
