@@ -19,6 +19,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+_LONGEST, _AROUND = 300, 150
+"""Letters of a formula in a message, and those around a culprit."""
+
 
 class Xl2TorchError(Exception):
     """Base of all errors that a user can cause and mend."""
@@ -36,6 +39,15 @@ class LimitError(Xl2TorchError):
     """There is not enough memory for what the workbook asks for, or it nests too deeply."""
 
 
+def equals(formula: str) -> str:
+    """A formula as a message shows it, cut where it is long.
+
+    >>> equals("SUM(A1:A3)")
+    '=SUM(A1:A3)'
+    """
+    return f"={formula}" if len(formula) <= _LONGEST else f"={formula[: _LONGEST - 1]}…"
+
+
 class FormulaError(Xl2TorchError):
     """A formula that cannot be parsed; the culprit is underlined."""
 
@@ -43,7 +55,11 @@ class FormulaError(Xl2TorchError):
         self.reason = reason
         self.formula = formula
         self.position = position
-        super().__init__(f"{reason}:\n  ={formula}\n  {' ' * (position + 1)}^")
+        first = max(0, position - _AROUND)
+        part = f"{'…' * (first > 0)}{formula[first : position + _AROUND]}"
+        more = "…" * (position + _AROUND < len(formula))
+        at = position - first + (first > 0)
+        super().__init__(f"{reason}:\n  ={part}{more}\n  {' ' * (at + 1)}^")
 
 
 class ModelError(Xl2TorchError):
@@ -76,7 +92,7 @@ class UnsupportedCell:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.cell}: ={self.formula}  ({self.reason})"
+        return f"{self.cell}: {equals(self.formula)}  ({self.reason})"
 
 
 class UnsupportedError(ModelError):

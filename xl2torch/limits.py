@@ -22,8 +22,8 @@ MOST_COMPARISONS = 2**30
 """Of cells with criteria, some ten seconds."""
 MOST_LETTERS = 32_767
 """Of a text, as in Excel."""
-MOST_FORMULA_LETTERS = 16_384
-"""Of a formula; Excel takes 8,192."""
+MOST_FORMULA_LETTERS = 8_192
+"""Of a formula, as in Excel; the prefixes that files have (_xlfn.) do not count."""
 MOST_NESTED = 100
 """Brackets and operators within each other; Excel takes 64 brackets."""
 MOST_NAMES, MOST_NESTED_NAMES = 1_000, 20

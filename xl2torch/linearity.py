@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import fx
 
+from xl2torch.errors import equals
 from xl2torch.graph.loop import Recurrence
 from xl2torch.graph.nodes import dependents, node_name, node_value, parameter_nodes
 
@@ -42,15 +43,17 @@ def nonlinear_place(module: fx.GraphModule) -> str | None:
     for other in _onwards(node):
         if "cells" in other.meta:
             formula = other.meta.get("formula")
-            return f"{other.meta['cells']}" + (f": ={formula}" if formula else "")
+            return f"{other.meta['cells']}" + (f": {equals(formula)}" if formula else "")
     return "a formula between the variable cells and the objective"
 
 
 def _onwards(node: fx.Node) -> list[fx.Node]:
     """A node, and what is made of it, nearest first."""
-    found = [node]
+    found, seen = [node], {node}
     for item in found:
-        found += [user for user in item.users if user not in found]
+        fresh = [user for user in item.users if user not in seen]
+        found += fresh
+        seen.update(fresh)
     return found
 
 

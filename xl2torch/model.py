@@ -6,29 +6,41 @@ import html
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import torch
 from torch import fx, nn
 
 from xl2torch.address import CellAddress, CellRange, single_cell
-from xl2torch.errors import ModelError, SelectionError, UnsupportedCell, UnsupportedError
-from xl2torch.functions.array import DTYPE, HEIGHT, WIDTH, Array, Unsupported, logical, spread
+from xl2torch.errors import (
+    ModelError,
+    SelectionError,
+    UnsupportedCell,
+    UnsupportedError,
+    equals,
+)
+from xl2torch.functions.array import DTYPE, Array, Unsupported, logical, spread
 from xl2torch.functions.shapes import full_data
 from xl2torch.functions.trace import DRAWING, Data, Trace, apply, value_of
 from xl2torch.graph.blocks import Block, given_numbers, stored
 from xl2torch.graph.device import follow
+from xl2torch.graph.module import build_module, parameter_block
 from xl2torch.graph.naming import identifier, label, unique
 from xl2torch.graph.nodes import node_name, parameter_nodes
 from xl2torch.graph.passes import simplify
 from xl2torch.graph.printing import expression, is_line
+from xl2torch.graph.row_divisors import find_divisors
+from xl2torch.graph.row_objective import RowObjective, find_row_objective
 from xl2torch.graph.schedule import Evaluation, with_true_sizes
 from xl2torch.limits import MOST_VARIABLES, within_limits
 from xl2torch.prediction import Predictor, find_outputs, predict_frame
 from xl2torch.problem import Problem, find_problem
+from xl2torch.row_module import ColumnPredictor, Weight
+from xl2torch.sheet_rows import SheetRows
 from xl2torch.values import BLANK, FIRST_ERROR, TEXT, error_of_kind
-from xl2torch.workbook.reader import Workbook
+from xl2torch.workbook.reader import Workbook, load
 
 if TYPE_CHECKING:
     import pandas
@@ -169,8 +181,38 @@ class SheetModel(fx.GraphModule):
             f"{rows}</table>"
         )
 
-    def predictor(self, outputs: str | None = None) -> Predictor:
-        """The row formulas, with the present parameters. Raises ModelError, SelectionError."""
+    def __reduce__(self) -> Any:
+        """Refuse to be pickled: what it computes would be lost, and a pickle can run any code."""
+        raise TypeError(
+            "a SheetModel is not pickled: keep its weights, torch.save(model.state_dict(), path) "
+            "or xl2torch.export(model, 'weights.safetensors'), and compile the workbook again"
+        )
+
+    def row_objective(self, program: fx.GraphModule | None = None) -> RowObjective:
+        """The rows that the objective is over, of another program of it perhaps.
+
+        Raises ModelError where rows mix.
+        """
+        cell = self.problem.objective
+        divisors = find_divisors(self.compiled.evaluation, cell)
+        return find_row_objective(program or self, f"the objective {cell}", divisors=divisors)
+
+    def rows(self) -> SheetRows:
+        """The rows that the objective is over, as a dataset for a DataLoader.
+
+        Raises ModelError where the objective is no sum or mean over rows.
+
+        >>> rows = model.rows()                                       # doctest: +SKIP
+        >>> for batch in DataLoader(rows, 32, shuffle=True):          # doctest: +SKIP
+        ...     loss = rows.objective(*batch)
+        """
+        return SheetRows(self.row_objective())
+
+    def row_formulas(self, outputs: str | None = None) -> Predictor:
+        """The row formulas for tables of any values, with the present parameters.
+
+        Raises ModelError, SelectionError.
+        """
         compiled = self.compiled
         self.problem.require_objective("a prediction")
         areas = find_outputs(
@@ -182,7 +224,21 @@ class SheetModel(fx.GraphModule):
         ]
         return Predictor(compiled.workbook, Evaluation(compiled.workbook, given), areas)
 
-    def predict(self, frame: pandas.DataFrame, outputs: str | None = None) -> pandas.DataFrame:
+    def predictor(self, outputs: str | None = None) -> ColumnPredictor:
+        """The row formulas as a torch.nn.Module from columns of numbers to predictions.
+
+        It has the model's own parameters: what trains one trains the other. ``outputs`` as for
+        ``predict``. Raises ModelError, SelectionError.
+        """
+        weights = [
+            Weight(variable.name, variable.cells, self.parameter(variable))
+            for variable in self.variables
+        ]
+        return ColumnPredictor(self.row_formulas(outputs), self.compiled.evaluation, weights)
+
+    def predict(
+        self, frame: pandas.DataFrame | Mapping[str, Any], outputs: str | None = None
+    ) -> pandas.DataFrame:
         """Predictions for new rows, beside the columns of the frame, which match by header.
 
         ``outputs``: the sheet's columns of predictions (``AG4:AG715``), by default those nearest
@@ -190,12 +246,28 @@ class SheetModel(fx.GraphModule):
         stays the sheet's. ``frame.attrs["notes"]`` says what was assumed. Raises SelectionError
         (a column is missing or of another type), ModelError (rows cannot be predicted alone).
         """
-        return predict_frame(self.predictor(outputs), frame)
+        return predict_frame(self.row_formulas(outputs), frame)
+
+
+def as_workbook(given: Workbook | str | Path | BinaryIO) -> Workbook:
+    """A workbook, read where it is a path. Raises WorkbookError, SelectionError."""
+    if isinstance(given, Workbook):
+        return given
+    if isinstance(given, str | Path) or callable(getattr(given, "read", None)):
+        return load(given)
+    raise SelectionError(
+        f"a workbook is what xl2torch.load gives, or a path, not {type(given).__name__}"
+    )
+
+
+def as_model(given: SheetModel | Workbook | str | Path) -> SheetModel:
+    """A model, that of a workbook where it is one. Raises what ``compile`` raises."""
+    return given if isinstance(given, SheetModel) else compile(given)
 
 
 @within_limits("compiling the model")
 def compile(
-    workbook: Workbook,
+    workbook: Workbook | str | Path,
     sheet: str | None = None,
     objective: str | None = None,
     variables: str | Sequence[str] | None = None,
@@ -206,11 +278,13 @@ def compile(
 ) -> SheetModel:
     """Compile the model of a sheet, by default the Solver model stored in it.
 
+    ``workbook`` may be a path.
     ``sense``, ``constraints`` (texts such as ``B5:B9 <= 100``) and ``non_negative`` take the place
     of what is stored.
     Raises SelectionError, ModelError, UnsupportedError (all cells listed) or
     CircularReferenceError.
     """
+    workbook = as_workbook(workbook)
     problem = find_problem(workbook, sheet, objective, variables, sense, constraints, non_negative)
     return compile_problem(workbook, problem)
 
@@ -287,48 +361,6 @@ def rounding(model: fx.GraphModule, usual: float = _ROUNDING) -> float:
     """
     stable = any(node_name(node) in _STABLE for node in model.graph.nodes)
     return _LOST_DIGITS if stable else usual
-
-
-def parameter_block(trace: Trace, name: str, area: CellRange, start: torch.Tensor) -> Block:
-    """Given cells as a parameter of the trace."""
-    node = trace.parameter(name, start)
-    node.meta["cells"] = area
-    axes = tuple(axis for axis, size in ((HEIGHT, area.rows), (WIDTH, area.columns)) if size > 1)
-    return Block(area, Array(node, axes, (1, 1, area.rows, area.columns)))
-
-
-_Module = TypeVar("_Module", bound=fx.GraphModule)
-
-
-def build_module(
-    kind: type[_Module], graph: fx.Graph, tensors: Mapping[str, torch.Tensor],
-    parameters: Mapping[str, torch.Tensor],
-) -> _Module:  # fmt: skip
-    """A module from a graph, the tensors that its get_attr nodes name, and start values."""
-    root = nn.Module()
-    for name, start in parameters.items():
-        root.register_parameter(name, nn.Parameter(start.clone()))
-    for name, part in getattr(graph, "modules", {}).items():
-        root.add_module(name, part)
-    for node in graph.nodes:
-        if node.op != "get_attr" or node.target in parameters:
-            continue
-        buffer = tensors[node.target]
-        if not hasattr(root, node.name):
-            root.register_buffer(node.name, buffer, persistent=False)
-        node.target = node.name
-    return assembled(kind, root, graph)
-
-
-def assembled(kind: type[_Module], root: nn.Module, graph: fx.Graph) -> _Module:
-    """A module of a graph and of the parameters, data and parts that a root has for it."""
-    module = kind(root, graph, "SheetModel")
-    # Data are no part of the state: GraphModule forgets that.
-    module._non_persistent_buffers_set.update(name for name, _ in module.named_buffers())
-    for name, parameter in root.named_parameters(recurse=False):
-        module.register_parameter(name, parameter)  # GraphModule has only what the graph reads
-    module.eval()
-    return module
 
 
 def refuse_moved(model: SheetModel) -> None:
@@ -519,7 +551,7 @@ def first_error(evaluation: Evaluation, area: CellRange) -> str:
             place = CellAddress(unit.area.sheet, unit.area.top + row, unit.area.left + column)
             step = unit.region.row_step, unit.region.column_step
             own = unit.region.part(row // step[0], column // step[1], 1, 1)
-            return f"{place}: ={own.formula}"
+            return f"{place}: {equals(own.formula)}"
     return str(area)
 
 

@@ -183,13 +183,21 @@ class Predictor:
         return Predictions(dict(zip(self.names, columns, strict=True)), tuple(notes))
 
 
-def predict_frame(predictor: Predictor, frame: pandas.DataFrame) -> pandas.DataFrame:
+def predict_frame(
+    predictor: Predictor, frame: pandas.DataFrame | Mapping[str, Any]
+) -> pandas.DataFrame:
     """The frame with a column for each prediction behind its own; NaN for an error.
 
     Raises SelectionError.
     """
     import pandas
 
+    if isinstance(frame, Mapping):
+        one_row = {name: [value] if np.ndim(value) == 0 else value for name, value in frame.items()}
+        frame = pandas.DataFrame(one_row)
+    if not isinstance(frame, pandas.DataFrame):
+        kind = type(frame).__name__
+        raise SelectionError(f"rows are a DataFrame or a dict of columns by header, not {kind}")
     table = {str(name): frame[name].tolist() for name in frame.columns}
     found = predictor.predict(table)
     result = frame.copy()

@@ -16,7 +16,6 @@ from safetensors import safe_open
 import xl2torch
 from xl2torch.errors import ModelError, SelectionError, WorkbookError
 from xl2torch.exports.explanation import explanation
-from xl2torch.exports.program import row_module
 
 TITANIC = CORPUS / "fastai-2022" / "titanic.xlsx"
 SURVIVAL = WORKBOOKS / "survival.xlsx"
@@ -33,7 +32,7 @@ def test_onnx_has_the_sheets_names_and_any_number_of_rows(tmp_path: Path) -> Non
     assert session.get_inputs()[0].shape == ["rows"]
     metadata = session.get_modelmeta().custom_metadata_map
     assert metadata["objective"] == "Model!C6" and metadata["workbook"] == "survival.xlsx"
-    rows = row_module(model)
+    rows = model.predictor().rows
     fed = {name: value[7:9].numpy() for name, value in rows.inputs.items()}
     assert session.run(None, fed)[0] == pytest.approx(rows.expected[0][7:9].numpy(), rel=1e-12)
 
@@ -48,7 +47,7 @@ def test_pt2_of_titanic(sheet: str, tmp_path: Path) -> None:
         "Pclass", "Age", "Fare", "SibSp", "Parch", "Embark_S", "Embark_C", "Male"
     }  # fmt: skip
     assert done.notes == ("Ones is 1 in every row of the sheet: a constant",)
-    rows = row_module(model)
+    rows = model.predictor().rows
     program = torch.export.load(done.path).module()
     for count in (3, 712):
         found = program(*(value[:count] for value in rows.inputs.values()))[0]

@@ -100,3 +100,13 @@ def test_export_command(tmp_path: Path) -> None:
     assert result.exit_code == 0 and result.stdout.startswith("# Sheet Model as PyTorch")
     result = CliRunner().invoke(main, ["export", str(SURVIVAL)])
     assert result.exit_code == 2 and "--to python" in result.stderr
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx", ".parquet"])
+def test_half_a_character_is_spelled_out(suffix: str, tmp_path: Path) -> None:
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path / f"out{suffix}"
+    write_table({"x\ud83d": ["a\ud83d", 1.0], "y": ["b", "\ud83d\ude00"]}, path)
+    (name, values), _ = read_table(path)[0].items()
+    assert name == "x\\ud83d" and values[0] == "a\\ud83d"

@@ -17,9 +17,10 @@ from xl2torch.errors import Xl2TorchError
 from xl2torch.functions.array import Array, Unsupported, logical
 from xl2torch.functions.trace import Trace
 from xl2torch.graph.blocks import given_numbers
+from xl2torch.graph.module import build_module, parameter_block
 from xl2torch.graph.passes import simplify
 from xl2torch.graph.schedule import Evaluation
-from xl2torch.model import build_module, cell_node, flat_numbers, parameter_block
+from xl2torch.model import cell_node, flat_numbers
 from xl2torch.values import FIRST_ERROR, LOGICAL, TEXT, error_of_kind
 from xl2torch.workbook.reader import Workbook
 

@@ -17,7 +17,6 @@ import xl2torch
 from xl2torch.errors import ModelError
 from xl2torch.graph.row_objective import RowObjective
 from xl2torch.model import SheetModel
-from xl2torch.training.start import row_objective
 
 X = (0.5, -1.25, 2.0, 0.75, -0.5, 1.5, 3.0, -2.0, 0.25)
 Y = (1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0)
@@ -128,7 +127,7 @@ def test_some_rows_are_the_sheet_of_these_rows(
     row: str, objective: str, form: str, tmp_path: Path
 ) -> None:
     model = book(tmp_path, row, objective, range(9))
-    found = row_objective(model)
+    found = model.row_objective()
     assert (found.form, found.cells.top, found.count) == (form, TOP, 9)
     assert found.is_sum == ("sum" in form)
     assert for_rows(found, range(9)).item() == pytest.approx(model().item(), rel=1e-14)
@@ -147,7 +146,7 @@ def test_some_rows_are_the_sheet_of_these_rows(
 def test_gradient_for_some_rows(row: str, objective: str, form: str, tmp_path: Path) -> None:
     rows = [2, 1, 5, 7]
     model = book(tmp_path, row, objective, range(9))
-    torch.autograd.backward(for_rows(row_objective(model), rows))
+    torch.autograd.backward(for_rows(model.row_objective(), rows))
     alone = book(tmp_path, row, objective, rows)
     alone().backward()
     (ours,), (theirs,) = model.parameters(), alone.parameters()
@@ -175,7 +174,7 @@ def test_rows_below_and_above_are_no_rows_of_it(
     row: str, some: str, objective: str, tmp_path: Path
 ) -> None:
     model = book(tmp_path, row, some, range(9))
-    found = row_objective(model)
+    found = model.row_objective()
     assert (found.cells.top, found.count) == (5, 5)
     assert for_rows(found, range(5)).item() == pytest.approx(model().item(), rel=1e-14)
     for rows in ([4, 0, 2], [1, 3], [4]):
@@ -227,10 +226,10 @@ def test_rows_that_mix_are_refused_with_the_cell(
 ) -> None:
     model = book(tmp_path, row, objective, range(9))
     if not cell:
-        assert for_rows(row_objective(model), range(9)).item() == model().item()
+        assert for_rows(model.row_objective(), range(9)).item() == model().item()
         return
     with pytest.raises(ModelError, match=f"in S!{cell}.*leave out --batch-size"):
-        row_objective(model)
+        model.row_objective()
 
 
 DOUBTFUL = [
@@ -268,7 +267,7 @@ def test_right_or_refused(row: str, objective: str, tmp_path: Path) -> None:
     for count in range(2, 10):
         model = book(tmp_path, row, objective, range(count))
         try:
-            found = row_objective(model)
+            found = model.row_objective()
         except ModelError:
             continue
         found_some = True
@@ -286,7 +285,7 @@ def test_the_row_with_another_formula_is_named(tmp_path: Path) -> None:
     sheet = grid(tmp_path, "\n".join(lines))
     model = xl2torch.compile(sheet, objective="A1", variables="B1", sense="min")
     with pytest.raises(ModelError, match=r"in S!D7:D12 .* row 6 has another, or none"):
-        row_objective(model)
+        model.row_objective()
 
 
 @pytest.mark.parametrize("above", ["0", "7"])
@@ -296,12 +295,12 @@ def test_a_number_above_is_no_row(above: str, tmp_path: Path) -> None:
     sheet = grid(tmp_path, "\n".join(lines))
     model = xl2torch.compile(sheet, objective="A1", variables="B1", sense="min")
     with pytest.raises(ModelError, match="S!A1"):
-        row_objective(model)
+        model.row_objective()
 
 
 def test_rows_without_any_of_a_mean_add_nothing_to_it(tmp_path: Path) -> None:
-    found = row_objective(book(tmp_path, LINE, "=AVERAGE(D3:D7)+AVERAGE(D8:D11)", range(9)))
-    first = row_objective(book(tmp_path, LINE, "=AVERAGE(D3:D11)", range(9)))
+    found = book(tmp_path, LINE, "=AVERAGE(D3:D7)+AVERAGE(D8:D11)", range(9)).row_objective()
+    first = book(tmp_path, LINE, "=AVERAGE(D3:D11)", range(9)).row_objective()
     assert not torch.isnan(for_rows(found, [0, 1]))
     assert for_rows(found, [0, 1]).item() == pytest.approx(for_rows(first, [0, 1]).item())
     assert for_rows(found, [1, 6, 0]).item() == pytest.approx(
@@ -313,7 +312,7 @@ def test_subtotals_over_neighbours_are_refused(tmp_path: Path) -> None:
     row = "=($F$1*A{r}-B{r})^2 =SUBTOTAL(9,D{r}:D{above})"
     model = book(tmp_path, row, "=AVERAGE(E3:E{last})", range(9))
     with pytest.raises(ModelError, match="in S!E3:E11"):
-        row_objective(model)
+        model.row_objective()
 
 
 def test_a_target_that_adds_up_to_the_divisor_is_no_weight(tmp_path: Path) -> None:
@@ -321,25 +320,25 @@ def test_a_target_that_adds_up_to_the_divisor_is_no_weight(tmp_path: Path) -> No
     rows = [0, 1, 2, 4]
     model = book(tmp_path, "=$F$1*A{r}", "=SUMXMY2(D3:D{last},B3:B{last})/2", rows)
     assert sum(Y[number] for number in rows) == 2
-    found = row_objective(model)
+    found = model.row_objective()
     assert found.form == "sum over rows"
     alone = book(tmp_path, "=$F$1*A{r}", "=SUMXMY2(D3:D{last},B3:B{last})/2", [1, 4])
     assert for_rows(found, [1, 3]).item() == pytest.approx(alone().item(), rel=1e-12)
 
 
 def test_one_tenth_of_ten_rows_is_a_sum(tmp_path: Path) -> None:
-    found = row_objective(book(tmp_path, LINE, "=0.125*SUM(D3:D{last})", range(8)))
+    found = book(tmp_path, LINE, "=0.125*SUM(D3:D{last})", range(8)).row_objective()
     assert found.form == "sum over rows"
     for divisor in ("8", "ROWS(D3:D{last})", "$H$2"):
         objective = f"=SUM(D3:D{{last}})/{divisor}"
-        found = row_objective(book(tmp_path, LINE, objective, range(8)))
+        found = book(tmp_path, LINE, objective, range(8)).row_objective()
         assert found.form == ("sum over rows" if "H" in divisor else "mean over rows")
 
 
 def test_sums_over_as_many_rows(tmp_path: Path) -> None:
     """The penalty is there once."""
     objective = "=SUM(D3:D{last})+10*SUMSQ(F1:H1)"
-    found = row_objective(book(tmp_path, LINE, objective, range(9)))
+    found = book(tmp_path, LINE, objective, range(9)).row_objective()
     given = [place.select(tensor, torch.tensor([1, 2, 5])) for tensor, place in found.inputs]
     penalty = 10 * (0.3**2 + 0.2**2 + 0.5**2)
     plain, scaled = found.program(3)(*given).item(), found.program(3, 6)(*given).item()
@@ -368,7 +367,7 @@ def test_softmax_with_class_numbers(pick: str, tmp_path: Path) -> None:
             grid(tmp_path, "\n".join(lines)), objective="A1", variables="D1:F1", sense="min"
         )
 
-    found = row_objective(made(range(9)))
+    found = made(range(9)).row_objective()
     for rows in ([2, 0, 5, 7], [3, 1], range(9)):
         assert for_rows(found, rows).item() == pytest.approx(made(rows)().item(), rel=1e-12)
 
@@ -377,7 +376,7 @@ def test_one_row_is_no_table(tmp_path: Path) -> None:
     sheet = grid(tmp_path, "=SUMSQ(A2:C2)*D2 2\n1 2 3 0.5")
     model = xl2torch.compile(sheet, objective="A1", variables="D2", sense="min")
     with pytest.raises(ModelError, match="nothing that it reads has several rows"):
-        row_objective(model)
+        model.row_objective()
 
 
 def test_samples_across_are_refused(tmp_path: Path) -> None:
@@ -387,13 +386,13 @@ def test_samples_across_are_refused(tmp_path: Path) -> None:
         grid(tmp_path, "\n".join(lines)), objective="A1", variables="B1", sense="min"
     )
     with pytest.raises(ModelError, match="S!A1"):
-        row_objective(model)
+        model.row_objective()
 
 
 @pytest.mark.parametrize("name", ["survival", "quadratic", "line"])
 def test_samples(name: str) -> None:
     model = xl2torch.compile(xl2torch.load(WORKBOOKS / f"{name}.xlsx"))
-    found = row_objective(model)
+    found = model.row_objective()
     assert found.form == "mean over rows"
     assert for_rows(found, range(found.count)).item() == model().item()
 
@@ -415,7 +414,7 @@ CORPUS_MODELS = [
 @pytest.mark.parametrize(("name", "sheet", "form", "rows"), CORPUS_MODELS)
 def test_corpus_models(name: str, sheet: str, form: str, rows: tuple[int, int]) -> None:
     model = xl2torch.compile(xl2torch.load(CORPUS / name), sheet)
-    found = row_objective(model)
+    found = model.row_objective()
     assert (found.form, (found.cells.top, found.cells.bottom)) == (form, rows)
     assert for_rows(found, range(found.count)).item() == model().item()
     _parts_put_together(model, found)
@@ -425,7 +424,7 @@ def test_corpus_models(name: str, sheet: str, form: str, rows: tuple[int, int]) 
 @pytest.mark.parametrize("path", sorted((CORPUS / "nist").glob("*_start1.xlsx")), ids=str)
 def test_nist_models(path: Path) -> None:
     model = xl2torch.compile(xl2torch.load(path))
-    found = row_objective(model)
+    found = model.row_objective()
     assert found.form == "sum over rows"
     _parts_put_together(model, found)
 

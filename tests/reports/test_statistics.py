@@ -30,8 +30,8 @@ def at(model: SheetModel, numbers: list[float]) -> Result:
     """The result of training that ends at the given numbers."""
     with torch.no_grad():
         for variable in model.variables:
-            start = variable.start
-            start.copy_(torch.tensor(numbers, dtype=torch.float64).reshape(start.shape))
+            parameter = model.parameter(variable)
+            parameter.copy_(torch.tensor(numbers, dtype=torch.float64).reshape(parameter.shape))
     return xl2torch.fit(model, epochs=0)
 
 

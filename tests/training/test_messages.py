@@ -14,7 +14,7 @@ from xl2torch.errors import ModelError, SelectionError
 from xl2torch.highs import Progress as Bounding
 from xl2torch.model import SheetModel
 from xl2torch.training.result import Iteration, Result
-from xl2torch.training.stopping import MESSAGES
+from xl2torch.training.stopping import MESSAGES, SET_IN_PYTHON
 
 
 def stored(
@@ -149,7 +149,7 @@ def test_integers_can_be_ignored(tmp_path: Path) -> None:
 
 
 def test_all_messages_are_provoked_here() -> None:
-    assert {*CASES, 6, 14, 16} == set(MESSAGES)
+    assert {*CASES, 6, 14, 16, SET_IN_PYTHON} == set(MESSAGES)
 
 
 def test_which_constraints_and_cells_are_told(tmp_path: Path) -> None:

@@ -654,3 +654,12 @@ def test_a_sheet_whose_number_is_none(number: str, tmp_path: Path) -> None:
     contents = edited(parts(), WORKBOOK, ('sheetId="1"', f'sheetId="{number}"'))
     with pytest.raises(WorkbookError, match="damaged"):
         load(write(tmp_path / "b.xlsx", contents))
+
+
+@pytest.mark.parametrize("quote", "'\"")
+def test_what_looks_like_a_cell_before_the_rows_is_none(quote: str, tmp_path: Path) -> None:
+    stray = "<c r='C6'><f>B1*2</f><v>3</v></c>".replace("'", quote)
+    data = "<row r='1'><c r='A1'><f>1+1</f><v>2</v></c></row>".replace("'", quote)
+    contents = {**parts(), SHEET1: sheet(data, before=stray).encode()}
+    found = load(write(tmp_path / "b.xlsx", contents)).sheets[0]
+    assert found.extent == (1, 1) and len(found.formulas) == 1

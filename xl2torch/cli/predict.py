@@ -40,7 +40,7 @@ def predict(
 
     table, from_text = read_table(data, data_sheet)
     model = compile(load(book), sheet, objective, variables or None, sense=sense)
-    found = model.predictor(outputs).predict(table, from_text)
+    found = model.row_formulas(outputs).predict(table, from_text)
     result = typed(table) if from_text and out and out.suffix.lower() != ".csv" else dict(table)
     for name, values in found.columns.items():
         result[free_name(name, table)] = values

@@ -8,7 +8,6 @@ from pathlib import Path
 from xl2torch.errors import SelectionError
 from xl2torch.exports.exported_program import write_pt2
 from xl2torch.exports.onnx import write_onnx
-from xl2torch.exports.program import row_module
 from xl2torch.exports.python_source import python_source
 from xl2torch.exports.weights import metadata_of, write_weights
 from xl2torch.exports.writing import complete
@@ -73,7 +72,7 @@ def export(
         elif to == "safetensors":
             write_weights(model, partial)
         else:
-            rows = row_module(model, outputs)
+            rows = model.predictor(outputs).rows
             write = write_onnx if to == "onnx" else write_pt2
             write(rows, partial, metadata_of(model))
             inputs, names, notes = rows.headers, rows.outputs, rows.notes

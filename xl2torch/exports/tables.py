@@ -128,7 +128,7 @@ def write_table(
         raise SelectionError(f"{path.name}: write to a file that ends in .csv, .parquet or .xlsx")
     with complete(path, force, inputs) as partial:
         if kind == ".csv":
-            partial.write_text(as_csv(table, given), encoding="utf-8", newline="")
+            partial.write_bytes(_spelled(as_csv(table, given)).encode())
         elif kind == ".parquet":
             _write_parquet(table, partial)
         else:
@@ -163,11 +163,20 @@ def _text(value: Any) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
+def _spelled(value: Any) -> Any:
+    """The same, half a character (LEFT of an emoji) spelled out: no file can hold it."""
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-8", "backslashreplace").decode()
+
+
 def _write_parquet(table: Mapping[str, Sequence[Any]], path: Path) -> None:
     import pandas
 
-    plain = {name: [None if isinstance(v, ErrorValue) else v for v in values]
-             for name, values in table.items()}  # fmt: skip
+    plain = {
+        _spelled(name): [None if isinstance(v, ErrorValue) else _spelled(v) for v in values]
+        for name, values in table.items()
+    }
     try:
         pandas.DataFrame(plain).to_parquet(path)
     except ImportError:
@@ -188,7 +197,7 @@ def _write_sheet(table: Mapping[str, Sequence[Any]], path: Path) -> None:
         if isinstance(value, ErrorValue):
             made.value, made.data_type = str(value), "e"
         else:
-            made.value = value
+            made.value = _spelled(value)
             if isinstance(value, str):
                 made.data_type = "s"  # also where it begins with "="
         return made

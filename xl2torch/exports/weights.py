@@ -14,13 +14,13 @@ from xl2torch.model import SheetModel
 
 def metadata_of(model: SheetModel) -> dict[str, str]:
     """Workbook, its SHA-256, sheet, objective, and the ranges of the weights, as texts."""
-    path = model.compiled.workbook.path
+    workbook = model.compiled.workbook
     ranges = {variable.name: str(variable.cells) for variable in model.variables}
     with torch.no_grad():
         value = float(model())
     return {
-        "workbook": path.name,
-        "workbook_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "workbook": workbook.path.name,
+        "workbook_sha256": hashlib.sha256(workbook.package.packed()).hexdigest(),
         "sheet": model.problem.sheet,
         "objective": str(model.problem.objective),
         "objective_value": repr(value),

@@ -11,7 +11,7 @@ import torch
 from torch import fx
 
 from xl2torch.address import CellRange
-from xl2torch.errors import ModelError
+from xl2torch.errors import ModelError, equals
 from xl2torch.graph.needed_rows import only_needed_rows
 from xl2torch.graph.nodes import nearest_line, node_name, node_value, parameter_nodes, with_graph
 from xl2torch.graph.passes.transpose_weights import plain_products
@@ -199,7 +199,7 @@ def find_row_objective(
     formula = "" if line is None else line.meta.get("formula")
     raise ModelError(
         f"{name} is no sum, mean, or root of one over the rows of the sheet, one row after the "
-        f"other: in {cell}{f' (={formula})' if formula else ''} {first.reason}. "
+        f"other: in {cell}{f' ({equals(formula)})' if formula else ''} {first.reason}. "
         f"{remedy}"
     )
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from xl2torch.address import MAX_ROW, CellRange
-from xl2torch.errors import ModelError
+from xl2torch.errors import ModelError, equals
 from xl2torch.formula.ast import Binary, Bound, Call, Node, Reference, Unary
 from xl2torch.functions.array import Array, ExcelError, Unsupported, scalar, spread
 from xl2torch.functions.registry import FUNCTIONS
@@ -222,7 +222,7 @@ class RowProgram:
 
     def _refused(self, region: Region, reason: str) -> ModelError:
         return ModelError(
-            f"{region.range.first}: ={region.formula}: a row cannot be computed on its own: "
+            f"{region.range.first}: {equals(region.formula)}: a row cannot be computed on its own: "
             f"{reason}"
         )
 

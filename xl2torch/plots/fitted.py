@@ -43,7 +43,7 @@ def fitted(model: SheetModel) -> Fitted:
     name = "predicted"
     inputs, heading = None, ""
     try:
-        predictor = model.predictor()
+        predictor = model.row_formulas()
         name, sources = predictor.names[0], predictor.inputs
         numeric = [item for item in sources if item.kinds <= {NUMBER, BLANK}]
         if len(sources) == len(numeric) == 1 and numeric[0].array.shape[2] == len(observed):

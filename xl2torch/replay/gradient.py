@@ -17,12 +17,12 @@ from xl2torch.errors import ModelError
 from xl2torch.functions.array import HEIGHT, Array, ExcelError, Unsupported, permuted, spread
 from xl2torch.functions.trace import Trace, apply
 from xl2torch.graph.blocks import Block
+from xl2torch.graph.module import build_module
 from xl2torch.graph.naming import identifier, unique
 from xl2torch.graph.passes import simplify
 from xl2torch.graph.precedents import GrowingRange
 from xl2torch.graph.row_objective import find_row_objective
 from xl2torch.graph.schedule import Evaluation
-from xl2torch.model import build_module
 from xl2torch.replay.descent import Descent
 
 _CLOSE = 1e-7

@@ -11,6 +11,7 @@ from xl2torch.reports.limits import limits
 from xl2torch.reports.outcome import Outcome
 from xl2torch.reports.sensitivity import sensitivity
 from xl2torch.reports.statistics import Statistics, statistics
+from xl2torch.training.present import takes_models
 from xl2torch.training.result import Result
 
 if TYPE_CHECKING:
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
 FRAMES = ("answer", "sensitivity", "limits", "statistics")
 
 
+@takes_models
 def report(result: Result, kind: str) -> dict[str, pandas.DataFrame]:
     """The tables of a report (answer, sensitivity, limits, statistics) by name.
 
+    They are about a result, or about a model's present parameters.
     Cells are addresses, ``Model!B5``. The history of a run is ``result.history``, a gradient check
     ``xl2torch.gradcheck``. Raises SelectionError (no such report) or ModelError (it makes no sense
     for this model).

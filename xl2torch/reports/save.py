@@ -29,6 +29,7 @@ from xl2torch.reports.sensitivity import sensitivity_sheet
 from xl2torch.reports.statistics import check_residuals, statistics_sheet
 from xl2torch.reports.store_model import store_solver_model
 from xl2torch.reports.training_sheet import Watched, training_sheet
+from xl2torch.training.present import takes_models
 from xl2torch.training.result import Result
 from xl2torch.workbook.new_sheet import NewSheet, add_sheets
 from xl2torch.workbook.package import Changes
@@ -77,6 +78,7 @@ def check_reports(model: SheetModel, reports: Sequence[str]) -> None:
 
 
 @within_limits("writing the workbook")
+@takes_models
 def save(
     result: Result,
     path: str | Path,
@@ -91,6 +93,7 @@ def save(
 ) -> Saved:
     """Write the trained workbook: weights, recalculated values, and reports.
 
+    Of a model, in the place of a result, the present parameters are written, whoever set them.
     ``cells`` are shown before and after, besides the objective and the watched ones. Everything
     that did not have to change is byte for byte the input's. ``force`` overwrites another file,
     ``in_place`` the input itself; ``ignore_protection`` changes locked cells too. ``reports`` are

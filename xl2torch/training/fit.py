@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -14,7 +15,7 @@ from xl2torch.errors import SelectionError
 from xl2torch.highs import Progress as Bounding
 from xl2torch.jacobian import present_point, variable_limits
 from xl2torch.limits import within_limits
-from xl2torch.model import SheetModel, refuse_moved, watch
+from xl2torch.model import SheetModel, as_model, refuse_moved, watch
 from xl2torch.optimality import OPTIMAL
 from xl2torch.problem import Problem
 from xl2torch.residuals import find_residuals
@@ -25,8 +26,9 @@ from xl2torch.training.diagnosis import on_plateau, plateau, sheet_error, unfelt
 from xl2torch.training.epigraph import solve_epigraph
 from xl2torch.training.epochs import Batch, train_in_batches
 from xl2torch.training.freezing import Stage, frozen, parse_frozen, parse_stage
+from xl2torch.training.given_optimizer import Given, named
 from xl2torch.training.goal_seek import seek_target
-from xl2torch.training.initialization import initialize
+from xl2torch.training.initialization import DRAWN, initialize
 from xl2torch.training.least_squares import solve_least_squares
 from xl2torch.training.linear import solve_linear
 from xl2torch.training.loss import Loss, distance_to_target
@@ -67,6 +69,7 @@ from xl2torch.training.scaling import scaling_remark
 from xl2torch.training.sheet_value import SheetLoss, endless, last_in_sheet
 from xl2torch.training.start import dropout_free, starting_loss
 from xl2torch.training.stopping import Stop, Stopped
+from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.selection import parse_cell
 
 _NEXT = {
@@ -86,13 +89,13 @@ _IN_SHEET = 200
 
 @within_limits("training")
 def fit(
-    model: SheetModel,
-    optimizer: str | None = None,
+    model: SheetModel | Workbook | str | Path,
+    optimizer: Given | None = None,
     *,
     lr: float | None = None,
     epochs: int | None = None,
     seed: int | None = None,
-    init: str = "file",
+    init: str = "present",
     engine: str = "auto",
     arguments: Mapping[str, object] | None = None,
     schedule: str = "",
@@ -106,23 +109,28 @@ def fit(
     dtype: str = "float64",
     batch_size: int | None = None,
     shuffle: bool = True,
-    validation: str = "",
+    validation: str | float = "",
     metric: str = "",
     patience: int | None = None,
     freeze: Sequence[str] = (),
     stages: Sequence[str] = (),
     dropout_off: bool = False,
     tolerance: float | None = None,
-    watch_cells: Sequence[CellAddress | str] = (),
+    watch_cells: str | Sequence[CellAddress | str] = (),
     on_iteration: Callable[[Iteration], None] | None = None,
     on_batch: Callable[[Batch], None] | None = None,
     on_bound: Callable[[Bounding], None] | None = None,
 ) -> Result:
     """Train the model, on all its data at once or in batches; it then holds the best point met.
 
-    ``optimizer``: any of torch.optim by its name in small letters, or ``least-squares``,
-    ``l-bfgs-b``, ``slsqp``, ``trust-constr``, ``highs`` of scipy; else that of ``choose``, from
-    ``engine`` (auto, torch or scipy). ``arguments`` are the optimizer's own (weight_decay, …),
+    A workbook, or its path, is compiled first: ``result.model`` is the model. Training goes on from
+    the present parameters, unless ``init`` says otherwise: ``file`` (the workbook's values),
+    ``normal``, ``uniform`` or ``zeros``.
+
+    ``optimizer``: any of torch.optim by its name in small letters, its class, an optimizer of
+    ``model.parameters()`` or a function that makes one; or ``least-squares``, ``l-bfgs-b``,
+    ``slsqp``, ``trust-constr``, ``highs`` of scipy; else that of ``choose``, from ``engine`` (auto,
+    torch or scipy). ``arguments`` are the optimizer's own (weight_decay, …),
     ``schedule`` a learning-rate schedule of torch with its arguments (``step,step_size=100``),
     ``clip_norm`` and ``clip_value`` limit the gradient.
 
@@ -154,17 +162,23 @@ def fit(
     ModelError (the model cannot be trained) or TrainingError (the objective is an error at the
     start).
     """
+    model = as_model(model)
+    name, factory = named(optimizer, lr, dict(arguments or {}))
     options = Options(
-        optimizer, engine, lr, arguments or {}, schedule, clip_norm, clip_value, epochs, max_time,
-        convergence, starts, seed, init, compile, device, dtype, batch_size, shuffle, validation,
-        metric, patience, _texts(freeze), _texts(stages), dropout_off, tolerance,
+        name, engine, lr, arguments or {}, schedule, clip_norm, clip_value, epochs, max_time,
+        convergence, starts, seed, init, compile, device, dtype, batch_size, shuffle,
+        str(validation), metric, patience, _texts(freeze), _texts(stages), dropout_off, tolerance,
+        factory,
     )  # fmt: skip
     check_options(options)
+    for what, call in (("iteration", on_iteration), ("batch", on_batch), ("bound", on_bound)):
+        if call is not None and not callable(call):
+            raise SelectionError(f"on_{what} is a function of one argument, not {call!r}")
     drawing = bool(model.drawn) or options.by_rows or start_count(model.problem, options) > 1
-    if seed is None and drawing:
-        options = replace(
-            options, seed=stored_seed(model.problem) or torch.Generator().seed() % 2**31
-        )
+    if seed is None and (drawing or init in DRAWN):
+        drawn = int(torch.randint(2**31, ()))  # torch.manual_seed repeats it
+        options = replace(options, seed=stored_seed(model.problem) or drawn)
+    watch_cells = [watch_cells] if isinstance(watch_cells, str) else watch_cells
     where = options.place.device
     with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
         if options.seed is not None:
@@ -180,12 +194,13 @@ def _fit(
 ) -> Result:  # fmt: skip
     refuse_moved(model)
     problem = model.problem
-    start = float(model.eval()().detach())
+    before = present_point(model)
     constraints = Constraints(model)
     if options.epochs == 0 and not options.optimizer:  # whatever the model asks for
         choice = Choice(LBFGS, "no iteration was asked for")
     else:
         choice = choose(model, constraints, _asked(options))
+        choice = replace(choice, optimizer=options.optimizer or choice.optimizer)
     stages = tuple(parse_stage(model, text) for text in options.stages)
     if stages:
         options = replace(options, epochs=sum(stage.epochs for stage in stages))
@@ -196,10 +211,13 @@ def _fit(
     )
     held = parse_frozen(model, options.freeze)
     initialize(model, options.init, options.seed, held)
+    start = float(model.eval()().detach())
     with frozen(model, held):
         refused = _refused(model, constraints, settings, choice) if settings.epochs else None
         loss = starting_loss(model, options, settings, start, refused is None)
         stepper = _stepper(loss, settings)
+        if settings.factory is not None and stepper is not None:
+            settings = replace(settings, learning_rate=stepper.learning_rate)
         limits = RunLimits(
             settings.epochs, settings.max_time or math.inf, settings.convergence,
             options.convergence is not None, options.patience,
@@ -229,8 +247,7 @@ def _fit(
         remarks += _computed_again(record, loss, there, settings)
     stop = _judged(record, problem, constraints, stop, settings)
     if stop.restored:
-        for variable in model.variables:
-            model.parameter(variable).data.copy_(variable.start)
+        loss.move(before)
         loss.evaluate()
         record.keep(constraints.overstep(loss.point)[0])
     else:
@@ -250,8 +267,9 @@ def _texts(given: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _asked(options: Options) -> Asked:
+    name = options.optimizer if options.factory is None else "sgd"  # it steps along the gradient
     return Asked(
-        options.optimizer or "", options.engine, options.lr, options.place.home, options.by_rows,
+        name or "", options.engine, options.lr, options.place.home, options.by_rows,
         options.batch_size is not None, bool(options.stages),
     )  # fmt: skip
 
@@ -636,7 +654,7 @@ def _follow_rate(record: Record, stepper: Stepper | None) -> None:
 
 def _stepper(loss: Loss, settings: Settings) -> Stepper | None:
     """The stepper of an optimizer of torch; None for scipy's. Raises SelectionError."""
-    if settings.optimizer in torch_optimizers():
+    if settings.factory is not None or settings.optimizer in torch_optimizers():
         return make_stepper(loss, settings)
     given = [
         name

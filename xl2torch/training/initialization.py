@@ -11,16 +11,18 @@ from xl2torch.errors import SelectionError
 from xl2torch.model import SheetModel
 from xl2torch.training.freezing import frozen_cells
 
-METHODS = ("file", "normal", "uniform", "zeros")
+METHODS = ("present", "file", "normal", "uniform", "zeros")
+DRAWN = frozenset({"normal", "uniform"})
 
 
 @torch.no_grad()
 def initialize(
     model: SheetModel, method: str, seed: int | None, held: Sequence[CellRange] = ()
 ) -> None:
-    """Set all parameters: ``file`` the workbook's values, else drawn anew or zero.
+    """Set all parameters: ``present`` leaves them, ``file`` takes the workbook's values; else they
+    are drawn anew or zero.
 
-    Cells that are ``held`` have the workbook's value in any case.
+    Cells that are ``held`` keep the present value, with ``file`` they have the workbook's.
 
     A range of n rows or columns is drawn with standard deviation 1/√n, n its shorter side's
     opposite (the number of weights that meet in one sum): LeCun et al., Efficient BackProp, 1998.
@@ -31,6 +33,8 @@ def initialize(
         parameter = model.parameter(variable)
         fan = max(variable.cells.rows, variable.cells.columns)
         scale = fan**-0.5
+        if method == "present":
+            continue
         if method == "file":
             drawn = variable.start
         elif method == "normal":
@@ -45,4 +49,5 @@ def initialize(
             drawn = torch.zeros_like(parameter)
         else:
             raise SelectionError(f"no initialisation {method!r}; there are {', '.join(METHODS)}")
-        parameter.copy_(torch.where(frozen_cells(variable, held), variable.start, drawn))
+        kept = variable.start if method == "file" else parameter
+        parameter.copy_(torch.where(frozen_cells(variable, held), kept, drawn))

@@ -14,6 +14,8 @@ LBFGS, LEAST_SQUARES, LBFGSB, SLSQP, TRUST, HIGHS = (
 )  # fmt: skip
 NEWTON = "newton"
 """It takes over where another one creeps, and is not chosen by name."""
+BY_HAND = "none"
+"""Weights that the user's own program set."""
 SCIPY: Mapping[str, str] = {
     LEAST_SQUARES: "Least squares, exact Jacobian",
     LBFGSB: "L-BFGS-B",
@@ -60,6 +62,10 @@ def full_name(optimizer: str) -> str:
         return f"{SCIPY[optimizer]} (highspy {metadata.version('highspy')})"
     if optimizer in SCIPY:
         return f"{SCIPY[optimizer]} (scipy {metadata.version('scipy')})"
+    if optimizer == BY_HAND:
+        return "none: weights set in Python"
+    if optimizer not in torch_optimizers():
+        return f"{optimizer} (given in Python)"
     kind = torch_optimizers()[optimizer].__name__
     special = {LBFGS: "L-BFGS", _MOMENTUM: "SGD with momentum"}
     return f"{special.get(optimizer, kind)} (torch {torch.__version__})"

@@ -92,7 +92,7 @@ def make_stepper(loss: Loss, settings: Settings) -> Stepper:
     rate = settings.learning_rate
     if not 0 < rate < math.inf:
         raise SelectionError(f"the learning rate has to be a number above 0, not {rate}")
-    if settings.optimizer == LBFGS:
+    if settings.optimizer == LBFGS and settings.factory is None:
         return _quasi_newton(loss, settings)
     optimizer = make_optimizer(loss.parameters, settings)
     schedule = None
@@ -103,6 +103,8 @@ def make_stepper(loss: Loss, settings: Settings) -> Stepper:
 
 def make_optimizer(parameters: Any, settings: Settings) -> torch.optim.Optimizer:
     """An optimizer of torch over some parameters. Raises SelectionError."""
+    if settings.factory is not None:
+        return settings.factory(parameters)
     name, given = settings.optimizer, dict(settings.arguments)
     kind = torch_optimizers()[name]
     own: dict[str, Any] = {"momentum": 0.9} if name == "momentum" else {}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from xl2torch.errors import SelectionError
 from xl2torch.problem import Problem
 from xl2torch.training.choice import Choice
+from xl2torch.training.given_optimizer import Factory
 from xl2torch.training.methods import HIGHS, LEAST_SQUARES, SCIPY, default_epochs
 from xl2torch.training.optimizers import default_rate
 from xl2torch.training.placement import Place
@@ -51,6 +52,7 @@ class Options:
     stages: Sequence[str] = ()
     dropout_off: bool = False
     tolerance: float | None = None
+    factory: Factory | None = None
 
     @property
     def place(self) -> Place:
@@ -65,6 +67,14 @@ class Options:
 
 def check_options(options: Options) -> None:
     """Raise SelectionError for numbers that make no sense."""
+    for name in ("lr", "max_time", "convergence", "clip_norm", "clip_value", "tolerance"):
+        given = getattr(options, name)
+        if isinstance(given, bool) or not isinstance(given, int | float | None):
+            raise SelectionError(f"{name} is a number, not {given!r}")
+    for name in ("epochs", "starts", "seed"):
+        given = getattr(options, name)
+        if isinstance(given, bool) or not isinstance(given, int | None):
+            raise SelectionError(f"{name} is a whole number, not {given!r}")
     if options.epochs is not None and options.epochs < 0:
         raise SelectionError(f"the number of epochs cannot be {options.epochs}")
     for name, number in (
@@ -118,7 +128,7 @@ def settings_of(problem: Problem, options: Options, choice: Choice) -> Settings:
         1 if name == HIGHS or options.by_rows or options.stages else start_count(problem, options),
         options.device, options.dtype, options.batch_size, options.shuffle, options.validation,
         options.metric, options.patience, tuple(options.freeze), tuple(options.stages),
-        options.dropout_off, options.tolerance,
+        options.dropout_off, options.tolerance, options.factory,
     )  # fmt: skip
 
 

@@ -11,7 +11,8 @@ from torch import fx, nn
 
 from xl2torch.errors import SelectionError, first_line
 from xl2torch.graph.device import follow, placed_graph
-from xl2torch.model import SheetModel, assembled
+from xl2torch.graph.module import assembled
+from xl2torch.model import SheetModel
 
 _Module = TypeVar("_Module", bound=fx.GraphModule)
 DTYPES = {"float64": torch.float64, "float32": torch.float32}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import torch
 
 from xl2torch.address import CellAddress
 from xl2torch.model import SheetModel
+from xl2torch.training.given_optimizer import Factory
 from xl2torch.training.methods import full_name
 from xl2torch.training.stopping import CONVERGENCE, Stop
 
@@ -91,6 +93,7 @@ class Settings:
     stages: tuple[str, ...] = ()
     dropout_off: bool = False
     tolerance: float | None = None
+    factory: Factory | None = field(default=None, repr=False, compare=False)
 
     @property
     def engine(self) -> str:
@@ -108,7 +111,7 @@ class Settings:
         return f"{self.engine.partition(' (')[0]}, learning rate {self.learning_rate:g}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Result:
     """Outcome of a run. The model holds ``weights``, the best point that was met.
 
@@ -135,6 +138,19 @@ class Result:
             f"<Result {self.model.problem.objective}: {self.start:g} -> {self.final:g} in "
             f"{self.epochs} iterations. {self.message}>"
         )
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Give the model the weights of the result for a while, where it went on since."""
+        parameters = {item.name: self.model.parameter(item) for item in self.model.variables}
+        present = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+        try:
+            for name, parameter in parameters.items():
+                parameter.data.copy_(self.weights[name])
+            yield
+        finally:
+            for name, parameter in parameters.items():
+                parameter.data.copy_(present[name])
 
     @property
     def message(self) -> str:

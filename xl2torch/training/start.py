@@ -12,8 +12,7 @@ from xl2torch.address import CellRange
 from xl2torch.errors import ModelError, SelectionError, TrainingError, first_line
 from xl2torch.graph.dropout import without_dropout
 from xl2torch.graph.ones_column import with_ones_columns
-from xl2torch.graph.row_divisors import find_divisors
-from xl2torch.graph.row_objective import RowObjective, find_row_objective
+from xl2torch.graph.row_objective import RowObjective
 from xl2torch.jacobian import variable_limits
 from xl2torch.model import SheetModel
 from xl2torch.training.diagnosis import start_to_blame
@@ -51,13 +50,13 @@ def starting_loss(
     if not options.by_rows:
         return loss
     faster, by_columns = with_ones_columns(model)
-    rows = row_objective(model, faster)
+    rows = model.row_objective(faster)
     split = split_rows(model.compiled.workbook, rows.cells, options.validation, options.seed or 0)
     metric = None
     if options.metric:
         metric = find_metric(model, options.metric, options.dropout_off)
         _check_metric(metric, rows)
-    kept = None if identity is None else row_objective(model, identity)
+    kept = None if identity is None else model.row_objective(identity)
     by_rows = RowLoss(
         loss.model, rows, split, options.batch_size, metric, options.place, kept, by_columns
     )
@@ -86,13 +85,6 @@ def _check_metric(metric: Metric, rows: RowObjective) -> None:
             f"--metric {metric.name} is about all rows {rows.cells}, but some of them are left out "
             "of the objective. Name a cell that counts those that matter: --metric CELL"
         )
-
-
-def row_objective(model: SheetModel, program: fx.GraphModule | None = None) -> RowObjective:
-    """The rows that the objective is over. Raises ModelError where rows mix."""
-    cell = model.problem.objective
-    divisors = find_divisors(model.compiled.evaluation, cell)
-    return find_row_objective(program or model, f"the objective {cell}", divisors=divisors)
 
 
 def dropout_free(model: SheetModel) -> tuple[fx.GraphModule, tuple[CellRange, ...]]:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+SET_IN_PYTHON = -1
 MESSAGES = {
+    SET_IN_PYTHON: "Weights set in Python: no training was asked for.",
     0: "Solver found a solution. All constraints and optimality conditions are satisfied.",
     1: "Solver has converged to the current solution. All constraints are satisfied.",
     2: "Solver cannot improve the current solution. All constraints are satisfied.",
@@ -24,8 +26,9 @@ MESSAGES = {
     19: "Variable bounds conflict in binary or alldifferent constraint.",
     20: "Lower and upper bounds on variables allow no feasible solution.",
 }
-"""Those that can occur here. Others need what we do not have: a limit of size or memory, another
-running instance, a limit of integer solutions; an error in the model is a ModelError."""
+"""Those that can occur here, and one of ours. Others need what we do not have: a limit of size or
+memory, another running instance, a limit of integer solutions; an error in the model is a
+ModelError."""
 _FAILED = frozenset({4, 5, 7, 9, 18, 19, 20})
 
 GRADIENT_TOLERANCE = 1e-9

@@ -9,9 +9,11 @@ from __future__ import annotations
 import posixpath
 import zipfile
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import unquote
 from xml.parsers import expat
 
@@ -47,6 +49,12 @@ class Package:
     path: Path
     parts: Mapping[str, bytes] = field(repr=False)
     infos: tuple[zipfile.ZipInfo, ...] = field(repr=False)
+    stream: bytes | None = field(default=None, repr=False)
+    """All of it, where it came from an open file and not from a path."""
+
+    def packed(self) -> bytes:
+        """The bytes of the file, as they are now."""
+        return self.path.read_bytes() if self.stream is None else self.stream
 
     def part(self, name: str) -> bytes:
         """Content of a part; part names are compared without regard to case, as OPC says."""
@@ -120,22 +128,7 @@ def read_package(path: Path) -> Package:
     name = path.name
     try:
         with path.open("rb") as file:
-            magic = file.read(8)
-            file.seek(0)
-            if magic == _OLE_MAGIC:
-                if b"E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e" in file.read(2**22):
-                    raise WorkbookError(
-                        f"{name} is encrypted: open it in Excel, remove the password "
-                        "(File > Info > Protect Workbook) and save a copy"
-                    )
-                raise WorkbookError(
-                    f"{name} is an old .xls workbook: save it as .xlsx in Excel or LibreOffice"
-                )
-            if not zipfile.is_zipfile(file):
-                raise WorkbookError(f"{name} is not an .xlsx or .xlsm workbook (not a zip file)")
-            file.seek(0)
-            with zipfile.ZipFile(file) as archive:
-                return _unpack(path, archive)
+            return _read(path, file)
     except FileNotFoundError:
         raise WorkbookError(f"{path} does not exist") from None
     except IsADirectoryError:
@@ -147,10 +140,58 @@ def read_package(path: Path) -> Package:
             f"{name} cannot be opened: it is locked by another program or not yours to read. "
             "Close it there, or copy it"
         ) from None
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError) as error:
-        raise WorkbookError(f"{name} is damaged: {error}") from None
     except OSError as error:
         raise WorkbookError(f"{name} cannot be read: {error.strerror}") from None
+
+
+def read_stream(stream: BinaryIO) -> Package:
+    """Read all parts of a workbook from an open file, such as io.BytesIO. Raises WorkbookError.
+
+    It is called what the file is called, or ``workbook.xlsx``.
+    """
+    data = stream.read()
+    if not isinstance(data, bytes):
+        raise WorkbookError("a workbook is read from a file that is open in binary mode, 'rb'")
+    name = getattr(stream, "name", None)
+    path = Path(name if isinstance(name, str) else "workbook.xlsx")
+    return replace(_read(path, BytesIO(data)), stream=data)
+
+
+def _read(path: Path, file: BinaryIO) -> Package:
+    """The package in an open file. Raises WorkbookError, OSError."""
+    name = path.name
+    magic = file.read(8)
+    file.seek(0)
+    if magic == _OLE_MAGIC:
+        if b"E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e" in file.read(2**22):
+            raise WorkbookError(
+                f"{name} is encrypted: open it in Excel, remove the password "
+                "(File > Info > Protect Workbook) and save a copy"
+            )
+        raise WorkbookError(
+            f"{name} is an old .xls workbook: save it as .xlsx in Excel or LibreOffice"
+        )
+    try:
+        if not zipfile.is_zipfile(file):
+            raise WorkbookError(f"{name} is no .xlsx or .xlsm workbook: {_what_it_is(path, magic)}")
+        file.seek(0)
+        with zipfile.ZipFile(file) as archive:
+            return _unpack(path, archive)
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError) as error:
+        raise WorkbookError(f"{name} is damaged: {error}") from None
+
+
+def _what_it_is(path: Path, magic: bytes) -> str:
+    """What a file is that is no zip, and what to do, as far as it can be told."""
+    if not magic:
+        return "it is empty"
+    if path.suffix.lower() in (".csv", ".txt", ".tsv"):
+        return "it is a table of text: open it in Excel, add the model's formulas, save it as .xlsx"
+    if magic.lstrip()[:1] == b"<":
+        return "it is XML or HTML: open it in Excel and save it as .xlsx"
+    if magic.startswith(b"%PDF"):
+        return "it is a PDF, which has no formulas"
+    return "it is not a zip file"
 
 
 def _unpack(path: Path, archive: zipfile.ZipFile) -> Package:
@@ -182,6 +223,13 @@ def _unpack(path: Path, archive: zipfile.ZipFile) -> Package:
                 raise WorkbookError(
                     f"{path.name} is damaged: part {info.filename}: {error}"
                 ) from None
+    if parts.get("mimetype", b"").startswith(b"application/vnd.oasis.opendocument"):
+        raise WorkbookError(
+            f"{path.name} is an OpenDocument file: save it as .xlsx in LibreOffice, "
+            f"soffice --convert-to xlsx {path.name}"
+        )
+    if any(name.startswith("Index/") and name.endswith(".iwa") for name in parts):
+        raise WorkbookError(f"{path.name} is of Apple's Numbers: export it to Excel there")
     if CONTENT_TYPES not in parts:
         raise WorkbookError(f"{path.name} is a zip file, but not an .xlsx or .xlsm workbook")
     return Package(path, parts, infos)

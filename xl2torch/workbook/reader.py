@@ -6,13 +6,14 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 from xl2torch.errors import SelectionError, WorkbookError
 from xl2torch.limits import within_limits
 from xl2torch.workbook.cells import SparseCells
 from xl2torch.workbook.external import read_external_link
 from xl2torch.workbook.ooxml import local, parse_xml, unescape
-from xl2torch.workbook.package import Package, read_package
+from xl2torch.workbook.package import Package, read_package, read_stream
 from xl2torch.workbook.plain_rows import whole_number, with_rows
 from xl2torch.workbook.rich_errors import read_rich_errors
 from xl2torch.workbook.sheet_reader import Sheet, Table, read_sheet
@@ -94,9 +95,9 @@ class Workbook:
 
 
 @within_limits("reading the workbook")
-def load(path: str | Path) -> Workbook:
-    """Read an .xlsx or .xlsm workbook. Raises WorkbookError."""
-    package = read_package(Path(path))
+def load(path: str | Path | BinaryIO) -> Workbook:
+    """Read an .xlsx or .xlsm workbook, from its path or an open file. Raises WorkbookError."""
+    package = read_package(Path(path)) if isinstance(path, str | Path) else read_stream(path)
     main = package.related("", "officeDocument")
     if main is not None and main.lower().endswith(".bin"):
         raise WorkbookError(

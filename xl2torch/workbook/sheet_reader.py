@@ -105,6 +105,7 @@ class Sheet:
 
 _NONE: Mapping[int, ErrorValue] = {}
 _LETTERS = re.compile("[A-Z]{1,3}")
+_PREFIX = re.compile(r"_xl\w{1,4}\.")
 _COUNT = re.compile("[0-9]{1,7}")
 _CELLS = frozenset({"row", "c", "v", "f", "t", "rPh"})
 
@@ -244,7 +245,7 @@ def _read(
             pieces.clear()
             collecting = False
         elif tag.endswith(" c") and tag.startswith(main):
-            if not finished:
+            if begun and not finished:
                 finish_cell()
         elif tag.endswith(" sheetData") and tag.startswith(main):
             finished = True
@@ -256,7 +257,9 @@ def _read(
     def finish_cell() -> None:
         if formula is not None:
             if len(formula_text) > MOST_FORMULA_LETTERS:
-                raise ValueError(f"a formula in row {row} has {len(formula_text):,} letters")
+                letters = len(_PREFIX.sub("", formula_text))
+                if letters > MOST_FORMULA_LETTERS:
+                    raise ValueError(f"a formula in row {row} has {letters:,} letters")
             note_formula(formula)
         if cell_type == "n":
             if value_text:

@@ -75,12 +75,12 @@ PASSES: tuple[Callable[[fx.Graph], fx.Graph], ...] = (
 
 
 def simplify(graph: fx.Graph) -> fx.Graph:
-    """Run all passes in order; the graph is checked after each."""
+    """Run all passes in order, and check the graph."""
     drop_unused(graph)
     lines = lines_of(graph)
     for run in PASSES:
         graph = run(graph)
         drop_unused(graph)
-        graph.lint()
+    graph.lint()
     note_parts(graph, lines)
     return graph

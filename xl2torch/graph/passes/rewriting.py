@@ -42,7 +42,9 @@ def add_constant(graph: fx.Graph, value: torch.Tensor) -> fx.Node:
 
 def drop_unused(graph: fx.Graph) -> None:
     """Remove nodes that nothing uses; a loop and a random number have no other effect."""
-    graph.eliminate_dead_code(is_impure_node=lambda node: node.op in ("placeholder", "output"))
+    for node in reversed(graph.nodes):  # torch's own way checks the whole graph each time
+        if not node.users and node.op not in ("placeholder", "output"):
+            graph.erase_node(node)
 
 
 def value_of(item: Any) -> torch.Tensor:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from torch import fx
 
-from xl2torch.errors import ModelError
+from xl2torch.address import CellRange
+from xl2torch.errors import ModelError, SelectionError
 from xl2torch.functions.array import DTYPE, HEIGHT, WIDTH, Array, permuted, spread
 from xl2torch.functions.trace import Data, Trace, apply
 from xl2torch.graph.blocks import stored
+from xl2torch.graph.module import build_module, parameter_block
 from xl2torch.graph.naming import identifier, unique
 from xl2torch.graph.passes import simplify
 from xl2torch.graph.passes.rewriting import (
@@ -28,7 +31,6 @@ from xl2torch.graph.passes.rewriting import (
 )
 from xl2torch.graph.rows import Column, RowProgram
 from xl2torch.graph.schedule import Evaluation
-from xl2torch.model import SheetModel, build_module, parameter_block
 from xl2torch.prediction import Predictor, input_of
 from xl2torch.values import BLANK, LOGICAL, NUMBER
 
@@ -80,29 +82,104 @@ class RowModule:
                     )
 
 
-def row_module(model: SheetModel, outputs: str | None = None) -> RowModule:
-    """The module of a model's predictions, with its present weights.
+@dataclass(frozen=True, eq=False)
+class Weight:
+    """A range of variable cells and its parameter, in the parameter's shape."""
 
+    name: str
+    cells: CellRange
+    parameter: torch.nn.Parameter
+
+
+class ColumnPredictor(torch.nn.Module):
+    """Predictions from columns of numbers, a module with a model's own parameters.
+
+    ``inputs`` are the names of its arguments, ``headers`` their headings in the sheet; ``outputs``
+    name what it gives. ``table`` predicts tables of any values, and texts.
+    """
+
+    def __init__(
+        self, table: Predictor, trained: Evaluation, weights: Sequence[Weight]
+    ) -> None:
+        super().__init__()
+        self.table = table
+        self._trained = trained
+        self._weights = tuple(weights)
+        for weight in weights:
+            self.register_parameter(weight.name, weight.parameter)
+
+    def __repr__(self) -> str:
+        return f"ColumnPredictor({', '.join(self.inputs)}) -> {', '.join(self.outputs)}"
+
+    @cached_property
+    def rows(self) -> RowModule:
+        """The program behind it, for exports. Raises ModelError where predictions need texts."""
+        found = row_module(self.table, self._trained, self._weights)
+        for weight in self._weights:
+            found.module.register_parameter(weight.name, weight.parameter)
+        return found
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the arguments. Raises ModelError where predictions need texts."""
+        return tuple(self.rows.inputs)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headings of the sheet by the names of the arguments."""
+        return self.rows.headers
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what it gives."""
+        return self.rows.outputs
+
+    def sheet(self) -> dict[str, torch.Tensor]:
+        """The sheet's own columns, by the names of the arguments."""
+        return {name: value.clone() for name, value in self.rows.inputs.items()}
+
+    def forward(self, *columns: torch.Tensor, **named: torch.Tensor) -> Any:
+        """Predictions (rows,) or (rows, columns) of each output; a tuple where there are several.
+
+        ``columns`` stand in the order of ``inputs``, vectors with a number for each row. Raises
+        SelectionError.
+        """
+        names = self.inputs
+        given = dict(zip(names, columns, strict=False)) | named
+        missing, more = [n for n in names if n not in given], [n for n in given if n not in names]
+        if missing or more or len(columns) > len(names):
+            raise SelectionError(
+                f"the predictor takes the columns {', '.join(names)}"
+                + (f"; {', '.join(missing)} is missing" if missing else "")
+                + (f"; {', '.join(more)} is none of them" if more else "")
+            )
+        values = [torch.as_tensor(given[name], dtype=DTYPE).reshape(-1) for name in names]
+        found = self.rows.module(*values)
+        return found[0] if len(self.outputs) == 1 else tuple(found)
+
+
+def row_module(
+    predictor: Predictor, trained: Evaluation, weights: Sequence[Weight]
+) -> RowModule:
+    """The module of predictions, with copies of the present weights.
+
+    ``trained`` is the evaluation of the model, which knows what depends on the weights.
     Inputs are the data columns that hold numbers; where a formula makes a number from text, the
     column of that formula. A column that holds one number in all rows is a constant. Raises
     ModelError or SelectionError.
     """
-    predictor = model.predictor(outputs)
     workbook = predictor.workbook
     trace = Trace()
-    weights = {
-        variable.name: model.parameter(variable).detach().cpu().clone()
-        for variable in model.variables
-    }
+    starts = {weight.name: weight.parameter.detach().cpu().clone() for weight in weights}
     given = [
-        parameter_block(trace, variable.name, variable.cells, weights[variable.name])
-        for variable in model.variables
+        parameter_block(trace, weight.name, weight.cells, starts[weight.name])
+        for weight in weights
     ]
     evaluation = Evaluation(workbook, given, trace)
     programs = [RowProgram(evaluation, program.outputs) for program in predictor.programs]
     numeric = _numeric_columns(predictor)
-    _refuse_weights_in_inputs(model, numeric)
-    taken = {"self", "forward", *weights}
+    _refuse_weights_in_inputs(trained, numeric)
+    taken = {"self", "forward", *starts}
     headers: dict[str, str] = {}
     inputs: dict[str, torch.Tensor] = {}
     arrays: dict[Column, Array] = {}
@@ -140,7 +217,7 @@ def row_module(model: SheetModel, outputs: str | None = None) -> RowModule:
     graph = simplify(trace)
     _in_plain_words(graph)
     _free_rows(graph, rows)
-    module = build_module(fx.GraphModule, graph, trace.tensors, weights)
+    module = build_module(fx.GraphModule, graph, trace.tensors, starts)
     return RowModule(module, inputs, headers, tuple(labels), tuple(expected), tuple(notes))
 
 
@@ -170,9 +247,8 @@ def _numeric_columns(predictor: Predictor) -> dict[Column, Array]:
     return {column: found[column] for column in sorted(found)}
 
 
-def _refuse_weights_in_inputs(model: SheetModel, columns: Collection[Column]) -> None:
+def _refuse_weights_in_inputs(evaluation: Evaluation, columns: Collection[Column]) -> None:
     """Raise ModelError where a formula makes a number of text and of weights in one."""
-    evaluation = model.compiled.evaluation
     mixed = [
         str(column.cells)
         for column in columns
