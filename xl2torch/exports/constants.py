@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 import textwrap
 import zlib
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import torch
+from openpyxl.utils.cell import range_boundaries
 
 from xl2torch.address import CellRange
 from xl2torch.errors import ModelError
 from xl2torch.graph.blocks import stored
 from xl2torch.plain_text import quoted
-from xl2torch.values import BLANK
+from xl2torch.values import BLANK, LOGICAL, NUMBER, TEXT
 from xl2torch.workbook.reader import Workbook
 
 _FEW = 12
+_MOST_TEXTS = 50
 _MOST_BYTES = 1_000_000
 _WIDTH = 84
 _PATH_WIDTH = 60
@@ -43,7 +47,9 @@ def cells_text(workbook: Workbook, cells: CellRange | None, value: torch.Tensor)
         return None
     array = stored(workbook, cells)
     numbers = torch.from_numpy(np.nan_to_num(array.numpy()[0, 0].copy(), nan=0.0))
-    call = f'cells(book, {quoted(cells.sheet)}, "{cells.a1}")'
+    others = int((~np.isin(array.full_kinds, (NUMBER, LOGICAL))).sum())
+    more = f", others={others}" if others else ""
+    call = f'cells(book, {quoted(cells.sheet)}, "{cells.a1}"{more})'
     for source, suffix in ((numbers, ""), (numbers.T, ".T")):
         flat, wanted = source.reshape(-1), value.detach().reshape(-1)
         if flat.shape != wanted.shape or not torch.equal(flat, wanted.to(flat.dtype)):
@@ -69,6 +75,39 @@ def blank_text(workbook: Workbook, areas: Sequence[CellRange], value: torch.Tens
                 call = f'blank(book, {quoted(cells.sheet)}, "{cells.a1}")'
                 return f"{sign}{call}.reshape({_shape(value) or '()'})"
     return None
+
+
+def says_text(
+    workbook: Workbook, areas: Sequence[CellRange], value: torch.Tensor
+) -> str | None:
+    """Code that tells which cells of a column hold a text, where that is what a mask says."""
+    if not bool(((value == 0) | (value == 1)).all()) or not value.dim():
+        return None
+    for cells in areas:
+        array = stored(workbook, cells)
+        if cells.size != value.numel() or not (array.full_kinds == TEXT).any():
+            continue
+        held = np.array([str(text).lower() for text in array.full_texts.reshape(-1)])
+        words = sorted(set(held[array.full_kinds.reshape(-1) == TEXT].tolist()))[:_MOST_TEXTS]
+        for sign, text in product(("", "~"), words):
+            here = torch.from_numpy(held == text)
+            if not torch.equal((~here if sign else here).to(value.dtype), value.reshape(-1)):
+                continue
+            call = f'{sign}says(book, {quoted(cells.sheet)}, "{cells.a1}", {quoted(text)})'
+            kind = "" if value.dtype == torch.bool else f".to({value.dtype})"
+            call = f"({call})" if sign and kind else call
+            return f"{call}{kind}.reshape({_shape(value)})"
+    return None
+
+
+def fingerprint(book, sheet, area):  # type: ignore[no-untyped-def]
+    """What the values of a range are, in a number of 64 digits; book: of openpyxl."""
+    left, top, right, bottom = range_boundaries(area)
+    rows = book[sheet].iter_rows(top, bottom, left, right, values_only=True)
+    plain = [[float(value) if isinstance(value, int) else value for value in row] for row in rows]
+    while plain and not any(value is not None for value in plain[-1]):
+        plain.pop()
+    return hashlib.sha256(repr(plain).encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def literal_lines(value: torch.Tensor) -> list[str]:

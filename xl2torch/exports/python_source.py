@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import ast
 import builtins
+import inspect
 import keyword
 import math
 import os
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +24,32 @@ import torch
 from torch import fx
 
 from xl2torch.address import CellRange
-from xl2torch.errors import ModelError, SelectionError
-from xl2torch.exports.constants import blank_text, cells_text, literal_lines, quoted_path
+from xl2torch.errors import ModelError, SelectionError, Xl2TorchError
+from xl2torch.exports.constants import (
+    blank_text,
+    cells_text,
+    fingerprint,
+    literal_lines,
+    quoted_path,
+    says_text,
+)
+from xl2torch.exports.folded import Opened, open_constants, read_directly
 from xl2torch.exports.own_functions import NUMPY, SCIPY, WIDTH, OwnFunctions
+from xl2torch.exports.row_part import find_row_part
 from xl2torch.graph.loop import Recurrence
 from xl2torch.graph.printing import Printer, is_own, short_name
 from xl2torch.model import SheetModel, Variable
-from xl2torch.plain_text import plain
+from xl2torch.plain_text import plain, quoted
 
 _INDENT = " " * 8
+_UNTYPED = "  # type: ignore[no-untyped-def]"
 _MODULES = "torch", "F", "nn", "np", "math", "operator", "special", "self", "row", "rows"
 _STANDARD = frozenset({"import math", "import operator"})
 _DEFINING = (
     ast.Import, ast.ImportFrom, ast.Assign, ast.FunctionDef, ast.ClassDef, ast.If,
 )  # fmt: skip
+_LARGEST_TABLE = 1_000_000
+"""Cells that are looked through for texts."""
 _DEEPEST = 40
 """Operators within each other in one statement; Python's parser takes 100."""
 _TAKEN = frozenset({"Path", "F", "WORKBOOK", *dir(builtins), *keyword.kwlist})
@@ -48,22 +63,37 @@ def values(book, sheet, area):
     return rows + [(None,) * (right - left + 1)] * (bottom - top + 1 - len(rows))
 
 
-def cells(book, sheet, area):
-    """Numbers of a range as stored in the workbook; blank cells and text count 0."""
+def cells(book, sheet, area, others=0):
+    """Numbers of a range as stored in the workbook; ``others`` of them are none, and count 0."""
     table = [[number(value) for value in row] for row in values(book, sheet, area)]
-    return torch.tensor(table, dtype=torch.float64).squeeze()
+    found = sum(value is None for row in table for value in row)
+    if found != others:
+        raise ValueError(
+            f"{found} cells of {sheet}!{area} are no numbers, {others} were where this file was "
+            "written: export the model of this workbook anew"
+        )
+    plain = [[value or 0.0 for value in row] for row in table]
+    return torch.tensor(plain, dtype=torch.float64).squeeze()
 
 
 def number(value):
-    """A cell's value as a number; dates count days."""
+    """A cell's value as a number, None where it is none; dates count days."""
     if isinstance(value, datetime | date | time | timedelta):
         return to_excel(value)
-    return float(value) if isinstance(value, int | float) else 0.0
+    return float(value) if isinstance(value, int | float) else None
 '''
 _BLANK = '''
 def blank(book, sheet, area):
     """Which cells of a range are blank."""
     return torch.tensor([[value is None for value in row] for row in values(book, sheet, area)])
+'''
+_SAYS = '''
+def says(book, sheet, area, text):
+    """Which cells of a range hold a text, whatever its capitals."""
+    table = values(book, sheet, area)
+    return torch.tensor(
+        [[isinstance(value, str) and value.lower() == text for value in row] for row in table]
+    )
 '''
 _NUMBERS = '''
 def numbers(text, dtype, shape):
@@ -73,9 +103,27 @@ def numbers(text, dtype, shape):
 '''
 
 
+_FIXED = '''
+def refuse_others(book):
+    """Refuse a workbook in which cells differ that this file does not read, but computed with."""
+    for sheet, area, known in FIXED:
+        if fingerprint(book, sheet, area) != known:
+            raise ValueError(
+                f"{sheet}!{area} holds other values than where this file was written, and numbers "
+                "in it were computed from them: export the model of this workbook anew"
+            )
+'''
+_ROWS = '''
+def column(rows, name):
+    """A column of new rows, by its heading in the sheet."""
+    return torch.as_tensor(rows[name], dtype=torch.float64).reshape(-1)
+'''
+
+
 def python_source(model: SheetModel, folder: Path) -> str:
     """Source text of a file in ``folder``. Raises ModelError or SelectionError."""
-    text = _Writer(model, folder).text()
+    opened = open_constants(model, lambda other: _Writer(other, folder).text())
+    text = _Writer(opened.model, folder, opened, model).text()
     _check(text)
     return text
 
@@ -95,8 +143,16 @@ def _check(text: str) -> None:
 
 
 class _Writer:
-    def __init__(self, model: SheetModel, folder: Path) -> None:
+    def __init__(
+        self, model: SheetModel, folder: Path, opened: Opened | None = None,
+        predicting: SheetModel | None = None,
+    ) -> None:  # fmt: skip
         self.model = model
+        self.predicting = predicting
+        data = opened.data if opened else ()
+        self.fixed = opened.fixed if opened else ()
+        self.weights = [item for item in model.variables if item.cells not in data]
+        self.data = [item for item in model.variables if item.cells in data]
         self.folder = folder
         self.workbook = model.compiled.workbook
         self.problem = model.problem
@@ -121,17 +177,24 @@ class _Writer:
         """The whole file."""
         self._rename(self.model.graph)
         loops = [self._loop(node) for node in self.model.graph.nodes if node.op == "call_module"]
-        forward = self._forward()
+        predict, forward = self._forward()
+        raw = [] if predict else self._predict()
         inputs = self._inputs()
         body = "\n".join(inputs)
         helpers = [_CELLS]
         if "blank(book" in body:
             helpers.append(_BLANK)
+        if "says(book" in body:
+            helpers.append(_SAYS)
         if "numbers(\n" in body:
             helpers.append(_NUMBERS)
+        if self.fixed:
+            helpers += [f"\n{inspect.getsource(fingerprint).replace(_UNTYPED, '')}", _FIXED]
+        if raw:
+            helpers.append(_ROWS)
         own = self.own.texts()
         name = self._class_name()
-        code = "\n".join([*forward, *own, *loops])
+        code = "\n".join([*forward, *predict, *raw, *own, *loops])
         if re.search(r"^[^#\n]*\boperator\.", code, re.MULTILINE):
             self.own.imports.add("import operator")
         uses_functional = re.search(r"^[^#\n]*\bF\.[a-z]\w*\(", code, re.MULTILINE) is not None
@@ -140,10 +203,13 @@ class _Writer:
             f"\nclass {name}(nn.Module):\n"
             f'    """{self._clean(self._purpose())}"""\n\n'
             "    def __init__(self, book):\n        super().__init__()\n"
+            + ("        refuse_others(book)\n" if self.fixed else "")
             + body
+            + ("\n\n" + "\n".join(predict) if predict else "")
             + "\n\n    def forward(self):\n"
             + "\n".join(forward)
             + "\n"
+            + "\n".join(raw)
         )
         parts.append(self._main(name))
         return "\n".join(parts)
@@ -169,14 +235,19 @@ class _Writer:
         if self.problem.constraints:
             notes = "\nThe constraints of the Solver model are not kept here, bounds are.\n"
         packed = "import base64\nimport zlib\n" if "numbers(\n" in body else ""
+        packed += "import hashlib\n" if self.fixed else ""
         functional = "import torch.nn.functional as F\n" if uses_functional else ""
-        standard = sorted([*packed.splitlines(), *(self.own.imports & _STANDARD), "import sys"])
+        standard = sorted(
+            [*packed.splitlines(), *(self.own.imports & _STANDARD), "import argparse", "import sys"]
+        )
         numpy, scipy = (f"{line}\n" if line in self.own.imports else "" for line in (NUMPY, SCIPY))
         sheet, name = self._clean(self.problem.sheet), self._clean(path.name)
         title = textwrap.fill(f'"""Sheet {sheet} of {name} as PyTorch, line by line.', WIDTH)
         return (
             f"{title}\n{notes}\n"
-            "Written by xl2torch. Data and weights are read from the workbook.\n"
+            "Written by xl2torch. Data and weights are read from the workbook, which stays as it "
+            "is; run\nas a program, it trains the weights and prints the objective before and "
+            "after.\n"
             '"""\n\n'
             + "\n".join(standard)
             + "\nfrom datetime import date, datetime, time, timedelta\nfrom pathlib import Path\n\n"
@@ -184,34 +255,65 @@ class _Writer:
             "from openpyxl.utils.cell import range_boundaries\n"
             f"from openpyxl.utils.datetime import to_excel\n{scipy}from torch import nn\n\n"
             f"WORKBOOK = Path(__file__).parent / {quoted_path(relative)}\n"
+            + self._fixed_cells()
         )
+
+    def _fixed_cells(self) -> str:
+        """Ranges whose values are in the file, with what they are."""
+        if not self.fixed:
+            return ""
+        lines = "".join(
+            f'    ({quoted(area.sheet)}, "{area.a1}",\n     "{known}"),\n'
+            for area, known in self.fixed
+        )
+        return f"FIXED = (\n{lines})\n"
 
     def _main(self, name: str) -> str:
         loss = {"min": "model()", "max": "-model()"}.get(
             self.problem.sense, f"(model() - {self.problem.target!r}) ** 2"
         )
-        bounds = [line for variable in self.model.variables for line in _bounds(variable)]
+        bounds = [line for variable in self.weights for line in _bounds(variable)]
         kept = ""
         if bounds:
             inside = "\n".join(f"            {line}" for line in bounds)
             kept = f"        with torch.no_grad():\n{inside}\n"
         return (
             "\ndef train(model, steps=1000, lr=0.01):\n"
-            '    """What Solve does in Excel: change the weights until the objective is best."""\n'
+            '    """What Solve does in Excel: change the weights; the best that were met stay."""\n'
             "    optimizer = torch.optim.Adam(model.parameters(), lr=lr)\n"
-            "    for _ in range(steps):\n"
+            "    weights = [item.detach().clone() for item in model.parameters()]\n"
+            '    best = float("inf")\n'
+            "    for _ in range(steps + 1):\n"
             "        optimizer.zero_grad()\n"
             f"        loss = {loss}\n"
+            "        if loss.item() < best:\n"
+            "            best = loss.item()\n"
+            "            weights = [item.detach().clone() for item in model.parameters()]\n"
             "        loss.backward()\n"
             f"        optimizer.step()\n{kept}"
+            "    with torch.no_grad():\n"
+            "        for item, weight in zip(model.parameters(), weights, strict=True):\n"
+            "            item.copy_(weight)\n"
+            "\n\n"
+            "def main():\n"
+            '    """Train the model of a workbook, and print the objective before and after."""\n'
+            "    parser = argparse.ArgumentParser(description=main.__doc__)\n"
+            '    parser.add_argument("workbook", nargs="?", default=WORKBOOK, help="with the same '
+            'layout")\n'
+            '    parser.add_argument("--steps", type=int, default=1000)\n'
+            '    parser.add_argument("--lr", type=float, default=0.01, help="learning rate")\n'
+            "    given = parser.parse_args()\n"
+            "    book = openpyxl.load_workbook(given.workbook, read_only=True, data_only=True)\n"
+            "    try:\n"
+            f"        model = {name}(book)\n"
+            "    except ValueError as error:\n"
+            "        sys.exit(str(error))\n"
+            '    print("objective in the workbook:", model().item())\n'
+            "    train(model, given.steps, given.lr)\n"
+            '    print("after training:", model().item())\n'
             "\n\n"
             'if __name__ == "__main__":\n'
-            "    path = sys.argv[1] if len(sys.argv) > 1 else WORKBOOK\n"
-            "    book = openpyxl.load_workbook(path, read_only=True, data_only=True)\n"
-            f"    model = {name}(book)\n"
-            '    print("objective in the workbook:", model().item())\n'
-            "    train(model)\n"
-            '    print("after training:", model().item())\n'
+            "    main()\n"
         )
 
     # ------------------------------------------------------------ data and weights
@@ -228,26 +330,96 @@ class _Writer:
             cells = node.meta.get("cells")
             text = cells_text(self.workbook, cells, value)
             text = text or blank_text(self.workbook, areas, value)
+            text = text or says_text(self.workbook, self._texts, value)
             source = [text] if text else literal_lines(value)
             lines += _called(f'self.register_buffer("{node.target}", ', source)
-        for variable in self.model.variables:
+        for variable in [*self.data, *self.weights]:
             text = cells_text(self.workbook, variable.cells, variable.start)
             source = [text] if text else literal_lines(variable.start)
-            lines += _called(f"self.{variable.name} = nn.Parameter(", source)
+            call = "self.{} = nn.Parameter(" if variable in self.weights else \
+                'self.register_buffer("{}", '
+            lines += _called(call.format(variable.name), source)
         return lines
+
+    @cached_property
+    def _texts(self) -> list[CellRange]:
+        """Columns that the trained formulas read, which may be of text."""
+        return [
+            replace(area, left=place, right=place)
+            for area in read_directly(self.model)
+            for place in range(area.left, area.right + 1)
+            if area.size <= _LARGEST_TABLE
+        ]
 
     # ------------------------------------------------------------ the program
 
-    def _forward(self) -> list[str]:
+    def _forward(self) -> tuple[list[str], list[str]]:
+        """The methods ``predict``, where rows are predicted in the program, and ``forward``."""
         graph = self.model.graph
         (output,) = (node for node in graph.nodes if node.op == "output")
         result: Any = output.args[0]
         if isinstance(result, fx.Node) and result.op == "call_function":
             self.kept.add(result)
-        lines = self._lines(graph, result)
+        part = None if self.predicting is None else find_row_part(self.model, self.weights)
+        if part is None:
+            return [], self._body(graph, result, set(graph.nodes))
+        self.kept.add(part.output)
+        rows = {node: str(node.target) for node in part.rows}
+        self.names |= rows
+        head = _in_brackets("def predict(", ["self", *rows.values()], "):", "    ")
+        shown = ", ".join(f"{name} {node.meta['cells'].a1}" for node, name in rows.items())
+        about = f'{_INDENT}"""Predictions of rows, given as the sheet has them: {shown}."""'
+        predict = [*head, *_in_words(about), *self._body(graph, part.output, part.inner)]
+        for node in rows:
+            del self.names[node]
+        call = _in_brackets(
+            f"{self._name(part.output)} = self.predict(",
+            [f"self.{name}" for name in rows.values()], ")", _INDENT,
+        )  # fmt: skip
+        return predict, [*call, *self._body(graph, result, set(graph.nodes) - part.inner)]
+
+    def _body(self, graph: fx.Graph, result: Any, only: Collection[fx.Node]) -> list[str]:
+        """Statements of some nodes, which return a result."""
+        lines = self._lines(graph, result, only)
         if result not in self.kept:
             lines.append(f"{_INDENT}return {self._printer().operand(result)}")
         return lines
+
+    def _predict(self) -> list[str]:
+        """A method from new rows to predictions; nothing where the sheet predicts no rows alone."""
+        if self.predicting is None:
+            return []
+        try:
+            rows = self.predicting.predictor().rows
+            with torch.no_grad():
+                rows.check(lambda given: rows.module.forward(*given), fewest=2)
+        except (Xl2TorchError, RuntimeError):  # of another number of rows, or none
+            return []
+        graph = rows.module.graph
+        if any(node.op == "call_module" for node in graph.nodes):
+            return []
+        self._rename(graph)
+        weights = {variable.name for variable in self.weights}
+        lines = [
+            "", "    def predict(self, rows):",
+            '        """Predictions for new rows, a dict of columns by heading.', "",
+            "        What the sheet computes over all its rows is that of the workbook which this",
+            '        file was written for."""',
+        ]  # fmt: skip
+        for node in graph.find_nodes(op="placeholder"):
+            self.names[node] = name = f"new_{node.name}"
+            lines.append(f"{_INDENT}{name} = column(rows, {quoted(rows.headers[node.name])})")
+        for count, node in enumerate(graph.find_nodes(op="get_attr")):
+            if str(node.target) not in weights:
+                self.names[node] = f"constant_{count}"
+                lines += _called_plain(f"constant_{count} = ", literal_lines(
+                    rows.module.get_buffer(str(node.target))))  # fmt: skip
+        (output,) = graph.find_nodes(op="output")
+        results: Any = output.args[0]
+        self.kept.update(item for item in results if item.op == "call_function")
+        lines += self._lines(graph, None)
+        names = [self._printer().operand(item) for item in results]
+        return [*lines, f"{_INDENT}return {', '.join(names)}", ""]
 
     def _rename(self, graph: fx.Graph) -> None:
         """Give names of their own to values that are called as a function or a module is."""
@@ -262,8 +434,10 @@ class _Writer:
                 self.names[node] = name
                 taken.add(name)
 
-    def _lines(self, graph: fx.Graph, result: fx.Node | None) -> list[str]:
-        """Statements of a program, with cells and formulas above them."""
+    def _lines(
+        self, graph: fx.Graph, result: fx.Node | None, only: Collection[fx.Node] | None = None
+    ) -> list[str]:
+        """Statements of a program, or some of its nodes, with cells and formulas above them."""
         depths: dict[fx.Node, int] = {}
         for node in graph.nodes:
             if node.op not in ("call_function", "call_module"):
@@ -281,6 +455,8 @@ class _Writer:
                 break
         lines: list[str] = []
         for node, text in statements:
+            if only is not None and node not in only:
+                continue
             lines += self._comments(node)
             lines += _wrapped(text)
         return lines
@@ -449,6 +625,17 @@ def _bounds(variable: Variable) -> list[str]:
             text = repr(limit.tolist()).replace("inf", 'float("inf")')
             limits.append(f"torch.tensor({text}, dtype=torch.float64)")
     return [f"model.{variable.name}.clamp_({limits[0]}, {limits[1]})"]
+
+
+def _in_words(text: str) -> list[str]:
+    """A docstring over several lines where it is long."""
+    return textwrap.wrap(text, WIDTH, subsequent_indent=_INDENT, break_on_hyphens=False)
+
+
+def _called_plain(opening: str, value: Sequence[str]) -> list[str]:
+    """An assignment of code of some lines."""
+    first, *rest = value
+    return [f"{_INDENT}{line}" for line in (opening + first, *rest)]
 
 
 def _called(opening: str, value: Sequence[str]) -> list[str]:

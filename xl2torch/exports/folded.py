@@ -1,0 +1,252 @@
+"""Cells that a written program does not read: it holds what was computed of them.
+
+Whether it does is found out by another workbook: where some cells hold other values, and the text
+of the program is another one, numbers of these cells are in it. What can be an expression of the
+cells becomes one; for the rest the file refuses workbooks that differ there.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import torch
+
+from xl2torch.address import MAX_COLUMN, CellRange, single_cell
+from xl2torch.errors import Xl2TorchError
+from xl2torch.exports.constants import fingerprint
+from xl2torch.formula import ast as formulas
+from xl2torch.graph.blocks import stored
+from xl2torch.graph.nodes import node_name
+from xl2torch.graph.precedents import precedents
+from xl2torch.graph.schedule import Unit
+from xl2torch.model import SheetModel, compile_problem
+from xl2torch.values import BLANK, LOGICAL, NUMBER, TEXT
+from xl2torch.workbook.cells import SparseCells, places_of
+from xl2torch.workbook.reader import Workbook
+
+Text = Callable[[SheetModel], str]
+_MOST_AREAS, _MOST_CELLS = 24, 2_000_000
+_ARITHMETIC = frozenset(
+    {"add", "sub", "mul", "truediv", "div", "pow", "neg", "abs", "exp", "log", "log10", "sqrt",
+     "square", "sin", "cos", "tan", "tanh", "atan", "reciprocal", "sum", "mean", "getitem",
+     "select", "unsqueeze", "squeeze", "stack", "t", "mse_loss"}
+)  # fmt: skip
+"""Functions that a person would write of cells."""
+_SEED, _UNKNOWN = 20, "another text"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model whose constants are expressions of ``data``, as far as that is possible.
+
+    ``fixed`` are ranges whose values are in the program, each with its fingerprint.
+    """
+
+    model: SheetModel
+    data: tuple[CellRange, ...]
+    fixed: tuple[tuple[CellRange, str], ...]
+
+
+def open_constants(model: SheetModel, text: Text) -> Opened:
+    """The model as a program of cells; ``text`` writes one. Raises what ``text`` raises."""
+    areas = read_directly(model)
+    held = _in_the_text(model, areas, text)
+    data: list[CellRange] = []
+    for chosen in [held] if len(held) == 1 else [held, *([area] for area in held)]:
+        numbers = [area for area in chosen if area not in data and _only_numbers(model, area)]
+        found = _with_data(model, [*data, *numbers], text) if numbers else None
+        if found is not None:
+            data += numbers
+            if len(data) == len(held):
+                break
+    if not data:
+        return Opened(model, (), _fingerprints(model.compiled.workbook, held))
+    opened = _with_data(model, data, text)
+    assert opened is not None
+    still = _in_the_text(opened, areas, text)
+    return Opened(opened, tuple(data), _fingerprints(model.compiled.workbook, still))
+
+
+def read_directly(model: SheetModel) -> list[CellRange]:
+    """Ranges without variable cells that the trained formulas read."""
+    evaluation, workbook = model.compiled.evaluation, model.compiled.workbook
+    roots = evaluation.overlapping(single_cell(model.problem.objective))
+    found: dict[CellRange, None] = {}
+    for unit in sorted(evaluation.ancestors(roots), key=lambda item: item.area):
+        if unit.region is None or not unit.trained:
+            continue
+        for area in precedents(unit.region, workbook, bases=True):
+            if not any(item.trained for item in evaluation.overlapping(area)):
+                found[area] = None
+            else:
+                found |= dict.fromkeys(_untrained_part(area, evaluation.overlapping(area)))
+    return list(found)
+
+
+def _untrained_part(area: CellRange, units: Collection[Unit]) -> list[CellRange]:
+    """Columns of a range that no trained unit is in."""
+    trained = [unit.area for unit in units if unit.trained]
+    columns = [
+        dataclasses.replace(area, left=place, right=place)
+        for place in range(area.left, min(area.right, area.left + 64) + 1)
+    ]
+    return [one for one in columns if not any(one.intersection(item) for item in trained)]
+
+
+# ---------------------------------------------------------------- another workbook
+
+
+def _in_the_text(model: SheetModel, areas: Sequence[CellRange], text: Text) -> list[CellRange]:
+    """Those of the ranges whose values are in the text of the program."""
+    plain = _code(text(model))
+    if not areas or not _differs(model, areas, text, plain):
+        return []
+    if len(areas) > _MOST_AREAS or sum(area.size for area in areas) > _MOST_CELLS:
+        return list(areas)
+    return [area for area in areas if _differs(model, [area], text, plain)] or list(areas)
+
+
+def _differs(model: SheetModel, areas: Sequence[CellRange], text: Text, plain: str) -> bool:
+    """Whether the text is another one where the cells hold other values."""
+    workbook, literals = model.compiled.workbook, _literals(model)
+    for area in areas:
+        workbook = _with_others(workbook, area, literals)
+    try:
+        return _code(text(compile_problem(workbook, model.problem))) != plain
+    except Xl2TorchError:
+        return True
+
+
+def _literals(model: SheetModel) -> list[str]:
+    """Texts that the trained formulas name."""
+    trees = [
+        unit.region.tree for unit in model.compiled.evaluation.all_units()
+        if unit.trained and unit.region is not None
+    ]  # fmt: skip
+    return sorted(
+        {
+            node.value
+            for tree in trees
+            for node in formulas.walk(tree)
+            if isinstance(node, formulas.Text)
+        }
+    )
+
+
+def _code(text: str) -> str:
+    """A program without its comments, and without its counts of cells that are no numbers."""
+    return re.sub(r", others=\d+", "", ast.unparse(ast.parse(text)))
+
+
+def _with_others(workbook: Workbook, area: CellRange, literals: Sequence[str]) -> Workbook:
+    """The workbook with other values, and no formulas, in a range; a few blanks have one too."""
+    sheet = workbook.sheet(area.sheet)
+    cells, random = sheet.cells, np.random.default_rng(_SEED)
+    rows, columns = places_of(cells.keys)
+    inside = (rows >= area.top) & (rows <= area.bottom)
+    inside &= (columns >= area.left) & (columns <= area.right)
+    numbers, texts, kinds = cells.numbers.copy(), cells.texts.copy(), cells.kinds.copy()
+    plain = inside & (kinds == NUMBER)
+    drawn = random.uniform(1.1, 1.3, int(plain.sum()))
+    numbers[plain] = random.permutation(numbers[plain]) * 1.37 + drawn
+    numbers[inside & (kinds == LOGICAL)] = 1.0 - numbers[inside & (kinds == LOGICAL)]
+    words = np.flatnonzero(inside & (kinds == TEXT))
+    texts[words] = random.permutation(texts[words])  # the same ones, in other cells
+    if len(set(texts[words].tolist())) < 2:
+        texts[words] = _UNKNOWN
+    else:  # what formulas ask for, though no cell says it, and what they do not
+        some = random.permutation(words)[: len(literals) + 1]
+        texts[some] = [_UNKNOWN, *literals][: len(some)]
+    found = SparseCells(cells.keys, numbers, kinds, texts)
+    blanks = _first_blanks(workbook, area)
+    if len(blanks):
+        keys = np.concatenate([found.keys, blanks])
+        order = np.argsort(keys, kind="stable")
+        found = SparseCells(
+            keys[order],
+            np.concatenate([numbers, np.full(len(blanks), 0.37)])[order],
+            np.concatenate([kinds, np.full(len(blanks), NUMBER, dtype=kinds.dtype)])[order],
+            np.concatenate([texts, np.full(len(blanks), "", dtype=object)])[order],
+        )
+    formulas = tuple(
+        item for item in sheet.formulas
+        if not (area.top <= item.row <= area.bottom and area.left <= item.column <= area.right)
+    )  # fmt: skip
+    other = dataclasses.replace(sheet, cells=found, formulas=formulas)
+    sheets = tuple(other if item is sheet else item for item in workbook.sheets)
+    return dataclasses.replace(workbook, sheets=sheets)
+
+
+def _first_blanks(workbook: Workbook, area: CellRange, most: int = 2) -> np.ndarray[Any, Any]:
+    """Keys of the first blank cells of a range, of as many rows as a sheet is used for."""
+    last = min(area.bottom, workbook.sheet(area.sheet).extent[0])
+    if last < area.top:
+        return np.empty(0, dtype=np.int64)
+    used = dataclasses.replace(area, bottom=last)
+    rows, columns = np.nonzero(stored(workbook, used).full_kinds[0, 0] == BLANK)
+    keys = (rows[:most] + area.top) * (MAX_COLUMN + 1) + columns[:most] + area.left
+    return keys.astype(np.int64)
+
+
+# ---------------------------------------------------------------- data that is no constant
+
+
+def _only_numbers(model: SheetModel, area: CellRange) -> bool:
+    kinds = stored(model.compiled.workbook, area).full_kinds
+    return bool((kinds == NUMBER).all())
+
+
+def _with_data(model: SheetModel, data: Sequence[CellRange], text: Text) -> SheetModel | None:
+    """The program with some ranges for weights, so that nothing is computed of them beforehand.
+
+    None where it is not the same function, or much longer.
+    """
+    problem = model.problem
+    variables = (*problem.variables, *data)
+    try:
+        found = compile_problem(
+            model.compiled.workbook, dataclasses.replace(problem, variables=variables)
+        )
+        text(found)
+    except Xl2TorchError:
+        return None
+    if _functions(found) - _functions(model) - _ARITHMETIC:
+        return None  # places in lists, for one, are better numbers than searches
+    names = {variable.cells: variable.name for variable in found.variables}
+    ours = [model.parameter(variable) for variable in model.variables]
+    theirs = [found.get_parameter(names[variable.cells]) for variable in model.variables]
+    first = torch.autograd.grad(model(), ours, allow_unused=True, materialize_grads=True)
+    second = torch.autograd.grad(found(), theirs, allow_unused=True, materialize_grads=True)
+    same = torch.allclose(model(), found(), rtol=1e-9, atol=1e-12) and all(
+        torch.allclose(one, two, rtol=1e-6, atol=1e-9)
+        for one, two in zip(first, second, strict=True)
+    )
+    return found if same else None
+
+
+def _functions(model: SheetModel) -> set[str]:
+    return {node_name(node) for node in model.graph.nodes if node.op.startswith("call")}
+
+
+def _fingerprints(
+    workbook: Workbook, areas: Sequence[CellRange]
+) -> tuple[tuple[CellRange, str], ...]:
+    """Fingerprints of ranges, read as the written program reads them."""
+    if not areas:
+        return ()
+    import openpyxl
+
+    book = openpyxl.load_workbook(
+        BytesIO(workbook.package.packed()), read_only=True, data_only=True
+    )
+    return tuple(
+        (area, fingerprint(book, area.sheet, area.a1))  # type: ignore[no-untyped-call]
+        for area in areas
+    )
