@@ -110,3 +110,10 @@ def test_half_a_character_is_spelled_out(suffix: str, tmp_path: Path) -> None:
     write_table({"x\ud83d": ["a\ud83d", 1.0], "y": ["b", "\ud83d\ude00"]}, path)
     (name, values), _ = read_table(path)[0].items()
     assert name == "x\\ud83d" and values[0] == "a\\ud83d"
+
+
+def test_control_characters_in_a_sheet(tmp_path: Path) -> None:
+    path = tmp_path / "out.xlsx"
+    write_table({"x\x1b[31m": ["\x07", 1.0]}, path)
+    (name, values), = read_table(path)[0].items()
+    assert (name, values[0]) == ("x\x1b[31m", "\x07")

@@ -9,6 +9,7 @@ import pytest
 from judges import requires_validator, validation_errors
 from packages import CONTENT_TYPES, STYLES, WORKBOOK, Parts, parts, read, write
 
+from xl2torch.errors import OutputError
 from xl2torch.values import NA
 from xl2torch.workbook.charts import line_chart
 from xl2torch.workbook.new_sheet import NewSheet, PlacedChart, StyledValue, add_sheets
@@ -70,6 +71,15 @@ def test_styles_that_lack_a_collection(tmp_path: Path, part: str) -> None:
     after = added(tmp_path, NewSheet("R", [[StyledValue("x")]], []), contents=contents)
     assert after["xl/styles.xml"] == styles
     assert b'<c r="A1" t="inlineStr">' in after["xl/worksheets/sheet2.xml"]
+
+
+def test_styles_with_two_lists_are_damaged(tmp_path: Path) -> None:
+    """Readers disagree which one counts."""
+    contents = parts()
+    twice = '<cellXfs count="1"><xf/></cellXfs></styleSheet>'
+    contents["xl/styles.xml"] = STYLES.replace("</styleSheet>", twice).encode()
+    with pytest.raises(OutputError, match="two lists of cellXfs"):
+        added(tmp_path, NewSheet("R", [[StyledValue("x", "title")]], []), contents=contents)
 
 
 def test_charts_and_panes(tmp_path: Path) -> None:

@@ -170,6 +170,15 @@ def _spelled(value: Any) -> Any:
     return value.encode("utf-8", "backslashreplace").decode()
 
 
+def _as_in_xml(value: Any) -> Any:
+    """A text with control characters as Excel writes them, ``_x001B_``: XML has none."""
+    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+
+    if not isinstance(value, str):
+        return value
+    return ILLEGAL_CHARACTERS_RE.sub(lambda found: f"_x{ord(found[0]):04X}_", _spelled(value))
+
+
 def _write_parquet(table: Mapping[str, Sequence[Any]], path: Path) -> None:
     import pandas
 
@@ -197,7 +206,7 @@ def _write_sheet(table: Mapping[str, Sequence[Any]], path: Path) -> None:
         if isinstance(value, ErrorValue):
             made.value, made.data_type = str(value), "e"
         else:
-            made.value = _spelled(value)
+            made.value = _as_in_xml(value)
             if isinstance(value, str):
                 made.data_type = "s"  # also where it begins with "="
         return made

@@ -172,6 +172,8 @@ def _append(data: bytes, collection: bytes, elements: Sequence[bytes]) -> tuple[
     """Append elements to a counted collection; returns the index of the first."""
     opening = _opening(data, collection)
     assert opening is not None
+    if _opening(data[opening.end() :], collection) is not None:
+        raise OutputError(f"the styles are damaged: they have two lists of {collection.decode()}")
     closing = re.search(rb"</(?:[\w.-]+:)?" + collection + rb"\s*>", data[opening.end() :])
     if closing is None:
         raise OutputError(f"the styles have no end of their {collection.decode()}")
