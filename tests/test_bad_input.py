@@ -344,7 +344,7 @@ BAD_USE: dict[str, tuple[str, str]] = {
     "objective on a sheet that does not exist": ("--objective Missing!B3", "'Missing'"),
     "objective is a range": ("--objective B1:B3", "'B1:B3' is not a single cell"),
     "objective is no address": ("--objective B3x+", "'B3x+' is not a cell"),
-    "objective is an unknown name": ("--objective loss", "'loss' is not a cell, a range"),
+    "objective is an unknown name": ("--objective profit", "'profit' is not a cell, a range"),
     "objective beyond the sheet": ("--objective XFE1", "XFE1"),
     "objective in row 0": ("--objective B0", "B0"),
     "objective is empty": ("--objective=", ""),

@@ -61,8 +61,32 @@ def test_train_prints_before_and_after(tmp_path: Path) -> None:
     out = tmp_path / "out.xlsx"
     code, text, _ = run("train", WORKBOOKS / "line.xlsx", "-o", out)
     assert code == 0
-    assert re.search(r"Model!B8 Loss \(MSE\) +2\.5 +0", text)
+    first, second, blank, *rest = text.splitlines()
+    assert first == "Loss (MSE) Model!B8: 2.5 -> 0, 100.00% smaller"
+    assert second.startswith("Solver found a solution.") and not blank
+    assert rest[:3] == [
+        "variable cell  before  after",
+        "Model!B5 m         -1      2",
+        "Model!B6 b          5      1",
+    ]  # fmt: skip
     assert f"wrote {out}" in text
+
+
+def test_the_answer_is_shown_up_to_twenty_of_each(tmp_path: Path) -> None:
+    """The cells first that break a constraint; JSON has all of them."""
+    numbers = " ".join(["1"] * 30)
+    text = f"{numbers}\n=SUMSQ(A1:AD1) =SUM(A1:AD1)"
+    book = write_grid(tmp_path / "b.xlsx", text)
+    model = ["--objective", "A2", "--variables", "A1:AD1", "--constraint", "B2 >= 60",
+             "--constraint", "A1:AD1 <= 5", "--force", "-o", tmp_path / "out.xlsx"]  # fmt: skip
+    code, shown, _ = run("train", book, *model)
+    assert code == 0 and "S!T1" in shown and "S!U1" not in shown
+    assert "and 10 more (--json lists all)" in shown and "and 11 more" in shown
+    assert re.search(r"\$B\$2>=60 +60 +0  Binding", shown)
+    report = json.loads(run("train", book, *model, "--json")[1])
+    assert len(report["variable_cells"]) == 30 and len(report["constraints"]) == 31
+    assert report["variable_cells"][29]["after"] == pytest.approx(2.0, rel=1e-6)
+    assert report["improvement"].startswith("S!A2: 30 -> 120, 300.00% larger")
 
 
 def test_reports_by_name(tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 from xl2torch.address import CellAddress, CellRange, single_cell
 from xl2torch.errors import FormulaError, ModelError, SelectionError
 from xl2torch.formula.ast import Binary
 from xl2torch.formula.parser import parse
 from xl2torch.values import display
+from xl2torch.wording import Wanted, as_number, goal, relations
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.selection import parse_cell, parse_ranges
 from xl2torch.workbook.solver_model import (
@@ -41,16 +43,20 @@ class Constraint:
 
     ``right`` is a number, or cells (one, or as many as on the left), or the text of a formula
     without its ``=``, of one value for all cells or one for each; for int, bin and dif it means
-    nothing. ``bounds`` is what a constraint means
-    that limits variable cells by numbers; others have none.
+    nothing. ``bounds`` is what a constraint means that limits variable cells by numbers; others
+    have none. ``formula`` is what was asked for where no cell holds its left side: the relation is
+    then one of a variable cell, moved to there.
     """
 
     left: CellRange
     relation: str
     right: float | CellRange | str
     bounds: tuple[Bound, ...] = ()
+    formula: str = ""
 
     def __str__(self) -> str:
+        if self.formula:
+            return self.formula
         if self.relation in WORDS:
             return f"{self.left} {WORDS[self.relation]}"
         right = f"{self.right:g}" if isinstance(self.right, float) else str(self.right)
@@ -198,7 +204,8 @@ def find_problem(
     chosen, target = _sense(sense, model)
     remarks = [_NO_OBJECTIVE] if system else []
     if constraints is not None:
-        limits = [_parsed(workbook, text, name, areas) for text in constraints]
+        limits = [item for text in constraints for item in _parsed(workbook, text, name, areas)]
+        remarks += _formulas_without_cells(limits)
     elif model is None:
         limits = []
     else:
@@ -291,17 +298,8 @@ def _missing(workbook: Workbook, sheet: str, option: str) -> str:
 def _sense(text: str | None, model: SolverModel | None) -> tuple[Sense, float]:
     if text is None:
         return (model.sense, model.target) if model else ("min", 0.0)
-    if text == "min":
-        return "min", 0.0
-    if text == "max":
-        return "max", 0.0
-    name, _, number = text.partition("=")
-    try:
-        if name == "value" and math.isfinite(float(number)):
-            return "value", float(number)
-    except ValueError:
-        pass
-    raise SelectionError(f"--sense {text!r}: it is min, max or value=NUMBER")
+    chosen, target = goal(text)
+    return cast(Sense, chosen), target
 
 
 def _each_cell_once(areas: list[CellRange]) -> list[CellRange]:
@@ -357,31 +355,64 @@ def _check_objective(workbook: Workbook, cell: CellAddress, areas: list[CellRang
         raise ModelError(f"the objective {cell} is the text {value!r}: it has to be a number")
 
 
-_RELATION = re.compile(
-    r"(?P<left>(?:'(?:[^']|'')*'|[^'<>=])+?)\s*"
-    r"(?:(?P<relation><=|>=|=<|=>|=)(?P<right>.+)|\s(?P<word>int|integer|bin|binary|dif|alldifferent))",
-    re.IGNORECASE,
-)
+def _parsed(
+    workbook: Workbook, text: str, sheet: str, areas: Sequence[CellRange]
+) -> list[Constraint]:
+    """Constraints as a user writes them. Raises SelectionError."""
+    found: list[Constraint] = []
+    for wanted in relations(text):
+        right = wanted.right
+        number = as_number(right)
+        right = right if number is None else repr(number)
+        try:
+            left = parse_ranges(workbook, wanted.left, sheet)
+        except SelectionError as error:
+            if wanted.relation in WORDS or not _FORMULA.search(wanted.left):
+                raise SelectionError(f"--constraint {text!r}: {error}") from None
+            left = _cells_with(workbook, wanted.left, sheet)
+        if not left:
+            found.append(_of_formula(workbook, wanted, right, sheet, areas))
+        found += [_constraint(workbook, area, wanted.relation, right, sheet, areas)
+                  for area in left]  # fmt: skip
+    return found
 
 
-def _parsed(workbook: Workbook, text: str, sheet: str, areas: Sequence[CellRange]) -> Constraint:
-    """A constraint as a user writes it. Raises SelectionError."""
-    match = _RELATION.fullmatch(text.strip())
-    if match is None:
-        raise SelectionError(
-            f"--constraint {text!r}: it is CELLS <= LIMIT (or >=, =), CELLS int or CELLS bin"
-        )
-    left = parse_ranges(workbook, match["left"], sheet)
-    if len(left) != 1:
-        raise SelectionError(f"--constraint {text!r}: one range on the left, please")
-    relation = (match["relation"] or match["word"][:3].lower().replace("all", "dif")).replace(
-        "=<", "<="
-    ).replace("=>", ">=")  # fmt: skip
-    right = (match["right"] or "").strip()
-    named = {word.lower(): code for code, word in WORDS.items()}
-    if relation == "=" and right.lower() in named:  # as Solver shows it
-        relation = named[right.lower()]
-    return _constraint(workbook, left[0], relation, right, sheet, areas)
+_FORMULA = re.compile(r"[(+*/^-]")
+
+
+def _cells_with(workbook: Workbook, formula: str, sheet: str) -> list[CellRange]:
+    """The first cell of a sheet that holds a formula, however it is spelled."""
+    wanted = _spelled(formula)
+    for cell in workbook.sheet(sheet).formulas:
+        if cell.array is None and _spelled(cell.own_text) == wanted:
+            return [CellRange(sheet, cell.row, cell.column, cell.row, cell.column)]
+    return []
+
+
+def _spelled(formula: str) -> str:
+    return re.sub(r"[\s$]", "", formula.removeprefix("=")).upper()
+
+
+def _of_formula(
+    workbook: Workbook, wanted: Wanted, right: str, sheet: str, areas: Sequence[CellRange]
+) -> Constraint:
+    """f <= r where no cell holds f: x <= x + r - f for a variable cell x. Raises SelectionError."""
+    left, limit = wanted.left.removeprefix("="), right.removeprefix("=")
+    for text in (left, limit):
+        _check_formula(workbook, text, areas[0], wanted.relation)
+    first = single_cell(areas[0].first)
+    moved = f"{first}+({limit})-({left})"
+    shown = f"{left} {wanted.relation} {wanted.right}"
+    return Constraint(first, wanted.relation, moved, formula=shown)
+
+
+def _formulas_without_cells(limits: Sequence[Constraint]) -> list[str]:
+    """How a report shows what no cell holds, in words."""
+    return [
+        f"no cell holds the left side of {item.formula}: reports show it as {item.left} "
+        f"{item.relation} {item.right}. A cell with that formula reads better"
+        for item in limits if item.formula
+    ]  # fmt: skip
 
 
 def _stored(

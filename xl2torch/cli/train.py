@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from xl2torch.workbook.reader import Workbook
 
 _SAME = 1e-6
+_MOST_LINES = 20
 
 
 @click.command()
@@ -227,6 +228,7 @@ def _train_report(workbook: Workbook, result: Result, saved: Any) -> dict[str, A
         "message": result.message,
         "message_code": result.stop.code,
         "output": str(saved.path),
+        "improvement": _improvement(result, rows[0] if rows and not problem.is_system else None),
         "variables": [
             {
                 "name": variable.name,
@@ -236,6 +238,8 @@ def _train_report(workbook: Workbook, result: Result, saved: Any) -> dict[str, A
             }
             for variable in result.model.variables
         ],
+        "variable_cells": _answer_lines(saved, "variables"),
+        "constraints": _answer_lines(saved, "constraints"),
         "drawn": [str(area) for area in result.model.drawn],
         "seed": result.settings.seed,
         "objective_cell": None if problem.is_system else rows[0],
@@ -248,6 +252,43 @@ def _train_report(workbook: Workbook, result: Result, saved: Any) -> dict[str, A
         "added_parts": list(saved.added_parts),
         "stale": [{"cell": str(cell), "reason": why} for cell, why in saved.stale.items()],
     }
+
+
+def _improvement(result: Result, row: dict[str, Any] | None) -> str:
+    """What became of the objective, in one line."""
+    problem = result.model.problem
+    if row is None:
+        return ""
+    before, after = row["before"], row["after"]
+    name = f"{row['label']} {row['cell']}".strip()
+    text = f"{name}: {number_text(before)} -> {number_text(after)}"
+    if not isinstance(before, float) or not isinstance(after, float):
+        return text
+    if problem.sense == "value":
+        return f"{text}, to be {problem.target:g}"
+    if before == after:
+        return f"{text}, as before"
+    share = abs(after - before) / abs(before) if before else math.inf
+    change = f"{'larger' if after > before else 'smaller'}"
+    return text + (f", {share:.3g} times {change}" if share >= 10 else f", {share:.2%} {change}"
+                   if math.isfinite(share) else "")  # fmt: skip
+
+
+def _answer_lines(saved: Any, kind: str) -> list[dict[str, Any]]:
+    """Variable cells, or constraints, of the answer, as plain data."""
+    if saved.answer is None:
+        return []
+    if kind == "variables":
+        return [
+            {"cell": str(line.cell), "label": line.name, "before": _plain(line.original),
+             "after": _plain(line.final)}
+            for line in saved.answer.variables
+        ]  # fmt: skip
+    return [
+        {"cell": str(line.cell), "label": line.name, "value": _plain(line.value),
+         "formula": line.formula, "status": line.status, "slack": line.slack}
+        for line in saved.answer.constraints
+    ]  # fmt: skip
 
 
 def _best(result: Result) -> dict[str, Any]:
@@ -275,27 +316,36 @@ def _plain(value: Any) -> Any:
 
 
 def _print_training(report: dict[str, Any], saved: Any) -> None:
-    rows = [row for row in (report["objective_cell"], *report["watched"]) if row]
-    table = [["", "before", "after"]]
-    for row in rows:
-        name = f"{row['cell']} {row['label']}".strip()
-        table.append([name, number_text(row["before"]), number_text(row["after"])])
-    if rows:
-        print_table(table)
-        say()
-    say(f"{report['message']}")
+    if report["improvement"]:
+        say(report["improvement"])
+    say(report["message"])
+    say()
+    _print_lines(
+        ["variable cell", "before", "after"],
+        [[_named(row), number_text(row["before"]), number_text(row["after"])]
+         for row in report["variable_cells"]],
+    )  # fmt: skip
+    _print_lines(
+        ["constraint", "value", "slack", "status"],
+        [[f"{row['formula']} {row['label']}".strip(), number_text(row["value"]),
+          number_text(row["slack"]), row["status"]]
+         for row in sorted(report["constraints"], key=lambda row: row["status"] != "Violated")],
+    )  # fmt: skip
+    _print_lines(
+        ["watched", "before", "after"],
+        [[_named(row), number_text(row["before"]), number_text(row["after"])]
+         for row in report["watched"]],
+    )  # fmt: skip
     unit = report["unit"]
     made = f"1 {unit}" if report["epochs"] == 1 else f"{report['epochs']} {unit}s"
     say(f"{made} in {report['seconds']:.2f} s: {report['engine']}")
     say(f"chosen: {report['reason']}{_stored_rule(report)}")
     for remark in report["remarks"]:
         say(f"note: {remark}")
-    count = sum(math.prod(_shape(item["values"])) for item in report["variables"])
-    cells = ", ".join(item["cells"] for item in report["variables"])
-    say(f"{count} variable cells: {cells}")
     if report["drawn"]:
-        areas = ", ".join(report["drawn"])
-        say(f"drawn anew at each step: {areas} (--seed {report['seed']} repeats it)")
+        say(f"drawn anew at each step: {', '.join(report['drawn'])}")
+    if report["seed"] is not None:
+        say(f"seed {report['seed']}: --seed {report['seed']} repeats the run")
     say(f"wrote {report['output']}: {report['changed_cells']} cells changed")
     if report["formulas"]:
         kept = saved.reports.get("answer")
@@ -312,5 +362,15 @@ def _print_training(report: dict[str, Any], saved: Any) -> None:
     print_stale(saved.stale)
 
 
-def _shape(values: Any) -> list[int]:
-    return [len(values), *_shape(values[0])] if isinstance(values, list) else []
+def _named(row: dict[str, Any]) -> str:
+    return f"{row['cell']} {row['label']}".strip()
+
+
+def _print_lines(heads: list[str], rows: list[list[str]]) -> None:
+    """A table of the first lines; the rest is counted."""
+    if not rows:
+        return
+    print_table([heads, *rows[:_MOST_LINES]])
+    if len(rows) > _MOST_LINES:
+        say(f"and {len(rows) - _MOST_LINES:,} more (--json lists all)")
+    say()

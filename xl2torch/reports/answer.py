@@ -134,9 +134,9 @@ def _formulas(workbook: Workbook, areas: tuple[CellRange, ...]) -> dict[CellAddr
 # ---------------------------------------------------------------- the sheet
 
 
-def answer_sheet(outcome: Outcome, name: str) -> NewSheet:
-    """The Answer Report as a sheet, laid out as Solver's."""
-    found = answer(outcome)
+def answer_sheet(outcome: Outcome, name: str, found: Answer | None = None) -> NewSheet:
+    """The Answer Report as a sheet, laid out as Solver's. Raises ModelError."""
+    found = found or answer(outcome)
     sheet = outcome.problem.sheet
     formats = outcome.formats
     rows = [*titles(ANSWER, outcome), *_run(outcome), [], []]

@@ -14,7 +14,7 @@ from xl2torch.gradients.check import check
 from xl2torch.limits import within_limits
 from xl2torch.model import SheetModel, rounding
 from xl2torch.recalculation import Recalculation, recalculate
-from xl2torch.reports.answer import answer_sheet
+from xl2torch.reports.answer import Answer, answer, answer_sheet
 from xl2torch.reports.gradient_sheet import gradient_sheets
 from xl2torch.reports.kinds import DEFAULT_REPORTS, REPORTS, chosen_reports
 from xl2torch.reports.limits import limits_sheet
@@ -47,6 +47,7 @@ class Saved:
 
     ``rewritten`` are the keys of all cells that were rewritten, by sheet.
     ``reports`` are names of sheets by kind; ``skipped`` says of kinds why they were left out.
+    ``answer`` are variable and constrained cells before and after, where all of them are numbers.
     """
 
     path: Path
@@ -57,6 +58,10 @@ class Saved:
     stale: Mapping[CellAddress, str]
     reports: Mapping[str, str]
     skipped: Mapping[str, str]
+    answer: Answer | None = None
+
+    def __repr__(self) -> str:
+        return f"<Saved {self.path.name}: {self.changed_cells:,} cells changed>"
 
     @property
     def changed_cells(self) -> int:
@@ -120,11 +125,15 @@ def save(
     objective = () if problem.is_system else (problem.objective,)
     shown = list(dict.fromkeys([*objective, *result.watched, *more]))
     before = outcome.before(shown)
+    try:
+        found = answer(outcome)
+    except ModelError:  # the report will say which constraint is no number
+        found = None
     before_after = tuple((cell, before[cell], outcome.after(cell)) for cell in shown)
     names = {kind: numbered_name(workbook, REPORTS[kind]) for kind in kinds}
     builders: Mapping[str, Callable[[str], list[NewSheet]]] = {
         "training": lambda name: [training_sheet(outcome, name, before_after, history_every)],
-        "answer": lambda name: [answer_sheet(outcome, name)],
+        "answer": lambda name: [answer_sheet(outcome, name, found)],
         "sensitivity": lambda name: [sensitivity_sheet(outcome, name)],
         "limits": lambda name: [limits_sheet(outcome, name)],
         "statistics": lambda name: [statistics_sheet(outcome, name)],
@@ -149,7 +158,7 @@ def save(
     return Saved(
         target, rewritten, changes.changed, changes.added, before_after,
         outcome.recalculation.stale if rewritten else {},
-        {kind: name for kind, name in names.items() if kind not in skipped}, skipped,
+        {kind: name for kind, name in names.items() if kind not in skipped}, skipped, found,
     )  # fmt: skip
 
 

@@ -8,12 +8,15 @@ from itertools import product
 import torch
 
 from xl2torch.address import CellAddress, single_cell
+from xl2torch.constraints import Constraints
 from xl2torch.errors import Xl2TorchError
 from xl2torch.functions.array import Unsupported
 from xl2torch.graph.blocks import given_numbers
 from xl2torch.graph.schedule import Evaluation
 from xl2torch.jacobian import present_point, variable_limits
 from xl2torch.model import SheetModel, first_error
+from xl2torch.optimality import optimality
+from xl2torch.residuals import has_kink
 from xl2torch.training.loss import Loss
 from xl2torch.values import FIRST_ERROR
 
@@ -167,3 +170,16 @@ def named(cells: Sequence[CellAddress]) -> str:
     texts = [str(run[0]) if len(run) == 1 else f"{run[0]}:{run[-1].a1}" for run in runs]
     more = f" and {len(texts) - _MOST_NAMED} more" if len(texts) > _MOST_NAMED else ""
     return ", ".join(texts[:_MOST_NAMED]) + more
+
+
+def why_it_stands(constraints: Constraints, point: torch.Tensor) -> str:
+    """Why nothing gets better from a point on, in words."""
+    found = optimality(constraints, point)
+    if found.optimal:
+        return "It is an optimum to six digits: no slope is left."
+    if any(has_kink(node) for node in constraints.model.graph.nodes):
+        return (
+            "It is at a kink, where slopes jump (MAX, IF, ABS): the best around here as far as "
+            "steps can tell. Others (--starts 20, --optimizer adam) may be better."
+        )
+    return "Any gain that is left is hidden by rounding."

@@ -22,7 +22,7 @@ from xl2torch.residuals import find_residuals
 from xl2torch.training.choice import Asked, Choice, choose
 from xl2torch.training.compilation import compiled_program
 from xl2torch.training.descent import descend, still_steep
-from xl2torch.training.diagnosis import on_plateau, plateau, sheet_error, unfelt
+from xl2torch.training.diagnosis import on_plateau, plateau, sheet_error, unfelt, why_it_stands
 from xl2torch.training.epigraph import solve_epigraph
 from xl2torch.training.epochs import Batch, train_in_batches
 from xl2torch.training.freezing import Stage, frozen, parse_frozen, parse_stage
@@ -246,6 +246,8 @@ def _fit(
         loss, there = Loss(model), loss
         remarks += _computed_again(record, loss, there, settings)
     stop = _judged(record, problem, constraints, stop, settings)
+    if stop == Stop(2):
+        stop = Stop(2, why_it_stands(constraints, record.best_point))
     if stop.restored:
         loss.move(before)
         loss.evaluate()

@@ -173,7 +173,8 @@ def _read(path: Path, file: BinaryIO) -> Package:
         )
     try:
         if not zipfile.is_zipfile(file):
-            raise WorkbookError(f"{name} is no .xlsx or .xlsm workbook: {_what_it_is(path, magic)}")
+            what = _what_it_is(path, magic)
+            raise WorkbookError(f"{name} is not an .xlsx or .xlsm workbook: {what}")
         file.seek(0)
         with zipfile.ZipFile(file) as archive:
             return _unpack(path, archive)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 
 from xl2torch.address import CellAddress, CellRange, parse_a1, unquote_sheet
 from xl2torch.errors import SelectionError
+from xl2torch.workbook.labels import cells_of_label
 from xl2torch.workbook.reader import Workbook
 
+_MOST_NAMED = 6
 _PIECE = re.compile(r"\s*(?:(?P<sheet>'(?:[^']|'')*'|[^'!,;]+)!)?(?P<area>[^!,;]+?)\s*(?:[,;]|$)")
 _TABLE_COLUMN = re.compile(r"(?P<table>[^\[\]]+)\[(?P<column>[^\[\]]*)\]")
 
@@ -64,6 +67,22 @@ def _piece(workbook: Workbook, prefix: str | None, area: str, sheet: str) -> lis
                 raise SelectionError(f"table {table.name} has no column {column['column']!r}")
             left = right = left + names.index(column["column"].lower())
         return [CellRange(table.range.sheet, top, left, bottom, right)]
-    raise SelectionError(
-        f"{area!r} is not a cell, a range or a defined name of {workbook.path.name}"
-    )
+    labelled = cells_of_label(workbook, area, sheet)
+    if len(labelled) > 1:
+        places = ", ".join(str(place) for place in labelled[:_MOST_NAMED])
+        raise SelectionError(f"{area!r} stands beside several cells: say which, {places}")
+    if labelled:
+        return labelled
+    raise SelectionError(_unknown(workbook, area))
+
+
+def _unknown(workbook: Workbook, area: str) -> str:
+    """That a text names no cells, with the name that may have been meant."""
+    text = f"{area!r} is not a cell, a range, a defined name or a label of {workbook.path.name}"
+    if parse_a1(area.replace(" ", ""), "S") is not None:
+        return f"{text}: leave out the spaces"
+    names = [name.name for name in workbook.names if not name.name.startswith(("_", "solver_"))]
+    close = difflib.get_close_matches(area.lower(), {name.lower(): name for name in names})
+    if close:
+        return f"{text}: did you mean {close[0]!r}?"
+    return text

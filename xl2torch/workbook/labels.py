@@ -1,0 +1,61 @@
+"""Cells by the words that stand beside them: the numbers to the right of a label, or below it."""
+
+from __future__ import annotations
+
+from xl2torch.address import CellRange
+from xl2torch.values import NUMBER, TEXT
+from xl2torch.workbook.cells import places_of
+from xl2torch.workbook.reader import Workbook
+from xl2torch.workbook.sheet_reader import Sheet
+
+_MOST = 200_000
+"""Cells of a run beside a label."""
+
+
+def cells_of_label(workbook: Workbook, label: str, sheet: str) -> list[CellRange]:
+    """Runs of numbers and formulas beside a label, on a sheet, or where it has none on all.
+
+    The label's capitals and outer spaces do not matter, nor a colon or an equals sign behind it.
+    """
+    wanted = _plain(label)
+    own = _on_sheet(workbook.sheet(sheet), wanted)
+    if own or not wanted:
+        return own
+    return [area for item in workbook.sheets for area in _on_sheet(item, wanted)]
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).rstrip(":=").strip().casefold()
+
+
+def _on_sheet(sheet: Sheet, wanted: str) -> list[CellRange]:
+    cells = sheet.cells
+    texts = (cells.kinds == TEXT).nonzero()[0]
+    found = [index for index in texts if _plain(str(cells.texts[index])) == wanted]
+    rows, columns = places_of(cells.keys[found])
+    places = zip(rows.tolist(), columns.tolist(), strict=True)
+    areas = [_beside(sheet, row, column) for row, column in places]
+    return [area for area in areas if area is not None]
+
+
+def _beside(sheet: Sheet, row: int, column: int) -> CellRange | None:
+    """The numbers that follow a label in its row; where there are none, in its column."""
+    across = _run(sheet, row, column + 1, 0, 1)
+    if across:
+        return CellRange(sheet.name, row, column + 1, row, column + across)
+    down = _run(sheet, row + 1, column, 1, 0)
+    return CellRange(sheet.name, row + 1, column, row + down, column) if down else None
+
+
+def _run(sheet: Sheet, row: int, column: int, down: int, right: int) -> int:
+    """How many cells in a line hold a number or a formula."""
+    count = 0
+    while count < _MOST and holds_number(sheet, row + count * down, column + count * right):
+        count += 1
+    return count
+
+
+def holds_number(sheet: Sheet, row: int, column: int) -> bool:
+    """Whether a cell holds a number, or a formula."""
+    block = sheet.cells.block(row, column, row, column)
+    return bool(block.kinds[0, 0] == NUMBER) or (row, column) in sheet.formula_at
