@@ -63,6 +63,14 @@ class Constraint:
         return f"{self.left} {self.relation} {right}"
 
 
+    def as_option(self) -> str:
+        """The constraint as one gives it on a command line."""
+        if self.relation in WORDS:
+            return f"{self.left} {self.relation}"
+        right = repr(self.right) if isinstance(self.right, float) else str(self.right)
+        return f"{self.left} {self.relation} {right}"
+
+
 _MOST_CELLS = 1_000_000
 WORDS = {"int": "integer", "bin": "binary", "dif": "AllDifferent"}
 """Solver's words for the relations without a right side."""
@@ -169,6 +177,13 @@ def find_problem(
         if text is not None and not text:
             raise SelectionError(f"--{option} is empty")
     model = _stored_model(workbook, sheet, objective, complete=bool(objective and variables))
+    own = workbook.remembered
+    if model is None and "variables" in own and not (objective or variables):
+        objective = next(iter(own.get("objective", ())), None)
+        variables = own["variables"]
+        sense = sense or next(iter(own.get("sense", ())), None)
+        constraints = own.get("constraint", ()) if constraints is None else constraints
+        non_negative = bool(own.get("non-negative")) if non_negative is None else non_negative
     name = workbook.sheet(sheet).name if sheet else model.sheet if model else None
     if name is None:
         if objective and "!" in objective:

@@ -16,6 +16,7 @@ from grids import write_grid
 
 import xl2torch
 from xl2torch.cli import main
+from xl2torch.errors import ModelError
 from xl2torch.reports.save import fill_cached_values
 
 ROWS = "{0} {1} male {2}\n"
@@ -74,6 +75,21 @@ def test_another_workbook_is_read_or_refused(case: str, tmp_path: Path) -> None:
     else:
         with pytest.raises(ValueError, match="numbers in it were computed from them"):
             module.S(opened(other))
+
+
+def test_a_workbook_that_openpyxl_cannot_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program would not run either: it is told before it is written."""
+    model = compiled(book(tmp_path / "own.xlsx", CASES["a place in a list"][0]))
+
+    def refuses(*_: object, **__: object) -> None:
+        raise TypeError("BookView.__init__() got an unexpected keyword argument 'x'")
+
+    monkeypatch.setattr(openpyxl, "load_workbook", refuses)
+    with pytest.raises(ModelError, match="save it in Excel or LibreOffice first"):
+        xl2torch.export(model, tmp_path / "model.py")
+    assert not (tmp_path / "model.py").exists()
 
 
 def test_cells_that_are_no_numbers_any_more(tmp_path: Path) -> None:

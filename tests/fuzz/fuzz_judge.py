@@ -297,6 +297,7 @@ def _wrong_weight(after: xl2torch.Workbook, variable: dict[str, Any]) -> str:
     for cell, value in zip(cells.cells(), values, strict=True):
         held = stored.value(cell.row, cell.column)
         written = 0.0 if held is None else held  # a blank stays one where its weight stays 0
+        written = float(written) if isinstance(written, bool) else written  # and TRUE where it is 1
         if not isinstance(written, float) or not isinstance(value, float):
             return f"{cell} holds {written!r}, its weight is {value!r}"
         if not math.isclose(written, value, rel_tol=1e-12, abs_tol=1e-300):

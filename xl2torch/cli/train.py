@@ -22,6 +22,7 @@ from xl2torch.cli.options import (
 )
 from xl2torch.cli.printing import number_text, print_json, print_stale, print_table, say
 from xl2torch.cli.progress import progress, status
+from xl2torch.cli.remembered import given_options, with_remembered
 from xl2torch.cli.threads import use_one_thread_for_small
 
 if TYPE_CHECKING:
@@ -52,9 +53,11 @@ _MOST_LINES = 20
     help="Write every N-th iteration only.",
 )  # fmt: skip
 @click.option(
-    "--store-model", is_flag=True,
-    help="Store the model for Excel's Solver: its dialog opens with it.",
+    "--store-model/--no-store-model", default=None,
+    help="Store the model for Excel's Solver, so that its dialog, predict and export know it, or "
+    "not [default: where its sheet has no such model].",
 )  # fmt: skip
+@click.option("--forget", is_flag=True, help="Leave out the options that BOOK was trained with.")
 @click.option("--in-place", is_flag=True, help="Write the result into BOOK itself.")
 @click.option("--force", is_flag=True, help="Overwrite an existing result file.")
 @protection_option
@@ -64,8 +67,8 @@ def train(
     variables: tuple[str, ...], sense: str | None, constraints: tuple[str, ...],
     no_constraints: bool, non_negative: bool | None, arguments: tuple[str, ...],
     watch: tuple[str, ...],
-    report_list: str, history_every: int, store_model: bool, in_place: bool, force: bool,
-    ignore_lock: bool, ignore_protection: bool, **training: Any,
+    report_list: str, history_every: int, store_model: bool | None, forget: bool, in_place: bool,
+    force: bool, ignore_lock: bool, ignore_protection: bool, **training: Any,
 ) -> None:  # fmt: skip
     """Train the model of BOOK and write the answer into a copy of it.
 
@@ -86,6 +89,15 @@ def train(
     if in_place and out is not None:
         raise click.UsageError("--in-place and --output exclude each other")
     workbook = load(book)
+    context = click.get_current_context()
+    remembered = given_options(context)
+    if not forget and workbook.remembered:
+        kept, before = with_remembered(context, workbook.remembered)
+        arguments = kept.pop("arguments", arguments)
+        training |= kept
+        remembered = {**workbook.remembered, **remembered}
+        if before:
+            say(f"as it was trained before: {before} (--forget leaves them out)", err=True)
     lock = lock_file(book)
     if lock is not None and not ignore_lock:
         raise click.ClickException(
@@ -133,6 +145,7 @@ def train(
         saved = save(
             result, target, force=force, in_place=in_place, ignore_protection=ignore_protection,
             reports=report_list, history_every=history_every, store_model=store_model,
+            remembered=remembered,
         )  # fmt: skip
     report = _train_report(workbook, result, saved)
     if as_json:
@@ -260,6 +273,9 @@ def _improvement(result: Result, row: dict[str, Any] | None) -> str:
     if row is None:
         return ""
     before, after = row["before"], row["after"]
+    told = isinstance(before, float) and math.isclose(before, result.start, rel_tol=_SAME)
+    if not told and result.settings.init == "file":
+        before = result.start  # a file that was not recalculated
     name = f"{row['label']} {row['cell']}".strip()
     text = f"{name}: {number_text(before)} -> {number_text(after)}"
     if not isinstance(before, float) or not isinstance(after, float):

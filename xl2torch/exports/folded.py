@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import re
+import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 
 from xl2torch.address import MAX_COLUMN, CellRange, single_cell
-from xl2torch.errors import Xl2TorchError
+from xl2torch.errors import ModelError, Xl2TorchError
 from xl2torch.exports.constants import fingerprint
 from xl2torch.formula import ast as formulas
 from xl2torch.graph.blocks import stored
@@ -243,9 +244,21 @@ def _fingerprints(
         return ()
     import openpyxl
 
-    book = openpyxl.load_workbook(
-        BytesIO(workbook.package.packed()), read_only=True, data_only=True
-    )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            book = openpyxl.load_workbook(
+                BytesIO(workbook.package.packed()), read_only=True, data_only=True
+            )
+            return _read_by(book, areas)
+    except Exception as error:  # it has many, and some for what is no damage
+        raise ModelError(
+            "the program reads its workbook with openpyxl, which cannot read this one "
+            f"({type(error).__name__}): save it in Excel or LibreOffice first, or export --to pt2"
+        ) from None
+
+
+def _read_by(book: Any, areas: Sequence[CellRange]) -> tuple[tuple[CellRange, str], ...]:
     return tuple(
         (area, fingerprint(book, area.sheet, area.a1))  # type: ignore[no-untyped-call]
         for area in areas

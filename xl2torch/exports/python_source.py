@@ -408,7 +408,8 @@ class _Writer:
         ]  # fmt: skip
         for node in graph.find_nodes(op="placeholder"):
             self.names[node] = name = f"new_{node.name}"
-            lines.append(f"{_INDENT}{name} = column(rows, {quoted(rows.headers[node.name])})")
+            heading = quoted(rows.headers[str(node.target)])
+            lines.append(f"{_INDENT}{name} = column(rows, {heading})")
         for count, node in enumerate(graph.find_nodes(op="get_attr")):
             if str(node.target) not in weights:
                 self.names[node] = f"constant_{count}"

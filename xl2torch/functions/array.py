@@ -333,6 +333,12 @@ def broadcast_shape(*arrays: Array) -> Shape:
     return shape
 
 
+def together(*arrays: Array) -> list[NDArray[Any]]:
+    """Numbers of constant arrays in their common shape; what one of them lacks is #N/A."""
+    shape = broadcast_shape(*arrays)
+    return list(np.broadcast_arrays(*(pad(array, shape).numpy() for array in arrays)))
+
+
 def pad(array: Array, shape: Shape) -> Array:
     """Extend lengths that are neither 1 nor the wanted one with #N/A."""
     if all(size in (1, want) for size, want in zip(array.shape, shape, strict=True)):

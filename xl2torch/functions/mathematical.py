@@ -34,6 +34,7 @@ from xl2torch.functions.array import (
     reduce_errors,
     scalar,
     sum_of_products,
+    together,
     where,
     where_constant,
     where_counted,
@@ -272,7 +273,7 @@ def atan2(x: Array, y: Array) -> Array:
     x, y = as_numbers(x), as_numbers(y)
     if x.traced or y.traced:
         return guarded(torch.atan2, y, x, valid=_not_both_zero, natural=False)
-    origin = np.logical_and(*np.broadcast_arrays(x.numpy() == 0, y.numpy() == 0))
+    origin = np.logical_and(*(numbers == 0 for numbers in together(x, y)))
     result = elementwise(torch.atan2, y, x, keep=True)
     return error_where(result, origin, DIV0.kind)
 

@@ -22,6 +22,7 @@ from xl2torch.functions.array import (
     merge_errors,
     pad,
     scalar,
+    together,
 )  # fmt: skip
 from xl2torch.functions.operators import divide, error_where
 from xl2torch.functions.registry import family, function
@@ -110,8 +111,7 @@ def _signs_differ(x: Array, step: Array) -> Any:
     """Where a positive number meets a negative step. Of trained numbers this is not told."""
     if x.traced:
         raise Unsupported("a trained number is rounded to a step whose sign has to fit it")
-    shape = broadcast_shape(x, step)
-    first, second = np.broadcast_arrays(pad(x, shape).numpy(), pad(step, shape).numpy())
+    first, second = together(x, step)
     return (first > 0) & (second < 0)
 
 
@@ -124,7 +124,7 @@ def mround(x: Array, step: Array) -> Array:
         fits = elementwise(operator.ge, elementwise(operator.mul, x, step), scalar(0.0), keep=True)
         mask = Array(fits.data, fits.axes, fits.shape)
         return replace(result, valid=all_of(result.valid, mask))
-    first, second = np.broadcast_arrays(x.numpy(), step.numpy())
+    first, second = together(x, step)
     return error_where(result, first * second < 0, NUM.kind)
 
 
@@ -136,7 +136,7 @@ def ceiling(rounding: Callable[..., torch.Tensor], x: Array, step: Array) -> Arr
     if not x.traced:
         result = error_where(result, _signs_differ(x, step), NUM.kind)
         if rounding is torch.floor:
-            first, second = np.broadcast_arrays(x.numpy(), step.numpy())
+            first, second = together(x, step)
             result = error_where(result, (second == 0) & (first != 0), DIV0.kind)
     elif (step.numpy() <= 0).any():
         raise Unsupported("a trained number is rounded to a step whose sign has to fit it")

@@ -27,7 +27,7 @@ from xl2torch.reports.outcome import (
 from xl2torch.reports.output import check_output, check_protection
 from xl2torch.reports.sensitivity import sensitivity_sheet
 from xl2torch.reports.statistics import check_residuals, statistics_sheet
-from xl2torch.reports.store_model import store_solver_model
+from xl2torch.reports.store_model import is_stored, keep_model
 from xl2torch.reports.training_sheet import Watched, training_sheet
 from xl2torch.training.present import takes_models
 from xl2torch.training.result import Result
@@ -35,6 +35,7 @@ from xl2torch.workbook.new_sheet import NewSheet, add_sheets
 from xl2torch.workbook.package import Changes
 from xl2torch.workbook.patcher import CellEdit, Edits, Keys, cells_at, patch_cells
 from xl2torch.workbook.reader import load, read_again
+from xl2torch.workbook.remembered import Options, remember
 from xl2torch.workbook.selection import parse_cell
 from xl2torch.workbook.workbook_part import numbered_name, recalculate_on_load
 
@@ -94,7 +95,8 @@ def save(
     ignore_protection: bool = False,
     reports: str | Sequence[str] = DEFAULT_REPORTS,
     history_every: int = 1,
-    store_model: bool = False,
+    store_model: bool | None = None,
+    remembered: Options | None = None,
 ) -> Saved:
     """Write the trained workbook: weights, recalculated values, and reports.
 
@@ -104,7 +106,8 @@ def save(
     ``in_place`` the input itself; ``ignore_protection`` changes locked cells too. ``reports`` are
     of REPORTS, or ``all`` or ``none``; one that cannot be made is left out, and ``skipped`` says
     why. ``history_every`` thins the history; ``store_model`` keeps objective, variable cells, sense
-    and constraints for Excel's Solver. Raises OutputError.
+    and constraints for Excel's Solver, by default where its sheet has no such model. Options
+    ``remembered`` are kept beside it, for the next command. Raises OutputError.
     """
     if history_every < 1:
         raise SelectionError(f"the history cannot be kept every {history_every} iterations")
@@ -149,8 +152,10 @@ def save(
     changes = Changes(workbook.package)
     rewritten = patch_cells(workbook, _edits(outcome), changes)
     add_sheets(sheets, changes)
-    if store_model:
-        store_solver_model(workbook, problem, changes)
+    if store_model or (store_model is None and not is_stored(workbook, problem)):
+        keep_model(workbook, problem, changes, remembered or {}, forced=bool(store_model))
+    elif remembered:
+        remember(remembered, changes)
     recalculate_on_load(changes)
     if rewritten:
         _read_back(outcome, changes)

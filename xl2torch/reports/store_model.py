@@ -15,12 +15,53 @@ from xl2torch.problem import WORDS, Constraint, Problem
 from xl2torch.workbook.ooxml import number_text
 from xl2torch.workbook.package import Changes
 from xl2torch.workbook.reader import Workbook
-from xl2torch.workbook.solver_model import DEFAULTS, RELATIONS, SENSES
+from xl2torch.workbook.remembered import Options, remember
+from xl2torch.workbook.solver_model import DEFAULTS, RELATIONS, SENSES, solver_models
 from xl2torch.workbook.workbook_part import replace_names
 
 MOST_VARIABLES = 200
 """Variable cells that Excel's Solver takes."""
 _CODES = {relation: code for code, relation in RELATIONS.items()}
+
+
+def is_stored(workbook: Workbook, problem: Problem) -> bool:
+    """Whether the problem's sheet has a Solver model, which is the user's own, or the workbook
+    remembers just this problem."""
+    if any(model.sheet == problem.sheet for model in solver_models(workbook)):
+        return True
+    known = workbook.remembered
+    return all(known.get(name) == texts for name, texts in model_options(problem).items())
+
+
+def keep_model(
+    workbook: Workbook, problem: Problem, changes: Changes, options: Options, forced: bool
+) -> None:
+    """Store a model for Excel's Solver; what Solver cannot hold goes with the ``options``.
+
+    Raises SelectionError where it cannot hold the model and that was ``forced``.
+    """
+    try:
+        store_solver_model(workbook, problem, changes)
+        own: Options = {}
+    except SelectionError:
+        if forced:
+            raise
+        own = model_options(problem)
+    if own or options:
+        remember({**options, **own}, changes)
+
+
+def model_options(problem: Problem) -> Options:
+    """A problem as options of a command line."""
+    goal = f"value={problem.target!r}" if problem.sense == "value" else problem.sense
+    found = {
+        "objective": () if problem.is_system else (str(problem.objective),),
+        "variables": tuple(map(str, problem.variables)),
+        "sense": () if problem.is_system else (goal,),
+        "constraint": tuple(item.as_option() for item in problem.constraints),
+        "non-negative": ("yes",) if problem.non_negative else (),
+    }
+    return {name: texts for name, texts in found.items() if texts}
 
 
 def store_solver_model(workbook: Workbook, problem: Problem, changes: Changes) -> None:

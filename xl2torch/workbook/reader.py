@@ -15,6 +15,7 @@ from xl2torch.workbook.external import read_external_link
 from xl2torch.workbook.ooxml import local, parse_xml, unescape
 from xl2torch.workbook.package import Package, read_package, read_stream
 from xl2torch.workbook.plain_rows import whole_number, with_rows
+from xl2torch.workbook.remembered import Options, read_remembered
 from xl2torch.workbook.rich_errors import read_rich_errors
 from xl2torch.workbook.sheet_reader import Sheet, Table, read_sheet
 
@@ -46,6 +47,7 @@ class Workbook:
     dates_1904: bool = False
     as_displayed: bool = False
     shared_strings: list[str] = field(default_factory=list, repr=False)
+    remembered: Options = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
         return f"<Workbook {self.path.name}: {', '.join(sheet.name for sheet in self.sheets)}>"
@@ -144,6 +146,7 @@ def load(path: str | Path | BinaryIO) -> Workbook:
         book.dates_1904,
         book.as_displayed,
         strings,
+        read_remembered(package),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
 from xl2torch.errors import OutputError
@@ -24,7 +25,9 @@ from xl2torch.workbook.ooxml import (
     without_attributes,
 )
 from xl2torch.workbook.package import Changes, relationships_part
-from xl2torch.workbook.reader import Workbook
+
+if TYPE_CHECKING:
+    from xl2torch.workbook.reader import Workbook
 
 _WHERE = "the workbook part"
 _RELATIONSHIPS_TYPE = "application/vnd.openxmlformats-package.relationships+xml"
