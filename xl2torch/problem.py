@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from xl2torch.address import CellAddress, CellRange, single_cell
+from xl2torch.candidates import suggestion
 from xl2torch.errors import FormulaError, ModelError, SelectionError
 from xl2torch.formula.ast import Binary
 from xl2torch.formula.parser import parse
@@ -193,6 +194,7 @@ def find_problem(
         else:
             raise SelectionError(
                 f"{workbook.path.name} holds no Solver model: give --objective and --variables"
+                + _example(workbook, None)
             )
     system = not objective and _is_system(model, constraints)
     cell = None
@@ -307,7 +309,17 @@ def _stored_model(
 def _missing(workbook: Workbook, sheet: str, option: str) -> str:
     others = [model.sheet for model in solver_models(workbook)]
     hint = f" (sheets with one: {', '.join(others)})" if others else ""
-    return f"sheet {sheet!r} holds no Solver model{hint}: give --{option}"
+    return f"sheet {sheet!r} holds no Solver model{hint}: give --{option}" + _example(
+        workbook, sheet
+    )
+
+
+def _example(workbook: Workbook, sheet: str | None) -> str:
+    """Options that could be meant, and the command that finds more, in words."""
+    example = suggestion(workbook, sheet)
+    name = workbook.path.name
+    name = f'"{name}"' if " " in name else name
+    return f"{example}; xl2torch setup {name} looks for what could be meant, and stores it"
 
 
 def _sense(text: str | None, model: SolverModel | None) -> tuple[Sense, float]:

@@ -4,9 +4,21 @@ Results go to standard output, progress and messages to standard error. Exit sta
 1 the work failed, 2 wrong usage. torch is imported only by the commands that need it.
 """
 
-from xl2torch.cli import export, gradcheck, inspect, plot, predict, replay, restore, train, verify
+from xl2torch.cli import (
+    export,
+    gradcheck,
+    inspect,
+    plot,
+    predict,
+    replay,
+    restore,
+    setup,
+    train,
+    verify,
+)
 from xl2torch.cli.group import main
 
+main.add_command(setup.setup)
 main.add_command(inspect.inspect)
 main.add_command(verify.verify)
 main.add_command(gradcheck.gradcheck)

@@ -48,14 +48,16 @@ def _beside(sheet: Sheet, row: int, column: int) -> CellRange | None:
 
 
 def _run(sheet: Sheet, row: int, column: int, down: int, right: int) -> int:
-    """How many cells in a line hold a number or a formula."""
-    count = 0
-    while count < _MOST and holds_number(sheet, row + count * down, column + count * right):
+    """How many cells in a line hold numbers, or all of them formulas."""
+    count, first = 0, _kind(sheet, row, column)
+    while first and count < _MOST and _kind(sheet, row + count * down,
+                                            column + count * right) == first:  # fmt: skip
         count += 1
     return count
 
 
-def holds_number(sheet: Sheet, row: int, column: int) -> bool:
-    """Whether a cell holds a number, or a formula."""
-    block = sheet.cells.block(row, column, row, column)
-    return bool(block.kinds[0, 0] == NUMBER) or (row, column) in sheet.formula_at
+def _kind(sheet: Sheet, row: int, column: int) -> str:
+    """Whether a cell holds a formula, or a number; '' for anything else."""
+    if (row, column) in sheet.formula_at:
+        return "formula"
+    return "number" if sheet.cells.block(row, column, row, column).kinds[0, 0] == NUMBER else ""

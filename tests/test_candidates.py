@@ -1,0 +1,147 @@
+"""A sheet without a model: what it could be about is found, said in errors, and stored."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from corpus import CORPUS, SAMPLES, requires_corpus
+from grids import grid, write_grid
+
+import xl2torch
+from xl2torch.candidates import find_goals
+from xl2torch.cli import main
+from xl2torch.errors import SelectionError
+from xl2torch.problem import find_problem
+from xl2torch.reports.save import fill_cached_values
+from xl2torch.workbook.solver_model import solver_models
+
+FOUR = "\n".join(
+    f"{x} {y} =$B$1/(1+(A{r}/$B$2)^$B$3) =(B{r}-C{r})^2"
+    for r, (x, y) in enumerate([(1, 9), (2, 8), (4, 5), (8, 2), (16, 1)], 7)
+)
+SHEETS = {
+    # a sheet; its goal, sense, variable cells and constraints
+    "a curve": (
+        f"top 10\nhalf 3\nslope 2\nSSE =SUM(D7:D11)\n\ndose seen fit error\n{FOUR}",
+        ("B4", "min", ["B1:B3"], []),
+    ),
+    "a portfolio": (
+        "stock share mean\nA 0.5 0.1\nB 0.3 0.07\nC 0.2 0.03\n"
+        "total =SUM(B2:B4)\nReturn =SUMPRODUCT(B2:B4,C2:C4)",
+        ("B6", "max", ["B2:B4"], ["S!B5 = 1", "S!B2:B4 >= 0"]),
+    ),
+    "desks": (
+        "product desk chair\nunits 0 0\nprice 30 20\nwood 4 3 =SUMPRODUCT(B$2:C$2,B4:C4) <= 240\n"
+        "hours 2 1 =SUMPRODUCT(B$2:C$2,B5:C5) <= 100\nProfit =SUMPRODUCT(B2:C2,B3:C3)",
+        ("B6", "max", ["B2:C2"],
+         ["S!D4 <= F4", "S!D5 <= F5", "S!B2:C2 integer", "S!B2:C2 >= 0"]),
+    ),
+    "a knapsack": (
+        "item a b c\ntake 0 0 0\nvalue 5 4 3\nneeds 2 3 1\n"
+        "load =SUMPRODUCT(B2:D2,B4:D4) <= 4\nUtility =SUMPRODUCT(B2:D2,B3:D3)",
+        ("B6", "max", ["B2:D2"], ["S!B5 <= D5", "S!B2:D2 binary"]),
+    ),
+}  # fmt: skip
+
+
+def written(folder: Path, text: str) -> Path:
+    path = write_grid(folder / "own sheet.xlsx", text)
+    fill_cached_values(path)
+    return path
+
+
+def run(*arguments: object, given: str | None = None) -> tuple[int, str]:
+    done = CliRunner().invoke(main, [str(item) for item in arguments], input=given)
+    assert done.exception is None or isinstance(done.exception, SystemExit), repr(done.exception)
+    return done.exit_code, done.output
+
+
+@pytest.mark.parametrize("name", SHEETS)
+def test_what_a_sheet_is_about(name: str, tmp_path: Path) -> None:
+    text, (cell, sense, variables, constraints) = SHEETS[name]
+    goal = find_goals(xl2torch.load(written(tmp_path, text)))[0]
+    assert (goal.objective.a1, goal.sense) == (cell, sense)
+    assert [area.a1 for area in goal.variables] == variables
+    assert list(goal.constraints) == constraints
+
+
+@pytest.mark.parametrize("name", SHEETS)
+def test_it_is_stored_and_trains(name: str, tmp_path: Path) -> None:
+    path = written(tmp_path, SHEETS[name][0])
+    target = tmp_path / "own sheet-model.xlsx"
+    code, output = run("setup", path, "--yes")
+    assert code == 0 and f"wrote {target}" in output and "the same by options: " in output
+    problem = xl2torch.compile(target).problem
+    assert problem.stored and problem.objective.a1 == SHEETS[name][1][0]
+    code, output = run("train", target)
+    assert code == 0, output
+
+
+def test_answers_take_the_place_of_what_was_found(tmp_path: Path) -> None:
+    path = written(tmp_path, SHEETS["a portfolio"][0])
+    code, output = run("setup", path, given="1\nmax\nshare\n0 <= B2:B4 <= 0.6; total = 1\n")
+    assert code == 0 and "maximise S!B6 Return" in output
+    problem = xl2torch.compile(tmp_path / "own sheet-model.xlsx").problem
+    assert [str(item) for item in problem.constraints] == [
+        "S!B2:B4 >= 0", "S!B2:B4 <= 0.6", "S!B5 = 1"
+    ]  # fmt: skip
+
+
+def test_options_and_json(tmp_path: Path) -> None:
+    path = written(tmp_path, SHEETS["a curve"][0])
+    before = path.read_bytes()
+    code, output = run("setup", path, "--objective", "SSE", "--variables", "B2:B3", "--json")
+    report = json.loads(output)
+    assert code == 0 and report["variables"] == ["S!B2:B3"] and path.read_bytes() == before
+    assert "--objective 'S!B4'" in report["command"] or "S!B4" in report["command"]
+    assert run("setup", path, "--yes")[0] == 1  # the target is there
+    assert run("setup", path, "--yes", "--in-place")[0] == 0 and path.read_bytes() != before
+
+
+def test_a_sheet_about_nothing(tmp_path: Path) -> None:
+    path = written(tmp_path, "1 2\n=A1+B1 x\ny z")
+    workbook = xl2torch.load(path)
+    assert find_goals(xl2torch.load(written(tmp_path, "1 2\nx y"))) == []
+    assert run("setup", write_grid(tmp_path / "n.xlsx", "1 2\nx y"), "--yes")[0] == 2
+    with pytest.raises(SelectionError, match="holds no Solver model"):
+        find_problem(workbook)
+
+
+def test_errors_name_what_could_be_meant(tmp_path: Path) -> None:
+    """Both options at once, and the command that asks."""
+    path = written(tmp_path, SHEETS["a curve"][0])
+    code, output = run("train", path)
+    assert code == 2 and "give --objective" in output
+    assert "such as --objective S!B4 --variables S!B1:B3" in output
+    assert 'xl2torch setup "own sheet.xlsx"' in output
+    with pytest.raises(SelectionError, match="such as --objective S!B4 --variables S!B1:B3"):
+        xl2torch.compile(path, "S")
+
+
+@requires_corpus
+def test_stored_models_would_have_been_found() -> None:
+    """As if they were not stored: the objective of nearly all, the cells of most."""
+    paths = [*SAMPLES, *(CORPUS / "nist").glob("*_start1.xlsx"), *CORPUS.glob("fastai*/*.xlsx")]
+    count = first = cells = 0
+    for path in paths:
+        workbook = xl2torch.load(path)
+        for model in solver_models(workbook):
+            wanted = find_problem(workbook, model.sheet)
+            goals = find_goals(workbook, model.sheet)
+            count += 1
+            first += bool(goals) and goals[0].objective == wanted.objective
+            found = {
+                cell for goal in goals[:1] for area in goal.variables for cell in area.cells()
+            }
+            cells += found == {cell for area in wanted.variables for cell in area.cells()}
+    assert count >= 40 and first >= 0.95 * count and cells >= 0.8 * count
+
+
+def test_labels_decide_what_is_left(tmp_path: Path) -> None:
+    """A rate and a price are given, though they are read as weights are."""
+    text = "price 3\nw 1\nrate 0.1\nloss =(B1*B2-6)^2+0*B3"
+    goal = find_goals(grid(tmp_path, text))[0]
+    assert [area.a1 for area in goal.variables] == ["B2"]

@@ -1,0 +1,290 @@
+"""What a sheet without a Solver model could be about: its loss, its weights, its limits.
+
+A weight is a number that formulas read from a fixed place ($B$1, or the one cell of a formula that
+was not copied); what they read row by row is data. A limit stands beside a sign, ``used <= had``,
+or is a sum of weights that makes one. Words of labels decide between what is left.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from xl2torch.address import CellAddress, CellRange, single_cell
+from xl2torch.formula.ast import Call, Reference, walk
+from xl2torch.graph.blocks import stored
+from xl2torch.graph.naming import label
+from xl2torch.graph.precedents import GrowingRange, sweeps
+from xl2torch.graph.schedule import Evaluation, Unit
+from xl2torch.values import BLANK, NUMBER
+from xl2torch.workbook.reader import Workbook
+
+_LOSS = re.compile(
+    r"\b(loss|error|mse|rmse|mae|sse|ssr|rss|sum of squares|squared|residual|cost|risk|variance|"
+    r"deviation|entropy|objective|distance|penalty|nll|chi)", re.IGNORECASE)  # fmt: skip
+_GAIN = re.compile(
+    r"\b(profit|revenue|return|utility|likelihood|log ?lik|sharpe|value of|total value|income|"
+    r"margin|yield|gain|score|contribution)", re.IGNORECASE)  # fmt: skip
+_CHOSEN = re.compile(
+    r"\b(weight|w\d*|coef|slope|intercept|bias|param|alpha|beta|gamma|theta|lambda|share|alloc|"
+    r"units?|quantity|quantities|amount|produce|make|ship|take|decision|pack|choose|chosen|"
+    r"select|x\d*|m|b|a|c|k|kernel|filter|embedding|unit)\b", re.IGNORECASE)  # fmt: skip
+_GIVEN = re.compile(
+    r"\b(price|cost|profit per|value|available|capacity|limit|max|min|demand|supply|budget|rate|"
+    r"total|data|count|n|rows|needs?|per unit|return|tax|days?|year|date|age|learning rate|"
+    r"lr|epsilon|eps)\b", re.IGNORECASE)  # fmt: skip
+_SIGNS = {"<=": "<=", "≤": "<=", "=<": "<=", ">=": ">=", "≥": ">=", "=>": ">=", "=": "="}
+_WHOLE = re.compile(r"\b(whole|integer|units|trucks|people|desks|items)\b", re.IGNORECASE)
+_BINARY = re.compile(r"\b(take|pack|yes/no|0/1|binary|chosen|choose|open)\b", re.IGNORECASE)
+_MOST_WEIGHTS = 100_000
+_MOST, _LONG = 5, 3
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A cell that could be the objective, with what would be changed, and limits of it."""
+
+    objective: CellAddress
+    label: str
+    sense: str
+    value: float
+    variables: tuple[CellRange, ...]
+    labels: tuple[str, ...]
+    constraints: tuple[str, ...] = ()
+
+    def options(self) -> list[str]:
+        """What one would give on a command line."""
+        found = ["--objective", str(self.objective), "--variables",
+                 ",".join(str(area) for area in self.variables)]  # fmt: skip
+        if self.sense != "min":
+            found += ["--sense", self.sense]
+        for text in self.constraints:
+            found += ["--constraint", text]
+        return found
+
+
+def find_goals(workbook: Workbook, sheet: str | None = None) -> list[Goal]:
+    """Cells that could be an objective, the likeliest first; of one sheet, where it is given."""
+    evaluation = Evaluation(workbook)
+    evaluation.compute_all()
+    units = [unit for unit in evaluation.all_units() if unit.region is not None]
+    read = {unit: _reads(unit, workbook) for unit in units}
+    found: list[tuple[float, Goal]] = []
+    for unit in units:
+        if unit.area.size != 1 or (sheet is not None and unit.area.sheet != sheet):
+            continue
+        goal = _goal(workbook, evaluation, unit, read)
+        if goal is not None:
+            found.append(goal)
+    return [goal for _, goal in sorted(found, key=lambda item: -item[0])[:_MOST]]
+
+
+def suggestion(workbook: Workbook, sheet: str | None = None) -> str:
+    """The likeliest goal as options, behind a comma; '' where there is none."""
+    goals = find_goals(workbook, sheet)
+    if not goals:
+        return ""
+    first = goals[0]
+    areas = ",".join(str(area) for area in first.variables)
+    return f", such as --objective {_quoted(str(first.objective))} --variables {_quoted(areas)}"
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if re.search(r"[\s'&()]", text) else text
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Cells that a unit reads: where they are ``fixed``, the same for all copies."""
+
+    cells: CellRange
+    fixed: bool
+
+
+def _reads(unit: Unit, workbook: Workbook) -> list[_Reading]:
+    region = unit.region
+    assert region is not None
+    found = []
+    for node in walk(region.tree):
+        if not isinstance(node, Reference):
+            continue
+        try:
+            rows, columns = sweeps(node, region, workbook)
+        except (GrowingRange, ValueError):
+            continue
+        cells = CellRange(node.sheet, rows.start, columns.start, rows.end, columns.end)
+        moves = rows.moves + columns.moves
+        # Of copies over rows and columns, a table of less than half their number is a factor.
+        factor = moves == 1 and rows.copies > 1 < columns.copies
+        factor = factor and 2 * cells.size <= unit.area.size
+        if rows.moves and rows.copies > _LONG * columns.copies:
+            factor = False  # a long table: its rows are samples
+        found.append(_Reading(cells, not moves or factor))
+    return found
+
+
+def _goal(
+    workbook: Workbook, evaluation: Evaluation, unit: Unit, read: dict[Unit, list[_Reading]]
+) -> tuple[float, Goal] | None:
+    array = stored(workbook, unit.area) if unit.block is None else unit.block.array
+    if unit.borrowed or bool((array.full_kinds != NUMBER).any()):
+        return None
+    reached = [item for item in evaluation.ancestors([unit]) if item in read]
+    weights = _weights(workbook, evaluation, unit, reached, read)
+    if not weights:
+        return None
+    text = label(workbook, unit.area)
+    loss, gain = bool(_LOSS.search(text)), bool(_GAIN.search(text))
+    readers = [item for item in read if item is not unit and any(
+        reading.cells.intersection(unit.area) for reading in read[item])]  # fmt: skip
+    score = 4.0 * (loss or gain) + 2.0 * (not readers) + min(len(reached), 20) / 10
+    sense = "max" if gain and not loss else "min"
+    goal = Goal(
+        unit.area.first, text, sense, float(array.numpy().flat[0]), tuple(weights),
+        tuple(label(workbook, area) for area in weights),
+    )  # fmt: skip
+    return score, replace(goal, constraints=tuple(_limits(workbook, evaluation, goal, read)))
+
+
+# ---------------------------------------------------------------- weights
+
+
+def _weights(
+    workbook: Workbook, evaluation: Evaluation, unit: Unit, reached: list[Unit],
+    read: dict[Unit, list[_Reading]],
+) -> list[CellRange]:  # fmt: skip
+    """Ranges of numbers that could be changed, in the order of the sheet."""
+    votes: Counter[CellRange] = Counter()
+    moving: list[CellRange] = []
+    for item in reached:
+        copies = item.region is not None and item.area.size > 1
+        for reading in read[item]:
+            if not reading.fixed:
+                moving.append(reading.cells)
+                continue
+            for area in _numbers(workbook, evaluation, reading.cells):
+                votes[area] += 2 if copies else 1
+    for item in read:  # limits use what is chosen, too
+        if item not in reached:
+            for reading in read[item]:
+                if reading.fixed or item.area.size == 1:
+                    for area in _numbers(workbook, evaluation, reading.cells):
+                        if area in votes:
+                            votes[area] += 1
+    merged = _without_parts(votes)
+    scores = {}
+    for area in merged:
+        if area.size > _MOST_WEIGHTS or any(part.intersection(area) for part in moving):
+            continue
+        text = label(workbook, area)
+        often = merged[area] > 1 or max(merged.values()) == 1
+        votes_of = merged[area] if often else 0  # what is read once, beside what is read twice
+        scores[area] = votes_of + 3 * bool(_CHOSEN.search(text)) - 3 * bool(_GIVEN.search(text))
+    return _joined(sorted(area for area, score in scores.items() if score >= 1))
+
+
+def _joined(areas: list[CellRange]) -> list[CellRange]:
+    """Ranges that touch, and fill a rectangle together, as one."""
+    found: list[CellRange] = []
+    for area in areas:
+        last = found[-1] if found else None
+        if last is not None and last.sheet == area.sheet:
+            below = (last.left, last.right) == (area.left, area.right)
+            beside = (last.top, last.bottom) == (area.top, area.bottom)
+            if (below and area.top == last.bottom + 1) or (beside and area.left == last.right + 1):
+                found[-1] = replace(last, bottom=area.bottom, right=area.right)
+                continue
+        found.append(area)
+    return found
+
+
+def _numbers(workbook: Workbook, evaluation: Evaluation, area: CellRange) -> list[CellRange]:
+    """A range that holds numbers alone, none of which is computed; its row and column labels and
+    headings left out."""
+    last_row, last_column = workbook.sheet(area.sheet).extent
+    area = replace(area, bottom=min(area.bottom, last_row), right=min(area.right, last_column))
+    if area.bottom < area.top or area.right < area.left or evaluation.overlapping(area):
+        return []
+    kinds = stored(workbook, area).full_kinds[0, 0]
+    return [area] if bool(((kinds == NUMBER) | (kinds == BLANK)).all()) and bool(
+        (kinds == NUMBER).any()) else []  # fmt: skip
+
+
+def _without_parts(votes: Counter[CellRange]) -> Counter[CellRange]:
+    """Ranges that lie in larger ones give their votes to these."""
+    merged: Counter[CellRange] = Counter()
+    for area in sorted(votes, key=lambda item: -item.size):
+        host = next((other for other in merged if other.contains(area)), area)
+        merged[host] += votes[area]
+    return merged
+
+
+# ---------------------------------------------------------------- limits
+
+
+def _limits(
+    workbook: Workbook, evaluation: Evaluation, goal: Goal, read: dict[Unit, list[_Reading]]
+) -> Iterable[str]:
+    """Constraints that the sheet shows."""
+    sheet = workbook.sheet(goal.objective.sheet)
+    for place, text in _texts(workbook, goal.objective.sheet):
+        sign = _SIGNS.get(text.strip())
+        left = CellAddress(sheet.name, place.row, place.column - 1)
+        right = CellAddress(sheet.name, place.row, place.column + 1)
+        if sign is None or place.column < 2:
+            continue
+        chosen = any(area.contains(single_cell(left)) for area in goal.variables)
+        if chosen or (_is_formula(workbook, left) and _is_number(workbook, right)):
+            yield f"{left} {sign} {right.a1}"
+    for unit, readings in read.items():
+        if unit.area.size == 1 and _is_sum(unit) and len(readings) == 1:
+            whole = readings[0].cells in goal.variables
+            if whole and abs(float(_value(workbook, unit.area.first)) - 1.0) < 1e-6:
+                yield f"{unit.area.first} = 1"
+                yield f"{readings[0].cells} >= 0"
+    for area, text in zip(goal.variables, goal.labels, strict=True):
+        if _BINARY.search(text) and goal.sense == "max":
+            yield f"{area} binary"
+        elif _WHOLE.search(text) and goal.sense == "max":
+            yield f"{area} integer"
+            yield f"{area} >= 0"
+
+
+def _is_sum(unit: Unit) -> bool:
+    assert unit.region is not None
+    tree = unit.region.tree
+    return isinstance(tree, Call) and tree.function == "SUM"
+
+
+def _texts(workbook: Workbook, name: str) -> Iterable[tuple[CellAddress, str]]:
+    cells = workbook.sheet(name).cells
+    for index in (cells.texts != "").nonzero()[0]:
+        if len(str(cells.texts[index])) <= 3:
+            row, column = divmod(int(cells.keys[index]), 16_385)
+            yield CellAddress(name, row, column), str(cells.texts[index])
+
+
+def _value(workbook: Workbook, cell: CellAddress) -> float:
+    value = workbook.sheet(cell.sheet).cells.value(cell.row, cell.column)
+    return value if isinstance(value, float) else float("nan")
+
+
+def _is_number(workbook: Workbook, cell: CellAddress) -> bool:
+    return _value(workbook, cell) == _value(workbook, cell)
+
+
+def _is_formula(workbook: Workbook, cell: CellAddress) -> bool:
+    return (cell.row, cell.column) in workbook.sheet(cell.sheet).formula_at
+
+
+def shown(goals: Iterable[Goal]) -> list[list[str]]:
+    """Goals as lines of a table."""
+    verbs = {"min": "minimise", "max": "maximise"}
+    return [
+        [f"{verbs[goal.sense]} {goal.objective} {goal.label}".strip(), f"{goal.value:.6g}",
+         ", ".join(f"{area} {text}".strip() for area, text in
+                   zip(goal.variables, goal.labels, strict=True))]
+        for goal in goals
+    ]  # fmt: skip

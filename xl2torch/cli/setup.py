@@ -1,0 +1,111 @@
+"""xl2torch setup."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from xl2torch.cli.options import BOOK, common, constraint_options, model_options
+from xl2torch.cli.printing import print_json, print_table, say
+
+
+@click.command()
+@common
+@model_options
+@constraint_options
+@click.option("-o", "--output", "out", type=BOOK, help="Result file [default: BOOK-model].")
+@click.option("--yes", is_flag=True, help="Take what is likeliest, and ask nothing.")
+@click.option("--in-place", is_flag=True, help="Store the model in BOOK itself.")
+@click.option("--force", is_flag=True, help="Overwrite an existing result file.")
+def setup(
+    book: Path, sheet: str | None, as_json: bool, objective: str | None,
+    variables: tuple[str, ...], sense: str | None, constraints: tuple[str, ...],
+    no_constraints: bool, non_negative: bool | None, out: Path | None, yes: bool, in_place: bool,
+    force: bool,
+) -> None:  # fmt: skip
+    """Find out what BOOK could train, and store it as its Solver model.
+
+    It looks for a loss or a profit, for the numbers that it depends on, and for limits beside signs
+    (used <= available), shows what it found and asks. What is given by options is not asked for.
+
+    Example: xl2torch setup mysheet.xlsx
+    """
+    from xl2torch.candidates import find_goals, shown
+    from xl2torch.errors import SelectionError
+    from xl2torch.model import compile
+    from xl2torch.reports.output import check_output
+    from xl2torch.reports.store_model import keep_model
+    from xl2torch.workbook.package import Changes
+    from xl2torch.workbook.reader import load
+
+    if in_place and out is not None:
+        raise click.UsageError("--in-place and --output exclude each other")
+    target = book if in_place else out or book.with_name(f"{book.stem}-model{book.suffix}")
+    check_output(book, target, force, in_place)
+    workbook = load(book)
+    ask = not (yes or as_json)
+    goals = find_goals(workbook, workbook.sheet(sheet).name if sheet else None)
+    if not goals and not (objective and variables):
+        raise SelectionError(
+            f"{book.name}: no formula of one cell reads numbers that could be changed. Give "
+            "--objective CELL and --variables RANGE, or put the loss into a cell"
+        )
+    chosen = goals[0] if goals else None
+    if objective is None and chosen is not None:
+        if ask:
+            lines = [[str(place), *line] for place, line in enumerate(shown(goals), 1)]
+            print_table([["", "what it could do", "value now", "by changing"], *lines])
+            number = click.prompt("Which one", type=click.IntRange(1, len(goals)), default=1)
+            chosen = goals[number - 1]
+        objective = str(chosen.objective)
+    matching = next((goal for goal in goals if str(goal.objective) == objective), None)
+    chosen = matching or (chosen if objective is None else None)
+    if sense is None and chosen is not None:
+        sense = chosen.sense
+        if ask:
+            sense = click.prompt("min, max or value=NUMBER", default=sense)
+    if not variables and chosen is not None:
+        areas = ",".join(str(area) for area in chosen.variables)
+        variables = (click.prompt("By changing the cells", default=areas) if ask else areas,)
+    if not constraints and not no_constraints and chosen is not None:
+        constraints = chosen.constraints
+        if ask:
+            texts = "; ".join(constraints) or "none"
+            given = click.prompt("Subject to (separated by ;)", default=texts)
+            constraints = tuple(
+                text.strip() for text in given.split(";") if text.strip() not in ("", "none")
+            )
+    model = compile(
+        workbook, sheet, objective, variables or None, sense=sense, constraints=constraints,
+        non_negative=non_negative,
+    )  # fmt: skip
+    changes = Changes(workbook.package)
+    keep_model(workbook, model.problem, changes, {}, forced=False)
+    changes.save(target)
+    _print(book, target, model, as_json)
+
+
+def _print(book: Path, target: Path, model: Any, as_json: bool) -> None:
+    problem = model.problem
+    options = [] if problem.is_system else ["--objective", str(problem.objective)]
+    options += ["--variables", ",".join(str(area) for area in problem.variables)]
+    goal = f"value={problem.target:g}" if problem.sense == "value" else problem.sense
+    options += [] if goal in ("min", "feasible") else ["--sense", goal]
+    for item in problem.constraints:
+        options += ["--constraint", item.as_option()]
+    command = shlex.join(["xl2torch", "train", str(book), *options])
+    value = float(model().detach())
+    if as_json:
+        print_json({
+            "workbook": str(book), "output": str(target), "objective": str(problem.objective),
+            "sense": goal, "variables": [str(area) for area in problem.variables], "value": value,
+            "constraints": [item.as_option() for item in problem.constraints], "command": command,
+        })  # fmt: skip
+        return
+    say(f"{problem.goal}, now {value:.10g}")
+    say(f"wrote {target}: it holds the model, for Excel's Solver too")
+    say(f"train it: {shlex.join(['xl2torch', 'train', str(target)])}")
+    say(f"the same by options: {command}")
