@@ -77,8 +77,10 @@ def test_the_answer_is_shown_up_to_twenty_of_each(tmp_path: Path) -> None:
     numbers = " ".join(["1"] * 30)
     text = f"{numbers}\n=SUMSQ(A1:AD1) =SUM(A1:AD1)"
     book = write_grid(tmp_path / "b.xlsx", text)
+    out = str(tmp_path / "out.xlsx")
     model = ["--objective", "A2", "--variables", "A1:AD1", "--constraint", "B2 >= 60",
-             "--constraint", "A1:AD1 <= 5", "--force", "-o", tmp_path / "out.xlsx"]  # fmt: skip
+             "--constraint", "A1:AD1 <= 5", "--force", "-o", out]  # fmt: skip
+
     code, shown, _ = run("train", book, *model)
     assert code == 0 and "S!T1" in shown and "S!U1" not in shown
     assert "and 10 more (--json lists all)" in shown and "and 11 more" in shown
@@ -425,6 +427,7 @@ def test_help_is_quick_and_has_examples() -> None:
     commands = main.commands
     assert set(commands) == {
         "inspect", "verify", "gradcheck", "train", "export", "predict", "restore", "replay", "plot",
+        "setup",
     }  # fmt: skip
     for command in [main, *commands.values()]:
         assert command.help is not None and "Example: xl2torch" in command.help

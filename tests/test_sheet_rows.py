@@ -23,6 +23,9 @@ def test_all_rows_are_the_objective() -> None:
     assert {id(item) for item in rows.objective.parameters()} <= {
         id(item) for item in model.parameters()
     }
+    assert rows.names == ("age_80", "survived") and rows.column("age_80").shape == (300, 4)
+    with pytest.raises(SelectionError, match="they have age_80, survived"):
+        rows.column("speed")
     assert f"{len(rows)} rows" in repr(rows) and "mean" in repr(rows.objective)
 
 
@@ -37,7 +40,7 @@ def test_a_loop_of_batches_is_that_of_fit() -> None:
     for _ in range(3):
         for batch in DataLoader(rows, batch_size=4):
             optimizer.zero_grad()
-            rows.objective(*batch).backward()
+            torch.autograd.backward(rows.objective(*batch))
             optimizer.step()
         reached = theirs().item()
         if reached < best:
@@ -88,7 +91,7 @@ def test_the_predictor_trains_the_model() -> None:
     target = torch.ones_like(first)
     for _ in range(5):
         optimizer.zero_grad()
-        torch.nn.functional.mse_loss(predictor(**columns), target).backward()
+        torch.autograd.backward(torch.nn.functional.mse_loss(predictor(**columns), target))
         optimizer.step()
     assert model().item() != before
     frame = model.predict({predictor.headers[name]: values.numpy()

@@ -18,6 +18,7 @@ from xl2torch.graph.blocks import stored
 from xl2torch.graph.naming import label
 from xl2torch.graph.precedents import GrowingRange, sweeps
 from xl2torch.graph.schedule import Evaluation, Unit
+from xl2torch.plain_text import argument
 from xl2torch.values import BLANK, NUMBER
 from xl2torch.workbook.reader import Workbook
 
@@ -31,6 +32,8 @@ _CHOSEN = re.compile(
     r"\b(weight|w\d*|coef|slope|intercept|bias|param|alpha|beta|gamma|theta|lambda|share|alloc|"
     r"units?|quantity|quantities|amount|produce|make|ship|take|decision|pack|choose|chosen|"
     r"select|x\d*|m|b|a|c|k|kernel|filter|embedding|unit)\b", re.IGNORECASE)  # fmt: skip
+_SETTING = re.compile(
+    r"\b(rate|lr|epsilon|eps|momentum|n|count|rows|days?|steps?|seed|dropout)\b", re.IGNORECASE)
 _GIVEN = re.compile(
     r"\b(price|cost|profit per|value|available|capacity|limit|max|min|demand|supply|budget|rate|"
     r"total|data|count|n|rows|needs?|per unit|return|tax|days?|year|date|age|learning rate|"
@@ -53,16 +56,6 @@ class Goal:
     variables: tuple[CellRange, ...]
     labels: tuple[str, ...]
     constraints: tuple[str, ...] = ()
-
-    def options(self) -> list[str]:
-        """What one would give on a command line."""
-        found = ["--objective", str(self.objective), "--variables",
-                 ",".join(str(area) for area in self.variables)]  # fmt: skip
-        if self.sense != "min":
-            found += ["--sense", self.sense]
-        for text in self.constraints:
-            found += ["--constraint", text]
-        return found
 
 
 def find_goals(workbook: Workbook, sheet: str | None = None) -> list[Goal]:
@@ -87,12 +80,10 @@ def suggestion(workbook: Workbook, sheet: str | None = None) -> str:
     if not goals:
         return ""
     first = goals[0]
-    areas = ",".join(str(area) for area in first.variables)
-    return f", such as --objective {_quoted(str(first.objective))} --variables {_quoted(areas)}"
-
-
-def _quoted(text: str) -> str:
-    return f'"{text}"' if re.search(r"[\s'&()]", text) else text
+    own = first.objective.sheet
+    areas = ",".join(area.a1 if area.sheet == own else str(area) for area in first.variables)
+    where = "" if own == workbook.sheets[0].name else f"--sheet {argument(own)} "
+    return f", such as {where}--objective {first.objective.a1} --variables {argument(areas)}"
 
 
 @dataclass(frozen=True)
@@ -157,6 +148,7 @@ def _weights(
 ) -> list[CellRange]:  # fmt: skip
     """Ranges of numbers that could be changed, in the order of the sheet."""
     votes: Counter[CellRange] = Counter()
+    copied: set[CellRange] = set()
     moving: list[CellRange] = []
     for item in reached:
         copies = item.region is not None and item.area.size > 1
@@ -166,6 +158,7 @@ def _weights(
                 continue
             for area in _numbers(workbook, evaluation, reading.cells):
                 votes[area] += 2 if copies else 1
+                copied |= {area} if copies else set()
     for item in read:  # limits use what is chosen, too
         if item not in reached:
             for reading in read[item]:
@@ -181,7 +174,8 @@ def _weights(
         text = label(workbook, area)
         often = merged[area] > 1 or max(merged.values()) == 1
         votes_of = merged[area] if often else 0  # what is read once, beside what is read twice
-        scores[area] = votes_of + 3 * bool(_CHOSEN.search(text)) - 3 * bool(_GIVEN.search(text))
+        given = _SETTING if any(area.contains(part) for part in copied) else _GIVEN
+        scores[area] = votes_of + 3 * bool(_CHOSEN.search(text)) - 3 * bool(given.search(text))
     return _joined(sorted(area for area, score in scores.items() if score >= 1))
 
 

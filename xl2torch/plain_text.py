@@ -8,6 +8,7 @@ into a program goes through here.
 from __future__ import annotations
 
 import json
+import re
 
 _OBEYED_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -33,6 +34,16 @@ def short(text: str, most: int) -> str:
     """
     shown = plain(text)
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
+def argument(text: str) -> str:
+    """A text as an argument of a command line, of Windows too.
+
+    >>> argument("B1:B2"), argument("My sheet")
+    ('B1:B2', '"My sheet"')
+    """
+    simple = re.fullmatch(r"[\w.,:/+=-]+", text) is not None
+    return text if simple else f'"{text}"' if '"' not in text else f"'{text}'"
 
 
 def plain_lines(text: str) -> str:

@@ -16,6 +16,7 @@ from xl2torch.candidates import suggestion
 from xl2torch.errors import FormulaError, ModelError, SelectionError
 from xl2torch.formula.ast import Binary
 from xl2torch.formula.parser import parse
+from xl2torch.plain_text import argument
 from xl2torch.values import display
 from xl2torch.wording import Wanted, as_number, goal, relations
 from xl2torch.workbook.reader import Workbook
@@ -64,12 +65,22 @@ class Constraint:
         return f"{self.left} {self.relation} {right}"
 
 
-    def as_option(self) -> str:
-        """The constraint as one gives it on a command line."""
+    def as_option(self, sheet: str = "") -> str:
+        """The constraint as one gives it on a command line, from a sheet perhaps."""
+        if self.formula:
+            return self.formula
+        left = on_sheet(self.left, sheet)
         if self.relation in WORDS:
-            return f"{self.left} {self.relation}"
+            return f"{left} {self.relation}"
         right = repr(self.right) if isinstance(self.right, float) else str(self.right)
-        return f"{self.left} {self.relation} {right}"
+        if isinstance(self.right, CellRange):
+            right = on_sheet(self.right, sheet)
+        return f"{left} {self.relation} {right}"
+
+
+def on_sheet(area: CellRange, sheet: str) -> str:
+    """An address as one writes it on a sheet: without its name there."""
+    return area.a1 if area.sheet == sheet else str(area)
 
 
 _MOST_CELLS = 1_000_000
@@ -317,8 +328,7 @@ def _missing(workbook: Workbook, sheet: str, option: str) -> str:
 def _example(workbook: Workbook, sheet: str | None) -> str:
     """Options that could be meant, and the command that finds more, in words."""
     example = suggestion(workbook, sheet)
-    name = workbook.path.name
-    name = f'"{name}"' if " " in name else name
+    name = argument(workbook.path.name)
     return f"{example}; xl2torch setup {name} looks for what could be meant, and stores it"
 
 

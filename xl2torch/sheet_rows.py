@@ -9,6 +9,7 @@ import torch
 from torch import fx, nn
 from torch.utils.data import Dataset
 
+from xl2torch.errors import SelectionError
 from xl2torch.functions.trace import DRAWING
 from xl2torch.graph.row_objective import RowObjective
 from xl2torch.graph.row_trials import Rows
@@ -21,13 +22,15 @@ class SheetRows(Dataset[Sample]):
 
     A sample is what the program reads of a row; ``objective(*batch)`` is the objective of a batch
     as the sheet would say it if it had only these rows: a mean is theirs, a sum is theirs. A list,
-    a slice or a tensor of numbers picks a batch at once.
+    a slice or a tensor of numbers picks a batch at once. ``names`` say what the parts of a sample
+    are, by the sheet's headings.
     """
 
     def __init__(self, rows: RowObjective) -> None:
         self._rows = rows
         self._columns = [_by_rows(tensor, kind) for tensor, kind in rows.inputs]
         self.objective = RowsObjective(rows)
+        self.names = tuple(rows.names)
         self.cells = rows.cells
         self.form = rows.form
 
@@ -38,8 +41,15 @@ class SheetRows(Dataset[Sample]):
         picked = torch.arange(len(self))[index]
         return tuple(column[picked] for column in self._columns)
 
+    def column(self, name: str) -> torch.Tensor:
+        """One part of all samples, by its name. Raises SelectionError."""
+        if name not in self.names:
+            raise SelectionError(f"the rows have no {name!r}: they have {', '.join(self.names)}")
+        return self._columns[self.names.index(name)]
+
     def __repr__(self) -> str:
-        return f"<SheetRows: a {self.form} {self.cells}, {len(self):,} rows>"
+        what = f"a {self.form} {self.cells}, {len(self):,} rows"
+        return f"<SheetRows: {what} with {', '.join(self.names)}>"
 
 
 class RowsObjective(nn.Module):

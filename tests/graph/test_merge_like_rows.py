@@ -12,7 +12,6 @@ import xl2torch
 from xl2torch.graph import passes
 from xl2torch.graph.passes.merge_like_rows import merge_like_rows
 from xl2torch.model import SheetModel
-from xl2torch.training.start import row_objective
 
 ROWS = range(3, 15)
 FORMULAS = [
@@ -63,7 +62,7 @@ def test_another_formula_is_another(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("gap", [".", "text", "3"])
 def test_batches_over_a_gap(gap: str, tmp_path: Path) -> None:
-    found = row_objective(book(tmp_path, FORMULAS[0], {7: gap}))
+    found = book(tmp_path, FORMULAS[0], {7: gap}).row_objective()
     assert (found.form, found.cells.top, found.count) == ("mean over rows", 3, 12)
     for rows in ([0, 3, 5], [4, 11, 2], [1], list(range(12))):
         index = torch.tensor(rows)

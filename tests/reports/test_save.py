@@ -126,7 +126,7 @@ def test_an_answer_that_readers_would_not_find_is_not_written(
     result, real = xl2torch.fit(model), saving._edits
 
     def losing(outcome: Outcome) -> Edits:
-        edits = real(outcome)
+        edits: Edits = real(outcome)
         edits.put(CellAddress("S", 1, column), CellEdit(stale=True))
         return edits
 

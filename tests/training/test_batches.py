@@ -18,7 +18,6 @@ from xl2torch.errors import ModelError, SelectionError
 from xl2torch.model import SheetModel
 from xl2torch.training.epochs import Batch
 from xl2torch.training.result import Result
-from xl2torch.training.start import row_objective
 
 X = torch.linspace(-1, 1, 23, dtype=torch.float64)
 Y = 2 * X - 0.5 + torch.sin(9 * X)
@@ -147,7 +146,7 @@ def test_a_layer_with_its_bias(
     kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD, "rmsprop": torch.optim.RMSprop,
             "adamw": torch.optim.AdamW}[name]  # fmt: skip
     optimizer = kind([parameter], lr=0.05, **options)
-    rows = row_objective(plain)
+    rows = plain.row_objective()
     generator = torch.Generator().manual_seed(3)
     losses = [plain().item()]
     for _ in range(5):

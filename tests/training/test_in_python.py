@@ -7,6 +7,7 @@ import functools
 import io
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pandas
 import pytest
@@ -139,7 +140,7 @@ class Halving(torch.optim.Optimizer):
                     parameter -= group["lr"] * parameter.grad
 
 
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "class": (torch.optim.AdamW, {"lr": 0.4}, "AdamW (torch"),
     "own class": (Halving, {"lr": 0.2}, "halving (given in Python)"),
     "partial": (functools.partial(torch.optim.SGD, momentum=0.5), {"lr": 0.1}, "SGD (torch"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 
 from xl2torch.cli.options import BOOK, common, constraint_options, model_options
 from xl2torch.cli.printing import print_json, print_table, say
+from xl2torch.plain_text import argument
 
 
 @click.command()
@@ -89,14 +89,20 @@ def setup(
 
 
 def _print(book: Path, target: Path, model: Any, as_json: bool) -> None:
+    from xl2torch.address import single_cell
+    from xl2torch.problem import on_sheet
+
     problem = model.problem
-    options = [] if problem.is_system else ["--objective", str(problem.objective)]
-    options += ["--variables", ",".join(str(area) for area in problem.variables)]
+    sheet = problem.sheet
+    options = [] if sheet == model.compiled.workbook.sheets[0].name else ["--sheet", sheet]
+    if not problem.is_system:
+        options += ["--objective", on_sheet(single_cell(problem.objective), sheet)]
+    options += ["--variables", ",".join(on_sheet(area, sheet) for area in problem.variables)]
     goal = f"value={problem.target:g}" if problem.sense == "value" else problem.sense
     options += [] if goal in ("min", "feasible") else ["--sense", goal]
     for item in problem.constraints:
-        options += ["--constraint", item.as_option()]
-    command = shlex.join(["xl2torch", "train", str(book), *options])
+        options += ["--constraint", item.as_option(sheet)]
+    command = " ".join(map(argument, ["xl2torch", "train", str(book), *options]))
     value = float(model().detach())
     if as_json:
         print_json({
@@ -107,5 +113,5 @@ def _print(book: Path, target: Path, model: Any, as_json: bool) -> None:
         return
     say(f"{problem.goal}, now {value:.10g}")
     say(f"wrote {target}: it holds the model, for Excel's Solver too")
-    say(f"train it: {shlex.join(['xl2torch', 'train', str(target)])}")
+    say(f"train it: xl2torch train {argument(str(target))}")
     say(f"the same by options: {command}")

@@ -38,7 +38,7 @@ class Trace(fx.Graph):
 
     def parameter(self, name: str, value: torch.Tensor) -> fx.Node:
         """A node that reads a parameter."""
-        node = self.get_attr(name)
+        node = self.create_node("get_attr", name)  # get_attr looks for it in a module, and warns
         self.tensors[name] = value
         node.meta["value"] = value
         return node
@@ -89,7 +89,7 @@ class Trace(fx.Graph):
             name = f"constant_{number}"
             # Constants stand before everything else: any later node may read them.
             with self.inserting_before(next(iter(self.nodes))):
-                node = self.get_attr(name)
+                node = self.create_node("get_attr", name)
             self.tensors[name] = value
             node.meta["value"] = value
             node.meta["constant"] = True

@@ -82,6 +82,13 @@ class RowObjective:
             given.append((torch.arange(self.count), Rows(0)))
         return given + [(counts, Rows(0)) for counts in self._uneven.values()]
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the ``inputs``, those of data from the sheet's headings."""
+        given = [str(node.target) for node in self._data]
+        given += ["row_numbers"] * bool(self._rowed_parameters)
+        return given + [f"counts_of_{node.name}" for node in self._uneven]
+
     def program(self, count: int, as_many: int | None = None) -> fx.GraphModule:
         """The program for ``count`` rows; its arguments are those rows of all ``inputs``.
 
