@@ -530,3 +530,74 @@ def test_replay() -> None:
     assert code == 0 and "b by torch" in text and "epoch" in text
     assert run("replay", book, "--sheet", "data")[0] == 1
     assert run("replay", book, "--sheet", "none")[0] == 2
+
+
+# ---------------------------------------------------------------- results on standard output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "begins"),
+    [
+        (["train", "-o", "-"], b"PK\x03\x04"),
+        (["plot", "--kind", "contour", "-o", "-"], b"\x89PNG"),
+        (["export", "--to", "python", "-o", "-"], b'"""Sheet Model of line.xlsx'),
+        (["export", "--to", "safetensors", "-o", "-"], None),
+    ],
+    ids=lambda item: " ".join(item) if isinstance(item, list) else "",
+)  # fmt: skip
+def test_a_dash_is_standard_output(arguments: list[str], begins: bytes | None) -> None:
+    book = str(WORKBOOKS / "line.xlsx")
+    done = CliRunner().invoke(main, [arguments[0], book, *arguments[1:]])
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout_bytes.startswith(begins or done.stdout_bytes[:4])
+    assert b'{"__metadata__"' in done.stdout_bytes[:40] or begins is not None
+    if arguments[0] == "train":
+        assert "wrote standard output" in done.stderr and "Loss (MSE)" in done.stderr
+
+
+def test_predictions_on_standard_output(tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text("Age,IsMale,Class\n22,1,3\n", encoding="utf-8")
+    arguments = ["predict", str(WORKBOOKS / "survival.xlsx"), str(tmp_path / "new.csv")]
+    dashed, plain = (CliRunner().invoke(main, [*arguments, *more]) for more in (["-o", "-"], []))
+    assert dashed.stdout == plain.stdout and dashed.exit_code == 0
+
+
+# ---------------------------------------------------------------- what is said on the way
+
+
+def test_formulas_in_variable_cells_are_told_before(tmp_path: Path) -> None:
+    book = write_grid(tmp_path / "b.xlsx", "=1+1 =2 =(A1-4)^2+(B1-3)^2")
+    _, text, errors = run("train", book, "--objective", "C1", "--variables", "A1:B1")
+    assert "the variable cell S!A1 and 1 more holds a formula" in errors and "wrote" in text
+
+
+def test_non_negative_is_named(tmp_path: Path) -> None:
+    """Where it pins all cells at 0, and where a linear model without it ends below."""
+    book = write_grid(tmp_path / "b.xlsx", "1 1 =(A1+4)^2+(B1+3)^2")
+    model = ["--objective", "C1", "--variables", "A1:B1", "--force"]
+    text = run("train", book, *model, "--non-negative")[1]
+    assert "Assume Non-Negative keeps all variable cells at 0: --any-sign" in text
+    text = run("train", book, *model, "--constraint", "A1+B1 <= 1")[1]
+    assert "S!A1 is -4: where that makes no sense, --non-negative" in text
+    assert "--non-negative" not in run("train", book, *model)[1]
+
+
+def test_a_unit_that_dies_on_the_way_is_told(tmp_path: Path) -> None:
+    """The first steps close its ReLU; the other unit goes on."""
+    book = write_grid(tmp_path / "b.xlsx", "0.5 1 =(MAX(0,A1)+1)^2+(B1-3)^2")
+    text = run("train", book, "--objective", "C1", "--variables", "A1:B1", "--optimizer", "sgd",
+               "--lr", "0.01", "--epochs", "200")[1]  # fmt: skip
+    assert "the objective has not felt S!A1 since iteration" in text
+
+
+def test_all_cells_have_values_where_the_file_had_none(tmp_path: Path) -> None:
+    """As pandas would read it: off the way of the model, too."""
+    book = write_grid(tmp_path / "b.xlsx", "1 =(A1-4)^2 5 =C1*2")
+    model = ["--objective", "B1", "--variables", "A1"]
+    out, all_, reached = (tmp_path / name for name in ("o.xlsx", "a.xlsx", "r.xlsx"))
+    run("train", book, *model, "-o", out)
+    assert cached_values(out)["S", "D1"] == 10.0
+    run("train", book, *model, "-o", reached, "--recalculate", "reached")
+    assert ("S", "D1") not in cached_values(reached)
+    run("train", reached, *model, "-o", all_, "--recalculate", "all")
+    assert cached_values(all_)["S", "D1"] == 10.0

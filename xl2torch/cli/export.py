@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from xl2torch.cli.options import BOOK, common, model_options
-from xl2torch.cli.printing import print_json, say
+from xl2torch.cli.printing import STDOUT, print_json, say
 
 
 @click.command()
@@ -41,6 +41,7 @@ def export(
     """
     from xl2torch.exports.explanation import explanation
     from xl2torch.exports.files import export as write
+    from xl2torch.exports.python_source import python_source
     from xl2torch.model import compile
     from xl2torch.workbook.reader import load
 
@@ -53,6 +54,9 @@ def export(
             print_json({"workbook": str(book), "explanation": text})
         else:
             say(text)
+        return
+    if out == STDOUT:
+        say(python_source(model, Path.cwd()), nl=False, data=True)
         return
     done = write(model, out, to, outputs=outputs, force=force)
     if as_json:

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from xl2torch.cli.printing import STDOUT, result_on_stdout
+
 BOOK = click.Path(path_type=Path, readable=False)
 
 
@@ -20,9 +22,21 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
     @functools.wraps(command)
     def wrapped(*arguments: Any, **options: Any) -> Any:
-        return command(*arguments, **options)
+        if options.get("out") != STDOUT or options.get("to", "") in (None, "python"):
+            return command(*arguments, **options)
+        with result_on_stdout(f"result{_suffix(options)}") as path:
+            return command(*arguments, **{**options, "out": path})
 
     return wrapped
+
+
+def _suffix(options: dict[str, Any]) -> str:
+    """What the name of a result ends in that goes to standard output."""
+    if "to" in options:
+        return f".{options['to']}"
+    if "data" in options:
+        return ".csv"
+    return ".png" if "kind" in options else str(options["book"].suffix)
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:

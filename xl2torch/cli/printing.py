@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -17,12 +20,36 @@ _SHOWN = 5
 _MOST_NAMED = 12
 
 
+STDOUT = Path("-")
+"""``-o -``: the result goes to standard output, and what is said to standard error."""
+_written: list[Path] = []
+"""The file that is copied to standard output, while there is one."""
+
+
+@contextlib.contextmanager
+def result_on_stdout(name: str) -> Iterator[Path]:
+    """A file of that name to write to, which is then copied to standard output."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        _written.append(path)
+        try:
+            yield path
+        finally:
+            _written.clear()
+            if path.exists():
+                sys.stdout.flush()
+                sys.stdout.buffer.write(path.read_bytes())
+
+
 def say(text: str = "", err: bool = False, nl: bool = True, data: bool = False) -> None:
     """Print text of which a terminal obeys nothing; ``err``: on standard error.
 
     ``data`` for a file or another program are what they are.
     """
-    click.echo(text if data and not sys.stdout.isatty() else plain_lines(text), err=err, nl=nl)
+    shown = text if data and not sys.stdout.isatty() else plain_lines(text)
+    for path in _written:
+        shown, err = shown.replace(str(path), "standard output"), True
+    click.echo(shown, err=err, nl=nl)
 
 
 def number_text(value: Any) -> str:

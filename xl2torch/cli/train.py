@@ -27,6 +27,7 @@ from xl2torch.cli.threads import use_one_thread_for_small
 
 if TYPE_CHECKING:
     from xl2torch.model import SheetModel
+    from xl2torch.problem import Problem
     from xl2torch.training.result import Result
     from xl2torch.workbook.reader import Workbook
 
@@ -57,6 +58,11 @@ _MOST_LINES = 20
     help="Store the model for Excel's Solver, so that its dialog, predict and export know it, or "
     "not [default: where its sheet has no such model].",
 )  # fmt: skip
+@click.option(
+    "--recalculate", type=click.Choice(["reached", "all"]),
+    help="Give new values to the cells that depend on the variable cells, or to all [default: all "
+    "where the file holds no values].",
+)  # fmt: skip
 @click.option("--forget", is_flag=True, help="Leave out the options that BOOK was trained with.")
 @click.option("--in-place", is_flag=True, help="Write the result into BOOK itself.")
 @click.option("--force", is_flag=True, help="Overwrite an existing result file.")
@@ -67,8 +73,9 @@ def train(
     variables: tuple[str, ...], sense: str | None, constraints: tuple[str, ...],
     no_constraints: bool, non_negative: bool | None, arguments: tuple[str, ...],
     watch: tuple[str, ...],
-    report_list: str, history_every: int, store_model: bool | None, forget: bool, in_place: bool,
-    force: bool, ignore_lock: bool, ignore_protection: bool, **training: Any,
+    report_list: str, history_every: int, store_model: bool | None, recalculate: str | None,
+    forget: bool, in_place: bool, force: bool, ignore_lock: bool, ignore_protection: bool,
+    **training: Any,
 ) -> None:  # fmt: skip
     """Train the model of BOOK and write the answer into a copy of it.
 
@@ -134,6 +141,7 @@ def train(
     if report_list != "all":
         check_reports(model, kinds)
     _warn_of_another_value(model)
+    _warn_of_formulas(workbook, problem)
     use_one_thread_for_small(model)
     with progress(problem, _total(model, training), as_json) as shown:
         result = fit(
@@ -146,6 +154,7 @@ def train(
             result, target, force=force, in_place=in_place, ignore_protection=ignore_protection,
             reports=report_list, history_every=history_every, store_model=store_model,
             remembered=remembered,
+            everything=None if recalculate is None else recalculate == "all",
         )  # fmt: skip
     report = _train_report(workbook, result, saved)
     if as_json:
@@ -171,6 +180,20 @@ def _total(model: SheetModel, training: dict[str, Any]) -> int:
     usual = "adam" if training["batch_size"] else "lbfgs"
     default = default_epochs(training["optimizer"] or usual)
     return sum(stages) or training["epochs"] or default
+
+
+def _warn_of_formulas(workbook: Workbook, problem: Problem) -> None:
+    """Say before the work that variable cells hold formulas: numbers will take their place."""
+    from xl2torch.reports.outcome import formula_cells
+
+    cells = [cell for area in problem.variables for cell in formula_cells(workbook, area)]
+    if cells:
+        more = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
+        say(
+            f"warning: the variable cell {cells[0]}{more} holds a formula: in the result a number "
+            "takes its place (the Answer Report keeps it, xl2torch restore puts it back)",
+            err=True,
+        )
 
 
 def _warn_of_another_value(model: SheetModel) -> None:

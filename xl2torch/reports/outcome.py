@@ -31,9 +31,15 @@ class Outcome:
     more: tuple[CellAddress, ...] = ()
 
     @staticmethod
-    def of(result: Result, more: Iterable[CellAddress] = ()) -> Outcome:
-        """Recalculate the workbook of a result; ``more`` cells are to be shown, too."""
-        recalculation = recalculate(result.model.compiled.workbook, trained_values(result))
+    def of(
+        result: Result, more: Iterable[CellAddress] = (), everything: bool = False
+    ) -> Outcome:
+        """Recalculate the workbook of a result; ``more`` cells are to be shown, too.
+
+        ``everything``: also cells that the variable cells do not reach.
+        """
+        workbook = result.model.compiled.workbook
+        recalculation = recalculate(workbook, trained_values(result), everything)
         return Outcome(result, recalculation, tuple(more))
 
     @property

@@ -31,10 +31,11 @@ from xl2torch.reports.store_model import is_stored, keep_model
 from xl2torch.reports.training_sheet import Watched, training_sheet
 from xl2torch.training.present import takes_models
 from xl2torch.training.result import Result
+from xl2torch.workbook.cells import key_of
 from xl2torch.workbook.new_sheet import NewSheet, add_sheets
 from xl2torch.workbook.package import Changes
 from xl2torch.workbook.patcher import CellEdit, Edits, Keys, cells_at, patch_cells
-from xl2torch.workbook.reader import load, read_again
+from xl2torch.workbook.reader import Workbook, load, read_again
 from xl2torch.workbook.remembered import Options, remember
 from xl2torch.workbook.selection import parse_cell
 from xl2torch.workbook.workbook_part import numbered_name, recalculate_on_load
@@ -97,6 +98,7 @@ def save(
     history_every: int = 1,
     store_model: bool | None = None,
     remembered: Options | None = None,
+    everything: bool | None = None,
 ) -> Saved:
     """Write the trained workbook: weights, recalculated values, and reports.
 
@@ -107,7 +109,9 @@ def save(
     of REPORTS, or ``all`` or ``none``; one that cannot be made is left out, and ``skipped`` says
     why. ``history_every`` thins the history; ``store_model`` keeps objective, variable cells, sense
     and constraints for Excel's Solver, by default where its sheet has no such model. Options
-    ``remembered`` are kept beside it, for the next command. Raises OutputError.
+    ``remembered`` are kept beside it, for the next command. ``everything`` recalculates all cells,
+    not only those that depend on the variable cells, by default where the file holds no values at
+    all. Raises OutputError.
     """
     if history_every < 1:
         raise SelectionError(f"the history cannot be kept every {history_every} iterations")
@@ -123,7 +127,9 @@ def save(
         parse_cell(workbook, cell, problem.sheet) if isinstance(cell, str) else cell
         for cell in cells
     ]
-    outcome = Outcome.of(result, more)
+    if everything is None:
+        everything = has_no_values(workbook)
+    outcome = Outcome.of(result, more, everything)
     _check_agreement(result, outcome.recalculation)
     objective = () if problem.is_system else (problem.objective,)
     shown = list(dict.fromkeys([*objective, *result.watched, *more]))
@@ -165,6 +171,17 @@ def save(
         outcome.recalculation.stale if rewritten else {},
         {kind: name for kind, name in names.items() if kind not in skipped}, skipped, found,
     )  # fmt: skip
+
+
+def has_no_values(workbook: Workbook) -> bool:
+    """Whether no formula of a workbook has a stored value: a program wrote it, not Excel."""
+    formulas = 0
+    for sheet in workbook.sheets:
+        keys = np.array([key_of(cell.row, cell.column) for cell in sheet.formulas], dtype=np.int64)
+        formulas += len(keys)
+        if np.isin(keys, sheet.cells.keys).any():
+            return False
+    return formulas > 0
 
 
 def fill_cached_values(path: str | Path) -> int:

@@ -28,6 +28,8 @@ _TENTH = 0.1
 _SAME = 1e-12
 _ASIDE = 1e-3
 _MOST_TRIED = 20
+_QUIET = 20
+"""Iterations without a slope after which a cell counts as gone."""
 _OTHER_SIZES = (10.0, 100.0, 1000.0, 0.1, 0.01, 0.0, -1.0)
 
 
@@ -109,6 +111,22 @@ def unfelt(loss: Loss, felt: torch.Tensor, moving: torch.Tensor) -> str:
     )
 
 
+def died(loss: Loss, last_felt: torch.Tensor, made: int) -> str:
+    """Variable cells that the objective felt, and does not feel any more, in words."""
+    quiet = max(_QUIET, made // 5)
+    gone = (last_felt >= 0) & (last_felt < made - quiet)
+    if not bool(gone.any()) or bool(gone.all()) or not loss.gradient_norm:
+        return ""
+    cells = [cell for cell, is_gone in zip(loss.model.cell_values(), gone.tolist(), strict=True)
+             if is_gone]  # fmt: skip
+    since = int(last_felt[gone].max())
+    return (
+        f"the objective has not felt {named(cells)} since iteration {since}: a ReLU that closed "
+        "for all rows, or a value beyond where the sheet looks. A smaller --lr, or other start "
+        "values (--init normal), may keep it alive"
+    )
+
+
 def _moves_in_steps(loss: Loss, point: torch.Tensor, still: torch.Tensor) -> bool:
     """Whether the objective jumps where cells that it does not feel are moved by 1, or as far."""
     loss.at(point)
@@ -183,3 +201,22 @@ def why_it_stands(constraints: Constraints, point: torch.Tensor) -> str:
             "steps can tell. Others (--starts 20, --optimizer adam) may be better."
         )
     return "Any gain that is left is hidden by rounding."
+
+
+def signs(model: SheetModel, point: torch.Tensor) -> str:
+    """What Assume Non-Negative did to an answer, or would have done, in words."""
+    cells = list(model.cell_values())
+    if model.problem.non_negative and len(cells) > 1 and not bool(point.any()):
+        return (
+            "Assume Non-Negative keeps all variable cells at 0: --any-sign lets them be negative"
+        )
+    lower = torch.cat([variable.lower.reshape(-1) for variable in model.variables])
+    below = (point < 0) & torch.isinf(lower)
+    limited = bool(model.problem.general_constraints or model.problem.integer_constraints)
+    if not limited or not bool(below.any()):
+        return ""
+    first = int(torch.nonzero(below)[0])
+    return (
+        f"{cells[first]} is {float(point[first]):g}: where that makes no sense, --non-negative "
+        "keeps variable cells at 0 or above"
+    )

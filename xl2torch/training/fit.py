@@ -22,7 +22,15 @@ from xl2torch.residuals import find_residuals
 from xl2torch.training.choice import Asked, Choice, choose
 from xl2torch.training.compilation import compiled_program
 from xl2torch.training.descent import descend, still_steep
-from xl2torch.training.diagnosis import on_plateau, plateau, sheet_error, unfelt, why_it_stands
+from xl2torch.training.diagnosis import (
+    died,
+    on_plateau,
+    plateau,
+    sheet_error,
+    signs,
+    unfelt,
+    why_it_stands,
+)
 from xl2torch.training.epigraph import solve_epigraph
 from xl2torch.training.epochs import Batch, train_in_batches
 from xl2torch.training.freezing import Stage, frozen, parse_frozen, parse_stage
@@ -574,6 +582,8 @@ class _Run:
         ]
         if len(self.record.iterations) > 1 and self.settings.optimizer != HIGHS:
             lower, upper = variable_limits(self.loss.model)
+            made = len(self.record.iterations) - 1
+            found.append(died(self.loss, self.record.last_felt, made))
             found.append(unfelt(self.loss, self.record.felt, lower < upper))
         slopeless = not self.record.iterations[0].gradient_norm
         if stop.code == 0 and slopeless and self._never_left():
@@ -581,6 +591,8 @@ class _Run:
                 "no variable cell has a slope at the start point: it is an optimum already, or a "
                 "plateau or a saddle; other start values (--init normal, --starts 20) tell"
             )
+        if stop.code in (0, 1, 14) and not stop.failed:
+            found.append(signs(self.loss.model, self.record.best_point))
         first_order = self.settings.optimizer in torch_optimizers()
         if stop.code == 3 and first_order and not self.loss.model.drawn:
             found.append(plateau(self.record.losses))

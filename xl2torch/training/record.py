@@ -75,7 +75,7 @@ class Record:
         self.weights: Mapping[str, torch.Tensor] = {}
         self.trail: list[torch.Tensor] = []
         self._last_trail = 0
-        self._felt = [torch.zeros_like(item, dtype=torch.bool) for item in loss.parameters]
+        self._felt = [torch.full(item.shape, -1.0) for item in loss.parameters]
         self._constrained = bool(constraints.general)
         self.boxed = all(bool(torch.isfinite(t).all()) for t in variable_limits(loss.model))
         self._watched = watched
@@ -90,7 +90,12 @@ class Record:
     @property
     def felt(self) -> torch.Tensor:
         """Whether the gradient of a variable cell was ever other than 0, flat."""
-        return torch.cat([mask.reshape(-1) for mask in self._felt])
+        return self.last_felt >= 0
+
+    @property
+    def last_felt(self) -> torch.Tensor:
+        """The last iteration at which the gradient of a variable cell was other than 0, or -1."""
+        return torch.cat([last.reshape(-1) for last in self._felt])
 
     @property
     def seconds(self) -> float:
@@ -122,10 +127,8 @@ class Record:
     def note(self) -> Iteration:
         """Note an iteration that led to the present parameters."""
         loss = self.loss
-        self._felt = [
-            (gradient_of(parameter) != 0).logical_or_(mask)
-            for parameter, mask in zip(loss.parameters, self._felt, strict=True)
-        ]
+        for parameter, last in zip(loss.parameters, self._felt, strict=True):
+            last[gradient_of(parameter).cpu() != 0] = len(self.iterations)
         overstep = violation = 0.0
         if self._constrained:
             overstep, violation = self.constraints.overstep(loss.point)
