@@ -125,8 +125,8 @@ def test_an_answer_that_readers_would_not_find_is_not_written(
     saving = sys.modules[fill_cached_values.__module__]  # the package has a function of its name
     result, real = xl2torch.fit(model), saving._edits
 
-    def losing(outcome: Outcome) -> Edits:
-        edits: Edits = real(outcome)
+    def losing(outcome: Outcome, everything: bool) -> Edits:
+        edits: Edits = real(outcome, everything)
         edits.put(CellAddress("S", 1, column), CellEdit(stale=True))
         return edits
 

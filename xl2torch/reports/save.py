@@ -156,7 +156,7 @@ def save(
         except ModelError as error:
             skipped[kind] = str(error)  # the answer is worth more than a report of it
     changes = Changes(workbook.package)
-    rewritten = patch_cells(workbook, _edits(outcome), changes)
+    rewritten = patch_cells(workbook, _edits(outcome, everything), changes)
     add_sheets(sheets, changes)
     if store_model or (store_model is None and not is_stored(workbook, problem)):
         keep_model(workbook, problem, changes, remembered or {}, forced=bool(store_model))
@@ -197,7 +197,7 @@ def fill_cached_values(path: str | Path) -> int:
     return sum(map(len, rewritten.values()))
 
 
-def _edits(outcome: Outcome) -> Edits:
+def _edits(outcome: Outcome, everything: bool) -> Edits:
     """The variable cells that training moved, and every cell that depends on them."""
     workbook, moved = outcome.workbook, False
     edits = recalculated_edits(outcome.recalculation)
@@ -213,7 +213,7 @@ def _edits(outcome: Outcome) -> Edits:
             edits.put(cell, CellEdit(number, cut=True))
         moved = moved or bool(len(rows)) or bool(formulas)
     # Else the same numbers, computed again, would differ in the last digit from Excel's.
-    return edits if moved else Edits()
+    return edits if moved or everything else Edits()
 
 
 def _read_back(outcome: Outcome, changes: Changes) -> None:
