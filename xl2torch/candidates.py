@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from xl2torch.address import CellAddress, CellRange, single_cell
+from xl2torch.errors import Xl2TorchError
 from xl2torch.formula.ast import Call, Reference, walk
 from xl2torch.graph.blocks import stored
 from xl2torch.graph.naming import label
@@ -74,16 +75,19 @@ def find_goals(workbook: Workbook, sheet: str | None = None) -> list[Goal]:
     return [goal for _, goal in sorted(found, key=lambda item: -item[0])[:_MOST]]
 
 
-def suggestion(workbook: Workbook, sheet: str | None = None) -> str:
-    """The likeliest goal as options, behind a comma; '' where there is none."""
-    goals = find_goals(workbook, sheet)
+def suggestion(workbook: Workbook, sheet: str | None, words: str) -> str:
+    """The likeliest goal as options, behind some words; '' where there is none."""
+    try:
+        goals = find_goals(workbook, sheet)
+    except Xl2TorchError:
+        return ""  # what it is asked for is to be told, not this
     if not goals:
         return ""
     first = goals[0]
     own = first.objective.sheet
     areas = ",".join(area.a1 if area.sheet == own else str(area) for area in first.variables)
     where = "" if own == workbook.sheets[0].name else f"--sheet {argument(own)} "
-    return f", such as {where}--objective {first.objective.a1} --variables {argument(areas)}"
+    return f"{words} {where}--objective {first.objective.a1} --variables {argument(areas)}"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from xl2torch.address import CellAddress, CellRange, single_cell
+from xl2torch.address import MAX_COLUMN, CellAddress, CellRange, single_cell
+from xl2torch.candidates import suggestion
 from xl2torch.errors import (
     ModelError,
     SelectionError,
@@ -30,16 +31,19 @@ from xl2torch.graph.module import build_module, parameter_block
 from xl2torch.graph.naming import identifier, label, unique
 from xl2torch.graph.nodes import node_name, parameter_nodes
 from xl2torch.graph.passes import simplify
+from xl2torch.graph.precedents import precedents
 from xl2torch.graph.printing import expression, is_line
+from xl2torch.graph.regions import Region
 from xl2torch.graph.row_divisors import find_divisors
 from xl2torch.graph.row_objective import RowObjective, find_row_objective
 from xl2torch.graph.schedule import Evaluation, with_true_sizes
 from xl2torch.limits import MOST_VARIABLES, within_limits
+from xl2torch.plain_text import short
 from xl2torch.prediction import Predictor, find_outputs, predict_frame
 from xl2torch.problem import Problem, find_problem
 from xl2torch.row_module import ColumnPredictor, Weight
 from xl2torch.sheet_rows import SheetRows
-from xl2torch.values import BLANK, FIRST_ERROR, TEXT, error_of_kind
+from xl2torch.values import BLANK, FIRST_ERROR, NUMBER, TEXT, error_of_kind
 from xl2torch.workbook.reader import Workbook, load
 
 if TYPE_CHECKING:
@@ -53,6 +57,7 @@ _STABLE = frozenset(
     }
 )
 _LOST_DIGITS = 1e-3
+_FEW_CELLS, _MOST_NAMED = 20, 3
 
 
 @dataclass(frozen=True)
@@ -327,6 +332,7 @@ def _compiled(workbook: Workbook, problem: Problem, draws: bool) -> SheetModel:
         names = ", ".join(str(area) for area in problem.variables)
         raise ModelError(
             f"the objective {problem.objective} does not depend on the variable cells {names}"
+            + suggestion(workbook, problem.objective.sheet, ": try")
         )
     trace.output(result)
     plain = result.meta["value"]
@@ -451,7 +457,7 @@ def cell_node(evaluation: Evaluation, cell: CellAddress) -> fx.Node | None:
     if kind >= FIRST_ERROR:
         culprit = first_error(evaluation, area)
         raise ModelError(
-            f"the cell {cell} is the error {error_of_kind(kind)}; it begins in {culprit}"
+            f"{cell} is the error {error_of_kind(kind)}; it begins in {culprit}"
         )
     if kind == TEXT:
         raise ModelError(f"the cell {cell} is a text, not a number")
@@ -551,8 +557,31 @@ def first_error(evaluation: Evaluation, area: CellRange) -> str:
             place = CellAddress(unit.area.sheet, unit.area.top + row, unit.area.left + column)
             step = unit.region.row_step, unit.region.column_step
             own = unit.region.part(row // step[0], column // step[1], 1, 1)
-            return f"{place}: {equals(own.formula)}"
+            return f"{place}: {equals(own.formula)}{_at_fault(evaluation, own)}"
     return str(area)
+
+
+def _at_fault(evaluation: Evaluation, region: Region) -> str:
+    """Cells that a formula reads and that are likely to spoil it, in words."""
+    workbook = evaluation.workbook
+    found: list[str] = []
+    for area in precedents(region, workbook):
+        if area.size > _FEW_CELLS:
+            continue
+        block = stored(workbook, area)
+        kinds, numbers = block.full_kinds[0, 0], block.numpy()[0, 0]
+        for place, cell in enumerate(area.cells()):
+            row, column = divmod(place, area.columns)
+            kind = kinds[row, column]
+            if kind == TEXT:
+                text = short(str(block.full_texts[0, 0][row, column]), _FEW_CELLS)
+                found.append(f"{cell} holds the text {text!r}")
+            elif kind == BLANK:
+                found.append(f"{cell} is blank")
+            elif kind == NUMBER and numbers[row, column] <= 0:
+                found.append(f"{cell} is {numbers[row, column]:g}")
+    texts = [item for item in found if "text" in item] or found
+    return f", where {' and '.join(texts[:_MOST_NAMED])}" if texts else ""
 
 
 def _place(area: CellRange) -> str:
@@ -589,9 +618,19 @@ def _start_values(workbook: Workbook, area: CellRange) -> torch.Tensor:
         row, column = (int(index) for index in np.argwhere(wrong)[0])
         cell = CellAddress(area.sheet, area.top + row, area.left + column)
         value = workbook.sheet(area.sheet).cells.value(cell.row, cell.column)
-        raise ModelError(f"the variable cell {cell} holds {str(value)!r}, not a number")
+        raise ModelError(
+            f"the variable cell {cell} holds {str(value)!r}, not a number{_beside(workbook, area)}"
+        )
     numbers = np.array(logical(array)[0, 0])
     return torch.from_numpy(numbers)
+
+
+def _beside(workbook: Workbook, area: CellRange) -> str:
+    """The numbers beside labels that were taken for them, as a hint."""
+    right = replace(area, left=area.left + 1, right=area.right + 1)
+    if right.right > MAX_COLUMN or not bool((stored(workbook, right).full_kinds == NUMBER).all()):
+        return ""
+    return f": the numbers beside it are {right}"
 
 
 def _has_uncomputed(workbook: Workbook, area: CellRange, array: Array) -> bool:

@@ -7,8 +7,10 @@ into a program goes through here.
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
+from collections.abc import Iterable
 
 _OBEYED_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -34,6 +36,17 @@ def short(text: str, most: int) -> str:
     """
     shown = plain(text)
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
+def meant(text: str, known: Iterable[str]) -> str:
+    """The name that was likely meant, as a question; '' where none is near.
+
+    >>> meant("adm", ["adam", "sgd"])
+    ' (did you mean adam?)'
+    """
+    names = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(text.lower(), names, n=1)
+    return f" (did you mean {plain(names[close[0]])}?)" if close else ""
 
 
 def argument(text: str) -> str:

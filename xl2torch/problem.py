@@ -327,7 +327,7 @@ def _missing(workbook: Workbook, sheet: str, option: str) -> str:
 
 def _example(workbook: Workbook, sheet: str | None) -> str:
     """Options that could be meant, and the command that finds more, in words."""
-    example = suggestion(workbook, sheet)
+    example = suggestion(workbook, sheet, ", such as")
     name = argument(workbook.path.name)
     return f"{example}; xl2torch setup {name} looks for what could be meant, and stores it"
 
@@ -387,6 +387,7 @@ def _check_objective(workbook: Workbook, cell: CellAddress, areas: list[CellRang
         if not spilled:
             raise ModelError(
                 f"the objective {cell} {what}: it has to be a formula that depends on the variables"
+                + suggestion(workbook, cell.sheet, ", such as")
             )
     elif isinstance(value, str):
         raise ModelError(f"the objective {cell} is the text {value!r}: it has to be a number")

@@ -117,7 +117,8 @@ def test_the_written_file_keeps_the_draw(book: Path, tmp_path: Path) -> None:
                "--seed", "3", "-o", str(out)],
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert "drawn anew at each step: S!B1:B40 (--seed 3 repeats it)" in result.output
+    assert "drawn anew at each step: S!B1:B40" in result.output
+    assert "seed 3: --seed 3 repeats the run" in result.output
     before, after = (xl2torch.load(path).sheets[0].cells for path in (book, out))
     assert [before.value(row, 2) for row in range(1, ROWS + 1)] == [
         after.value(row, 2) for row in range(1, ROWS + 1)

@@ -15,6 +15,7 @@ from xl2torch.linear_program import LinearProgram
 from xl2torch.linearity import nonlinear_place
 from xl2torch.model import SheetModel
 from xl2torch.piecewise_linear import piecewise_linear
+from xl2torch.plain_text import meant
 from xl2torch.residuals import find_residuals, has_kink
 from xl2torch.training.epigraph import Epigraph, find_epigraph
 from xl2torch.training.free import FreeVariables
@@ -105,7 +106,8 @@ def choose(model: SheetModel, constraints: Constraints, asked: Asked) -> Choice:
         raise SelectionError(f"no engine {asked.engine!r}; there are {', '.join(ENGINES)}")
     if asked.optimizer and asked.optimizer not in optimizer_names():
         raise SelectionError(
-            f"no optimizer {asked.optimizer!r}; there are {', '.join(optimizer_names())}"
+            f"no optimizer {asked.optimizer!r}{meant(asked.optimizer, optimizer_names())}; there "
+            f"are {', '.join(optimizer_names())}"
         )
     _refuse_all_different(model)
     if not asked.whole:

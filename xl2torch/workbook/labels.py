@@ -10,6 +10,7 @@ from xl2torch.workbook.sheet_reader import Sheet
 
 _MOST = 200_000
 """Cells of a run beside a label."""
+_MOST_LABELS, _LONGEST = 10_000, 60
 
 
 def cells_of_label(workbook: Workbook, label: str, sheet: str) -> list[CellRange]:
@@ -22,6 +23,15 @@ def cells_of_label(workbook: Workbook, label: str, sheet: str) -> list[CellRange
     if own or not wanted:
         return own
     return [area for item in workbook.sheets for area in _on_sheet(item, wanted)]
+
+
+def labels(workbook: Workbook) -> list[str]:
+    """Texts of a workbook's cells that may be labels."""
+    found: dict[str, None] = {}
+    for sheet in workbook.sheets:
+        for text in sheet.cells.texts[sheet.cells.kinds == TEXT][:_MOST_LABELS]:
+            found[_plain(str(text))] = None
+    return [text for text in found if 0 < len(text) <= _LONGEST]
 
 
 def _plain(text: str) -> str:

@@ -19,6 +19,7 @@ from xml.parsers import expat
 
 from xl2torch.errors import OutputError, WorkbookError
 from xl2torch.limits import HARMLESS_PART, MOST_RATIO, beyond, most_unpacked
+from xl2torch.plain_text import meant
 from xl2torch.workbook.ooxml import (
     CONTENT_TYPES,
     RELATIONSHIPS,
@@ -130,7 +131,7 @@ def read_package(path: Path) -> Package:
         with path.open("rb") as file:
             return _read(path, file)
     except FileNotFoundError:
-        raise WorkbookError(f"{path} does not exist") from None
+        raise WorkbookError(f"{path} does not exist{_near(path)}") from None
     except IsADirectoryError:
         raise WorkbookError(f"{path} is a folder, not a workbook") from None
     except PermissionError:
@@ -142,6 +143,15 @@ def read_package(path: Path) -> Package:
         ) from None
     except OSError as error:
         raise WorkbookError(f"{name} cannot be read: {error.strerror}") from None
+
+
+def _near(path: Path) -> str:
+    """A workbook of a like name in the folder, as a question."""
+    try:
+        names = [item.name for item in path.parent.iterdir() if item.suffix.startswith(".xl")]
+    except OSError:
+        return ""
+    return meant(path.name, names)
 
 
 def read_stream(stream: BinaryIO) -> Package:

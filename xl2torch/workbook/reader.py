@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from xl2torch.errors import SelectionError, WorkbookError
 from xl2torch.limits import within_limits
+from xl2torch.plain_text import meant
 from xl2torch.workbook.cells import SparseCells
 from xl2torch.workbook.external import read_external_link
 from xl2torch.workbook.ooxml import local, parse_xml, unescape
@@ -63,7 +64,8 @@ class Workbook:
         if found is None:
             sheets = ", ".join(sheet.name for sheet in self.sheets)
             raise SelectionError(
-                f"{self.path.name} has no worksheet named {name!r}. It has: {sheets}"
+                f"{self.path.name} has no worksheet named {name!r}"
+                f"{meant(name, [sheet.name for sheet in self.sheets])}. It has: {sheets}"
             )
         return found
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 
 from xl2torch.address import CellAddress, CellRange, parse_a1, unquote_sheet
 from xl2torch.errors import SelectionError
-from xl2torch.workbook.labels import cells_of_label
+from xl2torch.plain_text import meant
+from xl2torch.workbook.labels import cells_of_label, labels
 from xl2torch.workbook.reader import Workbook
 
 _MOST_NAMED = 6
@@ -40,7 +40,8 @@ def parse_cell(workbook: Workbook, text: str, sheet: str) -> CellAddress:
     """One cell. Raises SelectionError when the text names none, or several."""
     ranges = parse_ranges(workbook, text, sheet)
     if len(ranges) != 1 or ranges[0].size != 1:
-        raise SelectionError(f"{text!r} is not a single cell")
+        remedy = f": put =SUM({ranges[0].a1}), or what is meant, into one" * (len(ranges) == 1)
+        raise SelectionError(f"{text!r} is not a single cell{remedy}")
     return ranges[0].first
 
 
@@ -82,7 +83,4 @@ def _unknown(workbook: Workbook, area: str) -> str:
     if parse_a1(area.replace(" ", ""), "S") is not None:
         return f"{text}: leave out the spaces"
     names = [name.name for name in workbook.names if not name.name.startswith(("_", "solver_"))]
-    close = difflib.get_close_matches(area.lower(), {name.lower(): name for name in names})
-    if close:
-        return f"{text}: did you mean {close[0]!r}?"
-    return text
+    return text + meant(area, [*labels(workbook), *names])
