@@ -16,12 +16,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xl2torch.estimators import SheetClassifier, SheetRegressor
     from xl2torch.exports.files import export
     from xl2torch.exports.weights import load_weights
     from xl2torch.gradients.check import gradcheck
     from xl2torch.gradients.written import compare_derivatives
     from xl2torch.inspection import inspect
     from xl2torch.model import SheetModel, compile
+    from xl2torch.plots.draw import plot
     from xl2torch.recalculation import recalculate
     from xl2torch.replay.run import replay
     from xl2torch.reports.frames import report
@@ -36,7 +38,9 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Result": "training.result",
+    "SheetClassifier": "estimators",
     "SheetModel": "model",
+    "SheetRegressor": "estimators",
     "Workbook": "workbook.reader",
     "compare_derivatives": "gradients.written",
     "compile": "model",
@@ -46,6 +50,7 @@ _HOMES = {
     "inspect": "inspection",
     "load": "workbook.reader",
     "load_weights": "exports.weights",
+    "plot": "plots.draw",
     "recalculate": "recalculation",
     "replay": "replay.run",
     "report": "reports.frames",
@@ -56,7 +61,9 @@ _HOMES = {
 
 __all__ = [
     "Result",
+    "SheetClassifier",
     "SheetModel",
+    "SheetRegressor",
     "Workbook",
     "compare_derivatives",
     "compile",
@@ -66,6 +73,7 @@ __all__ = [
     "inspect",
     "load",
     "load_weights",
+    "plot",
     "recalculate",
     "replay",
     "report",
@@ -78,7 +86,13 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'xl2torch' has no attribute {name!r}")
-    return getattr(import_module(f"xl2torch.{_HOMES[name]}"), name)
+    try:
+        return getattr(import_module(f"xl2torch.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("sklearn"):
+            need = f"xl2torch.{name} needs scikit-learn: pip install scikit-learn"
+            raise ImportError(need) from None
+        raise
 
 
 def __dir__() -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +19,8 @@ from xl2torch.graph.printing import expression, is_line
 from xl2torch.graph.regions import odd_cells
 from xl2torch.graph.schedule import Evaluation, Unit
 from xl2torch.limits import within_limits
-from xl2torch.model import SheetModel, compile, compile_problem
+from xl2torch.model import SheetModel, as_workbook, compile, compile_problem
+from xl2torch.notebook import Report
 from xl2torch.problem import Problem
 from xl2torch.verification import foreign, not_of_excel
 from xl2torch.workbook.reader import Workbook
@@ -30,12 +32,13 @@ _SHOWN = 5
 
 @within_limits("looking at the workbook")
 def inspect(
-    workbook: Workbook, sheet: str | None = None, problem: Problem | None = None
-) -> dict[str, Any]:
+    workbook: Workbook | str | Path, sheet: str | None = None, problem: Problem | None = None
+) -> Report:
     """Sheets, formulas and Solver models, each model with its program. Raises SelectionError.
 
     ``problem`` is shown instead of the stored models.
     """
+    workbook = as_workbook(workbook)
     names = [workbook.sheet(sheet).name] if sheet else [item.name for item in workbook.sheets]
     evaluation = Evaluation(workbook)
     evaluation.compute_all()
@@ -44,11 +47,11 @@ def inspect(
         models = [_describe_problem(workbook, problem)]
     else:
         models = [_describe_stored(workbook, model) for model in stored]
-    return {
+    return Report({
         "workbook": str(workbook.path),
         "sheets": [_describe_sheet(workbook, name, evaluation) for name in names],
         "models": models,
-    }
+    })  # fmt: skip
 
 
 def _describe_sheet(workbook: Workbook, name: str, evaluation: Evaluation) -> dict[str, Any]:

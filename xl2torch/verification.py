@@ -19,6 +19,7 @@ from xl2torch.functions.registry import FUNCTIONS
 from xl2torch.functions.trace import value_of
 from xl2torch.graph.schedule import Evaluation, Unit
 from xl2torch.limits import within_limits
+from xl2torch.notebook import Report
 from xl2torch.values import BLANK, FIRST_ERROR, NUMBER, TEXT, display
 from xl2torch.workbook.cells import CellBlock, Kinds, cell_value, key_of
 from xl2torch.workbook.reader import Workbook
@@ -57,7 +58,7 @@ def verify(workbook: Workbook, sheet: str | None = None) -> dict[str, Any]:
     )
     cases = [case for report in reports.values() for case in report["cases"]]
     total["cases"] = sorted(cases, key=lambda case: case["kind"] != "mismatch")[:_SHOWN]
-    return {"workbook": str(workbook.path), "total": total, "sheets": reports}
+    return Report({"workbook": str(workbook.path), "total": total, "sheets": reports})
 
 
 def _verify_sheet(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from judges import requires_validator, validation_errors
-from packages import CONTENT_TYPES, STYLES, WORKBOOK, Parts, parts, read, write
+from packages import CONTENT_TYPES, STYLES, WORKBOOK, Parts, edited, parts, read, write
 
 from xl2torch.errors import OutputError
 from xl2torch.values import NA
@@ -71,6 +71,12 @@ def test_styles_that_lack_a_collection(tmp_path: Path, part: str) -> None:
     after = added(tmp_path, NewSheet("R", [[StyledValue("x")]], []), contents=contents)
     assert after["xl/styles.xml"] == styles
     assert b'<c r="A1" t="inlineStr">' in after["xl/worksheets/sheet2.xml"]
+
+
+def test_an_empty_list_of_sheets_before_the_real_one(tmp_path: Path) -> None:
+    contents = edited(parts(), WORKBOOK, ("<sheets>", "<sheets/><sheets>"))
+    with pytest.raises(OutputError, match="list of sheets is empty"):
+        added(tmp_path, NewSheet("R", [[StyledValue("x")]], []), contents=contents)
 
 
 def test_styles_with_two_lists_are_damaged(tmp_path: Path) -> None:

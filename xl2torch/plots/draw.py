@@ -21,6 +21,7 @@ from xl2torch.plots.landscape import Limits, landscape, two_cells
 from xl2torch.training.result import Result
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -77,5 +78,26 @@ def draw(
 
 def _trained(train: Callable[[], Result] | None) -> Result:
     if train is None:
-        raise SelectionError(f"{' and '.join(TRAINED)} need a run of training")
+        raise SelectionError(
+            f"{' and '.join(TRAINED)} need a run of training: the result of xl2torch.fit"
+        )
     return train()
+
+
+def plot(
+    given: Result | SheetModel, kind: str = "loss", *, cells: str | None = None,
+    x: Limits | None = None, y: Limits | None = None,
+) -> Axes:  # fmt: skip
+    """A picture of a result, or of a model, as Axes of matplotlib; their figure is ``ax.figure``.
+
+    ``kind`` as for ``xl2torch plot``: loss and path of a result; surface, contour, fit and weights.
+    ``cells`` are two variable cells, ``x`` and ``y`` from where to where they are shown. Raises
+    SelectionError, ModelError.
+    """
+    if not isinstance(given, Result | SheetModel):
+        raise SelectionError(f"a result of fit or a model is wanted, not {type(given).__name__}")
+    view = View(cells, x, y)
+    if isinstance(given, SheetModel):
+        return draw(given, kind, view).axes[0]
+    with given.applied():
+        return draw(given.model, kind, view, lambda: given).axes[0]

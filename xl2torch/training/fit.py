@@ -32,6 +32,7 @@ from xl2torch.training.diagnosis import (
     why_it_stands,
 )
 from xl2torch.training.epigraph import solve_epigraph
+from xl2torch.training.epoch_table import EpochTable, in_notebook
 from xl2torch.training.epochs import Batch, train_in_batches
 from xl2torch.training.freezing import Stage, frozen, parse_frozen, parse_stage
 from xl2torch.training.given_optimizer import Given, named
@@ -128,6 +129,7 @@ def fit(
     on_iteration: Callable[[Iteration], None] | None = None,
     on_batch: Callable[[Batch], None] | None = None,
     on_bound: Callable[[Bounding], None] | None = None,
+    progress: bool | None = None,
 ) -> Result:
     """Train the model, on all its data at once or in batches; it then holds the best point met.
 
@@ -166,9 +168,10 @@ def fit(
     their dropout. ``tolerance`` ends a search for whole numbers within that share of the best
     possible objective; 0 goes on to the end. ``on_iteration`` is called after each iteration,
     ``on_batch`` after each batch, ``on_bound`` now and then in a search for whole numbers;
-    KeyboardInterrupt ends training and keeps the best point. Raises SelectionError (wrong option),
-    ModelError (the model cannot be trained) or TrainingError (the objective is an error at the
-    start).
+    ``progress`` shows a table of the epochs, by default in notebooks (there with a bar and the
+    loss). KeyboardInterrupt ends training and keeps the best point. Raises SelectionError (wrong
+    option), ModelError (the model cannot be trained) or TrainingError (the objective is an error at
+    the start).
     """
     model = as_model(model)
     name, factory = named(optimizer, lr, dict(arguments or {}))
@@ -191,14 +194,17 @@ def fit(
     with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
         if options.seed is not None:
             torch.manual_seed(options.seed)
-        return _fit(model, options, watch_cells, on_iteration, on_batch, on_bound)
+        return _fit(
+            model, options, watch_cells, on_iteration, on_batch, on_bound,
+            in_notebook() if progress is None else progress,
+        )  # fmt: skip
 
 
 def _fit(
     model: SheetModel, options: Options, watch_cells: Sequence[CellAddress | str],
     on_iteration: Callable[[Iteration], None] | None,
     on_batch: Callable[[Batch], None] | None,
-    on_bound: Callable[[Bounding], None] | None,
+    on_bound: Callable[[Bounding], None] | None, shows: bool,
 ) -> Result:  # fmt: skip
     refuse_moved(model)
     problem = model.problem
@@ -230,7 +236,9 @@ def _fit(
             settings.epochs, settings.max_time or math.inf, settings.convergence,
             options.convergence is not None, options.patience,
         )  # fmt: skip
-        record = Record(loss, constraints, limits, watch(model, cells), on_iteration)
+        table = _table(settings, on_iteration) if shows else None
+        told = on_iteration if table is None else table[1]
+        record = Record(loss, constraints, limits, watch(model, cells), told)
         _follow_rate(record, stepper)
         run = _Run(
             loss, constraints, record, settings, stepper, stages, held, on_batch, choice, on_bound
@@ -247,6 +255,8 @@ def _fit(
             stop = Stop(6)
         if settings.epochs and not stop.restored and _is_of_sheet(run, model):
             stop = _kept_in_sheet(run, stop)
+        if table is not None:
+            table[0].finish()
         remarks = [*problem.remarks, *run.remarks(stop), compiling]
         if settings.starts == 1 < start_count(problem, options):
             remarks.append("the stored model asks for many starts; rows and stages have one")
@@ -270,6 +280,23 @@ def _fit(
         record.weights, record.seconds, tuple(filter(None, remarks)), run.ends, run.subproblems,
         record.best_iteration,
     )  # fmt: skip
+
+
+def _table(
+    settings: Settings, on_iteration: Callable[[Iteration], None] | None
+) -> tuple[EpochTable, Callable[[Iteration], None]]:
+    """A table of the run, and what fills it and calls what else is to be called."""
+    validated = bool(settings.validation)
+    names = (settings.metric, f"valid {settings.metric}")[: 1 + validated]
+    metrics = names if settings.metric else ()
+    table = EpochTable(settings.epochs, settings.unit, validated, metrics)
+
+    def both(row: Iteration) -> None:
+        table(row)
+        if on_iteration is not None:
+            on_iteration(row)
+
+    return table, both
 
 
 def _texts(given: str | Sequence[str]) -> tuple[str, ...]:

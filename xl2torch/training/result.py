@@ -13,6 +13,7 @@ import torch
 
 from xl2torch.address import CellAddress
 from xl2torch.model import SheetModel
+from xl2torch.notebook import html_table
 from xl2torch.training.given_optimizer import Factory
 from xl2torch.training.methods import full_name
 from xl2torch.training.stopping import CONVERGENCE, Stop
@@ -138,6 +139,23 @@ class Result:
             f"<Result {self.model.problem.objective}: {self.start:g} -> {self.final:g} in "
             f"{self.epochs} iterations. {self.message}>"
         )
+
+    def _repr_html_(self) -> str:
+        objective = self.model.problem.objective
+        facts = [
+            (str(objective), f"{self.start:.8g} -> {self.final:.8g}"), ("message", self.message),
+            ("optimizer", self.settings.engine), (f"{self.settings.unit}s", str(self.epochs)),
+            *(("note", remark) for remark in self.remarks),
+        ]  # fmt: skip
+        weights = [
+            (f"{cell}", float(number))
+            for variable in self.model.variables
+            for cell, number in zip(
+                variable.cells.cells(), self.weights[variable.name].reshape(-1).tolist(),
+                strict=True,
+            )
+        ]  # fmt: skip
+        return html_table(["", ""], facts) + html_table(["variable cell", "value"], weights)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

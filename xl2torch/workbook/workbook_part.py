@@ -89,8 +89,8 @@ def register_sheet(part: str, name: str, changes: Changes) -> None:
     changes.parts[rels] = appended(data, [entry], rels)
     data = changes.part(main)
     sheets = next((e for e in top_elements(data, _WHERE) if e.name == "sheets"), None)
-    if sheets is None:
-        raise OutputError("the workbook part has no list of sheets")
+    if sheets is None or data[sheets.start : sheets.end].endswith(b"/>"):
+        raise OutputError("the workbook is damaged: its first list of sheets is empty")
     sheet_id = max(int(value) for value in sheet_ids(data).values()) + 1
     # The prefix that the part gives to the namespace of relationships; our own where it has none.
     bound = re.search(

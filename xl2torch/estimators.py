@@ -1,0 +1,142 @@
+"""The row formulas of a sheet as scikit-learn estimators: fit, predict, score, in its pipelines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from xl2torch.errors import SelectionError
+from xl2torch.model import compile
+from xl2torch.training.fit import fit
+
+_STEPS = 500
+_LEAST = 1e-12
+
+
+class _SheetEstimator(BaseEstimator):  # type: ignore[misc]
+    """What regressor and classifier share.
+
+    ``book`` is a workbook or its path; ``sheet``, ``objective`` and ``variables`` name its model as
+    ``compile`` does, ``outputs`` the columns of predictions. Columns of a DataFrame are found by
+    heading; those of an array stand in the order of ``feature_names_in_``.
+    """
+
+    def __init__(
+        self, book: Any, *, sheet: str | None = None, objective: str | None = None,
+        variables: Any = None, outputs: str | None = None, steps: int = _STEPS,
+    ) -> None:  # fmt: skip
+        self.book = book
+        self.sheet = sheet
+        self.objective = objective
+        self.variables = variables
+        self.outputs = outputs
+        self.steps = steps
+
+    def fit(self, X: Any = None, y: Any = None) -> Any:
+        """Train the weights: on rows and targets, or without any on the sheet's own."""
+        self.model_ = compile(self.book, self.sheet, self.objective, self.variables)
+        self.predictor_ = self.model_.predictor(self.outputs)
+        names = self.predictor_.inputs
+        self.feature_names_in_ = np.array([self.predictor_.headers[name] for name in names])
+        self.n_features_in_ = len(names)
+        if X is None:
+            self.result_ = fit(self.model_)
+            return self
+        target = self._target(np.asarray(y))
+        columns = self._columns(X)
+        optimizer = torch.optim.LBFGS(
+            self.model_.parameters(), max_iter=self.steps, line_search_fn="strong_wolfe",
+            tolerance_grad=1e-10, tolerance_change=1e-14,
+        )  # fmt: skip
+
+        def closure() -> float:
+            optimizer.zero_grad()
+            loss = self._loss(self.predictor_(*columns), target)
+            torch.autograd.backward(loss)
+            return float(loss.detach())
+
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        self.loss_ = closure()
+        return self
+
+    def _columns(self, X: Any) -> list[torch.Tensor]:
+        """Columns in the order of the predictor's arguments. Raises SelectionError."""
+        if hasattr(X, "columns"):
+            missing = [name for name in self.feature_names_in_ if name not in X.columns]
+            if missing:
+                raise SelectionError(f"the data has no column {', '.join(missing)}")
+            values = [X[name].to_numpy() for name in self.feature_names_in_]
+        else:
+            table = np.asarray(X, dtype=np.float64)
+            if table.ndim != 2 or table.shape[1] != self.n_features_in_:
+                raise SelectionError(
+                    f"an array with the columns {', '.join(self.feature_names_in_)} is wanted"
+                )
+            values = list(table.T)
+        return [torch.from_numpy(np.array(column, dtype=np.float64)) for column in values]
+
+    def _predicted(self, X: Any) -> np.ndarray[Any, Any]:
+        check_is_fitted(self, "predictor_")
+        with torch.no_grad():
+            found = self.predictor_(*self._columns(X))
+        if isinstance(found, tuple):
+            found = torch.stack(found, dim=1)
+        numbers: np.ndarray[Any, Any] = found.numpy()
+        return numbers
+
+    def _target(self, y: np.ndarray[Any, Any]) -> torch.Tensor:
+        raise NotImplementedError
+
+    def _loss(self, predicted: Any, target: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+
+class SheetRegressor(RegressorMixin, _SheetEstimator):  # type: ignore[misc]
+    """Predictions of a sheet's column of numbers; fitted to targets by least squares."""
+
+    def _target(self, y: np.ndarray[Any, Any]) -> torch.Tensor:
+        return torch.as_tensor(y.astype(np.float64))
+
+    def _loss(self, predicted: Any, target: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.mse_loss(predicted, target)
+
+    def predict(self, X: Any) -> np.ndarray[Any, Any]:
+        """Predictions of rows."""
+        return self._predicted(X)
+
+
+class SheetClassifier(ClassifierMixin, _SheetEstimator):  # type: ignore[misc]
+    """Classes by a column of probabilities, or a column for each class; fitted by likelihood."""
+
+    def _target(self, y: np.ndarray[Any, Any]) -> torch.Tensor:
+        self.classes_, places = np.unique(y, return_inverse=True)
+        return torch.as_tensor(places)
+
+    def _loss(self, predicted: Any, target: torch.Tensor) -> torch.Tensor:
+        if isinstance(predicted, tuple):
+            predicted = torch.stack(predicted, dim=1)
+        if predicted.dim() == 1:
+            chance = predicted.clamp(_LEAST, 1 - _LEAST)
+            return torch.nn.functional.binary_cross_entropy(chance, target.double())
+        shares = predicted.clamp_min(_LEAST)
+        logs = torch.log(shares / shares.sum(dim=1, keepdim=True))
+        return torch.nn.functional.nll_loss(logs, target)
+
+    def predict_proba(self, X: Any) -> np.ndarray[Any, Any]:
+        """Probabilities of the classes, a column for each."""
+        found = self._predicted(X)
+        if found.ndim == 1:
+            return np.stack([1 - found, found], axis=1)
+        shares: np.ndarray[Any, Any] = found / found.sum(axis=1, keepdims=True)
+        return shares
+
+    def predict(self, X: Any) -> np.ndarray[Any, Any]:
+        """The likeliest class of rows; of a sheet that was trained alone, by its number."""
+        places = self.predict_proba(X).argmax(axis=1)
+        classes = getattr(self, "classes_", np.arange(places.max(initial=0) + 1))
+        found: np.ndarray[Any, Any] = classes[places]
+        return found
