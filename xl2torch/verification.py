@@ -32,7 +32,7 @@ _COUNTS = (
 
 
 @within_limits("verifying the workbook")
-def verify(workbook: Workbook, sheet: str | None = None) -> dict[str, Any]:
+def verify(workbook: Workbook, sheet: str | None = None) -> Report:
     """Counts of formula cells, in total and per sheet, with the first cases that differ.
 
     A cell fed by a borrowed cached value counts as unsupported: a cache compared with itself
