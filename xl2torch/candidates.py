@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from xl2torch.address import CellAddress, CellRange, single_cell
@@ -184,17 +184,28 @@ def _weights(
 
 
 def _joined(areas: list[CellRange]) -> list[CellRange]:
-    """Ranges that touch, and fill a rectangle together, as one."""
+    """Ranges that touch, and fill a rectangle together, as one: below each other, then beside."""
+    below = sorted(areas, key=lambda item: (item.sheet, item.left, item.right, item.top))
+    columns = _merged(below, lambda one, two: (
+        (one.sheet, one.left, one.right) == (two.sheet, two.left, two.right)
+        and two.top == one.bottom + 1
+    ))  # fmt: skip
+    beside = sorted(columns, key=lambda item: (item.sheet, item.top, item.bottom, item.left))
+    return sorted(_merged(beside, lambda one, two: (
+        (one.sheet, one.top, one.bottom) == (two.sheet, two.top, two.bottom)
+        and two.left == one.right + 1
+    )))  # fmt: skip
+
+
+def _merged(
+    areas: list[CellRange], touch: Callable[[CellRange, CellRange], bool]
+) -> list[CellRange]:
     found: list[CellRange] = []
     for area in areas:
-        last = found[-1] if found else None
-        if last is not None and last.sheet == area.sheet:
-            below = (last.left, last.right) == (area.left, area.right)
-            beside = (last.top, last.bottom) == (area.top, area.bottom)
-            if (below and area.top == last.bottom + 1) or (beside and area.left == last.right + 1):
-                found[-1] = replace(last, bottom=area.bottom, right=area.right)
-                continue
-        found.append(area)
+        if found and touch(found[-1], area):
+            found[-1] = replace(found[-1], bottom=area.bottom, right=area.right)
+        else:
+            found.append(area)
     return found
 
 

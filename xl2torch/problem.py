@@ -72,7 +72,7 @@ class Constraint:
         left = on_sheet(self.left, sheet)
         if self.relation in WORDS:
             return f"{left} {self.relation}"
-        right = repr(self.right) if isinstance(self.right, float) else str(self.right)
+        right = f"{self.right:.17g}" if isinstance(self.right, float) else str(self.right)
         if isinstance(self.right, CellRange):
             right = on_sheet(self.right, sheet)
         return f"{left} {self.relation} {right}"

@@ -307,10 +307,11 @@ def _improvement(result: Result, row: dict[str, Any] | None) -> str:
         return f"{text}, to be {problem.target:g}"
     if before == after:
         return f"{text}, as before"
-    share = abs(after - before) / abs(before) if before else math.inf
-    change = f"{'larger' if after > before else 'smaller'}"
-    return text + (f", {share:.3g} times {change}" if share >= 10 else f", {share:.2%} {change}"
-                   if math.isfinite(share) else "")  # fmt: skip
+    if not before:
+        return text
+    share = abs(after - before) / abs(before)
+    change = "larger" if after > before else "smaller"
+    return f"{text}, {share:.3g} times {change}" if share >= 10 else f"{text}, {share:.2%} {change}"
 
 
 def _answer_lines(saved: Any, kind: str) -> list[dict[str, Any]]:
