@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from xl2torch.errors import SelectionError
 from xl2torch.reports.answer import answer
+from xl2torch.reports.likelihood import Likelihood, is_likelihood, likelihood
 from xl2torch.reports.limits import limits
 from xl2torch.reports.outcome import Outcome
 from xl2torch.reports.sensitivity import sensitivity
@@ -42,9 +43,23 @@ def report(result: Result, kind: str) -> dict[str, pandas.DataFrame]:
         return {"variables": _frame(slopes.variables), "constraints": _frame(slopes.constraints)}
     if kind == "limits":
         return {"variables": _frame(limits(outcome).variables)}
+    if kind == "statistics" and is_likelihood(outcome.result.model):
+        return _likelihood(likelihood(outcome))
     if kind == "statistics":
         return _statistics(statistics(outcome))
     raise SelectionError(f"no report {kind!r}: there are {', '.join(FRAMES)}")
+
+
+def _likelihood(found: Likelihood) -> dict[str, pandas.DataFrame]:
+    import pandas
+
+    cells = [str(item.cell) for item in found.estimates]
+    facts = ("log_likelihood", "observations", "aic", "bic")
+    return {
+        "fit": pandas.DataFrame([{name: getattr(found, name) for name in facts}]),
+        "variables": _frame(found.estimates),
+        "covariance": pandas.DataFrame(found.covariance, cells, cells),
+    }
 
 
 def _statistics(found: Statistics) -> dict[str, pandas.DataFrame]:

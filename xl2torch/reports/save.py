@@ -17,6 +17,7 @@ from xl2torch.recalculation import Recalculation, recalculate
 from xl2torch.reports.answer import Answer, answer, answer_sheet
 from xl2torch.reports.gradient_sheet import gradient_sheets
 from xl2torch.reports.kinds import DEFAULT_REPORTS, REPORTS, chosen_reports
+from xl2torch.reports.likelihood import is_likelihood, likelihood_sheet
 from xl2torch.reports.limits import limits_sheet
 from xl2torch.reports.outcome import (
     Outcome,
@@ -80,7 +81,7 @@ class Saved:
 
 def check_reports(model: SheetModel, reports: Sequence[str]) -> None:
     """Find out before training whether a report makes sense. Raises ModelError."""
-    if "statistics" in reports:
+    if "statistics" in reports and not is_likelihood(model):
         check_residuals(model)
 
 
@@ -145,7 +146,9 @@ def save(
         "answer": lambda name: [answer_sheet(outcome, name, found)],
         "sensitivity": lambda name: [sensitivity_sheet(outcome, name)],
         "limits": lambda name: [limits_sheet(outcome, name)],
-        "statistics": lambda name: [statistics_sheet(outcome, name)],
+        "statistics": lambda name: [
+            (likelihood_sheet if is_likelihood(result.model) else statistics_sheet)(outcome, name)
+        ],
         "gradients": lambda name: gradient_sheets(check(result.model), name, written=True)[0],
     }
     sheets: list[NewSheet] = []

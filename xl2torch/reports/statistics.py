@@ -177,7 +177,7 @@ def statistics_sheet(outcome: Outcome, name: str) -> NewSheet:
     formats = outcome.formats
     facts: list[Line] = [
         [None, "Objective", found.form],
-        [None, "R Square", _known(found.r_square)],
+        [None, "R Square", known(found.r_square)],
         [None, "Residual Standard Deviation", found.deviation],
         [None, "Residual Sum of Squares", found.squares],
         [None, "Degrees of Freedom", float(found.freedom)],
@@ -193,18 +193,18 @@ def statistics_sheet(outcome: Outcome, name: str) -> NewSheet:
         same = formats[item.cell]
         numbers = (item.error, item.t, item.p, item.lower, item.upper)
         lines.append(
-            [item.cell.absolute(sheet), item.name, Shown(item.value, same), *map(_known, numbers)]
+            [item.cell.absolute(sheet), item.name, Shown(item.value, same), *map(known, numbers)]
         )
     rows += [title("Variable Cells"), *table([heads], lines), []]
-    known = [n for n, item in enumerate(found.estimates) if not math.isnan(item.error)]
-    cells = [found.estimates[n].cell.absolute(sheet) for n in known]
+    told = [n for n, item in enumerate(found.estimates) if not math.isnan(item.error)]
+    cells = [found.estimates[n].cell.absolute(sheet) for n in told]
     if 0 < len(cells) <= _MOST:
         for text, matrix in (
             ("Covariance", found.covariance), ("Correlation", found.correlation),
         ):  # fmt: skip
             body: list[Line] = [
-                [cell, found.estimates[n].name, *matrix[n, known].tolist()]
-                for cell, n in zip(cells, known, strict=True)
+                [cell, found.estimates[n].name, *matrix[n, told].tolist()]
+                for cell, n in zip(cells, told, strict=True)
             ]
             rows += [title(text), *table([["Cell", "Name", *cells]], body), []]
     return report_sheet(name, [*rows, *_remarks(found, len(cells))])
@@ -228,5 +228,6 @@ def _remarks(found: Statistics, count: int) -> list[Row]:
     return [[None, StyledValue(text, "note")] for text in texts]
 
 
-def _known(number: float) -> CellValue:
+def known(number: float) -> CellValue:
+    """A number as a cell holds it: #N/A where it is none."""
     return NA if math.isnan(number) else number
