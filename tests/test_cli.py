@@ -601,3 +601,15 @@ def test_all_cells_have_values_where_the_file_had_none(tmp_path: Path) -> None:
     assert ("S", "D1") not in cached_values(reached)
     run("train", reached, *model, "-o", all_, "--recalculate", "all")
     assert cached_values(all_)["S", "D1"] == 10.0
+
+
+def test_blank_cells_among_the_data_are_said(tmp_path: Path) -> None:
+    """One of ten counts as 0, which spoils the line without a word in Excel."""
+    rows = [f"{'.' if n == 5 else n} {2 * n} =$A$1*A{n + 2} =(C{n + 2}-B{n + 2})^2"
+            for n in range(1, 11)]  # fmt: skip
+    book = write_grid(tmp_path / "b.xlsx", "\n".join(["1 =SUM(D3:D12)", "x y p e", *rows]))
+    text = run("train", book, "--objective", "B1", "--variables", "A1")[1]
+    assert "note: S!A7 is blank among the data, and a blank counts as 0" in text
+    full = write_grid(tmp_path / "f.xlsx", "\n".join(["1 =SUM(D3:D12)", "x y p e", *rows]).replace(
+        "\n. ", "\n5 "))  # fmt: skip
+    assert "blank among" not in run("train", full, "--objective", "B1", "--variables", "A1")[1]

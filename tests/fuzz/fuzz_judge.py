@@ -132,25 +132,25 @@ def _run(arguments: Sequence[str]) -> Run:
     torch.manual_seed(0)
     np.random.seed(0)
     sys.argv = ["xl2torch", *arguments]
-    before, began = _peak(), time.monotonic()
-    signal.signal(signal.SIGALRM, _ring)
+    before, began = _peak(), time.process_time()
+    signal.signal(signal.SIGPROF, _ring)
     stop: BaseException | None = None
     code, output, stdout = -1, "", ""
     try:
-        signal.setitimer(signal.ITIMER_REAL, SECONDS, 5)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS, 5)
         with warnings.catch_warnings():
             for category in (RuntimeWarning, UserWarning, FutureWarning, SyntaxWarning):
                 warnings.simplefilter("always", category)  # not once for all inputs of a child
             result = click.testing.CliRunner().invoke(main, list(arguments))
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         code, output, stdout = result.exit_code, result.output, result.stdout
         stop = result.exception
     except (Hang, KeyboardInterrupt) as error:
         stop = error
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
     found: list[Finding] = []
-    seconds, grown = time.monotonic() - began, _peak() - before
+    seconds, grown = time.process_time() - began, _peak() - before
     if isinstance(stop, Hang) or seconds > SECONDS:
         found.append(Finding("hang", command, _place(stop), f"stopped after {seconds:.0f} s"))
     elif stop is not None and not isinstance(stop, SystemExit):

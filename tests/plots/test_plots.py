@@ -87,6 +87,23 @@ def test_fit_has_what_was_observed() -> None:
 
 
 @requires_corpus
+def test_a_fit_over_decades_is_smooth_on_a_logarithmic_axis(tmp_path: Path) -> None:
+    doses = (0.5, 1, 2, 5, 10, 20, 50, 100)
+    rows = [f"{dose} {dose / (dose + 8)} =A{n}/(A{n}+$B$1) =(B{n}-C{n})^2"
+            for n, dose in enumerate(doses, 4)]  # fmt: skip
+    text = "\n".join(["half 5", "loss =SUM(D4:D11)", "dose OD fit sq", *rows])
+    model = xl2torch.compile(grid(tmp_path, text), objective="B2", variables="B1")
+    axes = xl2torch.plot(model, "fit")
+    assert axes.get_xscale() == "log" and axes.get_xlabel() == "dose" and axes.get_ylabel()
+    line = axes.get_lines()[1]
+    assert np.asarray(line.get_xdata()).shape == (200,)
+    assert np.asarray(line.get_ydata())[-1] == pytest.approx(100 / 105)
+    even = "\n".join(text.splitlines()[:3] + [
+        f"{n} {n / 9} =A{n + 3}/(A{n + 3}+$B$1) =(B{n + 3}-C{n + 3})^2" for n in range(1, 9)])
+    model = xl2torch.compile(grid(tmp_path, even), objective="B2", variables="B1")
+    assert xl2torch.plot(model, "fit").get_xscale() == "linear"
+
+
 def test_fit_of_a_table_of_many_columns() -> None:
     model = xl2torch.compile(xl2torch.load(CORPUS / "fastai-2022" / "titanic.xlsx"), "nnet")
     found = fitted(model)

@@ -74,7 +74,9 @@ def test_the_first_variable_cells_are_followed(tmp_path: Path) -> None:
 
 
 def test_charts_and_frozen_headings(tmp_path: Path) -> None:
-    xl2torch.save(survival(7), tmp_path / "out.xlsx", reports="training")
+    model = xl2torch.compile(WORKBOOKS / "survival.xlsx")
+    result = xl2torch.fit(model, "adam", lr=0.1, schedule="step,step_size=2", epochs=7)
+    xl2torch.save(result, tmp_path / "out.xlsx", reports="training")
     after = read(tmp_path / "out.xlsx")
     charts = [after[f"xl/charts/chart{number}.xml"].decode() for number in (1, 2, 3)]
     titles = [re.findall(r"<a:t>([^<]*)</a:t>", text)[0] for text in charts]
@@ -93,6 +95,13 @@ def test_charts_and_frozen_headings(tmp_path: Path) -> None:
             )
     sheet = after["xl/worksheets/sheet3.xml"].decode()
     assert '<pane ySplit="3" topLeftCell="A4" activePane="bottomLeft" state="frozen"/>' in sheet
+
+
+def test_a_rate_that_never_changes_has_no_chart(tmp_path: Path) -> None:
+    xl2torch.save(survival(7), tmp_path / "out.xlsx", reports="training")
+    after = read(tmp_path / "out.xlsx")
+    charts = [data.decode() for name, data in after.items() if name.startswith("xl/charts/chart")]
+    assert len(charts) == 2 and not any("Learning rate per" in text for text in charts)
 
 
 def test_header_colour_is_the_themes(tmp_path: Path) -> None:

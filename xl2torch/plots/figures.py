@@ -138,10 +138,11 @@ def fit_figure(found: Fitted) -> Figure:
         else:
             order = np.argsort(found.inputs)
             axes.plot(found.inputs, found.observed, "o", markersize=4, label=observed_name)
-            axes.plot(
-                found.inputs[order], found.predicted[order], linewidth=1.8, label=predicted_name
-            )
-            axes.set(xlabel=heading)
+            line = found.curve or (found.inputs[order], found.predicted[order])
+            axes.plot(*line, linewidth=1.8, label=predicted_name)
+            axes.set(xlabel=heading, ylabel=observed_name)
+            if found.logarithmic:
+                axes.set_xscale("log")
         axes.legend(frameon=False)
     return figure
 

@@ -28,7 +28,8 @@ _CHART_ROWS, _CHART_COLUMNS = 16, 4
 Watched = tuple[CellAddress, CellValue, CellValue]
 _LINE = 84
 """Characters that the columns of the settings have room for."""
-_WIDTHS = {"iteration": 10.0, "number": 18.0, "gap": 3.0, "key": 16.0, "name": 34.0}
+# Excel shows as many digits of a number as its column has room for, here about eight.
+_WIDTHS = {"iteration": 10.0, "number": 13.0, "gap": 3.0, "key": 16.0, "name": 34.0}
 
 
 @dataclass(frozen=True)
@@ -303,7 +304,8 @@ def _charts(outcome: Outcome, name: str, history: History, rows: range, ways: in
     if metrics:
         found.append(chart(metrics[0], dict(zip(metrics, metrics, strict=True)), metrics[0]))
     rate = {"Learning rate": "Learning rate"}
-    found.append(chart("Learning rate", rate, "Learning rate", _spans_decades(rates)))
+    if len(set(rates)) > 1:
+        found.append(chart("Learning rate", rate, "Learning rate", _spans_decades(rates)))
     names = _names(outcome)
     total = len(outcome.cells)
     what = (

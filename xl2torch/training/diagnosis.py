@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 
+import numpy as np
 import torch
 
 from xl2torch.address import CellAddress, single_cell
 from xl2torch.constraints import Constraints
 from xl2torch.errors import Xl2TorchError
 from xl2torch.functions.array import Unsupported
-from xl2torch.graph.blocks import given_numbers
+from xl2torch.graph.blocks import given_numbers, stored
+from xl2torch.graph.precedents import precedents
 from xl2torch.graph.schedule import Evaluation
 from xl2torch.jacobian import present_point, variable_limits
 from xl2torch.model import SheetModel, first_error
 from xl2torch.optimality import optimality
 from xl2torch.residuals import has_kink
 from xl2torch.training.loss import Loss
-from xl2torch.values import FIRST_ERROR
+from xl2torch.values import BLANK, FIRST_ERROR
 
 _PLATEAU = 1e-4
 """Share of the whole way that is hardly worth the last tenth of the iterations."""
@@ -28,6 +30,7 @@ _TENTH = 0.1
 _SAME = 1e-12
 _ASIDE = 1e-3
 _MOST_TRIED = 20
+_FEW_ROWS, _LARGEST = 5, 2_000_000
 _QUIET = 20
 """Iterations without a slope after which a cell counts as gone."""
 _OTHER_SIZES = (10.0, 100.0, 1000.0, 0.1, 0.01, 0.0, -1.0)
@@ -219,4 +222,30 @@ def signs(model: SheetModel, point: torch.Tensor) -> str:
     return (
         f"{cells[first]} is {float(point[first]):g}: where that makes no sense, --non-negative "
         "keeps variable cells at 0 or above"
+    )
+
+
+def blank_data(model: SheetModel) -> str:
+    """Blank cells between the numbers that copied formulas read row by row, in words."""
+    evaluation, workbook = model.compiled.evaluation, model.compiled.workbook
+    roots = evaluation.overlapping(single_cell(model.problem.objective))
+    found: dict[CellAddress, None] = {}
+    for unit in evaluation.ancestors(roots):
+        if not unit.trained or unit.region is None or unit.region.rows < _FEW_ROWS:
+            continue
+        for area in precedents(unit.region, workbook):
+            by_rows = area.rows == unit.region.rows and area.size <= _LARGEST
+            if not by_rows or evaluation.overlapping(area):
+                continue
+            kinds = stored(workbook, area).full_kinds[0, 0]
+            gaps = np.argwhere(kinds == BLANK)
+            if 0 < len(gaps) <= kinds.size * _TENTH:
+                cells = (CellAddress(area.sheet, area.top + row, area.left + column)
+                         for row, column in gaps.tolist())  # fmt: skip
+                found |= dict.fromkeys(cells)
+    if not found:
+        return ""
+    return (
+        f"{named(sorted(found))} {'is' if len(found) == 1 else 'are'} blank among the data, and "
+        "a blank counts as 0: fill it in, or leave the row out"
     )
