@@ -125,8 +125,8 @@ def died(loss: Loss, last_felt: torch.Tensor, made: int) -> str:
     since = int(last_felt[gone].max())
     return (
         f"the objective has not felt {named(cells)} since iteration {since}: a ReLU closed for "
-        "all rows in which it counts, or a value went beyond where the sheet looks. A smaller --lr, "
-        "or other start values (--init normal), may keep it alive"
+        "all rows in which it counts, or a value went beyond where the sheet looks. A smaller "
+        "--lr, or other start values (--init normal), may keep it alive"
     )
 
 
