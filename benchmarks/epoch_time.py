@@ -62,7 +62,9 @@ def by_hand(module: Any, size: int, epochs: int, looks: bool) -> tuple[float, li
 
 def ours(model: xl2torch.SheetModel, size: int, epochs: int) -> tuple[float, list[float]]:
     """The same by fit."""
-    result = xl2torch.fit(model, "adam", lr=RATE, seed=SEED, batch_size=size, epochs=epochs)
+    result = xl2torch.fit(
+        model, "adam", init="file", lr=RATE, seed=SEED, batch_size=size, epochs=epochs
+    )
     rows = result.iterations
     return (rows[-1].seconds - rows[1].seconds) / (epochs - 1), [row.objective for row in rows[1:]]
 

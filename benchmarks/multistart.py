@@ -25,7 +25,7 @@ def main(corpus: Path, starts: int = 100, iterations: int = 200) -> None:
     ends, ratios = [], []
     print(f"seed  best of {starts}  one random start  seconds  ratio")
     for seed in SEEDS:
-        many = xl2torch.fit(model, starts=starts, seed=seed, epochs=iterations)
+        many = xl2torch.fit(model, init="file", starts=starts, seed=seed, epochs=iterations)
         one = xl2torch.fit(model, init="uniform", seed=seed, epochs=iterations)
         ratio = (many.seconds / many.epochs) / (one.seconds / one.epochs)
         ends.append(many.final)

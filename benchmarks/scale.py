@@ -183,7 +183,7 @@ def measure(rows: int) -> dict[str, float]:
         compiled = time.perf_counter() - began
         ratio, micros = _steps(model)
         began = time.perf_counter()
-        result = xl2torch.fit(model, "adam", epochs=STEPS)
+        result = xl2torch.fit(model, "adam", init="file", epochs=STEPS)
         trained = time.perf_counter() - began
         began = time.perf_counter()
         xl2torch.save(result, Path(folder) / "trained.xlsx")

@@ -299,7 +299,7 @@ def _improvement(result: Result, row: dict[str, Any] | None) -> str:
     told = isinstance(before, float) and math.isclose(before, result.start, rel_tol=_SAME)
     if not told and result.settings.init == "file":
         before = result.start  # a file that was not recalculated
-    name = f"{row['label']} {row['cell']}".strip()
+    name = f"{row['label'].rstrip(' :')} {row['cell']}".strip()
     text = f"{name}: {number_text(before)} -> {number_text(after)}"
     if not isinstance(before, float) or not isinstance(after, float):
         return text
