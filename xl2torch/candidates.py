@@ -20,7 +20,8 @@ from xl2torch.graph.naming import label
 from xl2torch.graph.precedents import GrowingRange, sweeps
 from xl2torch.graph.schedule import Evaluation, Unit
 from xl2torch.plain_text import argument
-from xl2torch.values import BLANK, NUMBER
+from xl2torch.values import BLANK, NUMBER, TEXT
+from xl2torch.workbook.cells import places_of
 from xl2torch.workbook.reader import Workbook
 
 _LOSS = re.compile(
@@ -43,7 +44,7 @@ _SIGNS = {"<=": "<=", "≤": "<=", "=<": "<=", ">=": ">=", "≥": ">=", "=>": ">
 _WHOLE = re.compile(r"\b(whole|integer|units|trucks|people|desks|items)\b", re.IGNORECASE)
 _BINARY = re.compile(r"\b(take|pack|yes/no|0/1|binary|chosen|choose|open)\b", re.IGNORECASE)
 _MOST_WEIGHTS = 100_000
-_MOST, _LONG = 5, 3
+_MOST, _LONG, _SIGN = 5, 3, 3
 
 
 @dataclass(frozen=True)
@@ -268,11 +269,13 @@ def _is_sum(unit: Unit) -> bool:
 
 
 def _texts(workbook: Workbook, name: str) -> Iterable[tuple[CellAddress, str]]:
+    """Texts as short as a sign, with their cells."""
     cells = workbook.sheet(name).cells
-    for index in (cells.texts != "").nonzero()[0]:
-        if len(str(cells.texts[index])) <= 3:
-            row, column = divmod(int(cells.keys[index]), 16_385)
-            yield CellAddress(name, row, column), str(cells.texts[index])
+    for index in (cells.kinds == TEXT).nonzero()[0]:
+        text = str(cells.texts[index])
+        if len(text) <= _SIGN:
+            row, column = places_of(cells.keys[index])
+            yield CellAddress(name, int(row), int(column)), text
 
 
 def _value(workbook: Workbook, cell: CellAddress) -> float:
@@ -288,8 +291,8 @@ def _is_formula(workbook: Workbook, cell: CellAddress) -> bool:
     return (cell.row, cell.column) in workbook.sheet(cell.sheet).formula_at
 
 
-def shown(goals: Iterable[Goal]) -> list[list[str]]:
-    """Goals as lines of a table."""
+def goal_lines(goals: Iterable[Goal]) -> list[list[str]]:
+    """Goals as lines of a table: what is asked, the value now, what would be changed."""
     verbs = {"min": "minimise", "max": "maximise"}
     return [
         [f"{verbs[goal.sense]} {goal.objective} {goal.label}".strip(), f"{goal.value:.6g}",

@@ -33,7 +33,7 @@ def setup(
 
     Example: xl2torch setup mysheet.xlsx
     """
-    from xl2torch.candidates import find_goals, shown
+    from xl2torch.candidates import find_goals, goal_lines
     from xl2torch.errors import SelectionError
     from xl2torch.model import compile
     from xl2torch.reports.output import check_output
@@ -56,7 +56,7 @@ def setup(
     chosen = goals[0] if goals else None
     if objective is None and chosen is not None:
         if ask:
-            lines = [[str(place), *line] for place, line in enumerate(shown(goals), 1)]
+            lines = [[str(place), *line] for place, line in enumerate(goal_lines(goals), 1)]
             print_table([["", "what it could do", "value now", "by changing"], *lines])
             number = click.prompt("Which one", type=click.IntRange(1, len(goals)), default=1)
             chosen = goals[number - 1]
