@@ -18,7 +18,7 @@ from xl2torch.address import CellRange
 from xl2torch.errors import ModelError
 from xl2torch.graph.blocks import stored
 from xl2torch.plain_text import quoted
-from xl2torch.values import BLANK, LOGICAL, NUMBER, TEXT
+from xl2torch.values import BLANK, NUMBER, TEXT
 from xl2torch.workbook.reader import Workbook
 
 _FEW = 12
@@ -47,7 +47,7 @@ def cells_text(workbook: Workbook, cells: CellRange | None, value: torch.Tensor)
         return None
     array = stored(workbook, cells)
     numbers = torch.from_numpy(np.nan_to_num(array.numpy()[0, 0].copy(), nan=0.0))
-    others = int((~np.isin(array.full_kinds, (NUMBER, LOGICAL))).sum())
+    others = int((array.full_kinds != NUMBER).sum())
     more = f", others={others}" if others else ""
     call = f'cells(book, {quoted(cells.sheet)}, "{cells.a1}"{more})'
     for source, suffix in ((numbers, ""), (numbers.T, ".T")):

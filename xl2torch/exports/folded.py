@@ -2,7 +2,9 @@
 
 Whether it does is found out by another workbook: where some cells hold other values, and the text
 of the program is another one, numbers of these cells are in it. What can be an expression of the
-cells becomes one; for the rest the file refuses workbooks that differ there.
+cells becomes one; for the rest the file refuses workbooks that differ there. So it does where cells
+decide something (a comparison, a place in a list, a count), since other values may decide the same
+and others again not.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from xl2torch.formula import ast as formulas
 from xl2torch.graph.blocks import stored
 from xl2torch.graph.nodes import node_name
 from xl2torch.graph.precedents import precedents
+from xl2torch.graph.regions import Region
 from xl2torch.graph.schedule import Unit
 from xl2torch.model import SheetModel, compile_problem
 from xl2torch.values import BLANK, LOGICAL, NUMBER, TEXT
@@ -40,6 +43,18 @@ _ARITHMETIC = frozenset(
      "select", "unsqueeze", "squeeze", "stack", "t", "mse_loss"}
 )  # fmt: skip
 """Functions that a person would write of cells."""
+_PLAIN = frozenset(
+    {"SUM", "AVERAGE", "SUMPRODUCT", "SUMSQ", "SUMXMY2", "SUMX2MY2", "SUMX2PY2", "MMULT",
+     "TRANSPOSE", "EXP", "LN", "LOG", "LOG10", "SQRT", "POWER", "ABS", "SIN", "COS", "TAN", "TANH",
+     "SINH", "COSH", "ASIN", "ACOS", "ATAN", "PI", "PRODUCT", "ROW", "ROWS", "COLUMN", "COLUMNS",
+     "RAND", "DEVSQ", "VAR", "VARP", "VAR.S", "VAR.P", "STDEV", "STDEVP", "STDEV.S", "STDEV.P",
+     "GAMMALN", "NORMSDIST", "NORM.S.DIST"}
+)  # fmt: skip
+"""Functions that compute with numbers, whatever these are."""
+_BRANCHES = frozenset({"IF", "MAX", "MIN", "AND", "OR", "NOT", "IFS", "SIGN"})
+"""Functions that decide by trained numbers, as the program does; by others it does no more."""
+_COMPARISONS = frozenset({"=", "<>", "<", "<=", ">", ">="})
+_MOST_COLUMNS = 256
 _SEED, _UNKNOWN = 20, "another text"
 
 
@@ -58,6 +73,7 @@ class Opened:
 def open_constants(model: SheetModel, text: Text) -> Opened:
     """The model as a program of cells; ``text`` writes one. Raises what ``text`` raises."""
     areas = read_directly(model)
+    deciding = _deciding_ranges(model)
     held = _in_the_text(model, areas, text)
     data: list[CellRange] = []
     for chosen in [held] if len(held) == 1 else [held, *([area] for area in held)]:
@@ -68,11 +84,12 @@ def open_constants(model: SheetModel, text: Text) -> Opened:
             if len(data) == len(held):
                 break
     if not data:
-        return Opened(model, (), _fingerprints(model.compiled.workbook, held))
+        fixed = list(dict.fromkeys([*held, *deciding]))
+        return Opened(model, (), _fingerprints(model.compiled.workbook, fixed))
     opened = _with_data(model, data, text)
     assert opened is not None
-    still = _in_the_text(opened, areas, text)
-    return Opened(opened, tuple(data), _fingerprints(model.compiled.workbook, still))
+    still = dict.fromkeys([*_in_the_text(opened, areas, text), *deciding])
+    return Opened(opened, tuple(data), _fingerprints(model.compiled.workbook, list(still)))
 
 
 def read_directly(model: SheetModel) -> list[CellRange]:
@@ -92,13 +109,83 @@ def read_directly(model: SheetModel) -> list[CellRange]:
 
 
 def _untrained_part(area: CellRange, units: Collection[Unit]) -> list[CellRange]:
-    """Columns of a range that no trained unit is in."""
-    trained = [unit.area for unit in units if unit.trained]
-    columns = [
-        dataclasses.replace(area, left=place, right=place)
-        for place in range(area.left, min(area.right, area.left + 64) + 1)
-    ]
-    return [one for one in columns if not any(one.intersection(item) for item in trained)]
+    """What is left of a range beside trained units, in pieces of its columns."""
+    found: list[CellRange] = []
+    for place in range(area.left, min(area.right, area.left + _MOST_COLUMNS) + 1):
+        column = dataclasses.replace(area, left=place, right=place)
+        taken = [column.intersection(unit.area) for unit in units if unit.trained]
+        start = column.top
+        for one in sorted((item for item in taken if item), key=lambda item: item.top):
+            if one.top > start:
+                found.append(dataclasses.replace(column, top=start, bottom=one.top - 1))
+            start = max(start, one.bottom + 1)
+        if start <= column.bottom:
+            found.append(dataclasses.replace(column, top=start))
+    return found
+
+
+def _deciding_ranges(model: SheetModel) -> list[CellRange]:
+    """Ranges without variable cells by which trained formulas decide something."""
+    evaluation = model.compiled.evaluation
+    roots = evaluation.overlapping(single_cell(model.problem.objective))
+    found: dict[CellRange, None] = {}
+    for unit in sorted(evaluation.ancestors(roots), key=lambda item: item.area):
+        if unit.region is not None and unit.trained:
+            found |= dict.fromkeys(_Deciding(model, unit.region).ranges())
+    return list(found)
+
+
+@dataclass
+class _Deciding:
+    """What decides in the formula of a region."""
+
+    model: SheetModel
+    region: Region
+
+    def ranges(self) -> list[CellRange]:
+        found: list[CellRange] = []
+        stack: list[tuple[formulas.Node, bool]] = [(self.region.tree, False)]
+        while stack:
+            node, decides = stack.pop()
+            if isinstance(node, formulas.Reference):
+                found += self._untrained(node) if decides else []
+                continue
+            below = formulas.children(node)
+            if isinstance(node, formulas.Call) and node.function not in _PLAIN:
+                decides = decides or not self._is_trained(node) or node.function not in _BRANCHES
+                if node.function == "IF" and below and not self._is_trained(below[0]):
+                    stack.append((below[0], not _asks_for_text(below[0])))
+                    below = below[1:]
+            elif isinstance(node, formulas.Binary) and node.operator in _COMPARISONS:
+                if _asks_for_text(node):
+                    continue  # the text of the program shows it
+                decides = decides or not self._is_trained(node)
+            elif not isinstance(node, formulas.Call | formulas.Binary | formulas.Unary):
+                decides = True
+            stack += [(item, decides) for item in below]
+        return found
+
+    def _areas(self, node: formulas.Node) -> list[CellRange]:
+        workbook = self.model.compiled.workbook
+        return precedents(self.region.with_tree(node), workbook, bases=True)
+
+    def _is_trained(self, node: formulas.Node) -> bool:
+        overlapping = self.model.compiled.evaluation.overlapping
+        return any(unit.trained for area in self._areas(node) for unit in overlapping(area))
+
+    def _untrained(self, node: formulas.Node) -> list[CellRange]:
+        overlapping = self.model.compiled.evaluation.overlapping
+        return [part for area in self._areas(node)
+                for part in _untrained_part(area, overlapping(area))]  # fmt: skip
+
+
+def _asks_for_text(node: formulas.Node) -> bool:
+    """Whether a node is a comparison of cells with a text."""
+    if not isinstance(node, formulas.Binary) or node.operator not in ("=", "<>"):
+        return False
+    sides = (node.left, node.right)
+    text = any(isinstance(side, formulas.Text) for side in sides)
+    return text and any(isinstance(side, formulas.Reference) for side in sides)
 
 
 # ---------------------------------------------------------------- another workbook
@@ -107,11 +194,11 @@ def _untrained_part(area: CellRange, units: Collection[Unit]) -> list[CellRange]
 def _in_the_text(model: SheetModel, areas: Sequence[CellRange], text: Text) -> list[CellRange]:
     """Those of the ranges whose values are in the text of the program."""
     plain = _code(text(model))
-    if not areas or not _differs(model, areas, text, plain):
-        return []
-    if len(areas) > _MOST_AREAS or sum(area.size for area in areas) > _MOST_CELLS:
-        return list(areas)
-    return [area for area in areas if _differs(model, [area], text, plain)] or list(areas)
+    size = 1 if len(areas) <= _MOST_AREAS else -(-len(areas) // _MOST_AREAS)
+    if sum(area.size for area in areas) > _MOST_CELLS:
+        size = max(len(areas), 1)
+    groups = [list(areas[start : start + size]) for start in range(0, len(areas), size)]
+    return [area for group in groups if _differs(model, group, text, plain) for area in group]
 
 
 def _differs(model: SheetModel, areas: Sequence[CellRange], text: Text, plain: str) -> bool:

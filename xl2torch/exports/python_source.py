@@ -65,8 +65,9 @@ def values(book, sheet, area):
 
 def cells(book, sheet, area, others=0):
     """Numbers of a range as stored in the workbook; ``others`` of them are none, and count 0."""
-    table = [[number(value) for value in row] for row in values(book, sheet, area)]
-    found = sum(value is None for row in table for value in row)
+    raw = values(book, sheet, area)
+    table = [[number(value) for value in row] for row in raw]
+    found = sum(number(cell) is None or isinstance(cell, bool) for row in raw for cell in row)
     if found != others:
         raise ValueError(
             f"{found} cells of {sheet}!{area} are no numbers, {others} were where this file was "
