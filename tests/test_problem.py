@@ -7,6 +7,7 @@ from math import inf
 from pathlib import Path
 
 import pytest
+from grids import write_grid
 from packages import WORKBOOK, parts, solver, write
 from solver_books import HS71, HS71_CONSTRAINTS, hs71, model_book
 
@@ -84,6 +85,12 @@ def test_what_users_write(
         ("B1 <= 2*(", "the constraint Model!B1 <= 2"),
         ("A1:XFD1048576 <= 5", "covers 17,179,869,184 cells"),
         ("B1: <= 5", "'B1:' is not a cell"),
+        ("B1 <= limit integer", "not all in 'limit integer' is a cell"),
+        ("sum(weight) = 1", "not all in .* A label stands alone"),
+        ("B1 + nothing <= 1", "not all in 'B1 [+] nothing' is a cell"),
+        ("B1 <= [Book9.xlsx]Sheet1!A1", "not all in .* is a cell"),
+        ("B1 <= summe(B1:B2)", "SUMME is no function that is known here"),
+        ("B1 >= 0,05", "write 0.05, with a point"),
     ],
 )
 def test_mistakes(tmp_path: Path, text: str, words: str) -> None:
@@ -91,11 +98,18 @@ def test_mistakes(tmp_path: Path, text: str, words: str) -> None:
         problem(tmp_path, text)
 
 
-def test_a_limit_that_is_no_formula_is_refused_before_training(tmp_path: Path) -> None:
+def test_a_limit_that_is_no_formula_is_refused(tmp_path: Path) -> None:
     workbook = load(write(tmp_path / "b.xlsx", parts(TABLE)))
-    model = xl2torch.compile(workbook, constraints=["B4 <= ten"])
-    with pytest.raises(ModelError, match=r"Model!B4 <= ten"):
-        xl2torch.fit(model)
+    with pytest.raises(SelectionError, match=r"Model!B4 <= ten"):
+        xl2torch.compile(workbook, constraints=["B4 <= ten"])
+
+
+def test_a_label_means_its_variable_cells_alone(tmp_path: Path) -> None:
+    table = "m 1 7\nsse =(B1-C1)^2"
+    workbook = load(write_grid(tmp_path / "b.xlsx", table))
+    found = find_problem(workbook, objective="B2", variables="B1", constraints=["m >= 0"])
+    assert [str(item) for item in found.constraints] == ["S!B1 >= 0"]
+    assert len(found.bounds) == 1
 
 
 def test_flags_take_the_place_of_what_is_stored(tmp_path: Path) -> None:
@@ -117,8 +131,9 @@ def test_flags_take_the_place_of_what_is_stored(tmp_path: Path) -> None:
 def test_what_is_not_replaced_stays(tmp_path: Path, given: dict[str, str]) -> None:
     workbook = load(model_book(tmp_path / "b.xlsx", HS71, "$B$7", "$B$2:$B$5", HS71_CONSTRAINTS, 1,
                                {"neg": "1"}))  # fmt: skip
-    stored, found = find_problem(workbook), find_problem(
-        workbook, objective=given.get("objective"), variables=given.get("variables")
+    stored, found = (
+        find_problem(workbook),
+        find_problem(workbook, objective=given.get("objective"), variables=given.get("variables")),
     )
     assert [str(item) for item in found.constraints] == [str(item) for item in stored.constraints]
     assert (found.sense, found.non_negative) == ("max", True)

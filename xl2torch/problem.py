@@ -14,11 +14,13 @@ from typing import cast
 from xl2torch.address import CellAddress, CellRange, single_cell
 from xl2torch.candidates import suggestion
 from xl2torch.errors import FormulaError, ModelError, SelectionError
-from xl2torch.formula.ast import Binary
+from xl2torch.formula.ast import Binary, Error, Opaque, functions_in, walk
 from xl2torch.formula.parser import parse
+from xl2torch.functions.registry import FUNCTIONS
 from xl2torch.plain_text import argument
 from xl2torch.values import display
 from xl2torch.wording import Wanted, as_number, goal, relations
+from xl2torch.workbook.labels import cells_of_label
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.selection import parse_cell, parse_ranges
 from xl2torch.workbook.solver_model import (
@@ -64,7 +66,6 @@ class Constraint:
         right = f"{self.right:g}" if isinstance(self.right, float) else str(self.right)
         return f"{self.left} {self.relation} {right}"
 
-
     def as_option(self, sheet: str = "") -> str:
         """The constraint as one gives it on a command line, from a sheet perhaps."""
         if self.formula:
@@ -72,7 +73,11 @@ class Constraint:
         left = on_sheet(self.left, sheet)
         if self.relation in WORDS:
             return f"{left} {self.relation}"
-        right = f"{self.right:.17g}" if isinstance(self.right, float) else str(self.right)
+        right = (
+            repr(self.right).removesuffix(".0")
+            if isinstance(self.right, float)
+            else str(self.right)
+        )
         if isinstance(self.right, CellRange):
             right = on_sheet(self.right, sheet)
         return f"{left} {self.relation} {right}"
@@ -408,6 +413,10 @@ def _parsed(
             if wanted.relation in WORDS or not _FORMULA.search(wanted.left):
                 raise SelectionError(f"--constraint {text!r}: {error}") from None
             left = _cells_with(workbook, wanted.left, sheet)
+        if left and left == cells_of_label(workbook, wanted.left, sheet):
+            # A label's row may go on behind its variable cells; those alone are meant.
+            parts = [area.intersection(item) for item in left for area in areas]
+            left = [part for part in parts if part is not None] or left
         if not left:
             found.append(_of_formula(workbook, wanted, right, sheet, areas))
         found += [_constraint(workbook, area, wanted.relation, right, sheet, areas)
@@ -416,6 +425,7 @@ def _parsed(
 
 
 _FORMULA = re.compile(r"[(+*/^-]")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+%?")
 
 
 def _cells_with(workbook: Workbook, formula: str, sheet: str) -> list[CellRange]:
@@ -497,6 +507,11 @@ def _constraint(
             )
         return Constraint(left, relation, "")
     limit = _right_side(workbook, right.removeprefix("="), sheet)
+    if isinstance(limit, str) and _DECIMAL_COMMA.fullmatch(limit):
+        raise SelectionError(
+            f"the constraint {left} {relation} {limit}: write {limit.replace(',', '.')}, with a "
+            "point"
+        )
     if isinstance(limit, str):
         _check_formula(workbook, limit, left, relation)
     if isinstance(limit, CellRange) and limit.size not in (1, left.size):
@@ -518,6 +533,17 @@ def _check_formula(workbook: Workbook, text: str, left: CellRange, relation: str
     if isinstance(tree, Binary) and tree.operator in ("<", ">", "=", "<=", ">=", "<>"):
         raise SelectionError(
             f"the constraint {left} {relation} {text} holds two relations: give two constraints"
+        )
+    unknown = sorted(functions_in(tree) - FUNCTIONS.keys())
+    if unknown:
+        raise SelectionError(
+            f"the constraint {left} {relation} {text}: {unknown[0]} is no function that is known "
+            "here; names of functions are those of the English Excel"
+        )
+    if any(isinstance(part, Error | Opaque) for part in walk(tree)):
+        raise SelectionError(
+            f"the constraint {left} {relation} {text}: not all in {text!r} is a cell, a range or a "
+            "defined name. A label stands alone on a side, and within a formula its cell does"
         )
 
 

@@ -21,9 +21,9 @@ class SheetRows(Dataset[Sample]):
     """The rows that an objective is over, as a DataLoader takes them.
 
     A sample is what the program reads of a row; ``objective(*batch)`` is the objective of a batch
-    as the sheet would say it if it had only these rows: a mean is theirs, a sum is theirs. A list,
-    a slice or a tensor of numbers picks a batch at once. ``names`` say what the parts of a sample
-    are, by the sheet's headings.
+    as the sheet would say it if it had only these rows: a mean is theirs, a sum is theirs, and a
+    penalty beside it counts in full. A list, a slice or a tensor of numbers picks a batch at once.
+    ``names`` say what the parts of a sample are, by the sheet's headings.
     """
 
     def __init__(self, rows: RowObjective) -> None:

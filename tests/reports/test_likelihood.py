@@ -13,7 +13,7 @@ from judges import cached_values
 
 import xl2torch
 from xl2torch.errors import ModelError
-from xl2torch.reports.likelihood import is_likelihood
+from xl2torch.reports.likelihood import _TWICE, is_likelihood
 
 RANDOM = np.random.default_rng(7)
 N = 60
@@ -37,9 +37,9 @@ def torch_rows(kind: str, w: torch.Tensor) -> torch.Tensor:
     x, y = torch.tensor(X), torch.tensor(np.asarray(FORMULAS[kind][1], dtype=float))
     line = w[0] + w[1] * x
     if kind == "logit":
-        return y * torch.nn.functional.logsigmoid(line) + (
-            1 - y
-        ) * torch.nn.functional.logsigmoid(-line)
+        return y * torch.nn.functional.logsigmoid(line) + (1 - y) * torch.nn.functional.logsigmoid(
+            -line
+        )
     if kind == "poisson":
         return y * line - torch.exp(line) - torch.lgamma(y + 1)
     return torch.log(w[0] / w[1]) + (w[0] - 1) * torch.log(y / w[1]) - (y / w[1]) ** w[0]
@@ -85,6 +85,52 @@ def test_as_written_in_torch(kind: str, total: str, name: str, tmp_path: Path) -
     assert fit["log_likelihood"] == pytest.approx(float(whole(point)), rel=1e-9)
     assert fit["aic"] == pytest.approx(4 - 2 * float(whole(point)))
     assert fit["bic"] == pytest.approx(2 * math.log(N) - 2 * float(whole(point)))
+
+
+@pytest.mark.parametrize(
+    ("total", "name", "words"),
+    [
+        (f"=SUM(D3:D{N + 2})/1000", "LL", "it is a sum times 0.001"),
+        (f"=2*SUM(D3:D{N + 2})", "LL", "it is a sum times 2"),
+        ("=SUM(D3:D62)/41", "LL", "it is a sum times 0.024"),
+        ("=EXP(SUM(D3:D62))", "Likelihood", "a likelihood, not its logarithm"),
+        ("=SUM(D3:D62)/LN(10)+LOG10(EXP(0*A1))", "LL", "logarithms to base 10"),
+    ],
+)
+def test_what_is_of_another_scale_is_refused(
+    total: str, name: str, words: str, tmp_path: Path
+) -> None:
+    model = book(tmp_path, "poisson", total, name)
+    with pytest.raises(ModelError, match=words):
+        xl2torch.report(model, "statistics")
+
+
+@pytest.mark.parametrize(
+    ("text", "twice"),
+    [("Deviance", True), ("-2LL", True), ("−2 log likelihood", True), ("-2*LL", True),
+     ("half deviance", False), ("LL -2022", False), ("log-likelihood", False)],
+)  # fmt: skip
+def test_twice_by_its_label(text: str, twice: bool) -> None:
+    assert bool(_TWICE.search(text)) == twice
+
+
+def test_unlikely_is_no_likelihood(tmp_path: Path) -> None:
+    text = "1 2 unlikely =(A1-1)^4+(B1-2)^2*A1"
+    model = xl2torch.compile(write_grid(tmp_path / "b.xlsx", text), objective="D1",
+                             variables="A1:B1")  # fmt: skip
+    assert not is_likelihood(model)
+
+
+def test_a_mean_of_rows_that_depend_on_each_other_is_refused(tmp_path: Path) -> None:
+    lines = ["0.5 . LL =AVERAGE(C3:C62)", "r h ll"]
+    for n in range(N):
+        r = n + 3
+        h = "0.0004" if n == 0 else f"=0.0001+$A$1*B{r - 1}"
+        lines.append(f"{RETURNS[n]} {h} =-0.5*(LN(B{r})+A{r}^2/B{r})")
+    model = xl2torch.compile(write_grid(tmp_path / "b.xlsx", "\n".join(lines)), objective="D1",
+                             variables="A1", sense="max")  # fmt: skip
+    with pytest.raises(ModelError, match="it is a sum times"):
+        xl2torch.report(xl2torch.fit(model), "statistics")
 
 
 def test_the_closed_form_of_a_logit(tmp_path: Path) -> None:

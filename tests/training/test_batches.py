@@ -102,6 +102,15 @@ def test_one_batch_of_all_rows_is_full_batch(objective: str, name: str, tmp_path
     assert ours == pytest.approx(theirs, rel=1e-12)
 
 
+def test_a_penalty_counts_once_beside_a_sum(tmp_path: Path) -> None:
+    """A step on a sum with a penalty goes the way of the mean with its share of the penalty."""
+    means = line(tmp_path, "=SUM(D3:D25)/COUNT(D3:D25)+0.2*SUMSQ(B1:C1)")
+    mean = xl2torch.fit(means, "sgd", lr=0.023, epochs=5, batch_size=4, seed=1)
+    sums = line(tmp_path, "=SUM(D3:D25)+4.6*SUMSQ(B1:C1)")
+    whole = xl2torch.fit(sums, "sgd", lr=0.001, epochs=5, batch_size=4, seed=1)
+    assert whole.iterations[-1].variables == pytest.approx(mean.iterations[-1].variables, rel=1e-12)
+
+
 def test_rows_of_a_part_of_a_column(tmp_path: Path) -> None:
     options: dict[str, Any] = {"lr": 0.05, "epochs": 6, "batch_size": 4, "seed": 7}
     result = xl2torch.fit(line(tmp_path, "=AVERAGE(D6:D15)"), "sgd", **options)

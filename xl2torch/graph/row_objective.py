@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -71,6 +72,18 @@ class RowObjective:
     def is_sum(self) -> bool:
         """Whether it grows with the number of rows."""
         return "mean" not in self.form
+
+    @cached_property
+    def has_other_terms(self) -> bool:
+        """Whether variable cells reach the output past its sums: by a penalty on the weights, say.
+
+        Such a term counts in full beside any number of rows.
+        """
+        past = set(parameter_nodes(self.module))
+        for node in self.module.graph.nodes:
+            if node not in self._sums and not past.isdisjoint(node.all_input_nodes):
+                past.add(node)
+        return self.is_sum and any(node.op == "output" for node in past)
 
     @property
     def inputs(self) -> list[tuple[torch.Tensor, Rows]]:

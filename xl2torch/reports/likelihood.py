@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import fx
 
 from xl2torch.address import CellAddress, single_cell
 from xl2torch.errors import ModelError, Xl2TorchError
@@ -31,11 +32,17 @@ _LOGARITHMS = frozenset(
      "nll_loss", "binary_cross_entropy_with_logits", "special_log_ndtr", "log_ndtr", "lgamma",
      "xlogy", "logsumexp"}
 )  # fmt: skip
-_LIKELIHOOD = re.compile(r"likel|\bll\b|\bnll\b|deviance", re.IGNORECASE)
+_LIKELIHOOD = re.compile(r"(?<!un)likel(?!y\b)|\bll\b|\bnll\b|deviance", re.IGNORECASE)
 _WORDS = re.compile(r"entropy|log ?loss|\blog", re.IGNORECASE)
-_TWICE = re.compile(r"deviance|-\s*2", re.IGNORECASE)
+_TWICE = re.compile(
+    r"(?<!half )(?<!half-)\bdeviance|(?<![\w.])[-\u2212]\s*2\s*[*\u00b7\u00d7x]?\s*(?:ll\b|log|ln)",
+    re.IGNORECASE,
+)
+_OTHER_BASE = re.compile(r"\bLOG10\(|\bLOG\((?!.*EXP\(1\))", re.IGNORECASE)
 _MOST_VARIABLES = 300
 _SAME, _ASIDE = 1e-6, 1e-2
+_HALF = (1.0, 0.5)
+"""What a row adds may be its log-likelihood, up to a sign, or twice that."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,8 @@ def likelihood(outcome: Outcome) -> Likelihood:
             f"{_MOST_VARIABLES}"
         )
     model.eval()
-    scale, count = _scale(model)
+    _check_logarithms(model)
+    scale, count, mean = _scale(model)
     function = VectorFunction(model, variable_shapes(model))
 
     def gradient(at: torch.Tensor) -> torch.Tensor:
@@ -110,7 +118,15 @@ def likelihood(outcome: Outcome) -> Likelihood:
     inverse = _inverse(-hessian[np.ix_(free, free)])
     covariance[np.ix_(free, free)] = inverse
     robust = np.full(len(point), np.nan)
-    scores = _scores(outcome, scale, value)
+    scores, factor = _scores(outcome, scale, value)
+    if scores is None and not mean:
+        factor = _outer_factor(model) * scale
+    if not any(math.isclose(abs(factor), usual, rel_tol=_SAME) for usual in _HALF):
+        raise ModelError(
+            f"the objective {problem.objective} is neither a log-likelihood nor the mean of one: "
+            f"it is a sum times {factor / scale:.6g}, and standard errors would be of that scale. "
+            "Name a cell that is the sum over all rows, or leave statistics out of --report"
+        )
     if scores is not None:
         middle = scores[:, free].T @ scores[:, free]
         robust[free] = np.sqrt(np.maximum(np.diag(inverse @ middle @ inverse), 0.0))
@@ -137,8 +153,56 @@ def likelihood(outcome: Outcome) -> Likelihood:
     )  # fmt: skip
 
 
-def _scale(model: SheetModel) -> tuple[float, int | None]:
-    """What makes the objective the log-likelihood of all rows, and how many rows there are."""
+def _check_logarithms(model: SheetModel) -> None:
+    """Raise ModelError where the objective is a likelihood itself, or of another logarithm."""
+    cell = model.problem.objective
+    for node in model.graph.nodes:
+        formula = node.meta.get("formula", "") if node.op == "call_function" else ""
+        if node_name(node) == "log10" or _OTHER_BASE.search(formula or ""):
+            raise ModelError(
+                f"the objective {cell} has logarithms to base 10: a log-likelihood has natural "
+                "ones, LN(…). Write these, or leave statistics out of --report"
+            )
+    if node_name(_inner(model)[0]) in ("prod", "exp"):
+        raise ModelError(
+            f"the objective {cell} is a likelihood, not its logarithm: standard errors come from "
+            "the sum of LN(…) of its rows. Name such a cell, or leave statistics out of --report"
+        )
+
+
+def _inner(model: SheetModel) -> tuple[fx.Node, float]:
+    """What an objective is a constant times of, and that constant; inf for an unknown one."""
+    (output,) = (node for node in model.graph.nodes if node.op == "output")
+    (node,) = output.all_input_nodes
+    factor = 1.0
+    while True:
+        name, inputs = node_name(node), node.all_input_nodes
+        numbers = [item for item in node.args if isinstance(item, int | float)]
+        if name == "where" and isinstance(node.args[1], fx.Node):
+            node = node.args[1]
+        elif name == "neg":
+            node, factor = inputs[0], -factor
+        elif name == "mul" and len(inputs) == len(numbers) == 1:
+            node, factor = inputs[0], factor * numbers[0]
+        elif name == "truediv" and len(inputs) == 1 and numbers and node.args[0] is inputs[0]:
+            node, factor = inputs[0], factor / numbers[0]
+        elif name == "reshape":
+            node = inputs[0]
+        else:
+            return node, factor
+
+
+def _outer_factor(model: SheetModel) -> float:
+    """What the objective multiplies its terms by; inf for a mean, of nobody knows how many."""
+    node, factor = _inner(model)
+    return (
+        math.inf if node_name(node) == "mean" or node.kwargs.get("reduction") == "mean" else factor
+    )
+
+
+def _scale(model: SheetModel) -> tuple[float, int | None, bool]:
+    """What makes the objective the log-likelihood of all rows, how many these are, and whether it
+    is a mean of them."""
     problem = model.problem
     sign = 1.0 if problem.sense == "max" else -1.0
     if _TWICE.search(label(model.compiled.workbook, single_cell(problem.objective))):
@@ -146,8 +210,9 @@ def _scale(model: SheetModel) -> tuple[float, int | None]:
     try:
         rows = model.row_objective()
     except ModelError:
-        return sign, None  # rows depend on each other, as in a time series: it is a sum
-    return sign * (1.0 if rows.is_sum else rows.count), rows.count
+        return sign, None, False  # rows depend on each other, as in a time series
+    count = rows.count - int(rows.left_out.sum())
+    return sign * (1.0 if rows.is_sum else count), count, not rows.is_sum
 
 
 def _inverse(information: np.ndarray) -> np.ndarray:
@@ -168,17 +233,18 @@ def _inverse(information: np.ndarray) -> np.ndarray:
     return np.asarray((ways / values) @ ways.T / np.outer(units, units))
 
 
-def _scores(outcome: Outcome, scale: float, value: float) -> np.ndarray | None:
-    """The gradient of each row's log-likelihood; None where rows have none of their own."""
+def _scores(outcome: Outcome, scale: float, value: float) -> tuple[np.ndarray | None, float]:
+    """The gradient of each row's log-likelihood, None where rows have none of their own, and what
+    a row's cell is multiplied by."""
     model = outcome.result.model
     try:
         rows = model.row_objective()
         given = {item.cells: model.parameter(item).detach().reshape(-1) for item in model.variables}
         module = compile_range(model.compiled.workbook, rows.cells, given)
     except Xl2TorchError:
-        return None
+        return None, 1.0
     if module is None:
-        return None
+        return None, 1.0
     function = range_function(module, len(given))
     point, whole = outcome.point, VectorFunction(model, variable_shapes(model))
     with torch.no_grad():
@@ -186,8 +252,8 @@ def _scores(outcome: Outcome, scale: float, value: float) -> np.ndarray | None:
         aside = point + _ASIDE * point.abs().clamp_min(_ASIDE)
         there, rows_there = scale * float(whole(aside)), factor * float(function(aside).sum())
     if not math.isclose(there, rows_there, rel_tol=_SAME):
-        return None  # the objective is more than a sum of these rows
-    return np.asarray(factor * jacobian(function, point).numpy())
+        return None, 1.0  # the objective is more than a sum of these rows
+    return np.asarray(factor * jacobian(function, point).numpy()), factor
 
 
 # ---------------------------------------------------------------- the sheet

@@ -171,8 +171,12 @@ class RowLoss(Loss):
                 yield pieces, min(size, self.count - place * size)
 
     def differentiate(self, pieces: Pieces, count: int) -> float:
-        """The objective of a batch; the gradient of its loss is then in the parameters."""
-        value = self._program(pieces, count, bool(self.model.drawn))
+        """The objective of a batch; the gradient of its loss is then in the parameters.
+
+        Beside a penalty that counts once, the sum is one over as many rows as all batches have.
+        """
+        as_many = self.count if self._program.rows.has_other_terms else None
+        value = self._program(pieces, count, bool(self.model.drawn), as_many)
         self.forget_gradients()  # after the program, whose tensors would take their memory
         self._backward(value)
         self.mend_gradients()
