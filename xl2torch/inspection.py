@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import fx
 
 from xl2torch.address import CellRange
-from xl2torch.errors import UnsupportedError, Xl2TorchError
+from xl2torch.errors import SelectionError, UnsupportedError, Xl2TorchError
 from xl2torch.formula.ast import functions_in
 from xl2torch.functions.registry import FUNCTIONS
 from xl2torch.graph.naming import identifier, label, line_of
@@ -21,7 +22,7 @@ from xl2torch.graph.schedule import Evaluation, Unit
 from xl2torch.limits import within_limits
 from xl2torch.model import SheetModel, as_workbook, compile, compile_problem
 from xl2torch.notebook import Report
-from xl2torch.problem import Problem
+from xl2torch.problem import Problem, find_problem
 from xl2torch.verification import foreign, not_of_excel
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.solver_model import SolverModel, solver_models
@@ -36,13 +37,17 @@ def inspect(
 ) -> Report:
     """Sheets, formulas and Solver models, each model with its program. Raises SelectionError.
 
-    ``problem`` is shown instead of the stored models.
+    ``problem`` is shown instead of the stored models; where there are none, the model that the
+    workbook remembers is.
     """
     workbook = as_workbook(workbook)
     names = [workbook.sheet(sheet).name] if sheet else [item.name for item in workbook.sheets]
     evaluation = Evaluation(workbook)
     evaluation.compute_all()
     stored = [model for model in solver_models(workbook) if model.sheet in names]
+    if problem is None and not stored and not sheet and "variables" in workbook.remembered:
+        with suppress(SelectionError):  # of another state of the sheet
+            problem = find_problem(workbook)
     if problem is not None:
         models = [_describe_problem(workbook, problem)]
     else:
@@ -114,7 +119,7 @@ def _describe_problem(workbook: Workbook, problem: Problem) -> dict[str, Any]:
         "sense": _sense(problem),
         "variables": ", ".join(str(area) for area in problem.variables),
         "non_negative": problem.non_negative,
-        "constraints": [],
+        "constraints": [str(item) for item in problem.constraints],
     }
     return _with_program(description, lambda: compile_problem(workbook, problem))
 

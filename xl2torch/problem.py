@@ -5,6 +5,7 @@ Taken from the Solver model stored in the workbook; what the caller gives overri
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from xl2torch.errors import FormulaError, ModelError, SelectionError
 from xl2torch.formula.ast import Binary, Error, Opaque, functions_in, walk
 from xl2torch.formula.parser import parse
 from xl2torch.functions.registry import FUNCTIONS
+from xl2torch.graph.naming import label
 from xl2torch.plain_text import argument
 from xl2torch.values import display
 from xl2torch.wording import Wanted, as_number, goal, relations
@@ -195,9 +197,11 @@ def find_problem(
             raise SelectionError(f"--{option} is empty")
     model = _stored_model(workbook, sheet, objective, complete=bool(objective and variables))
     own = workbook.remembered
+    state: tuple[str, ...] = ()
     if model is None and "variables" in own and not (objective or variables):
         objective = next(iter(own.get("objective", ())), None)
         variables = own["variables"]
+        state = own.get("state", ())
         sense = sense or next(iter(own.get("sense", ())), None)
         constraints = own.get("constraint", ()) if constraints is None else constraints
         non_negative = bool(own.get("non-negative")) if non_negative is None else non_negative
@@ -253,6 +257,12 @@ def find_problem(
         cell = areas[0].first
     else:
         _check_objective(workbook, cell, areas)
+    if state and state != (model_state(workbook, cell, areas),):
+        raise SelectionError(
+            f"{workbook.path.name} remembers that {cell} was the objective by changing "
+            f"{', '.join(map(str, areas))}, but its formula or what stands beside these cells has "
+            "changed since: rows may have moved. Give --objective and --variables"
+        )
     if model is not None and model.options.get("eng") == _EVOLUTIONARY:
         remarks.append(
             "the stored model asks for the Evolutionary engine, which works without gradients; "
@@ -301,6 +311,15 @@ def _kept(sense: str | None, model: SolverModel, limits: Sequence[Constraint]) -
 
 
 _MOST_NAMED = 8
+
+
+def model_state(workbook: Workbook, objective: CellAddress, areas: Sequence[CellRange]) -> str:
+    """A fingerprint of the objective's formula and of the labels of all cells: where rows were
+    inserted it is another one."""
+    found = workbook.sheet(objective.sheet).formula_at.get((objective.row, objective.column))
+    labels = [label(workbook, area) for area in (single_cell(objective), *areas)]
+    text = repr((found.own_text if found else "", labels))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _stored_model(

@@ -85,6 +85,29 @@ def test_a_model_that_solver_cannot_hold(book: Path, tmp_path: Path) -> None:
     assert run("train", out, "-o", tmp_path / "again.xlsx")[0] == 0
 
 
+def test_a_model_of_another_state_of_the_sheet_is_refused(tmp_path: Path) -> None:
+    """Rows that were inserted move the cells under the addresses that are remembered."""
+    cells = {"Model": "1 =(Weights!B1-3)^2+(Weights!B2+1)^2", "Weights": "a 1\nb 1"}
+    path, out = write_grid(tmp_path / "two.xlsx", cells), tmp_path / "out.xlsx"
+    code, text = run("setup", path, "--objective", "Model!B1", "--variables", "Weights!B1:B2",
+                     "--yes", "-o", out)  # fmt: skip
+    assert code == 0 and "but not for Excel's Solver" in text
+    assert "by changing Weights!B1:B2" in run("inspect", out)[1]
+    held = openpyxl.load_workbook(out)
+    held["Weights"].insert_rows(1)
+    held["Model"]["B1"] = "=(Weights!B2-3)^2+(Weights!B3+1)^2"
+    held.save(tmp_path / "plain.xlsx")  # without the part
+    from xl2torch.workbook.package import Changes, read_package
+
+    changes = Changes(read_package(tmp_path / "plain.xlsx"))
+    remember(xl2torch.load(out).remembered, changes)
+    changes.save(tmp_path / "moved.xlsx")
+    code, text = run("train", tmp_path / "moved.xlsx")
+    assert code == 1 or code == 2
+    assert "has changed since" in text and "Give --objective and --variables" in text
+    assert run("inspect", tmp_path / "moved.xlsx")[0] == 0
+
+
 def test_nothing_is_stored_that_is_there(tmp_path: Path, book: Path) -> None:
     out, two = tmp_path / "out.xlsx", tmp_path / "two.xlsx"
     run("train", book, *MODEL, "-o", out)

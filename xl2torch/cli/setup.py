@@ -83,12 +83,12 @@ def setup(
         non_negative=non_negative,
     )  # fmt: skip
     changes = Changes(workbook.package)
-    keep_model(workbook, model.problem, changes, {}, forced=False)
+    why = keep_model(workbook, model.problem, changes, {}, forced=False)
     changes.save(target)
-    _print(book, target, model, as_json)
+    _print(book, target, model, why, as_json)
 
 
-def _print(book: Path, target: Path, model: Any, as_json: bool) -> None:
+def _print(book: Path, target: Path, model: Any, why: str, as_json: bool) -> None:
     from xl2torch.address import single_cell
     from xl2torch.problem import on_sheet
 
@@ -112,6 +112,14 @@ def _print(book: Path, target: Path, model: Any, as_json: bool) -> None:
         })  # fmt: skip
         return
     say(f"{problem.goal}, now {value:.10g}")
-    say(f"wrote {target}: it holds the model, for Excel's Solver too")
+    if why:
+        say(f"wrote {target}: it holds the model, but not for Excel's Solver: {_reason(why)}")
+    else:
+        say(f"wrote {target}: it holds the model, for Excel's Solver too")
     say(f"train it: xl2torch train {argument(str(target))}")
     say(f"the same by options: {command}")
+
+
+def _reason(why: str) -> str:
+    """Without the advice about an option that this command does not have."""
+    return why.removesuffix(": leave out --store-model")

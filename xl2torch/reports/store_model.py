@@ -11,7 +11,7 @@ from xl2torch.errors import SelectionError
 from xl2torch.formula.ast import Call, Node, Reference, children
 from xl2torch.formula.parser import parse
 from xl2torch.formula.relocation import NotRelocatable, relocated
-from xl2torch.problem import WORDS, Constraint, Problem
+from xl2torch.problem import WORDS, Constraint, Problem, model_state
 from xl2torch.workbook.ooxml import number_text
 from xl2torch.workbook.package import Changes
 from xl2torch.workbook.reader import Workbook
@@ -30,28 +30,31 @@ def is_stored(workbook: Workbook, problem: Problem) -> bool:
     if any(model.sheet == problem.sheet for model in solver_models(workbook)):
         return True
     known = workbook.remembered
-    return all(known.get(name) == texts for name, texts in model_options(problem).items())
+    return all(known.get(name) == texts for name, texts in model_options(workbook, problem).items())
 
 
 def keep_model(
     workbook: Workbook, problem: Problem, changes: Changes, options: Options, forced: bool
-) -> None:
+) -> str:
     """Store a model for Excel's Solver; what Solver cannot hold goes with the ``options``.
 
-    Raises SelectionError where it cannot hold the model and that was ``forced``.
+    Returns why Solver cannot hold it; '' where it can. Raises SelectionError where it cannot and
+    that was ``forced``.
     """
     try:
         store_solver_model(workbook, problem, changes)
         own: Options = {}
-    except SelectionError:
+        why = ""
+    except SelectionError as error:
         if forced:
             raise
-        own = model_options(problem)
+        own, why = model_options(workbook, problem), str(error)
     if own or options:
         remember({**options, **own}, changes)
+    return why
 
 
-def model_options(problem: Problem) -> Options:
+def model_options(workbook: Workbook, problem: Problem) -> Options:
     """A problem as options of a command line."""
     goal = f"value={problem.target!r}" if problem.sense == "value" else problem.sense
     found = {
@@ -60,6 +63,7 @@ def model_options(problem: Problem) -> Options:
         "sense": () if problem.is_system else (goal,),
         "constraint": tuple(item.as_option() for item in problem.constraints),
         "non-negative": ("yes",) if problem.non_negative else (),
+        "state": (model_state(workbook, problem.objective, problem.variables),),
     }
     return {name: texts for name, texts in found.items() if texts}
 
