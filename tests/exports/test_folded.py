@@ -77,6 +77,46 @@ def test_another_workbook_is_read_or_refused(case: str, tmp_path: Path) -> None:
             module.S(opened(other))
 
 
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "=IF(A{r}>6,$A$1*A{r},$B$1)",
+        "=$A$1*MIN(A{r},$D$1)+$B$1",
+        '=$A$1*SUMIF(C$3:C$8,C{r},A$3:A$8)+$B$1',
+        '=IFERROR($A$1*MATCH("female",C{r}:C$8,0),$B$1)',
+        "=$A$1*SUM(A$3:A{r})+$B$1",
+        "=$A$1*MATCH(A{r},A$3:A$8,0)+$B$1",
+        "=IF(AND(A{r}>2,B{r}<20),$A$1,$B$1)*A{r}",
+        '=$A$1*COUNTIF(A$3:A$8,">5")*A{r}+$B$1',
+        "=$A$1*RANK(A{r},A$3:A$8)+$B$1",
+    ],
+)  # fmt: skip
+def test_never_another_number(formula: str, tmp_path: Path) -> None:
+    """Whatever of another workbook decides something: its own number, or a refusal."""
+    own = book(tmp_path / "own.xlsx", formula)
+    xl2torch.export(compiled(own), tmp_path / "model.py")
+    module = program(tmp_path / "model.py")
+    assert module.S(opened(own))().item() == pytest.approx(compiled(own)().item(), rel=1e-12)
+    for seed in (1, 2, 3):
+        other = book(tmp_path / f"b{seed}.xlsx", formula, seed)
+        try:
+            found = module.S(opened(other))().item()
+        except ValueError as error:
+            assert "export the model of this workbook anew" in str(error)
+        else:
+            assert found == pytest.approx(compiled(other)().item(), rel=1e-12)
+
+
+def test_a_logical_among_the_data_is_no_number(tmp_path: Path) -> None:
+    own = book(tmp_path / "own.xlsx", CASES["a scale"][0])
+    xl2torch.export(compiled(own), tmp_path / "model.py")
+    edited = openpyxl.load_workbook(own, data_only=True)
+    edited["S"]["A5"] = True
+    edited.save(tmp_path / "logical.xlsx")
+    with pytest.raises(ValueError, match="are no numbers"):
+        program(tmp_path / "model.py").S(opened(tmp_path / "logical.xlsx"))
+
+
 def test_a_workbook_that_openpyxl_cannot_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
