@@ -107,3 +107,21 @@ def test_columns_by_another_name_are_told() -> None:
     with pytest.raises(SelectionError, match=f"{name} is missing; speed is none of them"):
         predictor(**columns, speed=values)
     assert repr(predictor).startswith("ColumnPredictor(")
+
+
+@pytest.mark.parametrize(
+    "formula",
+    ["=IF(ISNUMBER(A{r}),$A$1,$B$1)", "=IF(ISNUMBER(A{r}),$A$1,$B$1)+B{r}",
+     "=$A$1*A{r}+$B$1*NOT(ISBLANK(B{r}))", "=$A$1*(A{r}-AVERAGE(A$3:A$8))+$B$1"],
+)  # fmt: skip
+def test_the_predictor_takes_any_number_of_rows(formula: str, tmp_path: Path) -> None:
+    rows = [f"{r * 7 % 11} {r * 5 % 7} {formula.format(r=r)} =(C{r}-B{r})^2" for r in range(3, 9)]
+    text = "\n".join(["0.5 0.25 =AVERAGE(D3:D8)", "x y pred e", *rows])
+    model = xl2torch.compile(grid(tmp_path, text), objective="C1", variables="A1:B1")
+    predictor = model.predictor()
+    whole = predictor(**predictor.sheet())
+    for count in (1, 2, 6):
+        some = {name: value[:count] for name, value in predictor.sheet().items()}
+        assert torch.equal(predictor(**some), whole[:count])
+    twice = {name: value.repeat(2) for name, value in predictor.sheet().items()}
+    assert torch.equal(predictor(**twice), whole.repeat(2))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -34,7 +35,7 @@ from xl2torch.graph.schedule import Evaluation
 from xl2torch.prediction import Predictor, input_of
 from xl2torch.values import BLANK, LOGICAL, NUMBER
 
-_SAME = 1e-9
+_SAME, _CLOSE = 1e-9, 1e-6
 _ARITHMETIC = frozenset(
     {
         operator.add, operator.sub, operator.mul, operator.truediv, operator.pow, operator.lt,
@@ -218,7 +219,9 @@ def row_module(
     _in_plain_words(graph)
     _free_rows(graph, rows)
     module = build_module(fx.GraphModule, graph, trace.tensors, starts)
-    return RowModule(module, inputs, headers, tuple(labels), tuple(expected), tuple(notes))
+    made = RowModule(module, inputs, headers, tuple(labels), tuple(expected), tuple(notes))
+    _check_rows(made)
+    return made
 
 
 def _numeric_columns(predictor: Predictor) -> dict[Column, Array]:
@@ -335,22 +338,53 @@ def _free_rows(graph: fx.Graph, rows: int) -> None:
                     f"{node.meta.get('cells', 'a constant')} has a value for each row of the "
                     "sheet, so that new rows have none: a free number of rows is not possible"
                 )
-            with graph.inserting_after(last):
-                same = add_node(graph, torch.zeros_like, first)
-            for _ in range(value.dim() - 1):
-                with graph.inserting_after(same):
-                    same = add_node(graph, torch.unsqueeze, same, -1)
             row = value[0].clone()
             with graph.inserting_before(first):
                 constant = add_constant(graph, row)
+            same = _zeros(graph, first, last, value.dim())
             with graph.inserting_after(same):
-                if row.dtype == torch.bool:
-                    whole = add_node(graph, torch.logical_or, same, constant)
-                else:
-                    whole = add_node(graph, torch.add, same, constant)
+                whole = add_node(graph, _joining(row), same, constant)
             node.replace_all_uses_with(whole)
-        elif is_call(node, torch.broadcast_to):
+        elif is_call(node, torch.broadcast_to) and node.args[1][0] == rows:
             source, sizes = node.args
-            if sizes[0] == rows and value_of(source).dim() == len(sizes):
-                node.args = (source, (-1, *sizes[1:]))
+            tensor = value_of(source)
+            if tensor.dim() < len(sizes) or tensor.shape[0] == 1 < rows:
+                same = _zeros(graph, first, last, len(sizes))
+                with graph.inserting_before(node):
+                    source = add_node(graph, _joining(tensor), same, source)
+            node.args = (source, (-1, *sizes[1:]))
     drop_unused(graph)
+
+
+def _zeros(graph: fx.Graph, first: fx.Node, last: fx.Node, dims: int) -> fx.Node:
+    """Zeros with a row for each row of the inputs, and some axes."""
+    with graph.inserting_after(last):
+        same = add_node(graph, torch.zeros_like, first)
+    for _ in range(dims - 1):
+        with graph.inserting_after(same):
+            same = add_node(graph, torch.unsqueeze, same, -1)
+    return same
+
+
+def _joining(value: torch.Tensor) -> Callable[..., torch.Tensor]:
+    """What leaves a value as it is beside zeros, and gives it their rows."""
+    return torch.logical_or if value.dtype == torch.bool else torch.add
+
+
+def _check_rows(found: RowModule) -> None:
+    """Raise ModelError where one row alone is not predicted as in the sheet."""
+    single = [value[:1] for value in found.inputs.values()]
+    outputs: Sequence[Any] = ()
+    with suppress(RuntimeError), torch.no_grad():
+        outputs = found.module.forward(*single)
+    for place, whole in enumerate(found.expected):
+        output, wanted = outputs[place] if outputs else None, whole[:1]
+        if (
+            not isinstance(output, torch.Tensor)
+            or output.shape != wanted.shape
+            or not torch.allclose(output, wanted, rtol=_CLOSE, atol=_CLOSE, equal_nan=True)
+        ):
+            raise ModelError(
+                "the predictions cannot be computed for another number of rows than the sheet's: "
+                "predict(frame) takes tables of any length"
+            )

@@ -107,6 +107,25 @@ def test_never_another_number(formula: str, tmp_path: Path) -> None:
             assert found == pytest.approx(compiled(other)().item(), rel=1e-12)
 
 
+def test_two_ranges_that_hold_the_same_are_read_once(tmp_path: Path) -> None:
+    def twin(name: str, scale: float, other: float) -> Path:
+        lines = ["0.5 0.25 . . =AVERAGE(G3:G8)", "x y z k p q e"]
+        for r in range(3, 9):
+            x = (r * 7 % 11 + 0.5) * scale
+            lines.append(f"{x} {r} {x * other} . . =$A$1*A{r}+$B$1*C{r} =(F{r}-B{r})^2")
+        write_grid(tmp_path / name, "\n".join(lines))
+        fill_cached_values(tmp_path / name)
+        return tmp_path / name
+
+    xl2torch.export(compiled(twin("own.xlsx", 1.0, 1.0)), tmp_path / "model.py")
+    module = program(tmp_path / "model.py")
+    alike = twin("alike.xlsx", 3.0, 1.0)
+    assert module.S(opened(alike))().item() == pytest.approx(compiled(alike)().item(), rel=1e-12)
+    unlike = twin("unlike.xlsx", 1.0, 2.0)
+    with pytest.raises(ValueError, match="held the same where this file was written"):
+        module.S(opened(unlike))
+
+
 def test_a_logical_among_the_data_is_no_number(tmp_path: Path) -> None:
     own = book(tmp_path / "own.xlsx", CASES["a scale"][0])
     xl2torch.export(compiled(own), tmp_path / "model.py")

@@ -96,7 +96,7 @@ def test_titanic_is_short_and_stands_in_the_readme(tmp_path: Path) -> None:
     path = tmp_path / "titanic_nnet.py"
     xl2torch.export(xl2torch.compile(xl2torch.load(TITANIC), "nnet"), path)
     lines = path.read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= 110 and max(map(len, lines)) <= 100
+    assert len(lines) <= 130 and max(map(len, lines)) <= 100
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     start = lines.index("class Nnet(nn.Module):")
     end = lines.index("def main():")

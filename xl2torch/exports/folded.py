@@ -62,19 +62,21 @@ _SEED, _UNKNOWN = 20, "another text"
 class Opened:
     """A model whose constants are expressions of ``data``, as far as that is possible.
 
-    ``fixed`` are ranges whose values are in the program, each with its fingerprint.
+    ``fixed`` are ranges whose values are in the program, each with its fingerprint; ``twins`` are
+    pairs of ranges that hold the same, of which the program reads one.
     """
 
     model: SheetModel
     data: tuple[CellRange, ...]
     fixed: tuple[tuple[CellRange, str], ...]
+    twins: tuple[tuple[CellRange, CellRange], ...] = ()
 
 
 def open_constants(model: SheetModel, text: Text) -> Opened:
     """The model as a program of cells; ``text`` writes one. Raises what ``text`` raises."""
     areas = read_directly(model)
     deciding = _deciding_ranges(model)
-    held = _in_the_text(model, areas, text)
+    held, twins = _without_twins(model, _in_the_text(model, areas, text), text)
     data: list[CellRange] = []
     for chosen in [held] if len(held) == 1 else [held, *([area] for area in held)]:
         numbers = [area for area in chosen if area not in data and _only_numbers(model, area)]
@@ -83,13 +85,14 @@ def open_constants(model: SheetModel, text: Text) -> Opened:
             data += numbers
             if len(data) == len(held):
                 break
-    if not data:
-        fixed = list(dict.fromkeys([*held, *deciding]))
-        return Opened(model, (), _fingerprints(model.compiled.workbook, fixed))
-    opened = _with_data(model, data, text)
-    assert opened is not None
-    still = dict.fromkeys([*_in_the_text(opened, areas, text), *deciding])
-    return Opened(opened, tuple(data), _fingerprints(model.compiled.workbook, list(still)))
+    opened = model
+    if data:
+        changed = _with_data(model, data, text)
+        assert changed is not None
+        opened = changed
+        held, twins = _without_twins(opened, _in_the_text(opened, areas, text), text)
+    fixed = list(dict.fromkeys([*held, *deciding]))
+    return Opened(opened, tuple(data), _fingerprints(model.compiled.workbook, fixed), twins)
 
 
 def read_directly(model: SheetModel) -> list[CellRange]:
@@ -199,6 +202,27 @@ def _in_the_text(model: SheetModel, areas: Sequence[CellRange], text: Text) -> l
         size = max(len(areas), 1)
     groups = [list(areas[start : start + size]) for start in range(0, len(areas), size)]
     return [area for group in groups if _differs(model, group, text, plain) for area in group]
+
+
+def _without_twins(
+    model: SheetModel, held: Sequence[CellRange], text: Text
+) -> tuple[list[CellRange], tuple[tuple[CellRange, CellRange], ...]]:
+    """Ranges without those that are in the text only since others hold the same, and these pairs.
+
+    They are read once: where they change together, the text stays.
+    """
+    groups: dict[tuple[int, int, bytes], list[CellRange]] = {}
+    for area in held:
+        if _only_numbers(model, area):
+            values = stored(model.compiled.workbook, area).numpy()
+            groups.setdefault((area.rows, area.columns, values.tobytes()), []).append(area)
+    plain = _code(text(model))
+    left, pairs = list(held), []
+    for group in groups.values():
+        if len(group) > 1 and not _differs(model, group, text, plain):
+            left = [area for area in left if area not in group]
+            pairs += [(group[0], other) for other in group[1:]]
+    return left, tuple(pairs)
 
 
 def _differs(model: SheetModel, areas: Sequence[CellRange], text: Text, plain: str) -> bool:

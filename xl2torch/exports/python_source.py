@@ -114,6 +114,16 @@ def refuse_others(book):
                 "in it were computed from them: export the model of this workbook anew"
             )
 '''
+_TWINS = '''
+def refuse_unlike(book):
+    """Refuse a workbook in which ranges differ that are one in this file."""
+    for first, cells_there, second, cells_here in SAME:
+        if values(book, first, cells_there) != values(book, second, cells_here):
+            raise ValueError(
+                f"{first}!{cells_there} and {second}!{cells_here} held the same where this file "
+                "was written: export the model of this workbook anew"
+            )
+'''
 _ROWS = '''
 def column(rows, name):
     """A column of new rows, by its heading in the sheet."""
@@ -152,6 +162,7 @@ class _Writer:
         self.predicting = predicting
         data = opened.data if opened else ()
         self.fixed = opened.fixed if opened else ()
+        self.twins = opened.twins if opened else ()
         self.weights = [item for item in model.variables if item.cells not in data]
         self.data = [item for item in model.variables if item.cells in data]
         self.folder = folder
@@ -191,6 +202,8 @@ class _Writer:
             helpers.append(_NUMBERS)
         if self.fixed:
             helpers += [f"\n{inspect.getsource(fingerprint).replace(_UNTYPED, '')}", _FIXED]
+        if self.twins:
+            helpers.append(_TWINS)
         if raw:
             helpers.append(_ROWS)
         own = self.own.texts()
@@ -205,6 +218,7 @@ class _Writer:
             f'    """{self._clean(self._purpose())}"""\n\n'
             "    def __init__(self, book):\n        super().__init__()\n"
             + ("        refuse_others(book)\n" if self.fixed else "")
+            + ("        refuse_unlike(book)\n" if self.twins else "")
             + body
             + ("\n\n" + "\n".join(predict) if predict else "")
             + "\n\n    def forward(self):\n"
@@ -260,14 +274,19 @@ class _Writer:
         )
 
     def _fixed_cells(self) -> str:
-        """Ranges whose values are in the file, with what they are."""
+        """Ranges whose values are in the file, with what they are, and pairs that hold the same."""
+        pairs = "".join(
+            f'    ({quoted(one.sheet)}, "{one.a1}", {quoted(two.sheet)}, "{two.a1}"),\n'
+            for one, two in self.twins
+        )
+        same = f"SAME = (\n{pairs})\n" if pairs else ""
         if not self.fixed:
-            return ""
+            return same
         lines = "".join(
             f'    ({quoted(area.sheet)}, "{area.a1}",\n     "{known}"),\n'
             for area, known in self.fixed
         )
-        return f"FIXED = (\n{lines})\n"
+        return f"FIXED = (\n{lines})\n{same}"
 
     def _main(self, name: str) -> str:
         loss = {"min": "model()", "max": "-model()"}.get(
