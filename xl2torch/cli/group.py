@@ -36,6 +36,15 @@ class _Group(click.Group):
             raise kind(plain_lines(str(error))) from None
 
 
+def _leave_in_peace() -> None:
+    """Let no signal print a traceback while Python takes itself down: the work is done then.
+
+    What was registered last at exit comes first, before the finalizers of libraries.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        atexit.register(signal.signal, number, signal.SIG_IGN)
+
+
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="xl2torch")
 def main() -> None:
@@ -46,8 +55,7 @@ def main() -> None:
 
     Example: xl2torch train survival.xlsx
     """
-    # The work is done then: Ctrl-C while Python takes itself down would print a traceback.
-    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    click.get_current_context().call_on_close(_leave_in_peace)
     for stream in (sys.stdout, sys.stderr):
         # A Windows console in an old code page shows '?' instead of failing.
         if hasattr(stream, "reconfigure"):
