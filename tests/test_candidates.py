@@ -47,6 +47,39 @@ SHEETS = {
 }  # fmt: skip
 
 
+LINE = {
+    "Data": "x y fit\n" + "\n".join(
+        f"{x} {3 * x + 1} =Model!$B$1*A{x + 1}+Model!$B$2" for x in range(1, 9)
+    ),
+    "Model": "m 1\nn 0\nSSE =SUMXMY2(Data!B2:B9,Data!C2:C9)\nSST =DEVSQ(Data!B2:B9)\nR2 =1-B3/B4",
+}  # fmt: skip
+PLAN = """
+    cost a b c
+    p1 4 6 8
+    p2 5 3 7
+
+    ship a b c sent cap
+    p1 0 0 0 =SUM(B6:D6) <= 50
+    p2 0 0 0 =SUM(B7:D7) <= 60
+    Total_cost =SUMPRODUCT(B2:D3,B6:D7)
+"""
+
+
+def test_what_was_seen_is_no_variable(tmp_path: Path) -> None:
+    """Data that are read twice, with predictions beside them, and a loss on another sheet."""
+    path = write_grid(tmp_path / "b.xlsx", LINE)
+    fill_cached_values(path)
+    first, *_ = find_goals(xl2torch.load(path))
+    assert str(first.objective) == "Model!B3"
+    assert [str(area) for area in first.variables] == ["Model!B1:B2"]
+
+
+def test_of_two_tables_the_plan_is_the_empty_one(tmp_path: Path) -> None:
+    first, *_ = find_goals(xl2torch.load(written(tmp_path, PLAN.strip().replace("    ", ""))))
+    assert [str(area) for area in first.variables] == ["S!B6:D7"]
+    assert first.constraints == ("S!E6 <= G6", "S!E7 <= G7")
+
+
 def written(folder: Path, text: str) -> Path:
     path = write_grid(folder / "own sheet.xlsx", text)
     fill_cached_values(path)

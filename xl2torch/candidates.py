@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from xl2torch.address import CellAddress, CellRange, single_cell
+from xl2torch.address import MAX_COLUMN, CellAddress, CellRange, single_cell
 from xl2torch.errors import Xl2TorchError
 from xl2torch.formula.ast import Call, Reference, walk
 from xl2torch.graph.blocks import stored
@@ -26,16 +26,19 @@ from xl2torch.workbook.reader import Workbook
 
 _LOSS = re.compile(
     r"\b(loss|error|mse|rmse|mae|sse|ssr|rss|sum of squares|squared|residual|cost|risk|variance|"
-    r"deviation|entropy|objective|distance|penalty|nll|chi)", re.IGNORECASE)  # fmt: skip
+    r"deviation|entropy|objective|distance|penalty|nll|chi|fehler|kosten)",
+    re.IGNORECASE)  # fmt: skip
 _GAIN = re.compile(
     r"\b(profit|revenue|return|utility|likelihood|log ?lik|sharpe|value of|total value|income|"
-    r"margin|yield|gain|score|contribution)", re.IGNORECASE)  # fmt: skip
+    r"margin|yield|gain|score|contribution|reach|gewinn|ertrag|deckungsbeitrag)",
+    re.IGNORECASE)  # fmt: skip
 _CHOSEN = re.compile(
     r"\b(weight|w\d*|coef|slope|intercept|bias|param|alpha|beta|gamma|theta|lambda|share|alloc|"
     r"units?|quantity|quantities|amount|produce|make|ship|take|decision|pack|choose|chosen|"
     r"select|x\d*|m|b|a|c|k|kernel|filter|embedding|unit)\b", re.IGNORECASE)  # fmt: skip
 _SETTING = re.compile(
-    r"\b(rate|lr|epsilon|eps|momentum|n|count|rows|days?|steps?|seed|dropout)\b", re.IGNORECASE)
+    r"\b((learning|interest|tax|discount|dropout) rate|lr|epsilon|eps|momentum|n|count|rows|"
+    r"days?|steps?|seed|dropout)\b", re.IGNORECASE)  # fmt: skip
 _GIVEN = re.compile(
     r"\b(price|cost|profit per|value|available|capacity|limit|max|min|demand|supply|budget|rate|"
     r"total|data|count|n|rows|needs?|per unit|return|tax|days?|year|date|age|learning rate|"
@@ -44,7 +47,7 @@ _SIGNS = {"<=": "<=", "≤": "<=", "=<": "<=", ">=": ">=", "≥": ">=", "=>": ">
 _WHOLE = re.compile(r"\b(whole|integer|units|trucks|people|desks|items)\b", re.IGNORECASE)
 _BINARY = re.compile(r"\b(take|pack|yes/no|0/1|binary|chosen|choose|open)\b", re.IGNORECASE)
 _MOST_WEIGHTS = 100_000
-_MOST, _LONG, _SIGN = 5, 3, 3
+_MOST, _LONG, _SIGN, _SAMPLES, _FEWEST_ROWS = 5, 3, 3, 5, 3
 
 
 @dataclass(frozen=True)
@@ -180,8 +183,37 @@ def _weights(
         often = merged[area] > 1 or max(merged.values()) == 1
         votes_of = merged[area] if often else 0  # what is read once, beside what is read twice
         given = _SETTING if any(area.contains(part) for part in copied) else _GIVEN
-        scores[area] = votes_of + 3 * bool(_CHOSEN.search(text)) - 3 * bool(given.search(text))
-    return _joined(sorted(area for area, score in scores.items() if score >= 1))
+        is_given = bool(given.search(text)) and not _is_intercept(workbook, area, text)
+        scores[area] = votes_of + 3 * bool(_CHOSEN.search(text)) - 3 * is_given
+    found = [area for area, score in scores.items() if score >= 1]
+    empty = {(area.rows, area.columns) for area in found if _is_empty(workbook, area)}
+    joined = _joined(sorted(
+        area for area in found
+        if (area.rows, area.columns) not in empty or _is_empty(workbook, area)
+    ))  # fmt: skip
+    return [
+        area for area in joined
+        if not _is_column_of_data(evaluation, area) or _CHOSEN.search(label(workbook, area))
+    ]
+
+
+def _is_column_of_data(evaluation: Evaluation, area: CellRange) -> bool:
+    """Whether formulas stand beside each row of a range, as predictions beside what was seen."""
+    return area.columns == 1 and area.rows >= _SAMPLES and any(
+        unit.region is not None and unit.area.top <= area.top and unit.area.bottom >= area.bottom
+        for unit in evaluation.overlapping(replace(area, left=1, right=MAX_COLUMN))
+    )
+
+
+def _is_intercept(workbook: Workbook, area: CellRange, text: str) -> bool:
+    """Whether a cell n is that of m·x + n, not a number of rows."""
+    value = _value(workbook, area.first)
+    return text.strip().lower() == "n" and not (value >= _FEWEST_ROWS and value == int(value))
+
+
+def _is_empty(workbook: Workbook, area: CellRange) -> bool:
+    """Whether a range of several cells holds nothing but 0, as a plan before it is made."""
+    return area.size > 1 and not bool(stored(workbook, area).numpy().any())
 
 
 def _joined(areas: list[CellRange]) -> list[CellRange]:

@@ -26,12 +26,13 @@ def cells_of_label(workbook: Workbook, label: str, sheet: str) -> list[CellRange
 
 
 def labels(workbook: Workbook) -> list[str]:
-    """Texts of a workbook's cells that may be labels."""
-    found: dict[str, None] = {}
+    """Texts of a workbook's cells that may be labels, as they are spelled."""
+    found: dict[str, str] = {}
     for sheet in workbook.sheets:
         for text in sheet.cells.texts[sheet.cells.kinds == TEXT][:_MOST_LABELS]:
-            found[_plain(str(text))] = None
-    return [text for text in found if 0 < len(text) <= _LONGEST]
+            spelled = " ".join(str(text).split()).rstrip(":=").strip()
+            found.setdefault(spelled.casefold(), spelled)
+    return [text for text in found.values() if 0 < len(text) <= _LONGEST]
 
 
 def _plain(text: str) -> str:

@@ -82,5 +82,8 @@ def _unknown(workbook: Workbook, area: str) -> str:
     text = f"{area!r} is not a cell, a range, a defined name or a label of {workbook.path.name}"
     if parse_a1(area.replace(" ", ""), "S") is not None:
         return f"{text}: leave out the spaces"
+    known = labels(workbook)
+    if area.strip().rstrip(":=").casefold() in map(str.casefold, known):
+        return f"no number stands to the right of the label {area!r}, nor below it: give its cells"
     names = [name.name for name in workbook.names if not name.name.startswith(("_", "solver_"))]
-    return text + meant(area, [*labels(workbook), *names])
+    return text + meant(area, [*known, *names])
