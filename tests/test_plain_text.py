@@ -118,7 +118,7 @@ def test_labels(label: str, tmp_path: Path) -> None:
     model = compiled(book(tmp_path, label=label))
     exports(model, tmp_path)
     harmless = compiled(book(tmp_path, label="a label"))
-    assert shape(python_source(model, tmp_path)) == shape(python_source(harmless, tmp_path))
+    assert shape(python_source(model, tmp_path)[0]) == shape(python_source(harmless, tmp_path)[0])
 
 
 @pytest.mark.parametrize(
@@ -135,15 +135,15 @@ def test_sheet_names(sheet: str, tmp_path: Path) -> None:
     path = book(tmp_path, sheet)
     model = compiled(path)
     exports(model, tmp_path)
-    source = python_source(model, tmp_path)
+    source, _ = python_source(model, tmp_path)
     harmless = compiled(book(tmp_path, "S"))
-    assert shape(source) == shape(python_source(harmless, tmp_path))
+    assert shape(source) == shape(python_source(harmless, tmp_path)[0])
 
 
 @pytest.mark.parametrize("sheet", ["WORKBOOK", "Path", '""_xlfn."";open("pwned","w");""_xlfn."'])
 def test_the_program_runs_and_does_no_more(sheet: str, tmp_path: Path) -> None:
     path = book(tmp_path, sheet)
-    source = python_source(compiled(path), tmp_path)
+    source, _ = python_source(compiled(path), tmp_path)
     (tmp_path / "m.py").write_text(source, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "m.py"], cwd=tmp_path, capture_output=True, text=True, check=False

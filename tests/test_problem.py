@@ -104,6 +104,11 @@ def test_a_limit_that_is_no_formula_is_refused(tmp_path: Path) -> None:
         xl2torch.compile(workbook, constraints=["B4 <= ten"])
 
 
+def test_a_limit_that_stands_first(tmp_path: Path) -> None:
+    (found,) = problem(tmp_path, "D1 >= B1:B2").constraints
+    assert str(found) == "Model!B1:B2 <= Model!D1" and len(found.bounds) == 1
+
+
 def test_a_label_means_its_variable_cells_alone(tmp_path: Path) -> None:
     table = "m 1 7\nsse =(B1-C1)^2"
     workbook = load(write_grid(tmp_path / "b.xlsx", table))

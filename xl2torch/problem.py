@@ -21,7 +21,7 @@ from xl2torch.functions.registry import FUNCTIONS
 from xl2torch.graph.naming import label
 from xl2torch.plain_text import argument
 from xl2torch.values import display
-from xl2torch.wording import Wanted, as_number, goal, relations
+from xl2torch.wording import FLIPPED, Wanted, as_number, goal, relations
 from xl2torch.workbook.labels import cells_of_label
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.selection import parse_cell, parse_ranges
@@ -423,6 +423,7 @@ def _parsed(
     """Constraints as a user writes them. Raises SelectionError."""
     found: list[Constraint] = []
     for wanted in relations(text):
+        wanted = _cells_first(workbook, wanted, sheet, areas)
         right = wanted.right
         number = as_number(right)
         right = right if number is None else repr(number)
@@ -441,6 +442,24 @@ def _parsed(
         found += [_constraint(workbook, area, wanted.relation, right, sheet, areas)
                   for area in left]  # fmt: skip
     return found
+
+
+def _cells_first(
+    workbook: Workbook, wanted: Wanted, sheet: str, areas: Sequence[CellRange]
+) -> Wanted:
+    """D1 >= B1:B2 as B1:B2 <= D1, where the right side is variable cells and the left is none."""
+    if wanted.relation in WORDS:
+        return wanted
+    try:
+        left = parse_ranges(workbook, wanted.left, sheet)
+        right = parse_ranges(workbook, wanted.right, sheet)
+    except SelectionError:
+        return wanted
+    one, several = len(left) == left[0].size == 1, sum(item.size for item in right) > 1
+    chosen = all(any(area.contains(item) for area in areas) for item in right)
+    if not (one and several and chosen):
+        return wanted
+    return Wanted(wanted.right, FLIPPED[wanted.relation], wanted.left)
 
 
 _FORMULA = re.compile(r"[(+*/^-]")

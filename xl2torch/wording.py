@@ -23,7 +23,7 @@ _KIND = re.compile(
     r"all different)",
     re.IGNORECASE | re.DOTALL,
 )
-_FLIPPED = {"<=": ">=", ">=": "<=", "=": "="}
+FLIPPED = {"<=": ">=", ">=": "<=", "=": "="}
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?\s*(%?)", re.IGNORECASE)
 
 
@@ -100,8 +100,8 @@ def relations(text: str) -> list[Wanted]:
         raise SelectionError(f"--constraint {text!r} holds two relations: give two constraints")
     if len(signs) == 2:
         low, cells, high = sides
-        return [Wanted(cells, _FLIPPED[signs[0]], low), Wanted(cells, signs[1], high)]
+        return [Wanted(cells, FLIPPED[signs[0]], low), Wanted(cells, signs[1], high)]
     left, right = sides
     if as_number(left) is not None and as_number(right) is None:
-        return [Wanted(right, _FLIPPED[signs[0]], left)]
+        return [Wanted(right, FLIPPED[signs[0]], left)]
     return [Wanted(left, signs[0], right)]

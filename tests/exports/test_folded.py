@@ -118,6 +118,8 @@ def test_two_ranges_that_hold_the_same_are_read_once(tmp_path: Path) -> None:
         return tmp_path / name
 
     xl2torch.export(compiled(twin("own.xlsx", 1.0, 1.0)), tmp_path / "model.py")
+    (note,) = xl2torch.export(compiled(tmp_path / "own.xlsx"), tmp_path / "two.py").notes
+    assert note == "in another workbook S!A3:A8 and S!C3:C8 have to hold the same"
     module = program(tmp_path / "model.py")
     alike = twin("alike.xlsx", 3.0, 1.0)
     assert module.S(opened(alike))().item() == pytest.approx(compiled(alike)().item(), rel=1e-12)

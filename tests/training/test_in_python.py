@@ -208,7 +208,8 @@ def test_a_workbook_or_a_path_in_the_place_of_a_model() -> None:
 
 def test_a_workbook_in_memory(tmp_path: Path) -> None:
     path = write_grid(tmp_path / "b.xlsx", LINE)
-    stream = io.BytesIO(path.read_bytes())
+    stream = io.BytesIO()
+    stream.write(path.read_bytes())  # and is at its end, as after openpyxl saved into it
     model = xl2torch.compile(xl2torch.load(stream), objective="C1", variables=["A1", "B1"])
     path.unlink()
     xl2torch.save(xl2torch.fit(model), tmp_path / "out.xlsx")

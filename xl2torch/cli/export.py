@@ -56,7 +56,10 @@ def export(
             say(text)
         return
     if out == STDOUT:
-        say(python_source(model, Path.cwd()), nl=False, data=True)
+        source, notes = python_source(model, Path.cwd())
+        for note in notes:
+            say(f"note: {note}", err=True)
+        say(source, nl=False, data=True)
         return
     done = write(model, out, to, outputs=outputs, force=force)
     if as_json:

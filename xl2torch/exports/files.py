@@ -68,7 +68,8 @@ def export(
     notes: tuple[str, ...] = ()
     with complete(target, force, [model.compiled.workbook.path]) as partial:
         if to == "python":
-            partial.write_text(python_source(model, target.parent), encoding="utf-8")
+            text, notes = python_source(model, target.parent)
+            partial.write_text(text, encoding="utf-8")
         elif to == "safetensors":
             write_weights(model, partial)
         else:

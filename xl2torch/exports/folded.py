@@ -221,7 +221,8 @@ def _without_twins(
     for group in groups.values():
         if len(group) > 1 and not _differs(model, group, text, plain):
             left = [area for area in left if area not in group]
-            pairs += [(group[0], other) for other in group[1:]]
+            first, *others = sorted(group)
+            pairs += [(first, other) for other in others]
     return left, tuple(pairs)
 
 

@@ -104,6 +104,7 @@ def numbers(text, dtype, shape):
 '''
 
 
+_NAMED = 6
 _FIXED = '''
 def refuse_others(book):
     """Refuse a workbook in which cells differ that this file does not read, but computed with."""
@@ -131,12 +132,21 @@ def column(rows, name):
 '''
 
 
-def python_source(model: SheetModel, folder: Path) -> str:
-    """Source text of a file in ``folder``. Raises ModelError or SelectionError."""
+def python_source(model: SheetModel, folder: Path) -> tuple[str, tuple[str, ...]]:
+    """Source text of a file in ``folder``, and notes on the workbooks that it takes.
+
+    Raises ModelError or SelectionError.
+    """
     opened = open_constants(model, lambda other: _Writer(other, folder).text())
     text = _Writer(opened.model, folder, opened, model).text()
     _check(text)
-    return text
+    notes = [f"in another workbook {one} and {two} have to hold the same"
+             for one, two in opened.twins]  # fmt: skip
+    if opened.fixed:
+        areas = ", ".join(str(area) for area, _ in opened.fixed[:_NAMED])
+        more = f" and {len(opened.fixed) - _NAMED} more" if len(opened.fixed) > _NAMED else ""
+        notes.append(f"it refuses a workbook that holds other values in {areas}{more}")
+    return text, tuple(notes)
 
 
 def _check(text: str) -> None:

@@ -157,8 +157,11 @@ def _near(path: Path) -> str:
 def read_stream(stream: BinaryIO) -> Package:
     """Read all parts of a workbook from an open file, such as io.BytesIO. Raises WorkbookError.
 
-    It is called what the file is called, or ``workbook.xlsx``.
+    It is called what the file is called, or ``workbook.xlsx``. Where the file can be wound back, it
+    is read from its beginning.
     """
+    if stream.seekable():
+        stream.seek(0)
     data = stream.read()
     if not isinstance(data, bytes):
         raise WorkbookError("a workbook is read from a file that is open in binary mode, 'rb'")
