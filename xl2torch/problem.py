@@ -318,7 +318,8 @@ def model_state(workbook: Workbook, objective: CellAddress, areas: Sequence[Cell
     inserted it is another one."""
     found = workbook.sheet(objective.sheet).formula_at.get((objective.row, objective.column))
     labels = [label(workbook, area) for area in (single_cell(objective), *areas)]
-    text = repr((found.own_text if found else "", labels))
+    formula = _spelled(found.own_text).replace("_XLFN.", "") if found else ""
+    text = repr((formula, labels))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
