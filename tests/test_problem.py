@@ -109,6 +109,12 @@ def test_a_limit_that_stands_first(tmp_path: Path) -> None:
     assert str(found) == "Model!B1:B2 <= Model!D1" and len(found.bounds) == 1
 
 
+def test_a_label_without_a_number_is_told(tmp_path: Path) -> None:
+    workbook = load(write_grid(tmp_path / "b.xlsx", "SSE . =B2^2\nx 1"))
+    with pytest.raises(SelectionError, match="'SSE' is not a cell but a label, and no number"):
+        find_problem(workbook, objective="SSE", variables="B2")
+
+
 def test_a_label_means_its_variable_cells_alone(tmp_path: Path) -> None:
     table = "m 1 7\nsse =(B1-C1)^2"
     workbook = load(write_grid(tmp_path / "b.xlsx", table))

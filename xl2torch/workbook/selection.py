@@ -84,6 +84,6 @@ def _unknown(workbook: Workbook, area: str) -> str:
         return f"{text}: leave out the spaces"
     known = labels(workbook)
     if area.strip().rstrip(":=").casefold() in map(str.casefold, known):
-        return f"no number stands to the right of the label {area!r}, nor below it: give its cells"
+        return f"{area!r} is not a cell but a label, and no number follows it in its row or column"
     names = [name.name for name in workbook.names if not name.name.startswith(("_", "solver_"))]
     return text + meant(area, [*known, *names])
