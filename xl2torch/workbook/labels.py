@@ -18,7 +18,7 @@ def cells_of_label(workbook: Workbook, label: str, sheet: str) -> list[CellRange
 
     The label's capitals and outer spaces do not matter, nor a colon or an equals sign behind it.
     """
-    wanted = _plain(label)
+    wanted = label_key(label)
     own = _on_sheet(workbook.sheet(sheet), wanted)
     if own or not wanted:
         return own
@@ -30,19 +30,23 @@ def labels(workbook: Workbook) -> list[str]:
     found: dict[str, str] = {}
     for sheet in workbook.sheets:
         for text in sheet.cells.texts[sheet.cells.kinds == TEXT][:_MOST_LABELS]:
-            spelled = " ".join(str(text).split()).rstrip(":=").strip()
-            found.setdefault(spelled.casefold(), spelled)
+            found.setdefault(label_key(str(text)), _spelled(str(text)))
     return [text for text in found.values() if 0 < len(text) <= _LONGEST]
 
 
-def _plain(text: str) -> str:
-    return " ".join(text.split()).rstrip(":=").strip().casefold()
+def label_key(text: str) -> str:
+    """What two spellings of one label share."""
+    return _spelled(text).casefold()
+
+
+def _spelled(text: str) -> str:
+    return " ".join(text.split()).rstrip(":=").strip()
 
 
 def _on_sheet(sheet: Sheet, wanted: str) -> list[CellRange]:
     cells = sheet.cells
     texts = (cells.kinds == TEXT).nonzero()[0]
-    found = [index for index in texts if _plain(str(cells.texts[index])) == wanted]
+    found = [index for index in texts if label_key(str(cells.texts[index])) == wanted]
     rows, columns = places_of(cells.keys[found])
     places = zip(rows.tolist(), columns.tolist(), strict=True)
     areas = [_beside(sheet, row, column) for row, column in places]

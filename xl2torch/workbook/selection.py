@@ -7,7 +7,7 @@ import re
 from xl2torch.address import CellAddress, CellRange, parse_a1, unquote_sheet
 from xl2torch.errors import SelectionError
 from xl2torch.plain_text import meant
-from xl2torch.workbook.labels import cells_of_label, labels
+from xl2torch.workbook.labels import cells_of_label, label_key, labels
 from xl2torch.workbook.reader import Workbook
 
 _MOST_NAMED = 6
@@ -83,7 +83,7 @@ def _unknown(workbook: Workbook, area: str) -> str:
     if parse_a1(area.replace(" ", ""), "S") is not None:
         return f"{text}: leave out the spaces"
     known = labels(workbook)
-    if area.strip().rstrip(":=").casefold() in map(str.casefold, known):
+    if label_key(area) in map(label_key, known):
         return f"{area!r} is not a cell but a label, and no number follows it in its row or column"
     names = [name.name for name in workbook.names if not name.name.startswith(("_", "solver_"))]
     return text + meant(area, [*known, *names])
