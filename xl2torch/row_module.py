@@ -73,10 +73,7 @@ class RowModule:
         for count in sorted({fewest, len(self.expected[0])}):
             found = run([value[:count] for value in self.inputs.values()])
             for name, ours, sheet in zip(self.outputs, found, self.expected, strict=True):
-                written, wanted = np.asarray(ours), sheet[:count].numpy()
-                if written.shape != wanted.shape or not np.allclose(
-                    written, wanted, rtol=_SAME, atol=_SAME, equal_nan=True
-                ):
+                if not _agree(np.asarray(ours), sheet[:count], _SAME):
                     raise ModelError(
                         f"what was written predicts something else for {name} than the sheet: "
                         "nothing is kept"
@@ -374,17 +371,22 @@ def _joining(value: torch.Tensor) -> Callable[..., torch.Tensor]:
 def _check_rows(found: RowModule) -> None:
     """Raise ModelError where one row alone is not predicted as in the sheet."""
     single = [value[:1] for value in found.inputs.values()]
-    outputs: Sequence[Any] = ()
+    same = False
     with suppress(RuntimeError), torch.no_grad():
         outputs = found.module.forward(*single)
-    for place, whole in enumerate(found.expected):
-        output, wanted = outputs[place] if outputs else None, whole[:1]
-        if (
-            not isinstance(output, torch.Tensor)
-            or output.shape != wanted.shape
-            or not torch.allclose(output, wanted, rtol=_CLOSE, atol=_CLOSE, equal_nan=True)
-        ):
-            raise ModelError(
-                "the predictions cannot be computed for another number of rows than the sheet's: "
-                "predict(frame) takes tables of any length"
-            )
+        same = all(
+            _agree(output.numpy(), wanted[:1], _CLOSE)
+            for output, wanted in zip(outputs, found.expected, strict=True)
+        )
+    if not same:
+        raise ModelError(
+            "the predictions cannot be computed for another number of rows than the sheet's: "
+            "predict(frame) takes tables of any length"
+        )
+
+
+def _agree(found: np.ndarray, wanted: torch.Tensor, tolerance: float) -> bool:
+    """Whether outputs are of the same shape and the same, errors at the same places."""
+    return found.shape == tuple(wanted.shape) and np.allclose(
+        found, wanted.numpy(), rtol=tolerance, atol=tolerance, equal_nan=True
+    )
