@@ -6,8 +6,10 @@ import datetime
 from collections.abc import Mapping
 from pathlib import Path
 
+import openpyxl
 import pandas
 import pytest
+import torch
 from corpus import CORPUS, WORKBOOKS, requires_corpus
 from openpyxl import Workbook as Book
 
@@ -179,3 +181,44 @@ def test_survival_predicts_its_own_rows() -> None:
     found = xl2torch.compile(workbook).predict(frame)
     cached = workbook.sheet("Model").cells.block(12, 16, 311, 16).numbers[:, 0]
     assert found.iloc[:, -1].to_numpy() == pytest.approx(cached, rel=1e-12)
+
+
+def parted(tmp_path: Path, below: str = "=$E$1*A{row}+$E$2") -> SheetModel:
+    """A copied column with a blank row between; ``below`` is its formula behind the gap."""
+    made = Book()
+    sheet = made.worksheets[0]
+    for column, text in zip("ABCD", ["x", "y", "forecast", "error"], strict=True):
+        sheet[f"{column}1"] = text
+    for row in [*range(2, 6), *range(7, 14)]:
+        sheet[f"A{row}"], sheet[f"B{row}"] = float(row), 2.0 * row + 1
+        sheet[f"C{row}"] = (below if row > 6 else "=$E$1*A{row}+$E$2").format(row=row)
+        sheet[f"D{row}"] = f"=(C{row}-B{row})^2"
+    sheet["E1"], sheet["E2"], sheet["F1"] = 3.0, 4.0, "=SUM(D2:D13)"
+    made.save(path := tmp_path / "parted.xlsx")
+    return xl2torch.compile(path, objective="F1", variables="E1:E2")
+
+
+@pytest.mark.parametrize("outputs", [None, "C2:C13", "C2:C5", "C7:C13"])
+def test_a_blank_row_parts_no_table(tmp_path: Path, outputs: str | None) -> None:
+    model = parted(tmp_path)
+    found = model.predict({"x": [1.0, 100.0]}, outputs)
+    assert found.forecast.tolist() == [7.0, 304.0]
+    assert model.predictor(outputs)(torch.tensor([1.0])).item() == 7.0
+
+
+def test_blocks_of_other_formulas_are_no_table(tmp_path: Path) -> None:
+    model = parted(tmp_path, "=$E$1*A{row}-$E$2")
+    with pytest.raises(ModelError, match=r"C2:C13 is not one formula copied down"):
+        model.predict({"x": [1.0]}, "C2:C13")
+    assert model.predict({"x": [1.0]}, "C7:C13").iloc[0, 1] == -1.0
+
+
+def test_a_column_is_constant_only_if_all_blocks_say_so(tmp_path: Path) -> None:
+    parted(tmp_path)
+    sheet = openpyxl.load_workbook(tmp_path / "parted.xlsx")
+    for row in range(7, 14):
+        sheet.worksheets[0][f"A{row}"] = 1.0
+    sheet.save(tmp_path / "parted.xlsx")
+    model = xl2torch.compile(tmp_path / "parted.xlsx", objective="F1", variables="E1:E2")
+    with pytest.raises(SelectionError, match="the data has no column x"):
+        model.predict({"other": [1.0]})

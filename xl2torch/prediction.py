@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ import numpy as np
 from xl2torch.address import CellAddress, CellRange, column_letters
 from xl2torch.errors import ModelError, SelectionError
 from xl2torch.functions.array import HEIGHT, Array, along, constant
+from xl2torch.functions.shapes import join
 from xl2torch.graph.blocks import stored
 from xl2torch.graph.naming import header
 from xl2torch.graph.precedents import precedents
-from xl2torch.graph.rows import Column, RowProgram
+from xl2torch.graph.rows import Column, RowProgram, like_blocks
 from xl2torch.graph.schedule import Evaluation, Unit
 from xl2torch.values import BLANK, FIRST_ERROR, LOGICAL, NUMBER, TEXT, CellValue, kind_of
 from xl2torch.workbook.cells import cell_value
@@ -69,6 +71,10 @@ class Predictor:
         self.workbook = workbook
         self.evaluation = evaluation
         self.programs = [RowProgram(evaluation, area) for area in outputs]
+        top = outputs[0].top
+        self._blocks = [
+            (block.top - top, block.rows - 1) for block in like_blocks(evaluation, outputs[0])
+        ]
         self.inputs = self._find_inputs()
         self.names = _unique_names(
             [
@@ -84,6 +90,14 @@ class Predictor:
     def rows(self) -> int:
         """Rows of the sheet's own table."""
         return self.programs[0].outputs.rows
+
+    def own(self, column: Column) -> Array:
+        """What a column holds in the sheet, in all blocks of the table."""
+        moved = [
+            dataclasses.replace(column, top=column.top + shift, bottom=column.top + shift + last)
+            for shift, last in self._blocks
+        ]
+        return join([self.evaluation.value(item.cells) for item in moved], HEIGHT)
 
     def _find_inputs(self) -> tuple[Input, ...]:
         columns: set[Column] = set()
@@ -103,7 +117,7 @@ class Predictor:
                 "that new rows could bring"
             )
         return tuple(
-            _input(name, tuple(found), stored(self.workbook, found[0].cells))
+            _input(name, tuple(found), self.own(found[0]))
             for name, found in by_name.items()
         )
 
@@ -234,13 +248,13 @@ def find_outputs(
                 f"--outputs {given}: give one or more columns with the same rows, such as AG4:AG715"
             )
         evaluation.compute(areas)
-        return areas
+        return [_longest_block(evaluation, area) for area in areas]
     seen: set[Unit] = set()
     level = [unit for unit in evaluation.overlapping_cell(objective) if unit.trained]
     while level:
         found = [area for unit in level for area in _predicted(workbook, evaluation, unit)]
         if found:
-            return sorted(set(found))
+            return _one_of_each(evaluation, sorted(set(found)))
         seen |= set(level)
         level = [
             read_
@@ -252,6 +266,22 @@ def find_outputs(
         "no column of predictions was found before the objective: name it, such as "
         '--outputs AG4:AG715 (outputs="AG4:AG715" in Python)'
     )
+
+
+def _one_of_each(evaluation: Evaluation, areas: list[CellRange]) -> list[CellRange]:
+    """Without blocks whose formulas are those of a longer one."""
+    kept: list[CellRange] = []
+    for area in sorted(areas, key=lambda item: -item.rows):
+        if not any(area in like_blocks(evaluation, other) for other in kept):
+            kept.append(area)
+    return sorted(kept)
+
+
+def _longest_block(evaluation: Evaluation, area: CellRange) -> CellRange:
+    """The longest part of a column whose copied formula blank rows part; else the column."""
+    parts = [unit.area.intersection(area) for unit in evaluation.overlapping(area)]
+    found = _one_of_each(evaluation, [part for part in parts if part is not None])
+    return found[0] if len(found) == 1 and found[0].rows > 1 else area
 
 
 def _predicted(workbook: Workbook, evaluation: Evaluation, unit: Unit) -> list[CellRange]:

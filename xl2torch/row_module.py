@@ -186,7 +186,7 @@ def row_module(
     rows = predictor.rows
     fixed: dict[Column, float] = {}
     for column, own in numeric.items():
-        found = input_of(workbook, column, own)
+        found = input_of(workbook, column, predictor.own(column))
         if found.constant and rows > 1:
             fixed[column] = float(own.numpy().flat[0])
             notes[f"{found.name} is {fixed[column]:g} in every row of the sheet: a constant"] = None

@@ -19,9 +19,9 @@ from xl2torch.functions.registry import FUNCTIONS
 from xl2torch.functions.trace import Trace
 from xl2torch.graph.blocks import Block, placed, read
 from xl2torch.graph.lower import Lowering
-from xl2torch.graph.precedents import GrowingRange
+from xl2torch.graph.precedents import GrowingRange, precedents
 from xl2torch.graph.regions import Region
-from xl2torch.graph.schedule import Evaluation
+from xl2torch.graph.schedule import Evaluation, Unit
 
 NEW_ROWS = 2 * MAX_ROW
 _HALFWAY = NEW_ROWS - MAX_ROW // 2
@@ -225,6 +225,53 @@ class RowProgram:
             f"{region.range.first}: {equals(region.formula)}: a row cannot be computed on its own: "
             f"{reason}"
         )
+
+
+def like_blocks(evaluation: Evaluation, area: CellRange) -> list[CellRange]:
+    """Blocks of the same columns whose rows are computed as those of ``area``, itself among them.
+
+    A blank row, or a heading, parts a table whose formulas were copied down past it.
+    """
+    columns = dataclasses.replace(area, top=1, bottom=MAX_ROW)
+    found = [unit.area.intersection(columns) for unit in evaluation.overlapping(columns)]
+    others = [block for block in found if block is not None and not block.intersection(area)]
+    return [area, *(block for block in others if _are_like(evaluation, area, block))]
+
+
+def _are_like(evaluation: Evaluation, first: CellRange, second: CellRange) -> bool:
+    """Whether the formulas of two blocks, and those that they read in their rows, are the same."""
+    shift = second.top - first.top
+    seen: set[CellRange] = set()
+    stack = [first]
+    while stack:
+        area = stack.pop()
+        moved = dataclasses.replace(area, top=area.top + shift, bottom=second.bottom)
+        ours, theirs = evaluation.overlapping(area), evaluation.overlapping(moved)
+        if not ours and not theirs:
+            continue
+        if [_formula_of(unit, area) for unit in ours] != [_formula_of(u, moved) for u in theirs]:
+            return False
+        seen.add(area)
+        for unit in ours:
+            if unit.region is None:
+                return False
+            read_areas = precedents(unit.region, evaluation.workbook, bases=True)
+            beside = [item.intersection(_rows_of(item, first)) for item in read_areas]
+            stack += [item for item in beside if item is not None and item not in seen]
+    return True
+
+
+def _rows_of(item: CellRange, area: CellRange) -> CellRange:
+    return dataclasses.replace(item, top=area.top, bottom=area.bottom)
+
+
+def _formula_of(unit: Unit, area: CellRange) -> tuple[object, ...]:
+    """What a unit computes in a block, wherever the block stands."""
+    region = unit.region
+    if region is None or region.height > 1 or region.row_step > 1 or unit.area.top > area.top:
+        return (unit,)
+    whole = unit.area.bottom >= area.bottom
+    return (region.tree, unit.area.left, unit.area.right, region.width, whole)
 
 
 def _is_rowwise(function: str, place: int) -> bool:
