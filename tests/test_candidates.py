@@ -44,6 +44,18 @@ SHEETS = {
         "load =SUMPRODUCT(B2:D2,B4:D4) <= 4\nUtility =SUMPRODUCT(B2:D2,B3:D3)",
         ("B6", "max", ["B2:D2"], ["S!B5 <= D5", "S!B2:D2 binary"]),
     ),
+    "a mix with limits beside": (
+        "product ale stout\nmake 0 0\nmargin 13 23\n\n. ale stout used available\n"
+        "corn 5 15 =SUMPRODUCT(B$2:C$2,B6:C6) 480\nhops 4 4 =SUMPRODUCT(B$2:C$2,B7:C7) 160\n"
+        "malt 35 20 =SUMPRODUCT(B$2:C$2,B8:C8) 1190\nProfit =SUMPRODUCT(B2:C2,B3:C3)",
+        ("B9", "max", ["B2:C2"], ["S!D6:D8 <= E6:E8"]),
+    ),
+    "a diet with needs below": (
+        "food bread milk fat vitamins\nbuy 0 0\ncost 2 3.5\nbread . . 3 2\nmilk . . 2 4\n"
+        "had . . =SUMPRODUCT($B$2:$C$2,TRANSPOSE(D4:D5)) =SUMPRODUCT($B$2:$C$2,TRANSPOSE(E4:E5))\n"
+        "required . . 36 40\nTotal_cost =SUMPRODUCT(B2:C2,B3:C3)",
+        ("B8", "min", ["B2:C2"], ["S!D6:E6 >= D7:E7"]),
+    ),
 }  # fmt: skip
 
 
@@ -132,6 +144,23 @@ def test_options_and_json(tmp_path: Path) -> None:
     assert report["command"].endswith("--objective B4 --variables B2:B3")
     assert run("setup", path, "--yes")[0] == 1  # the target is there
     assert run("setup", path, "--yes", "--in-place")[0] == 0 and path.read_bytes() != before
+
+
+def test_what_nothing_limits_is_told(tmp_path: Path) -> None:
+    text = "product desk chair\nunits 0 0\nprice 30 20\nProfit =SUMPRODUCT(B2:C2,B3:C3)"
+    path = written(tmp_path, text)
+    code, output = run("setup", path, "--yes", "-o", tmp_path / "m.xlsx")
+    assert code == 0 and "note: nothing limits it: give --constraint" in output
+    code, output = run("setup", path, "--yes", "--constraint", "B2:C2 <= 9", "--force")
+    assert code == 0 and "nothing limits" not in output
+
+
+def test_on_standard_output_there_is_no_file_to_train(tmp_path: Path) -> None:
+    path = written(tmp_path, SHEETS["a curve"][0])
+    done = CliRunner().invoke(main, ["setup", str(path), "--yes", "-o", "-"])
+    (target := tmp_path / "copy.xlsx").write_bytes(done.stdout_bytes)
+    assert find_problem(xl2torch.load(target)).objective.a1 == "B4"
+    assert "train it" not in done.stderr and "wrote standard output" in done.stderr
 
 
 def test_a_sheet_about_nothing(tmp_path: Path) -> None:

@@ -157,6 +157,15 @@ def test_too_many_cells_for_excels_solver_are_told(tmp_path: Path) -> None:
     assert code == 0 and "Excel's Solver takes at most 200 variable cells" in errors
 
 
+def test_what_solver_cannot_hold_may_be_left_out(tmp_path: Path) -> None:
+    tables = {"Model": "B1 1\nB3 =(B1-Other!B1)^2 | 4", "Other": "B1 3"}
+    book = write(tmp_path / "b.xlsx", parts(tables, names=""))
+    given = ("train", book, "--objective", "B3", "--variables", "B1,Other!B1")
+    code, _, errors = run(*given, "--store-model")
+    assert code == 1 and "on one sheet" in errors and "leave out --store-model" in errors
+    assert run(*given)[0] == 0
+
+
 def test_restore(tmp_path: Path) -> None:
     book = tmp_path / "line.xlsx"
     shutil.copy(WORKBOOKS / "line.xlsx", book)

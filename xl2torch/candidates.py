@@ -16,7 +16,7 @@ from xl2torch.address import MAX_COLUMN, CellAddress, CellRange, single_cell
 from xl2torch.errors import Xl2TorchError
 from xl2torch.formula.ast import Call, Reference, walk
 from xl2torch.graph.blocks import stored
-from xl2torch.graph.naming import label
+from xl2torch.graph.naming import header, label
 from xl2torch.graph.precedents import GrowingRange, sweeps
 from xl2torch.graph.schedule import Evaluation, Unit
 from xl2torch.plain_text import argument
@@ -44,6 +44,12 @@ _GIVEN = re.compile(
     r"total|data|count|n|rows|needs?|per unit|return|tax|days?|year|date|age|learning rate|"
     r"lr|epsilon|eps)\b", re.IGNORECASE)  # fmt: skip
 _SIGNS = {"<=": "<=", "≤": "<=", "=<": "<=", ">=": ">=", "≥": ">=", "=>": ">=", "=": "="}
+_LIMITS = {
+    "<=": re.compile(
+        r"\b(available|capacity|cap|limit|budget|at most|max(imum)?|supply|stock)\b", re.IGNORECASE),
+    ">=": re.compile(
+        r"\b(demand(ed)?|require(d|ment)?|at least|min(imum)?|needed|needs?)\b", re.IGNORECASE),
+}  # fmt: skip
 _WHOLE = re.compile(r"\b(whole|integer|units|trucks|people|desks|items)\b", re.IGNORECASE)
 _BINARY = re.compile(r"\b(take|pack|yes/no|0/1|binary|chosen|choose|open)\b", re.IGNORECASE)
 _MOST_WEIGHTS = 100_000
@@ -281,6 +287,9 @@ def _limits(
         if chosen or (_is_formula(workbook, left) and _is_number(workbook, right)):
             yield f"{left} {sign} {right.a1}"
     for unit, readings in read.items():
+        if any(item.cells.intersection(area) for item in readings for area in goal.variables):
+            yield from _limits_beside(workbook, evaluation, unit, read)
+    for unit, readings in read.items():
         if unit.area.size == 1 and _is_sum(unit) and len(readings) == 1:
             whole = readings[0].cells in goal.variables
             if whole and abs(float(_value(workbook, unit.area.first)) - 1.0) < 1e-6:
@@ -292,6 +301,24 @@ def _limits(
         elif _WHOLE.search(text) and goal.sense == "max":
             yield f"{area} integer"
             yield f"{area} >= 0"
+
+
+def _limits_beside(
+    workbook: Workbook, evaluation: Evaluation, unit: Unit, read: dict[Unit, list[_Reading]]
+) -> Iterable[str]:
+    """A limit in numbers that no formula reads, with a heading that says so: used | available."""
+    area = unit.area
+    beside = replace(area, left=area.right + 1, right=area.right + 1)
+    below = replace(area, top=area.bottom + 1, bottom=area.bottom + 1)
+    for place in [beside] * (area.columns == 1) + [below] * (area.rows == 1):
+        if not _numbers(workbook, evaluation, place) or any(
+            item.cells.intersection(place) for readings in read.values() for item in readings
+        ):
+            continue
+        text = header(workbook, place) if place is beside else label(workbook, place)
+        signs = [sign for sign, words in _LIMITS.items() if words.search(text)]
+        if len(signs) == 1:
+            yield f"{area} {signs[0]} {place.a1}"
 
 
 def _is_sum(unit: Unit) -> bool:

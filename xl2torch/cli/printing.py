@@ -41,6 +41,11 @@ def result_on_stdout(name: str) -> Iterator[Path]:
                 sys.stdout.buffer.write(path.read_bytes())
 
 
+def on_stdout() -> bool:
+    """Whether the result goes to standard output."""
+    return bool(_written)
+
+
 def say(text: str = "", err: bool = False, nl: bool = True, data: bool = False) -> None:
     """Print text of which a terminal obeys nothing; ``err``: on standard error.
 

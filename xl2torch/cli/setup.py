@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from xl2torch.cli.options import BOOK, common, constraint_options, model_options
-from xl2torch.cli.printing import print_json, print_table, say
+from xl2torch.cli.printing import on_stdout, print_json, print_table, say
 from xl2torch.plain_text import argument
 
 
@@ -113,13 +113,21 @@ def _print(book: Path, target: Path, model: Any, why: str, as_json: bool) -> Non
         return
     say(f"{problem.goal}, now {value:.10g}")
     if why:
-        say(f"wrote {target}: it holds the model, but not for Excel's Solver: {_reason(why)}")
+        say(f"wrote {target}: it holds the model, but not for Excel's Solver: {why}")
     else:
         say(f"wrote {target}: it holds the model, for Excel's Solver too")
-    say(f"train it: xl2torch train {argument(str(target))}")
+    if not on_stdout():
+        say(f"train it: xl2torch train {argument(str(target))}")
     say(f"the same by options: {command}")
+    if _is_endless(model):
+        say("note: nothing limits it: give --constraint, or put limits into the sheet, each behind a "
+            "sign (used <= available), and run this again")  # fmt: skip
 
 
-def _reason(why: str) -> str:
-    """Without the advice about an option that this command does not have."""
-    return why.removesuffix(": leave out --store-model")
+def _is_endless(model: Any) -> bool:
+    """Whether a linear objective is maximised that no constraint holds."""
+    from xl2torch.linearity import nonlinear_node
+
+    held = [item for item in model.problem.constraints if item.relation not in (">=", "int")]
+    return model.problem.sense == "max" and not held and nonlinear_node(model) is None
+

@@ -85,6 +85,7 @@ def train(
 
     Example: xl2torch train titanic.xlsx --sheet nnet --watch AH1
     """
+    from xl2torch.errors import SelectionError
     from xl2torch.problem import find_problem
     from xl2torch.reports.kinds import chosen_reports
     from xl2torch.reports.output import check_output, check_protection, default_output
@@ -121,7 +122,10 @@ def train(
     check_output(book, target, force, in_place)
     check_protection(workbook, problem.variables, ignore_protection, bool(kinds))
     if store_model:
-        solver_model_names(workbook, problem)
+        try:
+            solver_model_names(workbook, problem)
+        except SelectionError as error:
+            raise SelectionError(f"{error}: leave out --store-model") from None
         count = sum(area.size for area in problem.variables)
         if count > MOST_VARIABLES:
             say(

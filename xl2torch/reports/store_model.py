@@ -86,7 +86,7 @@ def solver_model_names(workbook: Workbook, problem: Problem) -> dict[str, str]:
     if sheets != {problem.sheet}:
         raise SelectionError(
             "Excel's Solver wants objective, variable cells and constraints on one sheet, these "
-            f"are on {', '.join(sorted(sheets | {problem.sheet}))}: leave out --store-model"
+            f"are on {', '.join(sorted(sheets | {problem.sheet}))}"
         )
     own = {name for name in DEFAULTS if name not in ("opt", "adj", "typ", "val", "num", "neg")}
     names = dict(DEFAULTS) | {key: text for key, text in problem.options.items() if key in own}
