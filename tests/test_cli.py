@@ -162,7 +162,7 @@ def test_what_solver_cannot_hold_may_be_left_out(tmp_path: Path) -> None:
     book = write(tmp_path / "b.xlsx", parts(tables, names=""))
     given = ("train", book, "--objective", "B3", "--variables", "B1,Other!B1")
     code, _, errors = run(*given, "--store-model")
-    assert code == 1 and "on one sheet" in errors and "leave out --store-model" in errors
+    assert code == 2 and "on one sheet" in errors and "leave out --store-model" in errors
     assert run(*given)[0] == 0
 
 

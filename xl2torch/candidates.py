@@ -46,7 +46,8 @@ _GIVEN = re.compile(
 _SIGNS = {"<=": "<=", "≤": "<=", "=<": "<=", ">=": ">=", "≥": ">=", "=>": ">=", "=": "="}
 _LIMITS = {
     "<=": re.compile(
-        r"\b(available|capacity|cap|limit|budget|at most|max(imum)?|supply|stock)\b", re.IGNORECASE),
+        r"\b(available|capacity|cap|limit|budget|at most|max(imum)?|supply|stock)\b",
+        re.IGNORECASE),
     ">=": re.compile(
         r"\b(demand(ed)?|require(d|ment)?|at least|min(imum)?|needed|needs?)\b", re.IGNORECASE),
 }  # fmt: skip

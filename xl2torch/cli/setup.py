@@ -120,8 +120,8 @@ def _print(book: Path, target: Path, model: Any, why: str, as_json: bool) -> Non
         say(f"train it: xl2torch train {argument(str(target))}")
     say(f"the same by options: {command}")
     if _is_endless(model):
-        say("note: nothing limits it: give --constraint, or put limits into the sheet, each behind a "
-            "sign (used <= available), and run this again")  # fmt: skip
+        say("note: nothing limits it: give --constraint, or put limits into the sheet, each behind "
+            "a sign (used <= available), and run this again")  # fmt: skip
 
 
 def _is_endless(model: Any) -> bool:
