@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -22,6 +22,8 @@ from xl2torch.errors import (
     UnsupportedError,
     equals,
 )
+from xl2torch.formula.ast import Call, Text, walk
+from xl2torch.formula.parser import FOREIGN, SPILLED
 from xl2torch.functions.array import DTYPE, Array, Unsupported, logical, spread
 from xl2torch.functions.shapes import full_data
 from xl2torch.functions.trace import DRAWING, Data, Trace, apply, value_of
@@ -36,7 +38,7 @@ from xl2torch.graph.printing import expression, is_line
 from xl2torch.graph.regions import Region
 from xl2torch.graph.row_divisors import find_divisors
 from xl2torch.graph.row_objective import RowObjective, find_row_objective
-from xl2torch.graph.schedule import Evaluation, with_true_sizes
+from xl2torch.graph.schedule import Evaluation, Unit, with_true_sizes
 from xl2torch.limits import MOST_VARIABLES, within_limits
 from xl2torch.plain_text import short
 from xl2torch.prediction import Predictor, find_outputs, predict_frame
@@ -334,6 +336,7 @@ def _compiled(workbook: Workbook, problem: Problem, draws: bool) -> SheetModel:
             f"the objective {problem.objective} does not depend on the variable cells {names}"
             + suggestion(workbook, problem.objective.sheet, ": try")
         )
+    _refuse_google_spill(evaluation, reached)
     trace.output(result)
     plain = result.meta["value"]
     graph = simplify(trace)
@@ -602,6 +605,34 @@ def _refuse_spilled(workbook: Workbook, area: CellRange) -> None:
                 f"the variable cells {area} cover a part of the array formula in {spill}: "
                 "take all of it, or none"
             )
+
+
+def _refuse_google_spill(evaluation: Evaluation, reached: Iterable[Unit]) -> None:
+    """Raise ModelError where a value that Google Sheets spilled would follow variable cells."""
+    spilled = {
+        unit.area.sheet: unit for unit in reached if _calls_google(unit, SPILLED)
+    }
+    for sheet, unit in sorted(spilled.items()):
+        assert unit.region is not None
+        areas = [other.area for other in evaluation.units(sheet) if _calls_google(other)]
+        evaluation.compute(areas)
+        for other in (item for area in areas for item in evaluation.overlapping(area)):
+            if other.region is not None and (other.trained or other.blocked):
+                raise ModelError(
+                    f"{unit.area.first}: {equals(unit.region.formula)}: a value of a formula of "
+                    f"Google Sheets, which may be {other.area.first}: "
+                    f"{equals(other.region.formula)}, that reads variable cells: write it in "
+                    "Excel's functions"
+                )
+
+
+def _calls_google(unit: Unit, text: str = "") -> bool:
+    """Whether a formula is one of Google Sheets, of just that text where one is given."""
+    return unit.region is not None and any(
+        isinstance(node, Call) and node.function == FOREIGN
+        and (not text or Text(text) in node.arguments)
+        for node in walk(unit.region.tree)
+    )  # fmt: skip
 
 
 def _start_values(workbook: Workbook, area: CellRange) -> torch.Tensor:

@@ -155,6 +155,9 @@ LET and LAMBDA
     BYROW(A1:B2,SUM)                 -> BYROW(A1:B2, SUM())
     BYROW(A1:B2,_xleta.SUM)          -> BYROW(A1:B2, SUM())
     IFERROR(__xludf.DUMMYFUNCTION("x"),1) -> IFERROR(DUMMYFUNCTION("x"), 1)
+    __xludf.DUMMYFUNCTION("SPLIT(A1,""/"")*B2") -> DUMMYFUNCTION("SPLIT(A1,"/")*B2", B2, A1)
+    DUMMYFUNCTION("A1 ! B2")         -> DUMMYFUNCTION("A1 ! B2")
+    DUMMYFUNCTION()                  -> DUMMYFUNCTION()
 
 references
     A1               -> A1

@@ -10,7 +10,7 @@ import pytest
 from packages import parts, solver, write
 
 import xl2torch
-from xl2torch.errors import ModelError, SelectionError
+from xl2torch.errors import ModelError, SelectionError, UnsupportedError
 from xl2torch.highs import Progress as Bounding
 from xl2torch.model import SheetModel
 from xl2torch.training.result import Iteration, Result
@@ -229,3 +229,32 @@ def test_a_constraint_that_is_an_error_everywhere(tmp_path: Path) -> None:
         result = xl2torch.fit(model, "slsqp", epochs=epochs)
         assert result.stop.failed and result.weights["b1_b2"].tolist() == values(result)
         xl2torch.save(result, tmp_path / "out.xlsx", force=True)
+
+
+def google(formula: str, value: float) -> str:
+    return f"=IFERROR(__xludf.DUMMYFUNCTION(\"{formula}\"),{value}) | {value}"
+
+
+def test_a_last_value_of_google_sheets_is_told(tmp_path: Path) -> None:
+    table = f"A1 1\nA2 {google('GOOGLEFINANCE(1)', 42)}\nA3 =(A1*A2-84)^2 | 1764"
+    path = write(tmp_path / "b.xlsx", parts(table, names=""))
+    result = xl2torch.fit(xl2torch.compile(path, objective="A3", variables="A1"))
+    assert result.final == pytest.approx(0, abs=1e-9)
+    assert any("Model!A2: formulas of Google Sheets" in remark for remark in result.remarks)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (f"A1 1\nA2 {google('SPLIT(A1,1)', 42)}\nA3 =(A1*A2-84)^2 | 1764",
+         r"A2.*formula of Google Sheets, SPLIT\(A1,1\), .* write it in Excel's functions"),
+        (f"A1 1\nA2 {google('SPLIT(A1,1)', 42)}\nA3 =(A1*B2-84)^2 | 1764\n"
+         f"B2 {google('COMPUTED_VALUE', 7)}", "B2: .* which may be Model!A2"),
+    ],
+)  # fmt: skip
+def test_a_value_of_google_sheets_that_would_change_is_refused(
+    table: str, words: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "b.xlsx", parts(table, names=""))
+    with pytest.raises((ModelError, UnsupportedError), match=words):
+        xl2torch.compile(path, objective="A3", variables="A1")

@@ -28,6 +28,7 @@ from xl2torch.formula.ast import (
     Reference,
     Text,
     Unary,
+    walk,
 )
 from xl2torch.formula.lexer import Token, tokenize
 from xl2torch.limits import MOST_NAMES, MOST_NESTED, MOST_NESTED_NAMES
@@ -47,6 +48,10 @@ _CELL = re.compile(r"(\$?)([A-Za-z]+)(\$?)([0-9]+)")
 _AREA = r"(?:'(?:[^']|'')*'|[\w.]+)![$A-Za-z0-9:]+"
 _AREAS = re.compile(f"{_AREA}(?:,{_AREA})*")
 _THIS_WORKBOOK = "[0]!"
+FOREIGN = "DUMMYFUNCTION"
+"""Google Sheets' formula as a text: the cells that it reads become further arguments."""
+SPILLED = "COMPUTED_VALUE"
+"""The text in a cell that another formula of Google Sheets fills."""
 
 
 def parse(formula: str, cell: CellAddress, workbook: Workbook) -> Node:
@@ -199,7 +204,22 @@ class _Parser:
             return Invoke(Local(written.lower()), arguments)
         if self.workbook.defined_name(written, self.cell.sheet) is not None:
             return Invoke(self.name(written, written, None), arguments)
+        if name == FOREIGN and arguments:
+            arguments += self.cells_in(arguments[0])
         return Call(name, arguments)
+
+    def cells_in(self, argument: Node) -> tuple[Node, ...]:
+        """The cells that a formula in a text reads."""
+        if not isinstance(argument, Text):
+            return ()
+        try:
+            tree = _Parser(
+                argument.value.removeprefix("="), self.base, self.cell, self.workbook,
+                self.name_depth, self.names_left,
+            ).parse()  # fmt: skip
+        except FormulaError:
+            return ()
+        return tuple(node for node in walk(tree) if isinstance(node, Reference))
 
     def arguments(self, functions: bool = False) -> tuple[Node, ...]:
         """Arguments up to the closing parenthesis; ``functions``: a bare name is a function."""

@@ -24,6 +24,7 @@ from xl2torch.functions.array import (
     where_constant,
 )
 from xl2torch.functions.registry import family, function
+from xl2torch.plain_text import short
 from xl2torch.values import (
     BLANK,
     DIV0,
@@ -128,7 +129,19 @@ def iseven(rest: float, value: Array) -> Array:
     return as_kind(as_float(elementwise(operator.eq, halves, scalar(rest), keep=True)), LOGICAL)
 
 
+_SHOWN = 60
+
+
 @function("DUMMYFUNCTION", "r", repeats=True, gradient="none")
-def dummyfunction(*_: Array) -> Array:
-    """What Google Sheets writes for its own functions: #NAME?, caught by the IFERROR around it."""
+def dummyfunction(text: Array, *cells: Array) -> Array:
+    """What Google Sheets writes for its own functions: #NAME?, caught by the IFERROR around it.
+
+    ``cells`` are those that its formula reads: its last value would not follow trained ones.
+    """
+    if any(cell.traced for cell in cells):
+        formula = short(str(text.full_texts.flat[0]), _SHOWN)
+        raise Unsupported(
+            f"it is a formula of Google Sheets, {formula}, of which the file holds the last value "
+            "only: write it in Excel's functions"
+        )
     raise ExcelError(NAME)

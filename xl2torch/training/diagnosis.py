@@ -11,6 +11,8 @@ import torch
 from xl2torch.address import CellAddress, single_cell
 from xl2torch.constraints import Constraints
 from xl2torch.errors import Xl2TorchError
+from xl2torch.formula.ast import functions_in
+from xl2torch.formula.parser import FOREIGN
 from xl2torch.functions.array import Unsupported
 from xl2torch.graph.blocks import given_numbers, stored
 from xl2torch.graph.precedents import precedents
@@ -248,4 +250,21 @@ def blank_data(model: SheetModel) -> str:
     return (
         f"{named(sorted(found))} {'is' if len(found) == 1 else 'are'} blank among the data, and "
         "a blank counts as 0: fill it in, or leave the row out"
+    )
+
+
+def google_values(model: SheetModel) -> str:
+    """Cells of Google Sheets' own functions that the objective reads, in words."""
+    evaluation = model.compiled.evaluation
+    roots = evaluation.overlapping(single_cell(model.problem.objective))
+    found = {
+        unit.area.first: None
+        for unit in sorted(evaluation.ancestors(roots), key=lambda unit: unit.area)
+        if unit.region is not None and FOREIGN in functions_in(unit.region.tree)
+    }
+    if not found:
+        return ""
+    return (
+        f"{named(list(found))}: formulas of Google Sheets, of which the file holds the last values "
+        "only: they stay as they are"
     )

@@ -25,6 +25,7 @@ from xl2torch.training.descent import descend, still_steep
 from xl2torch.training.diagnosis import (
     blank_data,
     died,
+    google_values,
     on_plateau,
     plateau,
     sheet_error,
@@ -624,7 +625,7 @@ class _Run:
         first_order = self.settings.optimizer in torch_optimizers()
         if stop.code == 3 and first_order and not self.loss.model.drawn:
             found.append(plateau(self.record.losses))
-        found.append(blank_data(self.loss.model))
+        found += [blank_data(self.loss.model), google_values(self.loss.model)]
         if self.settings.optimizer in SCALED:
             start = torch.cat([item.start.reshape(-1) for item in self.loss.model.variables])
             found.append(scaling_remark(start))
