@@ -110,9 +110,25 @@ def test_a_limit_that_stands_first(tmp_path: Path) -> None:
 
 
 def test_a_label_without_a_number_is_told(tmp_path: Path) -> None:
-    workbook = load(write_grid(tmp_path / "b.xlsx", "SSE . =B2^2\nx 1"))
+    workbook = load(write_grid(tmp_path / "b.xlsx", "SSE . . . . =B2^2\nx 1"))
     with pytest.raises(SelectionError, match="'SSE' is not a cell but a label, and no number"):
         find_problem(workbook, objective="SSE", variables="B2")
+
+
+@pytest.mark.parametrize(
+    ("table", "cell"),
+    [
+        ("SSE . . =B2^2\nx 1", "D1"),
+        ("SSE . . . =B2^2\nx 1", "E1"),
+        ("SSE . 3\n=B2^2 1", "A2"),  # what stands right below is nearer
+        ("SSE text =B2^2\n. 1\nSSE =B2^2", "B3"),  # a text between belongs to another
+    ],
+)
+def test_a_label_with_blank_cells_before_its_number(
+    tmp_path: Path, table: str, cell: str
+) -> None:
+    workbook = load(write_grid(tmp_path / "b.xlsx", table))
+    assert find_problem(workbook, objective="SSE", variables="B2").objective.a1 == cell
 
 
 def test_a_label_means_its_variable_cells_alone(tmp_path: Path) -> None:

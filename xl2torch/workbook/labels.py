@@ -11,6 +11,8 @@ from xl2torch.workbook.sheet_reader import Sheet
 _MOST = 200_000
 """Cells of a run beside a label."""
 _MOST_LABELS, _LONGEST = 10_000, 60
+_FURTHEST = 3
+"""Most blank cells between a label and its numbers."""
 
 
 def cells_of_label(workbook: Workbook, label: str, sheet: str) -> list[CellRange]:
@@ -54,12 +56,22 @@ def _on_sheet(sheet: Sheet, wanted: str) -> list[CellRange]:
 
 
 def _beside(sheet: Sheet, row: int, column: int) -> CellRange | None:
-    """The numbers that follow a label in its row; where there are none, in its column."""
-    across = _run(sheet, row, column + 1, 0, 1)
-    if across:
-        return CellRange(sheet.name, row, column + 1, row, column + across)
-    down = _run(sheet, row + 1, column, 1, 0)
-    return CellRange(sheet.name, row + 1, column, row + down, column) if down else None
+    """The numbers that follow a label in its row; where there are none, in its column; else
+    those in its row behind a few blank cells."""
+    blank = 0
+    while blank < _FURTHEST and not _holds(sheet, row, column + 1 + blank):
+        blank += 1
+    for down, right in [(0, 1), (1, 0), (0, 1 + blank)]:
+        top, left = row + down, column + right
+        more = _run(sheet, top, left, down, 1 - down) - 1
+        if more >= 0:
+            return CellRange(sheet.name, top, left, top + more * down, left + more * (1 - down))
+    return None
+
+
+def _holds(sheet: Sheet, row: int, column: int) -> bool:
+    """Whether anything stands in a cell."""
+    return (row, column) in sheet.formula_at or sheet.cells.value(row, column) is not None
 
 
 def _run(sheet: Sheet, row: int, column: int, down: int, right: int) -> int:
