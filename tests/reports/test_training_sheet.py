@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 from corpus import WORKBOOKS
 from grids import write_grid
@@ -16,6 +17,7 @@ import xl2torch
 from xl2torch.errors import SelectionError
 from xl2torch.reports import training_sheet
 from xl2torch.training.result import Result
+from xl2torch.workbook.styles import significant
 
 TITLE = "Training Report 1"
 SHEET = "xl/worksheets/sheet2.xml"
@@ -160,3 +162,39 @@ def test_no_iteration_at_all(tmp_path: Path) -> None:
     assert rows[3][:2] == [0.0, 55.0]
     assert "$B$4:$B$4" in read(tmp_path / "out.xlsx")["xl/charts/chart1.xml"].decode()
     assert SHEET in read(tmp_path / "out.xlsx")
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (0.0, ""), (1979.0, ""), (0.51, ""), (-2.5e-9, ""), (1979.428717, "0.00"),
+        (-0.123456789, "0.000000"), (0.00123456789, "0.00000000"), (1234567.8, "0.00000E+00"),
+        (123456.7, "0"), (9.9999999, "0.0000"), (1.23456789e-9, "0.00000E+00"),
+    ],
+)  # fmt: skip
+def test_six_digits_are_shown(number: float, code: str) -> None:
+    assert significant(number) == code
+
+
+def test_numbers_are_written_in_full_behind_six_digits(tmp_path: Path) -> None:
+    result = survival(3)
+    xl2torch.save(result, tmp_path / "out.xlsx", reports="training")
+    sheet = openpyxl.load_workbook(tmp_path / "out.xlsx")[TITLE]
+    for row, item in zip(range(4, 8), result.iterations, strict=True):
+        assert sheet.cell(row, 2).value == item.objective
+        assert sheet.cell(row, 2).number_format == significant(item.objective) != ""
+
+
+def test_a_long_history_is_printed_on_few_pages(tmp_path: Path) -> None:
+    model = xl2torch.compile(WORKBOOKS / "survival.xlsx")
+    result = xl2torch.fit(model, "sgd", lr=1e-3, epochs=400, convergence=0.0)
+    xl2torch.save(result, tmp_path / "out.xlsx", reports="training")
+    sheet = openpyxl.load_workbook(tmp_path / "out.xlsx")[TITLE]
+    last = sheet.dimensions.rpartition(":")[2].rstrip("0123456789")
+    assert sheet.max_row == 404
+    front, end = (area.replace("$", "") for area in sheet.print_area.split(","))
+    assert re.fullmatch(rf"'{TITLE}'!A1:{last}\d+", front) and front.count(":") == 1
+    assert end == f"'{TITLE}'!A355:{last}404"
+    assert sheet.print_title_rows == "$1:$3"
+    xl2torch.save(survival(20), tmp_path / "short.xlsx", reports="training")
+    assert not openpyxl.load_workbook(tmp_path / "short.xlsx")[TITLE].print_area

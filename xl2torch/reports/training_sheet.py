@@ -18,9 +18,12 @@ from xl2torch.training.result import Iteration, Settings
 from xl2torch.values import CellValue, display
 from xl2torch.workbook.charts import line_chart
 from xl2torch.workbook.new_sheet import NewSheet, PlacedChart, Row, StyledValue
+from xl2torch.workbook.styles import significant
 
 _HEADING = 3
 """Rows that stay in view: title, a blank row, the headings of the tables."""
+_PAGE, _TAIL = 55, 50
+"""Rows on a page, and of the end of a history that is too long for few pages."""
 _DECADES = 100.0
 _VALIDATION, _GAP = "Validation", "Gap"
 _LONGEST_NAME = 22
@@ -97,7 +100,17 @@ def training_sheet(
     widths = [_WIDTHS["iteration"], *[_WIDTHS["number"]] * (left - 1), _WIDTHS["gap"]]
     widths += [_WIDTHS["key"], _WIDTHS["name"], *[_WIDTHS["number"]] * (middle - 2)]
     widths += [_WIDTHS["gap"], _WIDTHS["iteration"], *[_WIDTHS["number"]] * (len(ways[0]) - 1)]
-    return NewSheet(name, rows, widths, placed, _HEADING)
+    return NewSheet(
+        name, rows, widths, placed, _HEADING, printed=_printed(len(rows), len(below) + _HEADING)
+    )
+
+
+def _printed(rows: int, front: int) -> list[tuple[int, int]]:
+    """Rows on paper: of a long history its start, beside settings and charts, and its end."""
+    first = max(front, _PAGE)
+    if rows <= first + 2 * _PAGE:
+        return []
+    return [(1, first), (rows - _TAIL + 1, rows)]
 
 
 def _padded(rows: Sequence[Row], place: int, width: int) -> Row:
@@ -153,7 +166,8 @@ def _number(
 ) -> StyledValue | None:
     if not math.isfinite(number):
         return None
-    return StyledValue(number, style, number_format=number_format)
+    code = significant(number) if style == "number" and not number_format else ""
+    return StyledValue(number, style, number_format=number_format, code=code)
 
 
 def _settings(outcome: Outcome, history: History) -> list[Row]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
-from xl2torch.address import column_letters
+from xl2torch.address import column_letters, quote_sheet
 from xl2torch.values import CellValue
 from xl2torch.workbook.ooxml import (
     CONTROL,
@@ -22,7 +22,7 @@ from xl2torch.workbook.ooxml import (
 )
 from xl2torch.workbook.package import Changes, relationships_part
 from xl2torch.workbook.styles import StyleKey, add_styles
-from xl2torch.workbook.workbook_part import add_content_types, register_sheet
+from xl2torch.workbook.workbook_part import add_content_types, register_sheet, replace_names
 
 _LONGEST_TEXT = 32_767  # characters that a cell holds
 _PIXEL = 9525
@@ -35,8 +35,9 @@ class StyledValue:
     """A cell of a new sheet.
 
     ``style`` is a name in ``styles.STYLES``; ``number_format`` one of the workbook's own, instead
-    of the style's. ``value`` is never taken for a formula; ``formula`` is one (without its ``=``),
-    with ``value`` as its cached value. ``array`` is the range of an array formula, ``B9:E9``.
+    of the style's, ``code`` the code of one. ``value`` is never taken for a formula; ``formula`` is
+    one (without its ``=``), with ``value`` as its cached value. ``array`` is the range of an array
+    formula, ``B9:E9``.
     """
 
     value: CellValue
@@ -44,11 +45,12 @@ class StyledValue:
     formula: str | None = None
     array: str | None = None
     number_format: int | None = None
+    code: str = ""
 
     @property
     def key(self) -> StyleKey:
         """The format that it needs."""
-        return StyleKey(self.style, self.number_format)
+        return StyleKey(self.style, self.number_format, self.code)
 
 
 Row = Sequence[StyledValue | None]
@@ -79,7 +81,10 @@ class PlacedPicture:
 
 @dataclass(frozen=True)
 class NewSheet:
-    """A sheet to be added last. The first ``frozen`` rows stay in view."""
+    """A sheet to be added last. The first ``frozen`` rows stay in view.
+
+    ``printed`` are the rows that are printed, first and last of each part; () for all.
+    """
 
     name: str
     rows: Sequence[Row]
@@ -87,6 +92,7 @@ class NewSheet:
     charts: Sequence[PlacedChart] = ()
     frozen: int = 0
     pictures: Sequence[PlacedPicture] = ()
+    printed: Sequence[tuple[int, int]] = ()
 
 
 def add_sheets(sheets: Sequence[NewSheet], changes: Changes) -> None:
@@ -119,7 +125,14 @@ def _add_sheet(sheet: NewSheet, styles: Mapping[StyleKey, int], changes: Changes
     if sheet.charts or sheet.pictures:
         drawing = _add_drawing(folder, sheet, changes)
         _relate(part, {"rId1": ("drawing", drawing)}, changes)
-    register_sheet(part, sheet.name, changes)
+    index = register_sheet(part, sheet.name, changes)
+    if sheet.printed:
+        name, last = quote_sheet(sheet.name), column_letters(len(sheet.widths))
+        areas = [f"{name}!$A${first}:${last}${end}" for first, end in sheet.printed]
+        names = {"_xlnm.Print_Area": ",".join(areas)}
+        if sheet.frozen:
+            names["_xlnm.Print_Titles"] = f"{name}!$1:${sheet.frozen}"
+        replace_names(index, "_xlnm.print", names, changes, hidden=False)
 
 
 def _add_drawing(folder: str, sheet: NewSheet, changes: Changes) -> str:

@@ -6,6 +6,7 @@ those of Solver's reports: bold, centred, dark blue (indexed colour 18) between 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -73,6 +74,9 @@ _BORDERS = {
 }
 _PROPERTY = re.compile(rb"(<([^\s/>]+)[^>]*?(?:/>|>\s*</\2\s*>))")
 _COLLECTIONS = {b"fonts": b"font", b"fills": b"fill", b"borders": b"border", b"cellXfs": b"xf"}
+_CHILDREN = {**_COLLECTIONS, b"numFmts": b"numFmt"}
+_LAST_BUILT_IN = 163
+"""The last number format that is none of the workbook's own."""
 _FONT_ORDER = (
     b"b", b"i", b"strike", b"condense", b"extend", b"outline", b"shadow", b"u", b"vertAlign",
     b"sz", b"color", b"name", b"family", b"charset", b"scheme",
@@ -81,10 +85,11 @@ _FONT_ORDER = (
 
 @dataclass(frozen=True)
 class StyleKey:
-    """A style by name; its number format replaced by one of the workbook's, if any."""
+    """A style by name; its number format replaced by one of the workbook's, or by a ``code``."""
 
     name: str
     number_format: int | None = None
+    code: str = ""
 
 
 def add_styles(wanted: Iterable[StyleKey], changes: Changes) -> dict[StyleKey, int]:
@@ -102,17 +107,54 @@ def add_styles(wanted: Iterable[StyleKey], changes: Changes) -> dict[StyleKey, i
     data, fill = _append(data, b"fills", [_theme_fill(p)])
     data, first = _append(data, b"borders", [_border(p, *sides) for sides in _BORDERS.values()])
     borders = {"none": 0} | {name: first + place for place, name in enumerate(_BORDERS)}
-    keys = sorted(set(wanted), key=lambda key: (key.name, key.number_format or 0))
+    keys = sorted(set(wanted), key=lambda key: (key.name, key.number_format or 0, key.code))
+    data, codes = _with_codes(data, p, sorted({key.code for key in keys} - {""}))
     formats = []
     for key in keys:
         style = STYLES[key.name]
         number = style.number_format if key.number_format is None else key.number_format
+        number = codes.get(key.code, number)
         fill_id = fill if style.fill == "theme" else 0
         places = (fonts[style.font], fill_id, borders[style.border])
         formats.append(_xf(p, *places, number, style))
     data, first = _append(data, b"cellXfs", formats)
     changes.parts[part] = data
     return {key: first + place for place, key in enumerate(keys)}
+
+
+def significant(number: float, digits: int = 6) -> str:
+    """The code of a format that shows so many digits of a number; '' where it has no more.
+
+    >>> significant(1979.428717), significant(0.25), significant(1.234567e-9)
+    ('0.00', '', '0.00000E+00')
+    """
+    rounded = float(f"{number:.{digits}g}")
+    if rounded == number:
+        return ""
+    places = digits - 1 - math.floor(math.log10(abs(rounded)))
+    if 0 <= places < 2 * digits:
+        return f"0.{'0' * places}" if places else "0"
+    return f"0.{'0' * (digits - 1)}E+00"
+
+
+def _with_codes(data: bytes, p: bytes, codes: Sequence[str]) -> tuple[bytes, dict[str, int]]:
+    """Styles with some codes of number formats, and their ids."""
+    if not codes:
+        return data, {}
+    known = re.findall(rb"""<(?:[\w.-]+:)?numFmt\s[^>]*?numFmtId\s*=\s*["'](\d+)""", data)
+    first = max([_LAST_BUILT_IN, *map(int, known)]) + 1
+    ids = {code: first + place for place, code in enumerate(codes)}
+    elements = [
+        b'<%snumFmt numFmtId="%d" formatCode="%s"/>' % (p, number, code.encode())
+        for code, number in ids.items()
+    ]
+    if _opening(data, b"numFmts") is None:
+        whole = b'<%snumFmts count="0"></%snumFmts>' % (p, p)
+        data, empty = re.subn(rb"<(?:[\w.-]+:)?numFmts[^>]*/>", whole, data, count=1)
+        fonts = _opening(data, b"fonts")
+        if not empty and fonts is not None:
+            data = data[: fonts.start()] + whole + data[fonts.start() :]
+    return _append(data, b"numFmts", elements)[0], ids
 
 
 def _xf(p: bytes, font: int, fill: int, border: int, number_format: int, style: Style) -> bytes:
@@ -178,7 +220,7 @@ def _append(data: bytes, collection: bytes, elements: Sequence[bytes]) -> tuple[
     if closing is None:
         raise OutputError(f"the styles have no end of their {collection.decode()}")
     end = opening.end() + closing.start()
-    child = _COLLECTIONS[collection]
+    child = _CHILDREN[collection]
     count = len(re.findall(rb"<(?:[\w.-]+:)?" + child + rb"(?=[\s/>])", data[opening.end() : end]))
     tag = re.sub(rb"""(\scount\s*=\s*["'])\d+""", rb"\g<1>%d" % (count + len(elements)), opening[0])
     head = data[: opening.start()] + tag + data[opening.end() : end]

@@ -74,8 +74,8 @@ def recalculate_on_load(changes: Changes) -> None:
     _insert(changes, _CALC_AFTER, lambda prefix: b'<%scalcPr fullCalcOnLoad="1"/>' % prefix)
 
 
-def register_sheet(part: str, name: str, changes: Changes) -> None:
-    """Make a worksheet part the last sheet of the workbook."""
+def register_sheet(part: str, name: str, changes: Changes) -> int:
+    """Make a worksheet part the last sheet of the workbook; returns its place, from 0."""
     package, main = changes.package, changes.package.main
     office = STRICT[RELATIONSHIPS] if package.is_strict else RELATIONSHIPS
     rels = relationships_part(main)
@@ -91,7 +91,8 @@ def register_sheet(part: str, name: str, changes: Changes) -> None:
     sheets = next((e for e in top_elements(data, _WHERE) if e.name == "sheets"), None)
     if sheets is None or data[sheets.start : sheets.end].endswith(b"/>"):
         raise OutputError("the workbook is damaged: its first list of sheets is empty")
-    sheet_id = max(int(value) for value in sheet_ids(data).values()) + 1
+    known = sheet_ids(data)
+    sheet_id = max(map(int, known.values())) + 1
     # The prefix that the part gives to the namespace of relationships; our own where it has none.
     bound = re.search(
         rb"""xmlns:([\w.-]+)\s*=\s*["']""" + re.escape(office.encode()) + rb"""["']""",
@@ -105,6 +106,7 @@ def register_sheet(part: str, name: str, changes: Changes) -> None:
     )
     close = data.rindex(b"</", sheets.start, sheets.end)
     changes.parts[main] = data[:close] + ascii_bytes(element) + data[close:]
+    return len(known)
 
 
 def add_content_types(kinds: Mapping[str, str], changes: Changes) -> None:
@@ -145,11 +147,14 @@ def _attribute(data: bytes, element: Element, name: bytes) -> bytes:
     return next((value[1:-1] for key, value in ATTRIBUTE.findall(head) if key == name), b"")
 
 
-def replace_names(index: int, prefix: str, names: Mapping[str, str], changes: Changes) -> None:
-    """Hidden names of one sheet, in place of all its names that begin with ``prefix``.
+def replace_names(
+    index: int, prefix: str, names: Mapping[str, str], changes: Changes, hidden: bool = True
+) -> None:
+    """Names of one sheet, in place of all its names that begin with ``prefix``.
 
     ``index`` counts sheets from 0 in the order of the workbook; ``names`` are texts by name.
     """
+    hiding = b' hidden="1"' if hidden else b""
     main = changes.package.main
     data = changes.part(main)
     old = next((e for e in top_elements(data, _WHERE) if e.name == "definedNames"), None)
@@ -164,8 +169,8 @@ def replace_names(index: int, prefix: str, names: Mapping[str, str], changes: Ch
     def element(namespace: bytes) -> bytes:
         tag = namespace + b"definedName"
         added = b"".join(
-            b'<%s name="%s" localSheetId="%d" hidden="1">%s</%s>'
-            % (tag, name.encode(), index, ascii_bytes(escape(text)), tag)
+            b'<%s name="%s" localSheetId="%d"%s>%s</%s>'
+            % (tag, name.encode(), index, hiding, ascii_bytes(escape(text)), tag)
             for name, text in names.items()
         )
         return b"<%ss>%s%s</%ss>" % (tag, kept, added, tag)
