@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas
 import pytest
 import torch
 from corpus import CORPUS, WORKBOOKS, requires_corpus
@@ -12,6 +13,7 @@ from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
 import xl2torch
 from xl2torch.errors import ModelError, SelectionError
+from xl2torch.model import SheetModel
 
 SURVIVAL = WORKBOOKS / "survival.xlsx"
 
@@ -67,6 +69,76 @@ def test_rows_of_public_sheets(sheet: str) -> None:
     assert rows.objective(*rows[:]).item() == pytest.approx(model().item(), rel=1e-12)
     halves = [rows.objective(*rows[torch.arange(first, len(rows), 2)]) for first in (0, 1)]
     assert torch.stack(halves).mean().item() == pytest.approx(model().item(), rel=1e-9)
+
+
+@requires_corpus
+@pytest.mark.parametrize("sheet", ["nnet", "mmult", "linear"])
+def test_rows_of_a_frame_are_those_of_the_sheet(sheet: str) -> None:
+    """The raw table of titanic, through the sheet's own formulas."""
+    path = CORPUS / "fastai-2022" / "titanic.xlsx"
+    model = xl2torch.compile(path, sheet)
+    raw = pandas.read_excel(path, sheet_name="all_rows")
+    raw = raw[raw.Age.notna() & raw.Embarked.notna()]
+    found, own = model.rows(raw), model.rows()
+    assert len(found) == len(own) == 712
+    for ours, theirs in zip(found[:], own[:], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    few = model.rows(raw.iloc[:50])
+    assert few.objective(*few[:]).item() == pytest.approx(own.objective(*own[:50]).item(), 1e-9)
+
+
+def curve(folder: Path, error: str = "=(B{r}-C{r})^2") -> SheetModel:
+    """y = a·x/2 + b over six rows, of which one is blank."""
+    rows = [f"{r} {3 * r} =$E$1*A{r}/2+$E$2 {error.format(r=r)}" for r in (2, 3, 4)]
+    rows += [". ."] + [f"{r} {2 * r} =$E$1*A{r}/2+$E$2 {error.format(r=r)}" for r in (6, 7)]
+    rows[0] += " 0.5"
+    text = "\n".join(["x y fit e 2 =SUM(D2:D7)", *rows])
+    return xl2torch.compile(grid(folder, text), objective="F1", variables="E1:E2")
+
+
+def test_rows_of_ones_own_frame(tmp_path: Path) -> None:
+    model = curve(tmp_path)
+    rows = model.rows({"x": [1, 2.5], "y": [4, True], "other": ["a", "b"]})
+    assert rows.objective(*rows[:]).item() == pytest.approx((4 - 1.5) ** 2 + (1 - 3) ** 2)
+    assert rows.objective(*rows[[1]]).item() == pytest.approx(4.0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    for batch in DataLoader(rows, 1):
+        optimizer.zero_grad()
+        torch.autograd.backward(rows.objective(*batch))
+        optimizer.step()
+    assert rows.objective(*rows[:]).item() < 10.25
+
+
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [
+        ({"x": [1.0]}, "no column y"),
+        ({"x": [1.0], "y": [None]}, "y is blank in a row"),
+        ({"x": [1.0], "y": ["no"]}, "'no', where the sheet's column holds numbers"),
+        ([1.0], "a DataFrame or a dict"),
+    ],
+)
+def test_a_frame_that_does_not_fit_is_told(frame: object, words: str, tmp_path: Path) -> None:
+    with pytest.raises(SelectionError, match=words):
+        curve(tmp_path).rows(frame)  # type: ignore[arg-type]
+
+
+def test_rows_that_count_themselves_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="something else of a row on its own than in the sheet"):
+        curve(tmp_path, "=(B{r}-C{r})^2*ROW()").rows({"x": [1.0], "y": [2.0]})
+
+
+def test_columns_that_are_equal_by_chance_are_told(tmp_path: Path) -> None:
+    """Equal columns are one in the program: in a frame they may differ."""
+    lines = [f"{r} {r} {3 * r} =$E$1*A{r}+$E$2 =(C{r}-D{r})^2*B{r}" for r in (3, 4, 5, 6)]
+    text = "\n".join([". . . . 2", "x w y fit e", *lines]).replace("E$", "G$")
+    lines = text.splitlines()
+    text = "\n".join([lines[0] + " . 2", lines[1] + " . 0.5", *lines[2:], "=AVERAGE(E3:E6)"])
+    model = xl2torch.compile(grid(tmp_path, text), objective="A7", variables="G1:G2")
+    same = model.rows({"x": [1.0, 5.0], "w": [1.0, 5.0], "y": [2.0, 3.0]})
+    assert same.objective(*same[:]).item() == pytest.approx((0.25 + 5 * 7.5**2) / 2)
+    with pytest.raises(ModelError, match="equal in the sheet differ in the frame"):
+        model.rows({"x": [1.0, 5.0], "w": [2.0, 5.0], "y": [2.0, 3.0]})
 
 
 def test_an_objective_without_rows_is_told(tmp_path: Path) -> None:

@@ -41,10 +41,10 @@ from xl2torch.graph.row_objective import RowObjective, find_row_objective
 from xl2torch.graph.schedule import Evaluation, Unit, with_true_sizes
 from xl2torch.limits import MOST_VARIABLES, within_limits
 from xl2torch.plain_text import short
-from xl2torch.prediction import Predictor, find_outputs, predict_frame
+from xl2torch.prediction import Predictor, find_outputs, predict_frame, table_of
 from xl2torch.problem import Problem, find_problem
 from xl2torch.row_module import ColumnPredictor, Weight
-from xl2torch.sheet_rows import SheetRows
+from xl2torch.sheet_rows import SheetRows, check_terms, columns_of
 from xl2torch.values import BLANK, FIRST_ERROR, NUMBER, TEXT, error_of_kind
 from xl2torch.workbook.reader import Workbook, load
 
@@ -59,6 +59,7 @@ _STABLE = frozenset(
     }
 )
 _LOST_DIGITS = 1e-3
+_ASIDE = 0.1
 _FEW_CELLS, _MOST_NAMED = 20, 3
 
 
@@ -204,16 +205,42 @@ class SheetModel(fx.GraphModule):
         divisors = find_divisors(self.compiled.evaluation, cell)
         return find_row_objective(program or self, f"the objective {cell}", divisors=divisors)
 
-    def rows(self) -> SheetRows:
+    def rows(self, frame: pandas.DataFrame | Mapping[str, Any] | None = None) -> SheetRows:
         """The rows that the objective is over, as a dataset for a DataLoader.
 
-        Raises ModelError where the objective is no sum or mean over rows.
+        ``frame`` gives other rows than the sheet's: a DataFrame, or a dict of columns, which match
+        by header; the sheet's own formulas make of them what the objective reads. Raises
+        ModelError where the objective is no sum or mean over rows, SelectionError for a frame
+        that does not fit.
 
         >>> rows = model.rows()                                       # doctest: +SKIP
         >>> for batch in DataLoader(rows, 32, shuffle=True):          # doctest: +SKIP
         ...     loss = rows.objective(*batch)
         """
-        return SheetRows(self.row_objective())
+        rows = self.row_objective()
+        if frame is None:
+            return SheetRows(rows)
+        workbook, table = self.compiled.workbook, table_of(frame)
+        own = SheetRows(rows)
+        new = SheetRows(rows, columns_of(rows, Evaluation(workbook, self._given()), table))
+        present = [parameter.detach().clone() for parameter in self.parameters()]
+        try:
+            for step in (0.0, _ASIDE):  # weights of 0 would hide what they are multiplied with
+                for parameter in self.parameters():
+                    parameter.detach().add_(step * (1 + parameter.detach().abs()))
+                evaluation = Evaluation(workbook, self._given())
+                check_terms(own, new, table, evaluation)
+        finally:
+            for parameter, value in zip(self.parameters(), present, strict=True):
+                parameter.detach().copy_(value)
+        return new
+
+    def _given(self) -> list[Block]:
+        """The variable cells with the present parameters."""
+        return [
+            given_numbers(variable.cells, self.parameter(variable).detach().cpu().numpy())
+            for variable in self.variables
+        ]
 
     def row_formulas(self, outputs: str | None = None) -> Predictor:
         """The row formulas for tables of any values, with the present parameters.
@@ -225,11 +252,7 @@ class SheetModel(fx.GraphModule):
         areas = find_outputs(
             compiled.workbook, compiled.evaluation, self.problem.objective, outputs
         )
-        given = [
-            given_numbers(variable.cells, self.parameter(variable).detach().cpu().numpy())
-            for variable in self.variables
-        ]
-        return Predictor(compiled.workbook, Evaluation(compiled.workbook, given), areas)
+        return Predictor(compiled.workbook, Evaluation(compiled.workbook, self._given()), areas)
 
     def predictor(self, outputs: str | None = None) -> ColumnPredictor:
         """The row formulas as a torch.nn.Module from columns of numbers to predictions.

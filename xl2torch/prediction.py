@@ -206,13 +206,8 @@ def predict_frame(
     """
     import pandas
 
-    if isinstance(frame, Mapping):
-        one_row = {name: [value] if np.ndim(value) == 0 else value for name, value in frame.items()}
-        frame = pandas.DataFrame(one_row)
-    if not isinstance(frame, pandas.DataFrame):
-        kind = type(frame).__name__
-        raise SelectionError(f"rows are a DataFrame or a dict of columns by header, not {kind}")
-    table = {str(name): frame[name].tolist() for name in frame.columns}
+    frame = _as_frame(frame)
+    table = table_of(frame)
     found = predictor.predict(table)
     result = frame.copy()
     for name, values in found.columns.items():
@@ -223,6 +218,24 @@ def predict_frame(
         )
     result.attrs["notes"] = list(found.notes)
     return result
+
+
+def table_of(frame: pandas.DataFrame | Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Columns of a frame by their headings. Raises SelectionError."""
+    frame = _as_frame(frame)
+    return {str(name): frame[name].tolist() for name in frame.columns}
+
+
+def _as_frame(frame: pandas.DataFrame | Mapping[str, Any]) -> pandas.DataFrame:
+    import pandas
+
+    if isinstance(frame, Mapping):
+        one_row = {name: [value] if np.ndim(value) == 0 else value for name, value in frame.items()}
+        frame = pandas.DataFrame(one_row)
+    if not isinstance(frame, pandas.DataFrame):
+        kind = type(frame).__name__
+        raise SelectionError(f"rows are a DataFrame or a dict of columns by header, not {kind}")
+    return frame
 
 
 _ERRORS = range(FIRST_ERROR, 256)
@@ -248,7 +261,7 @@ def find_outputs(
                 f"--outputs {given}: give one or more columns with the same rows, such as AG4:AG715"
             )
         evaluation.compute(areas)
-        return [_longest_block(evaluation, area) for area in areas]
+        return [longest_block(evaluation, area) for area in areas]
     seen: set[Unit] = set()
     level = [unit for unit in evaluation.overlapping_cell(objective) if unit.trained]
     while level:
@@ -277,7 +290,7 @@ def _one_of_each(evaluation: Evaluation, areas: list[CellRange]) -> list[CellRan
     return sorted(kept)
 
 
-def _longest_block(evaluation: Evaluation, area: CellRange) -> CellRange:
+def longest_block(evaluation: Evaluation, area: CellRange) -> CellRange:
     """The longest part of a column whose copied formula blank rows part; else the column."""
     parts = [unit.area.intersection(area) for unit in evaluation.overlapping(area)]
     found = _one_of_each(evaluation, [part for part in parts if part is not None])

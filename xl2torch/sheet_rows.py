@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import fx, nn
 from torch.utils.data import Dataset
 
-from xl2torch.errors import SelectionError
+from xl2torch.errors import ModelError, SelectionError
 from xl2torch.functions.trace import DRAWING
 from xl2torch.graph.row_objective import RowObjective
 from xl2torch.graph.row_trials import Rows
+from xl2torch.graph.schedule import Evaluation
+from xl2torch.prediction import Predictor, longest_block
+from xl2torch.values import NUMBER, CellValue
 
+Table = Mapping[str, Sequence[Any]]
+_CLOSE = 1e-6
 Sample = tuple[torch.Tensor, ...]
 
 
@@ -26,16 +33,15 @@ class SheetRows(Dataset[Sample]):
     ``names`` say what the parts of a sample are, by the sheet's headings.
     """
 
-    def __init__(self, rows: RowObjective) -> None:
-        self._rows = rows
-        self._columns = [_by_rows(tensor, kind) for tensor, kind in rows.inputs]
+    def __init__(self, rows: RowObjective, columns: Sequence[torch.Tensor] | None = None) -> None:
+        self._columns = _own_columns(rows) if columns is None else list(columns)
         self.objective = RowsObjective(rows)
         self.names = tuple(rows.names)
         self.cells = rows.cells
         self.form = rows.form
 
     def __len__(self) -> int:
-        return self._rows.count
+        return len(self._columns[0])
 
     def __getitem__(self, index: int | slice | Sequence[int] | torch.Tensor) -> Sample:
         picked = torch.arange(len(self))[index]
@@ -80,6 +86,91 @@ class RowsObjective(nn.Module):
             program.get_buffer(DRAWING).fill_(self.training)
         pieces = (_as_read(column, kind) for column, kind in zip(columns, self._kinds, strict=True))
         return program(*pieces)
+
+
+def columns_of(rows: RowObjective, evaluation: Evaluation, table: Table) -> list[torch.Tensor]:
+    """What a program reads of each row of a table, whose columns have the sheet's headings.
+
+    The sheet's own formulas stand between; what they compute of all rows of the sheet stays as it
+    is. Raises ModelError where that is not possible, SelectionError for rows that do not fit.
+    """
+    if rows.uneven or len(rows.names) > len(rows.data):
+        raise ModelError(
+            f"{rows.cells}: its rows count blanks, or have variable cells of their own: what new "
+            "rows would be is not known. model.rows() are those of the sheet"
+        )
+    known = {name: node.meta["cells"] for name, node in rows.data.items() if "cells" in node.meta}
+    predictor = Predictor(evaluation.workbook, evaluation, list(known.values()))
+    found = iter(predictor.predict(table).columns.items())
+    count = max(len(values) for values in table.values())
+    columns, counted = [], ~rows.left_out
+    for name, own in zip(rows.names, _own_columns(rows), strict=True):
+        if name in known:
+            wide = [next(found) for _ in range(known[name].columns)]
+            sheet = torch.from_numpy(evaluation.value(known[name]).numpy()[0, 0].copy())
+            if not torch.equal(sheet.reshape(own.shape)[counted], own[counted]):
+                raise ModelError(f"{known[name]}: its numbers are not those that the program reads")
+            numbers = [[_number(item, value) for value in values] for item, values in wide]
+            columns.append(torch.tensor(numbers, dtype=own.dtype).T.reshape(-1, *own.shape[1:]))
+            continue
+        kept = own[counted]
+        if not bool((kept == kept[:1]).all()):
+            raise ModelError(
+                f"{name} is a number for each row of {rows.cells} that stands in no cell, so new "
+                "rows have none"
+            )
+        columns.append(kept[:1].expand(count, *own.shape[1:]))
+    return columns
+
+
+def check_terms(own: SheetRows, new: SheetRows, table: Table, evaluation: Evaluation) -> None:
+    """Compare the objective of a table's rows with what the sheet's formulas say of each of them.
+
+    Two columns that are the same in the sheet are one in the program, and would stay one for new
+    rows. Raises ModelError.
+    """
+    area = longest_block(evaluation, own.cells)
+    predicted = Predictor(evaluation.workbook, evaluation, [area]).predict(table).columns.values()
+    terms = _totals(np.array([[_number("", value) for value in item] for item in predicted]).T)
+    array = evaluation.value(own.cells)
+    numbers = np.where(array.full_kinds == NUMBER, array.numpy(), np.nan)
+    sheet = _totals(numbers[0, 0])
+
+    count = len(own)
+    parts = [[0], [count - 1], range(0, count, 2), range(count // 2), range(count)]
+    kept = [list(part) for part in parts if len(part)]
+    power, mean = (2 if "root" in own.form else 1), own.form.endswith("mean over rows")
+    together = np.nanmean if mean else np.nansum
+    found = np.array([float(own.objective(*own[part]).detach()) ** power for part in kept])
+    wanted = np.array([together(sheet[part]) for part in kept])
+    design = np.stack([wanted, np.ones(len(kept))], 1)
+    slope, constant = np.linalg.lstsq(design, found, rcond=None)[0]
+    reached = float(new.objective(*new[:]).detach()) ** power
+    known = np.isclose(slope * wanted + constant, found, rtol=_CLOSE, atol=_CLOSE).all()
+    if not (known and np.isclose(slope * together(terms) + constant, reached, rtol=_CLOSE)):
+        raise ModelError(
+            f"what rows add to the objective does not follow from {own.cells} alone, or columns "
+            "that are equal in the sheet differ in the frame: train on model.rows(), or write a "
+            "loop over model.predictor()"
+        )
+
+
+def _totals(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums of rows; NaN for a row without numbers."""
+    empty = np.isnan(numbers).all(1)
+    totals: NDArray[np.float64] = np.where(empty, np.nan, np.nansum(numbers, 1))
+    return totals
+
+
+def _number(name: str, value: CellValue) -> float:
+    if isinstance(value, float | bool):
+        return float(value)
+    what = "blank" if value is None else f"{value!s}"
+    raise SelectionError(f"{name} is {what} in a row: leave such rows out")
+
+
+def _own_columns(rows: RowObjective) -> list[torch.Tensor]:
+    return [_by_rows(tensor, kind) for tensor, kind in rows.inputs]
 
 
 def _by_rows(tensor: torch.Tensor, kind: Rows) -> torch.Tensor:

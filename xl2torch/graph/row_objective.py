@@ -96,9 +96,14 @@ class RowObjective:
         return given + [(counts, Rows(0)) for counts in self._uneven.values()]
 
     @property
+    def data(self) -> dict[str, fx.Node]:
+        """The data among the ``inputs``, by name."""
+        return {str(node.target): node for node in self._data}
+
+    @property
     def names(self) -> list[str]:
         """Names of the ``inputs``, those of data from the sheet's headings."""
-        given = [str(node.target) for node in self._data]
+        given = list(self.data)
         given += ["row_numbers"] * bool(self._rowed_parameters)
         return given + [f"counts_of_{node.name}" for node in self._uneven]
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 from xl2torch.address import MAX_ROW, CellRange
 from xl2torch.errors import ModelError, equals
-from xl2torch.formula.ast import Binary, Bound, Call, Node, Reference, Unary
+from xl2torch.formula.ast import Binary, Bound, Call, Node, Reference, Unary, walk
 from xl2torch.functions.array import Array, ExcelError, Unsupported, scalar, spread
 from xl2torch.functions.registry import FUNCTIONS
 from xl2torch.functions.trace import Trace
 from xl2torch.graph.blocks import Block, placed, read
 from xl2torch.graph.lower import Lowering
-from xl2torch.graph.precedents import GrowingRange, precedents
+from xl2torch.graph.precedents import GrowingRange, swept_range
 from xl2torch.graph.regions import Region
 from xl2torch.graph.schedule import Evaluation, Unit
 
@@ -255,9 +255,13 @@ def _are_like(evaluation: Evaluation, first: CellRange, second: CellRange) -> bo
         for unit in ours:
             if unit.region is None:
                 return False
-            read_areas = precedents(unit.region, evaluation.workbook, bases=True)
-            beside = [item.intersection(_rows_of(item, first)) for item in read_areas]
-            stack += [item for item in beside if item is not None and item not in seen]
+            for node in walk(unit.region.tree):  # what stands still is the same for both
+                if not isinstance(node, Reference) or not node.top.relative:
+                    continue
+                read_area = swept_range(node, unit.region, evaluation.workbook)
+                beside = read_area and read_area.intersection(_rows_of(read_area, first))
+                if beside and beside not in seen:
+                    stack.append(beside)
     return True
 
 
