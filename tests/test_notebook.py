@@ -1,14 +1,11 @@
-"""What notebooks show: a table of epochs, results and reports as HTML, Axes; and estimators."""
+"""What notebooks show: a table of epochs, results and reports as HTML, and Axes."""
 
 from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pandas
 import pytest
 from corpus import WORKBOOKS
 from grids import write_grid
@@ -120,59 +117,3 @@ def test_pictures_are_axes(kind: str) -> None:
             xl2torch.plot(result.model, kind)
     with pytest.raises(SelectionError, match="not str"):
         xl2torch.plot("line.xlsx", kind)  # type: ignore[arg-type]
-
-
-# ---------------------------------------------------------------- scikit-learn
-
-ROWS = "\n".join(f"{x} {3 * x - 2} =$A$1*A{x + 2}+$B$1 =(C{x + 2}-B{x + 2})^2" for x in range(1, 9))
-LINE = f"0.5 0.5 =AVERAGE(D3:D10) .\nx y pred error\n{ROWS}"
-MODEL: dict[str, Any] = {"objective": "C1", "variables": "A1:B1"}
-
-
-def frame(count: int = 30) -> tuple[pandas.DataFrame, pandas.Series]:
-    x = np.linspace(-1, 1, count)
-    return pandas.DataFrame({"other": x**2, "x": x}), pandas.Series(5 * x + 1)
-
-
-def test_a_regressor(tmp_path: Path) -> None:
-    from sklearn.base import clone
-    from sklearn.model_selection import cross_val_score
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import FunctionTransformer
-
-    book = write_grid(tmp_path / "b.xlsx", LINE)
-    X, y = frame()
-    regressor = xl2torch.SheetRegressor(book, **MODEL)
-    found = clone(regressor).fit(X, y)
-    assert found.score(X, y) == pytest.approx(1.0) and regressor.get_params()["objective"] == "C1"
-    assert list(found.model_.cell_values().values()) == pytest.approx([5.0, 1.0], abs=1e-6)
-    assert found.predict(X[["x"]].to_numpy()) == pytest.approx(y.to_numpy(), abs=1e-5)
-    assert cross_val_score(regressor, X, y, cv=3).min() > 0.99
-    piped = make_pipeline(FunctionTransformer(lambda table: 2 * table), regressor).fit(X, y)
-    assert piped.score(X, y) == pytest.approx(1.0)
-    alone = clone(regressor).set_params(steps=10).fit()
-    assert list(alone.model_.cell_values().values()) == pytest.approx([3.0, -2.0], abs=1e-6)
-
-
-def test_a_classifier() -> None:
-    X = pandas.DataFrame({"Age": [4, 40, 30, 60, 5, 50] * 5, "IsMale": [0, 1, 0, 1, 0, 1] * 5,
-                          "Class": [1, 3, 1, 3, 2, 2] * 5})  # fmt: skip
-    y = np.array(["lived", "died"] * 15)
-    found = xl2torch.SheetClassifier(SURVIVAL).fit(X, y)
-    assert found.score(X, y) == 1.0 and set(found.classes_) == {"lived", "died"}
-    assert found.predict_proba(X).shape == (30, 2)
-    assert found.predict_proba(X).sum(axis=1) == pytest.approx(np.ones(30))
-
-
-@pytest.mark.parametrize("wrong", [pandas.DataFrame({"z": [1.0]}), np.ones((2, 5)), np.ones(3)])
-def test_columns_that_an_estimator_wants(wrong: object, tmp_path: Path) -> None:
-    regressor = xl2torch.SheetRegressor(write_grid(tmp_path / "b.xlsx", LINE), **MODEL)
-    with pytest.raises(SelectionError, match="x"):
-        regressor.fit(wrong, [1.0])
-
-
-def test_an_estimator_that_is_not_fitted(tmp_path: Path) -> None:
-    from sklearn.exceptions import NotFittedError
-
-    with pytest.raises(NotFittedError):
-        xl2torch.SheetRegressor(tmp_path / "b.xlsx").predict([[1.0]])

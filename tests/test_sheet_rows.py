@@ -172,6 +172,16 @@ def test_the_predictor_trains_the_model() -> None:
     assert frame.iloc[:, -1].to_numpy() == pytest.approx(found.numpy(), rel=1e-12)
 
 
+def test_a_predictor_that_was_made_before_the_training_has_its_weights() -> None:
+    model = xl2torch.compile(SURVIVAL)
+    predictor = model.predictor()
+    xl2torch.fit(model, epochs=5)
+    columns = predictor.sheet()
+    wanted = model.predict({predictor.headers[name]: item for name, item in columns.items()})
+    found = predictor(**columns).detach().numpy()
+    assert found == pytest.approx(wanted.iloc[:, -1].to_numpy(), rel=1e-9)
+
+
 def test_columns_by_another_name_are_told() -> None:
     predictor = xl2torch.compile(SURVIVAL).predictor()
     columns = predictor.sheet()

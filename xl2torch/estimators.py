@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    check_array,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+)
 
 from xl2torch.errors import SelectionError
 from xl2torch.model import compile
@@ -15,6 +21,10 @@ from xl2torch.training.fit import fit
 
 _STEPS = 500
 _LEAST = 1e-12
+
+
+class WrongRows(SelectionError, ValueError):
+    """Rows that are not those of the sheet: a ValueError, as scikit-learn raises."""
 
 
 class _SheetEstimator(BaseEstimator):  # type: ignore[misc]
@@ -38,16 +48,22 @@ class _SheetEstimator(BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Any = None, y: Any = None) -> Any:
         """Train the weights: on rows and targets, or without any on the sheet's own."""
-        self.model_ = compile(self.book, self.sheet, self.objective, self.variables)
-        self.predictor_ = self.model_.predictor(self.outputs)
+        self._compile(X)
         names = self.predictor_.inputs
         self.feature_names_in_ = np.array([self.predictor_.headers[name] for name in names])
         self.n_features_in_ = len(names)
         if X is None:
             self.result_ = fit(self.model_)
             return self
-        target = self._target(np.asarray(y))
+        if y is None:
+            raise WrongRows(
+                f"{type(self).__name__} requires y to be passed, but the target y is None"
+            )
         columns = self._columns(X)
+        several = getattr(y, "ndim", 1) == 2 and y.shape[1] > 1
+        y = y if several else column_or_1d(y, warn=True)
+        check_consistent_length(columns[0], y)
+        target = self._target(y)
         optimizer = torch.optim.LBFGS(
             self.model_.parameters(), max_iter=self.steps, line_search_fn="strong_wolfe",
             tolerance_grad=1e-10, tolerance_change=1e-14,
@@ -63,21 +79,43 @@ class _SheetEstimator(BaseEstimator):  # type: ignore[misc]
         self.loss_ = closure()
         return self
 
+    def _compile(self, X: Any) -> None:
+        self.model_ = compile(self.book, self.sheet, self.objective, self.variables)
+        self.predictor_ = self.model_.predictor(self.outputs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Its parameters and weights: what is pickled. The workbook is read again."""
+        state: dict[str, Any] = dict(super().__getstate__())
+        state.pop("predictor_", None)
+        state.pop("result_", None)
+        model = state.pop("model_", None)
+        if model is not None:
+            state["_weights"] = [item.detach().numpy().copy() for item in model.parameters()]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        weights = state.pop("_weights", None)
+        super().__setstate__(state)
+        if weights is not None:
+            self._compile(None)
+            for parameter, values in zip(self.model_.parameters(), weights, strict=True):
+                parameter.detach().copy_(torch.from_numpy(values))
+
     def _columns(self, X: Any) -> list[torch.Tensor]:
-        """Columns in the order of the predictor's arguments. Raises SelectionError."""
-        if hasattr(X, "columns"):
-            missing = [name for name in self.feature_names_in_ if name not in X.columns]
+        """Columns in the order of the predictor's arguments. Raises WrongRows or ValueError."""
+        names = list(self.feature_names_in_)
+        if any(isinstance(name, str) for name in getattr(X, "columns", ())):
+            missing = [name for name in names if name not in X.columns]
             if missing:
-                raise SelectionError(f"the data has no column {', '.join(missing)}")
-            values = [X[name].to_numpy() for name in self.feature_names_in_]
-        else:
-            table = np.asarray(X, dtype=np.float64)
-            if table.ndim != 2 or table.shape[1] != self.n_features_in_:
-                raise SelectionError(
-                    f"an array with the columns {', '.join(self.feature_names_in_)} is wanted"
-                )
-            values = list(table.T)
-        return [torch.from_numpy(np.array(column, dtype=np.float64)) for column in values]
+                raise WrongRows(f"the data has no column {', '.join(missing)}")
+            X = X[names]
+        table = check_array(X, dtype=np.float64)
+        if table.shape[1] != len(names):
+            raise WrongRows(
+                f"X has {table.shape[1]} features, but {type(self).__name__} is expecting "
+                f"{len(names)} features as input: the columns {', '.join(names)}"
+            )
+        return [torch.from_numpy(np.array(column)) for column in table.T]
 
     def _predicted(self, X: Any) -> np.ndarray[Any, Any]:
         check_is_fitted(self, "predictor_")
@@ -99,7 +137,7 @@ class SheetRegressor(RegressorMixin, _SheetEstimator):  # type: ignore[misc]
     """Predictions of a sheet's column of numbers; fitted to targets by least squares."""
 
     def _target(self, y: np.ndarray[Any, Any]) -> torch.Tensor:
-        return torch.as_tensor(y.astype(np.float64))
+        return torch.from_numpy(check_array(y, dtype=np.float64, ensure_2d=False, copy=True))
 
     def _loss(self, predicted: Any, target: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.mse_loss(predicted, target)
@@ -113,6 +151,7 @@ class SheetClassifier(ClassifierMixin, _SheetEstimator):  # type: ignore[misc]
     """Classes by a column of probabilities, or a column for each class; fitted by likelihood."""
 
     def _target(self, y: np.ndarray[Any, Any]) -> torch.Tensor:
+        check_classification_targets(y)
         self.classes_, places = np.unique(y, return_inverse=True)
         return torch.as_tensor(places)
 

@@ -159,7 +159,7 @@ class ColumnPredictor(torch.nn.Module):
 def row_module(
     predictor: Predictor, trained: Evaluation, weights: Sequence[Weight]
 ) -> RowModule:
-    """The module of predictions, with copies of the present weights.
+    """The module of predictions, with copies of the weights that the predictor was made with.
 
     ``trained`` is the evaluation of the model, which knows what depends on the weights.
     Inputs are the data columns that hold numbers; where a formula makes a number from text, the
@@ -168,7 +168,7 @@ def row_module(
     """
     workbook = predictor.workbook
     trace = Trace()
-    starts = {weight.name: weight.parameter.detach().cpu().clone() for weight in weights}
+    starts = _weights_of(predictor.evaluation, weights)
     given = [
         parameter_block(trace, weight.name, weight.cells, starts[weight.name])
         for weight in weights
@@ -219,6 +219,17 @@ def row_module(
     made = RowModule(module, inputs, headers, tuple(labels), tuple(expected), tuple(notes))
     _check_rows(made)
     return made
+
+
+def _weights_of(evaluation: Evaluation, weights: Sequence[Weight]) -> dict[str, torch.Tensor]:
+    """The numbers that an evaluation was given for the variable cells, by name."""
+    given = {unit.area: unit.block.array for unit in evaluation.given if unit.block is not None}
+    return {
+        weight.name: torch.from_numpy(given[weight.cells].numpy()[0, 0].copy()).reshape(
+            weight.parameter.shape
+        ).to(weight.parameter.dtype)
+        for weight in weights
+    }
 
 
 def _numeric_columns(predictor: Predictor) -> dict[Column, Array]:
