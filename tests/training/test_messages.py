@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from packages import parts, solver, write
 
 import xl2torch
 from xl2torch.errors import ModelError, SelectionError, UnsupportedError
 from xl2torch.highs import Progress as Bounding
 from xl2torch.model import SheetModel
+from xl2torch.training.diagnosis import undetermined
 from xl2torch.training.result import Iteration, Result
 from xl2torch.training.stopping import MESSAGES, SET_IN_PYTHON
 
@@ -258,3 +260,27 @@ def test_a_value_of_google_sheets_that_would_change_is_refused(
     path = write(tmp_path / "b.xlsx", parts(table, names=""))
     with pytest.raises((ModelError, UnsupportedError), match=words):
         xl2torch.compile(path, objective="A3", variables="A1")
+
+
+def kinetics(folder: Path, vmax: float, km: float) -> SheetModel:
+    """v = Vmax·S/(Km+S) at concentrations of about 1e-6, as Michaelis and Menten write it."""
+    seen = [(1e-6, 0.41), (2e-6, 0.656), (4e-6, 1.005), (8e-6, 1.33), (16e-6, 1.596), (3e-5, 1.77)]
+    lines = [f"A{r} {s!r}\nB{r} {v}\nC{r} =$E$1*A{r}/($E$2+A{r})\nD{r} =(B{r}-C{r})^2"
+             for r, (s, v) in enumerate(seen, 1)]  # fmt: skip
+    table = "\n".join([f"E1 {vmax!r}\nE2 {km!r}\nE3 =SUM(D1:D6)", *lines])
+    path = write(folder / "b.xlsx", parts(table, names=""))
+    return xl2torch.compile(path, objective="E3", variables="E1:E2")
+
+
+def test_data_of_other_sizes_are_told_where_steps_follow_the_gradient(tmp_path: Path) -> None:
+    result = xl2torch.fit(kinetics(tmp_path, 1.0, 1.0), "adam", epochs=20)
+    assert any("Model!A1:A6 about 6e-06, Model!B1:B6 about 1." in item for item in result.remarks)
+    best = xl2torch.fit(kinetics(tmp_path, 1.0, 1.0))
+    assert best.final < 1e-3 and not any("size" in item for item in best.remarks)
+
+
+def test_cells_that_the_data_do_not_determine_are_named(tmp_path: Path) -> None:
+    model = kinetics(tmp_path, 3e8, 2905.0)
+    words = undetermined(model, torch.tensor([3e8, 2905.0], dtype=torch.float64))
+    assert words.startswith("Model!E1:E2 are not determined one by one")
+    assert undetermined(model, torch.tensor([2.0, 4e-6], dtype=torch.float64)) == ""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 import numpy as np
 import torch
 
-from xl2torch.address import CellAddress, single_cell
+from xl2torch.address import CellAddress, CellRange, single_cell
 from xl2torch.constraints import Constraints
 from xl2torch.errors import Xl2TorchError
 from xl2torch.formula.ast import functions_in
@@ -17,12 +17,12 @@ from xl2torch.functions.array import Unsupported
 from xl2torch.graph.blocks import given_numbers, stored
 from xl2torch.graph.precedents import precedents
 from xl2torch.graph.schedule import Evaluation
-from xl2torch.jacobian import present_point, variable_limits
+from xl2torch.jacobian import jacobian, present_point, variable_limits
 from xl2torch.model import SheetModel, first_error
 from xl2torch.optimality import optimality
-from xl2torch.residuals import has_kink
+from xl2torch.residuals import find_residuals, has_kink
 from xl2torch.training.loss import Loss
-from xl2torch.values import BLANK, FIRST_ERROR
+from xl2torch.values import BLANK, FIRST_ERROR, NUMBER
 
 _PLATEAU = 1e-4
 """Share of the whole way that is hardly worth the last tenth of the iterations."""
@@ -33,6 +33,10 @@ _SAME = 1e-12
 _ASIDE = 1e-3
 _MOST_TRIED = 20
 _FEW_ROWS, _LARGEST = 5, 2_000_000
+_OTHER_SCALE = 1e4
+"""From this on the data of two columns are of different size."""
+_FLAT = 1e-7
+"""Share of the largest singular value from which on a direction has no slope."""
 _QUIET = 20
 """Iterations without a slope after which a cell counts as gone."""
 _OTHER_SIZES = (10.0, 100.0, 1000.0, 0.1, 0.01, 0.0, -1.0)
@@ -229,28 +233,73 @@ def signs(model: SheetModel, point: torch.Tensor) -> str:
 
 def blank_data(model: SheetModel) -> str:
     """Blank cells between the numbers that copied formulas read row by row, in words."""
-    evaluation, workbook = model.compiled.evaluation, model.compiled.workbook
-    roots = evaluation.overlapping(single_cell(model.problem.objective))
     found: dict[CellAddress, None] = {}
-    for unit in evaluation.ancestors(roots):
-        if not unit.trained or unit.region is None or unit.region.rows < _FEW_ROWS:
-            continue
-        for area in precedents(unit.region, workbook):
-            by_rows = area.rows == unit.region.rows and area.size <= _LARGEST
-            if not by_rows or evaluation.overlapping(area):
-                continue
-            kinds = stored(workbook, area).full_kinds[0, 0]
-            gaps = np.argwhere(kinds == BLANK)
-            if 0 < len(gaps) <= kinds.size * _TENTH:
-                cells = (CellAddress(area.sheet, area.top + row, area.left + column)
-                         for row, column in gaps.tolist())  # fmt: skip
-                found |= dict.fromkeys(cells)
+    for area in _data_columns(model):
+        kinds = stored(model.compiled.workbook, area).full_kinds[0, 0]
+        gaps = np.argwhere(kinds == BLANK)
+        if 0 < len(gaps) <= kinds.size * _TENTH:
+            cells = (CellAddress(area.sheet, area.top + row, area.left + column)
+                     for row, column in gaps.tolist())  # fmt: skip
+            found |= dict.fromkeys(cells)
     if not found:
         return ""
     return (
         f"{named(sorted(found))} {'is' if len(found) == 1 else 'are'} blank among the data, and "
         "a blank counts as 0: fill it in, or leave the row out"
     )
+
+
+def data_scales(model: SheetModel) -> str:
+    """Data columns of very different size, in words: steps along the gradient suit but one."""
+    sizes: dict[CellRange, float] = {}
+    for area in _data_columns(model):
+        array = stored(model.compiled.workbook, area)
+        numbers = np.abs(array.numpy()[0, 0])[array.full_kinds[0, 0] == NUMBER]
+        if (numbers > 0).any():
+            sizes[area] = float(np.median(numbers[numbers > 0]))
+    if not sizes:
+        return ""
+    small, large = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
+    if sizes[large] < _OTHER_SCALE * sizes[small]:
+        return ""
+    return (
+        f"data of very different size: {small} about {sizes[small]:.1g}, {large} about "
+        f"{sizes[large]:.1g}. Bring them to one size in the sheet (another unit), or leave out "
+        "--optimizer: what is chosen then does not mind"
+    )
+
+
+def undetermined(model: SheetModel, point: torch.Tensor) -> str:
+    """A few variable cells of which the data determine a combination only, in words."""
+    if len(point) > _MOST_NAMED or model.drawn or (residuals := find_residuals(model)) is None:
+        return ""
+    slopes = jacobian(residuals.function, point)
+    lengths = slopes.norm(dim=0)
+    known = bool(torch.isfinite(slopes).all()) and bool((lengths > 0).all())
+    if not known or len(slopes) < len(point):
+        return ""
+    _, sizes, directions = torch.linalg.svd(slopes / lengths, full_matrices=False)
+    if len(sizes) < 2 or float(sizes[-1]) > _FLAT * float(sizes[0]):
+        return ""
+    cells = list(model.cell_values())
+    mixed = [cells[place] for place in torch.nonzero(directions[-1].abs() > _TENTH).reshape(-1)]
+    return (
+        f"{named(mixed)} are not determined one by one: the data know a combination of them only. "
+        "Other start values, nearer to the size of the data (--starts 20), may have a better end"
+    )
+
+
+def _data_columns(model: SheetModel) -> Iterator[CellRange]:
+    """Ranges of the workbook's own numbers that trained formulas read row by row."""
+    evaluation, workbook = model.compiled.evaluation, model.compiled.workbook
+    roots = evaluation.overlapping(single_cell(model.problem.objective))
+    for unit in evaluation.ancestors(roots):
+        if not unit.trained or unit.region is None or unit.region.rows < _FEW_ROWS:
+            continue
+        for area in precedents(unit.region, workbook):
+            by_rows = area.rows == unit.region.rows and area.size <= _LARGEST
+            if by_rows and not evaluation.overlapping(area):
+                yield area
 
 
 def google_values(model: SheetModel) -> str:

@@ -24,12 +24,14 @@ from xl2torch.training.compilation import compiled_program
 from xl2torch.training.descent import descend, still_steep
 from xl2torch.training.diagnosis import (
     blank_data,
+    data_scales,
     died,
     google_values,
     on_plateau,
     plateau,
     sheet_error,
     signs,
+    undetermined,
     unfelt,
     why_it_stands,
 )
@@ -625,7 +627,11 @@ class _Run:
         first_order = self.settings.optimizer in torch_optimizers()
         if stop.code == 3 and first_order and not self.loss.model.drawn:
             found.append(plateau(self.record.losses))
-        found += [blank_data(self.loss.model), google_values(self.loss.model)]
+        model = self.loss.model
+        found += [blank_data(model), google_values(model)]
+        found.append(data_scales(model) if first_order else "")
+        if stop.code in (0, 2) and not stop.failed:
+            found.append(undetermined(model, self.record.best_point))
         if self.settings.optimizer in SCALED:
             start = torch.cat([item.start.reshape(-1) for item in self.loss.model.variables])
             found.append(scaling_remark(start))
