@@ -99,7 +99,7 @@ def hstack(axis: int, *arrays: Array) -> Array:
     return join([_padded(array, other, size) for array in arrays], axis)
 
 
-@family({"TOCOL": False, "TOROW": True}, "a", "vv", gradient="values")
+@family({"TOCOL": False, "TOROW": True}, "a", "vv", gradient="values", singly=True)
 def tocol(
     lying: bool, array: Array, skip: Array | None = None, by_column: Array | None = None
 ) -> Array:

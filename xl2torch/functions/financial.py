@@ -362,7 +362,7 @@ def rate(
 # ---------------------------------------------------------------- series of payments
 
 
-@function("NPV", "vr", repeats=True)
+@function("NPV", "vr", repeats=True, singly=True)
 def npv(rate_: Array, *arrays: Array) -> Array:
     """Present value of payments at the ends of equal periods."""
     flows = sample(*arrays)
@@ -450,7 +450,7 @@ def _dated(values: Array, dates: Array) -> tuple[Array, np.ndarray]:
     return flows, (floors - floors[0]) / 365
 
 
-@function("XNPV", "vrr")
+@function("XNPV", "vrr", singly=True)
 def xnpv(rate_: Array, values: Array, dates: Array) -> Array:
     """Present value of payments at given dates."""
     flows, years = _dated(values, dates)
@@ -473,7 +473,7 @@ def modified_rate(gained: Tensor, spent: Tensor, periods: Tensor) -> Tensor:
     return (gained / -spent) ** (1 / periods) - 1
 
 
-@function("MIRR", "rvv")
+@function("MIRR", "rvv", singly=True)
 def mirr(values: Array, finance: Array, reinvest: Array) -> Array:
     """Rate of return of payments that are financed at one rate and reinvested at another."""
     flows = _series(values)

@@ -490,7 +490,7 @@ def _with_every_kind(array: Array) -> Array:
     return replace(as_float(array), kinds=kinds.astype(np.uint8), texts=None)
 
 
-@function("SERIESSUM", "vvvr")
+@function("SERIESSUM", "vvvr", singly=True)
 def seriessum(x: Array, first: Array, step: Array, coefficients: Array) -> Array:
     """Sum of a power series."""
     terms = column(coefficients)

@@ -122,7 +122,7 @@ def _empty(result: Array, numbers: Sample) -> Array:
     return error_where(constant(np.nan_to_num(result.numpy())), numbers.size == 0, NUM.kind)
 
 
-@function("TRIMMEAN", "rv", grows=True)
+@function("TRIMMEAN", "rv", grows=True, singly=True)
 def trimmean(array: Array, share: Array) -> Array:
     """Mean without a share of the numbers at both ends; the share has to be constant."""
     numbers = sample(array)

@@ -115,7 +115,8 @@ class Function:
     ``values`` (through the values looked up, the place is piecewise constant); ``none`` (its
     arguments have to be constant). ``grows``: a range that grows as it is copied may be given as
     the full range in which the cells that a copy does not reach are blank. ``context``: the context
-    comes first though no argument is a tree.
+    comes first though no argument is a tree. ``singly``: single values have to be one each; for
+    an array of them it is computed for each element.
     """
 
     name: str
@@ -126,6 +127,7 @@ class Function:
     gradient: str
     grows: bool
     context: bool
+    singly: bool
 
     @property
     def letters(self) -> str:
@@ -153,7 +155,7 @@ GRADIENTS = ("exact", "step", "values", "none")
 
 def function(
     name: str, arguments: str = "", optional: str = "", repeats: bool = False,
-    gradient: str = "exact", grows: bool = False, context: bool = False,
+    gradient: str = "exact", grows: bool = False, context: bool = False, singly: bool = False,
 ) -> Callable[[Callable[..., Array]], Callable[..., Array]]:  # fmt: skip
     """Register an Excel function. Raises ValueError when the name is taken."""
 
@@ -163,7 +165,7 @@ def function(
         if gradient not in GRADIENTS:
             raise ValueError(f"{name}: the gradient is one of {', '.join(GRADIENTS)}")
         FUNCTIONS[name] = Function(
-            name, compute, arguments, optional, repeats, gradient, grows, context
+            name, compute, arguments, optional, repeats, gradient, grows, context, singly
         )
         return compute
 
@@ -172,7 +174,7 @@ def function(
 
 def family(
     table: dict[str, Any], arguments: str, optional: str = "", repeats: bool = False,
-    gradient: str = "exact", grows: bool = False,
+    gradient: str = "exact", grows: bool = False, singly: bool = False,
 ) -> Callable[[Callable[..., Array]], Callable[..., Array]]:  # fmt: skip
     """Register one implementation under several names, each with its own first argument."""
 
@@ -183,7 +185,9 @@ def family(
                 return compute(_detail, *operands)
 
             bound.__doc__ = compute.__doc__
-            function(name, arguments, optional, repeats, gradient, grows)(bound)
+            function(
+                name, arguments, optional, repeats, gradient, grows, singly=singly
+            )(bound)  # fmt: skip
         return compute
 
     return register
@@ -193,6 +197,7 @@ def same_as(names: dict[str, str]) -> None:
     """Register older or longer names of functions: ``{"STDEV": "STDEV.S"}``."""
     for name, model in names.items():
         known = FUNCTIONS[model]
-        function(name, known.arguments, known.optional, known.repeats, known.gradient, known.grows)(
-            known.compute
-        )
+        function(
+            name, known.arguments, known.optional, known.repeats, known.gradient, known.grows,
+            singly=known.singly,
+        )(known.compute)  # fmt: skip

@@ -240,7 +240,7 @@ def _where_valid(result: Array, *arrays: Array) -> Array:
     return replace(result, valid=all_of(*(all_valid(array, INNER) for array in arrays)))
 
 
-@family(_LINE, "a", "avv")
+@family(_LINE, "a", "avv", singly=True)
 def linest(
     exponential: bool, y: Array, x: Array | None = None, with_intercept: Array | None = None,
     statistics: Array | None = None,
@@ -259,7 +259,7 @@ def linest(
     return elementwise(torch.exp, found, keep=True) if exponential else found
 
 
-@family(_CURVE, "a", "aav")
+@family(_CURVE, "a", "aav", singly=True)
 def trend(
     exponential: bool, y: Array, x: Array | None = None, new: Array | None = None,
     with_intercept: Array | None = None,

@@ -440,7 +440,7 @@ def textbefore(
     return replaced_errors(result, absent, (NA.kind,))
 
 
-@function("TEXTSPLIT", "vr", "rvvv", gradient="none")
+@function("TEXTSPLIT", "vr", "rvvv", gradient="none", singly=True)
 def textsplit(
     text: Array, columns: Array, rows: Array | None = None, skip: Array | None = None,
     mode: Array | None = None, filler: Array | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -54,6 +55,7 @@ from xl2torch.functions.array import (
     truth,
 )  # fmt: skip
 from xl2torch.functions.known import KNOWN_TO_EXCEL
+from xl2torch.functions.lifting import computed
 from xl2torch.functions.registry import CALENDAR, FUNCTIONS, Function, IntArray
 from xl2torch.functions.shapes import column, join
 from xl2torch.functions.trace import Data, Trace, apply, is_traced, take, value_of
@@ -480,21 +482,23 @@ class Lowering:
         try:
             if function.takes_trees:
                 return function.compute(context, *arguments)
-            computed: dict[int, Array] = {}
+            chosen: dict[int, Array] = {}
             if node.function in _BRANCHING:
-                arguments, computed[0] = self._taken(node, array)
+                arguments, chosen[0] = self._taken(node, array)
             growing = [
                 isinstance(argument, Reference) and self._grows(argument) for argument in arguments
             ]
             if any(growing) and node.function in CUMULATIVE:
                 return self._cumulative(node.function, arguments, growing, array)
             values = [
-                computed[index]
-                if index in computed
+                chosen[index]
+                if index in chosen
                 else self._argument_value(argument, function, index, array, single)
                 for index, argument in enumerate(arguments)
             ]
-            return function.compute(*((context, *values) if function.context else values))
+            compute = partial(function.compute, context) if function.context else function.compute
+            places = [place for place in range(len(values)) if function.letter(place) == "v"]
+            return computed(node.function, compute, values, places, function.singly)
         except ExcelError as error:
             if self.mapped or self.source.rows * self.source.columns > 1:
                 raise Differs("an error in some of the copied cells") from None

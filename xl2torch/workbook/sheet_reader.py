@@ -16,7 +16,14 @@ from functools import cached_property
 
 import numpy as np
 
-from xl2torch.address import MAX_COLUMN, MAX_ROW, CellRange, column_number, parse_a1
+from xl2torch.address import (
+    MAX_COLUMN,
+    MAX_ROW,
+    CellRange,
+    column_letters,
+    column_number,
+    parse_a1,
+)
 from xl2torch.errors import WorkbookError
 from xl2torch.limits import MOST_FORMULA_LETTERS
 from xl2torch.values import ERRORS, NUMBER, VALUE, CellValue, ErrorValue
@@ -283,6 +290,11 @@ def _read(
             area = parse_a1(attributes.get("ref", ""), name)
             if area is None:
                 raise WorkbookError(f"{where} is damaged: an array formula has no range")
+            if (area.top, area.left) != (row, column):
+                raise WorkbookError(
+                    f"{where} is damaged: the array formula in {column_letters(column)}{row} "
+                    f"has the range {area.a1}, which begins elsewhere"
+                )
             array = (area.top, area.left, area.bottom, area.right)
             formulas.append(FormulaCell(row, column, formula_text, row, column, array, dynamic))
         elif kind == "shared" and not formula_text:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from xl2torch.errors import OutputError
-from xl2torch.workbook.ooxml import name_at
+from xl2torch.workbook.ooxml import name_at, top_elements
 from xl2torch.workbook.package import Changes
 
 _GENERAL = 0
@@ -99,7 +99,12 @@ def add_styles(wanted: Iterable[StyleKey], changes: Changes) -> dict[StyleKey, i
         return {}
     data = changes.part(part)
     font = re.search(rb"<((?:[\w.-]+:)?)font>(.*?)</(?:[\w.-]+:)?font>", data, re.DOTALL)
-    if font is None or not all(_opening(data, name) for name in _COLLECTIONS):
+    lists = {element.name.encode(): element.start for element in top_elements(data, part)}
+    openings = {name: _opening(data, name) for name in _COLLECTIONS}
+    if font is None or any(
+        opening is None or opening.start() != lists.get(name)
+        for name, opening in openings.items()
+    ):
         return {}
     p = font[1]
     data, first = _append(data, b"fonts", [_font(p, font[2], kind) for kind in _FONTS.values()])
