@@ -30,8 +30,8 @@ MOST_NAMES, MOST_NESTED_NAMES = 1_000, 20
 """Put in for each other in one formula, and within each other."""
 MOST_LIFTED, MOST_TRACED_LIFTED = 10_000, 200
 """Elements of an array for each of which a function of single values is computed."""
-MOST_CALLS, CALLS = 20_000, "calls of LAMBDA in one formula"
-"""Of LAMBDAs in one formula, where each call is computed for itself."""
+MOST_CALLS, MOST_TRACED_CALLS, CALLS = 20_000, 4_000, "calls of LAMBDA in one formula"
+"""Of LAMBDAs in one formula, where each call is computed for itself; and of trained values."""
 MOST_VARIABLES = 1_000_000
 """Variable cells of one range."""
 MOST_UNPACKED = 2**30

@@ -170,6 +170,9 @@ def _printed(
         yield Finding("exit code", command, "", f"exit code {code}")
     if "Traceback" in output:
         yield Finding("traceback", command, "", "a traceback is printed")
+    if "a fault of xl2torch" in output:  # an error that it calls its own
+        fault = output[max(output.index("a fault of xl2torch") - 80, 0) :][:240]
+        yield Finding("fault", command, "", " ".join(fault.split()))
     if code and not output.strip():
         yield Finding("silent", command, "", f"exit code {code} without a word")
     for match in _WARNING.finditer(output):

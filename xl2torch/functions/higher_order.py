@@ -7,11 +7,13 @@ they become copies of the formula. Where that is not possible, element by elemen
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import torch
 
-from xl2torch.formula.ast import Missing, Node
+from xl2torch.formula.ast import Binary, Call, Missing, Node, walk
 from xl2torch.functions.array import (
     COLUMN,
     HEIGHT,
@@ -27,14 +29,16 @@ from xl2torch.functions.array import (
     check_count,
     check_size,
     constant,
+    elementwise,
     pad,
     scalar,
     spread,
 )  # fmt: skip
 from xl2torch.functions.dynamic import whole
 from xl2torch.functions.registry import Context, family, function
-from xl2torch.functions.shapes import join, one_copy, renamed, scalars
-from xl2torch.limits import CALLS, MOST_CALLS
+from xl2torch.functions.shapes import from_full, full_data, join, one_copy, renamed, scalars
+from xl2torch.functions.trace import apply
+from xl2torch.limits import CALLS, MOST_CALLS, MOST_TRACED_CALLS
 from xl2torch.values import ERRORS, VALUE
 
 CALC = ERRORS["#CALC!"]
@@ -163,7 +167,8 @@ def _steps(context: Context, arguments: tuple[Node, ...]) -> tuple[list[Array], 
     start, node, callee = arguments if len(arguments) == 3 else (Missing(), *arguments)
     array = context.evaluate_range(node)
     one_copy(array)
-    check_count(math.prod(array.shape), MOST_CALLS, CALLS)
+    count = math.prod(array.shape)
+    check_count(count, MOST_CALLS, CALLS)
     apply_ = context.callee(callee)
     held: Array | None = None if isinstance(start, Missing) else context.evaluate_range(start)
     found = []
@@ -177,19 +182,71 @@ def _steps(context: Context, arguments: tuple[Node, ...]) -> tuple[list[Array], 
                     held = apply_(held, element)
                 except ExcelError as error:
                     held = scalar(error.error)
+            if held.traced:
+                check_count(count, MOST_TRACED_CALLS, f"{CALLS} with trained values")
             found.append(held)
     return found, array
+
+
+def _running_sum(context: Context, arguments: tuple[Node, ...]) -> Array | None:
+    """What SCAN gives where its LAMBDA adds to what it holds, over a column or row of numbers.
+
+    None where it is something else, or may meet a text or an error.
+    """
+    start, node, callee = arguments if len(arguments) == 3 else (Missing(), *arguments)
+    if isinstance(start, Missing) or (term := _addend(callee)) is None:
+        return None
+    terms = map_(context, node, term)
+    first = context.evaluate_range(start)
+    axis = HEIGHT if terms.shape[WIDTH] == 1 else WIDTH
+    plain = all(array.kinds is None and array.valid is None for array in (terms, first))
+    lies = terms.shape[HEIGHT] * terms.shape[WIDTH] == terms.shape[axis] > 1
+    if not (terms.traced and plain and lies) or first.shape != (1, 1, 1, 1):
+        return None
+    total = from_full(apply(torch.cumsum, full_data(terms), dim=axis), terms.shape)
+    return elementwise(operator.add, total, first)
+
+
+def _addend(callee: Node) -> Node | None:
+    """LAMBDA(b, term) of LAMBDA(a, b, a + term); None of any other."""
+    if not isinstance(callee, Call) or callee.function != "LAMBDA" or len(callee.arguments) != 3:
+        return None
+    held, element, body = callee.arguments
+    terms: list[Node] = []
+    while isinstance(body, Binary) and body.operator == "+" and body.left != held:
+        if body.right == held:
+            terms.append(body.left)
+            break
+        terms.append(body.right)
+        body = body.left
+    else:
+        if not isinstance(body, Binary) or body.operator != "+":
+            return None
+        terms.append(body.right)
+    if held in (part for term in terms for part in walk(term)):
+        return None
+    total = terms.pop()
+    while terms:
+        total = Binary("+", total, terms.pop())
+    return Call("LAMBDA", (element, total))
 
 
 @function("REDUCE", "nn", "n")
 def reduce(context: Context, *arguments: Node) -> Array:
     """The last value of a LAMBDA that takes its previous value and the next element."""
+    running = _running_sum(context, arguments)
+    if running is not None:
+        last = running.shape[HEIGHT] - 1, running.shape[WIDTH] - 1
+        return _element(running, *last)
     return _steps(context, arguments)[0][-1]
 
 
 @function("SCAN", "nn", "n")
 def scan(context: Context, *arguments: Node) -> Array:
     """Every value of a LAMBDA that takes its previous value and the next element."""
+    running = _running_sum(context, arguments)
+    if running is not None:
+        return running
     found, array = _steps(context, arguments)
     width = array.shape[WIDTH]
     found = [_single(item) for item in found]
