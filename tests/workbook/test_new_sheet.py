@@ -73,6 +73,33 @@ def test_styles_that_lack_a_collection(tmp_path: Path, part: str) -> None:
     assert b'<c r="A1" t="inlineStr">' in after["xl/worksheets/sheet2.xml"]
 
 
+@pytest.mark.parametrize("part", ["fonts", "fills", "borders", "cellXfs"])
+def test_styles_with_a_collection_elsewhere(tmp_path: Path, part: str) -> None:
+    """What stands within another element is none of the workbook's formats."""
+    contents = parts()
+    styles = re.sub(rf"<{part}.*?</{part}>", r"<colors>\g<0></colors>", STYLES).encode()
+    contents["xl/styles.xml"] = styles
+    after = added(tmp_path, NewSheet("R", [[StyledValue("x")]], []), contents=contents)
+    assert after["xl/styles.xml"] == styles
+
+
+OWN_CODE = '<numFmts count="1"><numFmt numFmtId="164" formatCode="0"/></numFmts>'
+
+
+@pytest.mark.parametrize("known", ["", "<numFmts/>", OWN_CODE])
+def test_codes_of_number_formats(tmp_path: Path, known: str) -> None:
+    contents = parts()
+    contents["xl/styles.xml"] = STYLES.replace("<fonts", f"{known}<fonts", 1).encode()
+    rows = [[StyledValue(1.5, "number", code=code)] for code in ("0.00", "0.0E+00", "0.00")]
+    after = added(tmp_path, NewSheet("R", rows, []), contents=contents)["xl/styles.xml"].decode()
+    formats = re.findall(r'<numFmt numFmtId="(\d+)" formatCode="([^"]+)"/>', after)
+    count = len(formats)
+    assert count == 2 + ("164" in known) and f'<numFmts count="{count}">' in after
+    assert len({number for number, _ in formats}) == count and after.count("<numFmts") == 1
+    used = re.findall(r'<xf numFmtId="(\d+)"', after)
+    assert {number for number, code in formats if code != "0"} <= set(used)
+
+
 def test_an_empty_list_of_sheets_before_the_real_one(tmp_path: Path) -> None:
     contents = edited(parts(), WORKBOOK, ("<sheets>", "<sheets/><sheets>"))
     with pytest.raises(OutputError, match="list of sheets is empty"):

@@ -200,6 +200,15 @@ def test_what_excel_would_not_read_is_called_damaged(
         first_sheet(tmp_path, data.replace("'", quote))
 
 
+@pytest.mark.parametrize("area", ["", "A1:A2", "B2:B3", "A1:XFD1048576"])
+def test_an_array_formula_whose_range_begins_elsewhere_is_damaged(
+    area: str, tmp_path: Path
+) -> None:
+    data = f"<row r='1'><c r='B1'><f t='array' ref='{area}'>A1:A2*2</f><v>1</v></c></row>"
+    with pytest.raises(WorkbookError, match=r"damaged: .*array formula"):
+        first_sheet(tmp_path, data)
+
+
 def test_shared_formulas(tmp_path: Path) -> None:
     data = (
         "<row r='1'><c r='B1'><f t='shared' ref='B1:B3' si='0'>A1*$A$1+LOG10(A1)</f><v>1</v></c>"

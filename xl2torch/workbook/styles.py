@@ -99,7 +99,8 @@ def add_styles(wanted: Iterable[StyleKey], changes: Changes) -> dict[StyleKey, i
         return {}
     data = changes.part(part)
     font = re.search(rb"<((?:[\w.-]+:)?)font>(.*?)</(?:[\w.-]+:)?font>", data, re.DOTALL)
-    lists = {element.name.encode(): element.start for element in top_elements(data, part)}
+    elements = reversed(top_elements(data, part))  # of two of a name the first counts here
+    lists = {element.name.encode(): element.start for element in elements}
     openings = {name: _opening(data, name) for name in _COLLECTIONS}
     if font is None or any(
         opening is None or opening.start() != lists.get(name)
