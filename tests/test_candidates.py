@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from corpus import CORPUS, SAMPLES, requires_corpus
+from corpus import CORPUS, SAMPLES, WORKBOOKS, requires_corpus
 from grids import grid, write_grid
 
 import xl2torch
@@ -90,6 +90,14 @@ def test_of_two_tables_the_plan_is_the_empty_one(tmp_path: Path) -> None:
     first, *_ = find_goals(xl2torch.load(written(tmp_path, PLAN.strip().replace("    ", ""))))
     assert [str(area) for area in first.variables] == ["S!B6:D7"]
     assert first.constraints == ("S!E6 <= G6", "S!E7 <= G7")
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"), [("convolution", ["C5:E7"]), ("dropout", ["D6:K8"])]
+)
+def test_targets_and_shares_of_draws_are_no_variables(name: str, cells: list[str]) -> None:
+    first, *_ = find_goals(xl2torch.load(WORKBOOKS / f"{name}.xlsx"))
+    assert [area.a1 for area in first.variables] == cells
 
 
 def written(folder: Path, text: str) -> Path:

@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 
 from xl2torch.address import MAX_COLUMN, CellAddress, CellRange, single_cell
 from xl2torch.errors import Xl2TorchError
-from xl2torch.formula.ast import Call, Reference, walk
+from xl2torch.formula.ast import Call, Node, Reference, walk
+from xl2torch.functions.registry import VOLATILE
 from xl2torch.graph.blocks import stored
 from xl2torch.graph.naming import header, label
-from xl2torch.graph.precedents import GrowingRange, sweeps
+from xl2torch.graph.precedents import GrowingRange, sweeps, swept_range
+from xl2torch.graph.regions import Region
 from xl2torch.graph.schedule import Evaluation, Unit
 from xl2torch.plain_text import argument
 from xl2torch.values import BLANK, NUMBER, TEXT
@@ -43,6 +45,7 @@ _GIVEN = re.compile(
     r"\b(price|cost|profit per|value|available|capacity|limit|max|min|demand|supply|budget|rate|"
     r"total|data|count|n|rows|needs?|per unit|return|tax|days?|year|date|age|learning rate|"
     r"lr|epsilon|eps)\b", re.IGNORECASE)  # fmt: skip
+_COMPARING = frozenset({"SUMXMY2", "CORREL", "PEARSON", "RSQ", "STEYX"})
 _SIGNS = {"<=": "<=", "≤": "<=", "=<": "<=", ">=": ">=", "≥": ">=", "=>": ">=", "=": "="}
 _LIMITS = {
     "<=": re.compile(
@@ -183,8 +186,11 @@ def _weights(
                             votes[area] += 1
     merged = _without_parts(votes)
     scores = {}
+    given_cells = [area for item in reached for area in _given(workbook, evaluation, item)]
     for area in merged:
-        if area.size > _MOST_WEIGHTS or any(part.intersection(area) for part in moving):
+        if area.size > _MOST_WEIGHTS or any(
+            part.intersection(area) for part in [*moving, *given_cells]
+        ):
             continue
         text = label(workbook, area)
         often = merged[area] > 1 or max(merged.values()) == 1
@@ -202,6 +208,27 @@ def _weights(
         area for area in joined
         if not _is_column_of_data(evaluation, area) or _CHOSEN.search(label(workbook, area))
     ]
+
+
+def _given(workbook: Workbook, evaluation: Evaluation, unit: Unit) -> Iterable[CellRange]:
+    """Cells that a formula compares computed ones with, and those that say how it draws."""
+    region = unit.region
+    assert region is not None
+    parts = list(walk(region.tree))
+    if any(isinstance(part, Call) and part.function in VOLATILE for part in parts):
+        yield from _areas(workbook, region, parts)
+    for part in parts:
+        if isinstance(part, Call) and part.function in _COMPARING:
+            sides = _areas(workbook, region, part.arguments)
+            computed = [bool(evaluation.overlapping(side)) for side in sides]
+            if any(computed):
+                yield from sides
+
+
+def _areas(workbook: Workbook, region: Region, nodes: Iterable[Node]) -> list[CellRange]:
+    """Cells of the references among some nodes."""
+    found = (swept_range(node, region, workbook) for node in nodes if isinstance(node, Reference))
+    return [area for area in found if area is not None]
 
 
 def _is_column_of_data(evaluation: Evaluation, area: CellRange) -> bool:

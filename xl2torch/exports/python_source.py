@@ -70,8 +70,8 @@ def cells(book, sheet, area, others=0):
     found = sum(number(cell) is None or isinstance(cell, bool) for row in raw for cell in row)
     if found != others:
         raise ValueError(
-            f"{found} cells of {sheet}!{area} are no numbers, {others} were where this file was "
-            "written: export the model of this workbook anew"
+            f"cells of {sheet}!{area} that are no numbers: {found}, where this file was written "
+            f"{others}. Export the model of this workbook anew"
         )
     plain = [[value or 0.0 for value in row] for row in table]
     return torch.tensor(plain, dtype=torch.float64).squeeze()
