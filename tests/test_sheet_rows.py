@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pandas
@@ -207,3 +208,18 @@ def test_the_predictor_takes_any_number_of_rows(formula: str, tmp_path: Path) ->
         assert torch.equal(predictor(**some), whole[:count])
     twice = {name: value.repeat(2) for name, value in predictor.sheet().items()}
     assert torch.equal(predictor(**twice), whole.repeat(2))
+
+
+@pytest.mark.parametrize(
+    "heading", ["torch", "self", "inf", "nan", "device", "forward", "drawing", "class", "math"]
+)
+def test_a_heading_hides_no_name_of_the_program(heading: str, tmp_path: Path) -> None:
+    """Headings become arguments: one named nan would be the error value."""
+    fit = "=IF(A{r}>4,$E$1*LN(A{r}-4)+$E$2,NA())"
+    lines = [f"{r} {3 * r} {fit.format(r=r)} =(B{r}-C{r})^2" for r in range(5, 9)]
+    text = "\n".join([". . . . 2", ". . . . 0.5", "=SUM(D5:D8)", f"{heading}: y fit e", *lines])
+    model = xl2torch.compile(grid(tmp_path, text), objective="A3", variables="E1:E2")
+    predictor = model.predictor()
+    found = predictor(torch.tensor([3.0, 4.5, 6.0])).detach()
+    assert torch.isnan(found[0]) and found[2].item() == pytest.approx(2 * math.log(2) + 0.5)
+    assert list(predictor.headers.values()) == [f"{heading}:"]

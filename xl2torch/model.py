@@ -30,7 +30,7 @@ from xl2torch.functions.trace import DRAWING, Data, Trace, apply, value_of
 from xl2torch.graph.blocks import Block, given_numbers, stored
 from xl2torch.graph.device import follow
 from xl2torch.graph.module import build_module, parameter_block
-from xl2torch.graph.naming import identifier, label, unique
+from xl2torch.graph.naming import RESERVED, identifier, label, unique
 from xl2torch.graph.nodes import node_name, parameter_nodes
 from xl2torch.graph.passes import simplify
 from xl2torch.graph.precedents import precedents
@@ -334,7 +334,7 @@ def compile_problem(workbook: Workbook, problem: Problem) -> SheetModel:
 def _compiled(workbook: Workbook, problem: Problem, draws: bool) -> SheetModel:
     workbook = with_true_sizes(workbook)
     trace = Trace()
-    taken = {"self", "forward", "training", "torch", "code", "graph", "meta", DRAWING}
+    taken = set(RESERVED)
     found: list[Variable] = []
     given: list[Block] = []
     for area in problem.variables:

@@ -20,7 +20,7 @@ from xl2torch.functions.array import DTYPE, HEIGHT, WIDTH, Array, permuted, spre
 from xl2torch.functions.trace import Data, Trace, apply
 from xl2torch.graph.blocks import stored
 from xl2torch.graph.module import build_module, parameter_block
-from xl2torch.graph.naming import identifier, unique
+from xl2torch.graph.naming import RESERVED, identifier, unique
 from xl2torch.graph.passes import simplify
 from xl2torch.graph.passes.rewriting import (
     add_constant,
@@ -177,7 +177,7 @@ def row_module(
     programs = [RowProgram(evaluation, program.outputs) for program in predictor.programs]
     numeric = _numeric_columns(predictor)
     _refuse_weights_in_inputs(trained, numeric)
-    taken = {"self", "forward", *starts}
+    taken = {*RESERVED, *starts}
     headers: dict[str, str] = {}
     inputs: dict[str, torch.Tensor] = {}
     arrays: dict[Column, Array] = {}

@@ -11,6 +11,7 @@ from itertools import takewhile
 from torch import fx
 
 from xl2torch.address import CellRange, parse_a1, single_cell, unquote_sheet
+from xl2torch.functions.trace import DRAWING
 from xl2torch.workbook.reader import Workbook
 
 _REACH = 30
@@ -136,6 +137,15 @@ def line_of(node: fx.Node) -> CellRange | None:
         node = next(iter(node.users))
     cells: CellRange | None = node.meta.get("cells")
     return cells
+
+
+RESERVED = frozenset(
+    {
+        "self", "forward", "training", "torch", "code", "graph", "meta", DRAWING, "inf", "nan",
+        "device", "nonetype", "pytree", "fx_pytree", "math", "operator", "builtins",
+    }
+)  # fmt: skip
+"""Names that programs use themselves: no label of a sheet becomes one."""
 
 
 def identifier(text: str, area: CellRange) -> str:

@@ -18,7 +18,7 @@ from xl2torch.functions.array import HEIGHT, Array, ExcelError, Unsupported, per
 from xl2torch.functions.trace import Trace, apply
 from xl2torch.graph.blocks import Block
 from xl2torch.graph.module import build_module
-from xl2torch.graph.naming import identifier, unique
+from xl2torch.graph.naming import RESERVED, identifier, unique
 from xl2torch.graph.passes import simplify
 from xl2torch.graph.precedents import GrowingRange
 from xl2torch.graph.row_objective import find_row_objective
@@ -195,7 +195,7 @@ def _picked_errors(descent: Descent, error: Error) -> ErrorSteps:
 
 def parameter_names(descent: Descent) -> list[str]:
     """Names of the parameters, from the headings of the weights."""
-    taken = {"self", "forward"}
+    taken = set(RESERVED)
     return [
         unique(identifier(weight.name, descent.area(weight.column)), taken)
         for weight in descent.weights
