@@ -154,6 +154,15 @@ def test_options_and_json(tmp_path: Path) -> None:
     assert run("setup", path, "--yes", "--in-place")[0] == 0 and path.read_bytes() != before
 
 
+@pytest.mark.parametrize("heading", ["capacity", "stock", "Max_temp", "demand"])
+def test_data_beside_predictions_are_no_limits(heading: str, tmp_path: Path) -> None:
+    lines = [f"{x} {3 * x} =$G$1*A{r}+$G$2 {x + 5}" for r, x in enumerate(range(1, 9), 2)]
+    text = "\n".join([f"x y fit {heading} . slope 1", *lines, "loss =SUMXMY2(B2:B9,C2:C9)"])
+    text = text.replace("slope 1", "slope 1", 1)
+    first, *_ = find_goals(xl2torch.load(written(tmp_path, text)))
+    assert first.objective.a1 == "B10" and first.constraints == ()
+
+
 def test_what_nothing_limits_is_told(tmp_path: Path) -> None:
     text = "product desk chair\nunits 0 0\nprice 30 20\nProfit =SUMPRODUCT(B2:C2,B3:C3)"
     path = written(tmp_path, text)

@@ -71,6 +71,24 @@ def test_an_estimator_that_is_not_fitted(tmp_path: Path) -> None:
         xl2torch.SheetRegressor(tmp_path / "b.xlsx").predict([[1.0]])
 
 
+def test_headings_match_whatever_their_spaces_and_capitals(tmp_path: Path) -> None:
+    X, y = frame()
+    regressor = xl2torch.SheetRegressor(write_grid(tmp_path / "b.xlsx", LINE), **MODEL)
+    assert regressor.fit(X.rename(columns={"x": " X "}), y).score(X, y) == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="have numbers for names"):
+        regressor.predict(X[["x"]].rename(columns={"x": 2020}))
+
+
+def test_targets_that_do_not_fit_are_told(tmp_path: Path) -> None:
+    X, y = frame()
+    regressor = xl2torch.SheetRegressor(write_grid(tmp_path / "b.xlsx", LINE), **MODEL)
+    with pytest.raises(ValueError, match="y has"):
+        regressor.fit(X, np.stack([y, y], 1))
+    table = pandas.DataFrame({"Age": [4.0, 5, 6], "IsMale": [0, 1, 0], "Class": [1, 2, 3]})
+    with pytest.raises(ValueError, match="y has 3 classes, the sheet tells 2 apart"):
+        xl2torch.SheetClassifier(SURVIVAL).fit(table, ["a", "b", "c"])
+
+
 # ---------------------------------------------------------------- scikit-learn's own checks
 
 

@@ -213,6 +213,28 @@ def test_blocks_of_other_formulas_are_no_table(tmp_path: Path) -> None:
     assert model.predict({"x": [1.0]}, "C7:C13").iloc[0, 1] == -1.0
 
 
+def test_blocks_of_other_formulas_ask_for_one(tmp_path: Path) -> None:
+    model = parted(tmp_path, "=$E$1*A{row}-$E$2")
+    words = r"stand in parted!C2:C5|stand in Sheet!C2:C5 and in Sheet!C7:C13, .* name one of them"
+    with pytest.raises(SelectionError, match=words):
+        model.predict({"x": [1.0]})
+
+
+def test_equal_headings_of_other_columns_are_told(tmp_path: Path) -> None:
+    made = Book()
+    sheet = made.worksheets[0]
+    for column, text in zip("ABCDE", ["x", "x", "y", "fit", "error"], strict=True):
+        sheet[f"{column}1"] = text
+    for row in range(2, 8):
+        sheet[f"A{row}"], sheet[f"B{row}"], sheet[f"C{row}"] = row, row * row, 3 * row
+        sheet[f"D{row}"], sheet[f"E{row}"] = f"=$G$1*A{row}+$G$2*B{row}", f"=(C{row}-D{row})^2"
+    sheet["G1"], sheet["G2"], sheet["H1"] = 1, 0, "=SUM(E2:E7)"
+    made.save(path := tmp_path / "twice.xlsx")
+    model = xl2torch.compile(path, objective="H1", variables="G1:G2")
+    with pytest.raises(ModelError, match="both headed 'x' and hold other values"):
+        model.predict({"x": [1.0]})
+
+
 def test_a_column_is_constant_only_if_all_blocks_say_so(tmp_path: Path) -> None:
     parted(tmp_path)
     sheet = openpyxl.load_workbook(tmp_path / "parted.xlsx")

@@ -142,6 +142,28 @@ def test_columns_that_are_equal_by_chance_are_told(tmp_path: Path) -> None:
         model.rows({"x": [1.0, 5.0], "w": [2.0, 5.0], "y": [2.0, 3.0]})
 
 
+@pytest.mark.parametrize(
+    "objective",
+    ['SUMIF(B3:B6,">0",E3:E6)', "SUMPRODUCT((B3:B6>0)*E3:E6)",
+     "SUMIF(B3:B6,1,E3:E6)/COUNTIF(B3:B6,1)", "AVERAGEIF(B3:B6,1,E3:E6)", "SUMIFS(E3:E6,B3:B6,1)"],
+)  # fmt: skip
+def test_a_column_that_says_which_rows_count_is_told(objective: str, tmp_path: Path) -> None:
+    """All rows of the sheet count: the program does not know of the column any more."""
+    lines = [f"{r} 1 {3 * r} =$G$1*A{r}+$G$2 =(C{r}-D{r})^2" for r in (3, 4, 5, 6)]
+    text = "\n".join([". . . . . . 2", "x use y fit e . 0.5", *lines, f"={objective}"])
+    model = xl2torch.compile(grid(tmp_path, text), objective="A7", variables="G1:G2")
+    with pytest.raises(ModelError, match=r"it reads S!B3:B6 beside S!\w+:\w+"):
+        model.rows({"x": [1.0], "use": [0.0], "y": [2.0]})
+
+
+def test_sums_alone_tell_no_equal_columns_apart(tmp_path: Path) -> None:
+    lines = [f"{r} {r} =$G$1*A{r}+$G$2*B{r}" for r in (3, 4, 5, 6)]
+    text = "\n".join([". . . . . . 2", "x w e . . . 0.5", *lines, "=SUM(C3:C6)"])
+    model = xl2torch.compile(grid(tmp_path, text), objective="A7", variables="G1:G2")
+    with pytest.raises(ModelError, match="differ in the frame"):
+        model.rows({"x": [1.0, 2.0, 3.0], "w": [3.0, 1.0, 2.0]})  # the same sum
+
+
 def test_an_objective_without_rows_is_told(tmp_path: Path) -> None:
     model = xl2torch.compile(grid(tmp_path, "1 =(A1-3)^2"), objective="B1", variables="A1")
     with pytest.raises(ModelError, match="no sum or mean over rows"):

@@ -57,6 +57,7 @@ _LIMITS = {
 _WHOLE = re.compile(r"\b(whole|integer|units|trucks|people|desks|items)\b", re.IGNORECASE)
 _BINARY = re.compile(r"\b(take|pack|yes/no|0/1|binary|chosen|choose|open)\b", re.IGNORECASE)
 _MOST_WEIGHTS = 100_000
+_MOST_LIMITS = 2
 _MOST, _LONG, _SIGN, _SAMPLES, _FEWEST_ROWS = 5, 3, 3, 5, 3
 
 
@@ -314,8 +315,11 @@ def _limits(
         chosen = any(area.contains(single_cell(left)) for area in goal.variables)
         if chosen or (_is_formula(workbook, left) and _is_number(workbook, right)):
             yield f"{left} {sign} {right.a1}"
+    above = set(evaluation.ancestors(evaluation.overlapping_cell(goal.objective)))
     for unit, readings in read.items():
-        if any(item.cells.intersection(area) for item in readings for area in goal.variables):
+        if unit not in above and any(
+            item.cells.intersection(area) for item in readings for area in goal.variables
+        ):
             yield from _limits_beside(workbook, evaluation, unit, read)
     for unit, readings in read.items():
         if unit.area.size == 1 and _is_sum(unit) and len(readings) == 1:
@@ -334,19 +338,27 @@ def _limits(
 def _limits_beside(
     workbook: Workbook, evaluation: Evaluation, unit: Unit, read: dict[Unit, list[_Reading]]
 ) -> Iterable[str]:
-    """A limit in numbers that no formula reads, with a heading that says so: used | available."""
+    """Limits in numbers that no formula reads, with a heading that says so: used | available.
+
+    Not of what the objective is computed of: that is a prediction beside data.
+    """
     area = unit.area
-    beside = replace(area, left=area.right + 1, right=area.right + 1)
-    below = replace(area, top=area.bottom + 1, bottom=area.bottom + 1)
-    for place in [beside] * (area.columns == 1) + [below] * (area.rows == 1):
-        if not _numbers(workbook, evaluation, place) or any(
-            item.cells.intersection(place) for readings in read.values() for item in readings
-        ):
-            continue
-        text = header(workbook, place) if place is beside else label(workbook, place)
-        signs = [sign for sign, words in _LIMITS.items() if words.search(text)]
-        if len(signs) == 1:
-            yield f"{area} {signs[0]} {place.a1}"
+    for right, down in ((1, 0), (0, 1)):
+        for step in range(1, _MOST_LIMITS + 1):
+            place = replace(
+                area, left=area.left + step * right, right=area.right + step * right,
+                top=area.top + step * down, bottom=area.bottom + step * down,
+            )  # fmt: skip
+            if (area.columns if right else area.rows) > 1 or place.right > MAX_COLUMN:
+                break
+            if not _numbers(workbook, evaluation, place) or any(
+                item.cells.intersection(place) for readings in read.values() for item in readings
+            ):
+                break
+            text = header(workbook, place) if right else label(workbook, place)
+            signs = [sign for sign, words in _LIMITS.items() if words.search(text)]
+            if len(signs) == 1:
+                yield f"{area} {signs[0]} {place.a1}"
 
 
 def _is_sum(unit: Unit) -> bool:

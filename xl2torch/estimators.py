@@ -17,6 +17,7 @@ from sklearn.utils.validation import (
 
 from xl2torch.errors import SelectionError
 from xl2torch.model import compile
+from xl2torch.prediction import header_key
 from xl2torch.training.fit import fit
 
 _STEPS = 500
@@ -64,6 +65,8 @@ class _SheetEstimator(BaseEstimator):  # type: ignore[misc]
         y = y if several else column_or_1d(y, warn=True)
         check_consistent_length(columns[0], y)
         target = self._target(y)
+        with torch.no_grad():
+            self._check_target(self.predictor_(*columns), target)
         optimizer = torch.optim.LBFGS(
             self.model_.parameters(), max_iter=self.steps, line_search_fn="strong_wolfe",
             tolerance_grad=1e-10, tolerance_change=1e-14,
@@ -104,11 +107,18 @@ class _SheetEstimator(BaseEstimator):  # type: ignore[misc]
     def _columns(self, X: Any) -> list[torch.Tensor]:
         """Columns in the order of the predictor's arguments. Raises WrongRows or ValueError."""
         names = list(self.feature_names_in_)
-        if any(isinstance(name, str) for name in getattr(X, "columns", ())):
-            missing = [name for name in names if name not in X.columns]
+        given = list(getattr(X, "columns", ()))
+        if any(isinstance(name, str) for name in given):
+            known = {header_key(str(name)): name for name in reversed(given)}
+            missing = [name for name in names if header_key(name) not in known]
             if missing:
                 raise WrongRows(f"the data has no column {', '.join(missing)}")
-            X = X[names]
+            X = X[[known[header_key(name)] for name in names]]
+        elif given and given != list(range(len(given))):
+            raise WrongRows(
+                f"the columns {', '.join(map(str, given))} have numbers for names: give them as "
+                f"texts, {', '.join(names)}, or an array in that order"
+            )
         table = check_array(X, dtype=np.float64)
         if table.shape[1] != len(names):
             raise WrongRows(
@@ -121,16 +131,25 @@ class _SheetEstimator(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "predictor_")
         with torch.no_grad():
             found = self.predictor_(*self._columns(X))
-        if isinstance(found, tuple):
-            found = torch.stack(found, dim=1)
-        numbers: np.ndarray[Any, Any] = found.numpy()
+        numbers: np.ndarray[Any, Any] = _one(found).numpy()
         return numbers
 
     def _target(self, y: np.ndarray[Any, Any]) -> torch.Tensor:
         raise NotImplementedError
 
+    def _check_target(self, predicted: Any, target: torch.Tensor) -> None:
+        """Raise WrongRows where targets do not fit to what the sheet predicts."""
+        raise NotImplementedError
+
     def _loss(self, predicted: Any, target: torch.Tensor) -> torch.Tensor:
         raise NotImplementedError
+
+
+def _one(predicted: Any) -> torch.Tensor:
+    """Predictions as one tensor: several vectors as columns."""
+    several = isinstance(predicted, tuple)
+    found: torch.Tensor = torch.stack(predicted, dim=1) if several else predicted
+    return found
 
 
 class SheetRegressor(RegressorMixin, _SheetEstimator):  # type: ignore[misc]
@@ -140,7 +159,12 @@ class SheetRegressor(RegressorMixin, _SheetEstimator):  # type: ignore[misc]
         return torch.from_numpy(check_array(y, dtype=np.float64, ensure_2d=False, copy=True))
 
     def _loss(self, predicted: Any, target: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.mse_loss(predicted, target)
+        return torch.nn.functional.mse_loss(_one(predicted), target)
+
+    def _check_target(self, predicted: Any, target: torch.Tensor) -> None:
+        shape = tuple(_one(predicted).shape)
+        if shape != tuple(target.shape):
+            raise WrongRows(f"the sheet predicts {shape} numbers, y has {tuple(target.shape)}")
 
     def predict(self, X: Any) -> np.ndarray[Any, Any]:
         """Predictions of rows."""
@@ -155,9 +179,14 @@ class SheetClassifier(ClassifierMixin, _SheetEstimator):  # type: ignore[misc]
         self.classes_, places = np.unique(y, return_inverse=True)
         return torch.as_tensor(places)
 
+    def _check_target(self, predicted: Any, target: torch.Tensor) -> None:
+        shape = _one(predicted).shape
+        most = 2 if len(shape) == 1 else int(shape[1])
+        if len(self.classes_) > most:
+            raise WrongRows(f"y has {len(self.classes_)} classes, the sheet tells {most} apart")
+
     def _loss(self, predicted: Any, target: torch.Tensor) -> torch.Tensor:
-        if isinstance(predicted, tuple):
-            predicted = torch.stack(predicted, dim=1)
+        predicted = _one(predicted)
         if predicted.dim() == 1:
             chance = predicted.clamp(_LEAST, 1 - _LEAST)
             return torch.nn.functional.binary_cross_entropy(chance, target.double())

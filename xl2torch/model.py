@@ -44,7 +44,7 @@ from xl2torch.plain_text import short
 from xl2torch.prediction import Predictor, find_outputs, predict_frame, table_of
 from xl2torch.problem import Problem, find_problem
 from xl2torch.row_module import ColumnPredictor, Weight
-from xl2torch.sheet_rows import SheetRows, check_terms, columns_of
+from xl2torch.sheet_rows import SheetRows, check_terms, columns_of, require_plain_sum
 from xl2torch.values import BLANK, FIRST_ERROR, NUMBER, TEXT, error_of_kind
 from xl2torch.workbook.reader import Workbook, load
 
@@ -221,6 +221,7 @@ class SheetModel(fx.GraphModule):
         if frame is None:
             return SheetRows(rows)
         workbook, table = self.compiled.workbook, table_of(frame)
+        require_plain_sum(self.compiled.evaluation, self.problem.objective, rows.cells)
         own = SheetRows(rows)
         new = SheetRows(rows, columns_of(rows, Evaluation(workbook, self._given()), table))
         present = [parameter.detach().clone() for parameter in self.parameters()]
@@ -649,11 +650,11 @@ def _refuse_google_spill(evaluation: Evaluation, reached: Iterable[Unit]) -> Non
                 )
 
 
-def _calls_google(unit: Unit, text: str = "") -> bool:
-    """Whether a formula is one of Google Sheets, of just that text where one is given."""
+def _calls_google(unit: Unit, texts: tuple[str, ...] = ()) -> bool:
+    """Whether a formula is one of Google Sheets, of one of some texts where they are given."""
     return unit.region is not None and any(
         isinstance(node, Call) and node.function == FOREIGN
-        and (not text or Text(text) in node.arguments)
+        and (not texts or any(Text(text) in node.arguments for text in texts))
         for node in walk(unit.region.tree)
     )  # fmt: skip
 

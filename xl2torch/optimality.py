@@ -71,7 +71,7 @@ def optimality(constraints: Constraints, point: torch.Tensor) -> Optimality:
         unique = int(np.linalg.matrix_rank(free)) == len(free)
     reduced = gradient - slopes.T @ multipliers
     left = np.abs(reduced) * np.maximum(np.abs(point.numpy()), 1.0) / max(abs(value), 1.0)
-    steep = left > OPTIMAL
+    steep = ~(left <= OPTIMAL)  # a slope that is no number is none that is left at 0
     inside = reduced * bound_signs < 0  # the objective gets better on the way inside
     wrong = np.where(at_bound, steep & inside, steep)
     optimal = not (wrong & (not reached)).any()

@@ -116,6 +116,14 @@ class Predictor:
                 f"{self.programs[0].outputs}: nothing in its rows is data, so there is nothing "
                 "that new rows could bring"
             )
+        for name, found in by_name.items():
+            first = stored(self.workbook, found[0].cells)
+            if not all(_same(first, stored(self.workbook, item.cells)) for item in found[1:]):
+                places = " and ".join(str(item.cells) for item in found[:2])
+                raise ModelError(
+                    f"{places} are both headed {name!r} and hold other values: give each column a "
+                    "heading of its own"
+                )
         return tuple(
             _input(name, tuple(found), self.own(found[0]))
             for name, found in by_name.items()
@@ -147,12 +155,12 @@ class Predictor:
         ``from_text``: values are texts (of a CSV file), read as what the sheet's column holds.
         Raises SelectionError for a missing column or values that do not fit.
         """
-        names = {_key(name): name for name in reversed(list(table))}
+        names = {header_key(name): name for name in reversed(list(table))}
         notes, missing, wrong = [], [], []
         given: dict[Column, Array] = {}
         count = max((len(values) for values in table.values()), default=0)
         for item in self.inputs:
-            name = item.name if item.name in table else names.get(_key(item.name))
+            name = item.name if item.name in table else names.get(header_key(item.name))
             if name is None and item.constant:
                 value = cell_value(*_first(item.array))
                 shown = f"{value:g}" if isinstance(value, float) else repr(value)
@@ -267,7 +275,7 @@ def find_outputs(
     while level:
         found = [area for unit in level for area in _predicted(workbook, evaluation, unit)]
         if found:
-            return _one_of_each(evaluation, sorted(set(found)))
+            return _refuse_several_blocks(_one_of_each(evaluation, sorted(set(found))))
         seen |= set(level)
         level = [
             read_
@@ -288,6 +296,18 @@ def _one_of_each(evaluation: Evaluation, areas: list[CellRange]) -> list[CellRan
         if not any(area in like_blocks(evaluation, other) for other in kept):
             kept.append(area)
     return sorted(kept)
+
+
+def _refuse_several_blocks(areas: list[CellRange]) -> list[CellRange]:
+    """The areas; raises SelectionError where two stand in the same columns, of other formulas."""
+    for number, area in enumerate(areas):
+        for other in areas[:number]:
+            if (other.sheet, other.left, other.right) == (area.sheet, area.left, area.right):
+                raise SelectionError(
+                    f"predictions stand in {other} and in {area}, whose rows are computed in other "
+                    f"ways: name one of them, such as --outputs {other.a1} (outputs= in Python)"
+                )
+    return areas
 
 
 def longest_block(evaluation: Evaluation, area: CellRange) -> CellRange:
@@ -368,6 +388,15 @@ def _input(name: str, columns: tuple[Column, ...], array: Array) -> Input:
     return Input(name, columns, array, same)
 
 
+def _same(one: Array, other: Array) -> bool:
+    """Whether two columns hold the same values."""
+    return (
+        np.array_equal(one.full_kinds, other.full_kinds)
+        and np.array_equal(one.numpy(), other.numpy(), equal_nan=True)
+        and np.array_equal(one.full_texts, other.full_texts)
+    )
+
+
 def _first(array: Array) -> tuple[float, int, str]:
     return (
         float(array.numpy().flat[0]),
@@ -395,7 +424,7 @@ def _unique_names(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _key(name: str) -> str:
+def header_key(name: str) -> str:
     """A header, whatever its case and spaces."""
     return " ".join(str(name).split()).casefold()
 

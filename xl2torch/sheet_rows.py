@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from torch import fx, nn
 from torch.utils.data import Dataset
 
-from xl2torch.errors import ModelError, SelectionError
+from xl2torch.address import CellAddress, CellRange
+from xl2torch.errors import ModelError, SelectionError, equals
 from xl2torch.functions.trace import DRAWING
+from xl2torch.graph.precedents import precedents
 from xl2torch.graph.row_objective import RowObjective
 from xl2torch.graph.row_trials import Rows
 from xl2torch.graph.schedule import Evaluation
@@ -20,7 +22,9 @@ from xl2torch.prediction import Predictor, longest_block
 from xl2torch.values import NUMBER, CellValue
 
 Table = Mapping[str, Sequence[Any]]
-_CLOSE = 1e-6
+_CLOSE, _ROUNDING = 1e-6, 1e-11
+_MOST_ALONE = 200
+"""Rows that are compared one by one."""
 Sample = tuple[torch.Tensor, ...]
 
 
@@ -99,6 +103,8 @@ def columns_of(rows: RowObjective, evaluation: Evaluation, table: Table) -> list
             f"{rows.cells}: its rows count blanks, or have variable cells of their own: what new "
             "rows would be is not known. model.rows() are those of the sheet"
         )
+    if bool(rows.left_out.all()):
+        raise ModelError(f"{rows.cells}: none of its rows counts in the objective")
     known = {name: node.meta["cells"] for name, node in rows.data.items() if "cells" in node.meta}
     predictor = Predictor(evaluation.workbook, evaluation, list(known.values()))
     found = iter(predictor.predict(table).columns.items())
@@ -136,23 +142,64 @@ def check_terms(own: SheetRows, new: SheetRows, table: Table, evaluation: Evalua
     numbers = np.where(array.full_kinds == NUMBER, array.numpy(), np.nan)
     sheet = _totals(numbers[0, 0])
 
-    count = len(own)
-    parts = [[0], [count - 1], range(0, count, 2), range(count // 2), range(count)]
-    kept = [list(part) for part in parts if len(part)]
-    power, mean = (2 if "root" in own.form else 1), own.form.endswith("mean over rows")
-    together = np.nanmean if mean else np.nansum
-    found = np.array([float(own.objective(*own[part]).detach()) ** power for part in kept])
-    wanted = np.array([together(sheet[part]) for part in kept])
-    design = np.stack([wanted, np.ones(len(kept))], 1)
-    slope, constant = np.linalg.lstsq(design, found, rcond=None)[0]
-    reached = float(new.objective(*new[:]).detach()) ** power
-    known = np.isclose(slope * wanted + constant, found, rtol=_CLOSE, atol=_CLOSE).all()
-    if not (known and np.isclose(slope * together(terms) + constant, reached, rtol=_CLOSE)):
+    mean = own.form.endswith("mean over rows")
+    known = _Sums(own, sheet, mean)
+    asked = _Sums(new, terms, mean)
+    design = np.stack([known.terms, np.ones(len(known.terms))], 1)
+    slope, constant = np.linalg.lstsq(design, known.objectives, rcond=None)[0]
+    if not (known.fit(slope, constant) and asked.fit(slope, constant)):
         raise ModelError(
             f"what rows add to the objective does not follow from {own.cells} alone, or columns "
             "that are equal in the sheet differ in the frame: train on model.rows(), or write a "
             "loop over model.predictor()"
         )
+
+
+class _Sums:
+    """Objectives of some rows alone and of several, and what their terms come to."""
+
+    def __init__(self, rows: SheetRows, terms: NDArray[np.float64], mean: bool) -> None:
+        count = len(rows)
+        single = np.unique(np.linspace(0, count - 1, _MOST_ALONE).astype(int))
+        parts = [[place] for place in single.tolist()]
+        parts += [list(range(0, count, 2)), list(range(count))]
+        power = 2 if "root" in rows.form else 1
+        together = np.nanmean if mean else np.nansum
+        parts = [part for part in parts if not (mean and np.isnan(terms[part]).all())]
+        self.terms = np.array([together(terms[part]) for part in parts])
+        self.objectives = np.array(
+            [float(rows.objective(*rows[part]).detach()) ** power for part in parts]
+        )
+
+    def fit(self, slope: float, constant: float) -> bool:
+        """Whether the objectives are slope · terms + constant."""
+        wanted = slope * self.terms
+        found = self.objectives - constant
+        least = _ROUNDING * max(float(np.abs(wanted).max(initial=0.0)), abs(constant))
+        return bool((np.abs(found - wanted) <= _CLOSE * np.abs(wanted) + least).all())
+
+
+def require_plain_sum(evaluation: Evaluation, objective: CellAddress, cells: CellRange) -> None:
+    """Raise ModelError where an objective reads more columns of the rows than its terms.
+
+    Such a column may say which rows count: what it says of new ones would be lost.
+    """
+    for unit in evaluation.ancestors(evaluation.overlapping_cell(objective)):
+        if unit.region is None or not unit.trained or unit.area.rows > 1:
+            continue
+        for area in precedents(unit.region, evaluation.workbook, bases=True):
+            beside = area.rows == cells.rows or (
+                area.sheet == cells.sheet and area.rows > 1
+                and area.top <= cells.bottom and area.bottom >= cells.top
+            )  # fmt: skip
+            weights = all(item.region is None for item in evaluation.overlapping(area))
+            given = weights and bool(evaluation.overlapping(area))
+            if beside and not given and not cells.contains(area) and not area.contains(cells):
+                raise ModelError(
+                    f"{unit.area.first}: {equals(unit.region.formula)}: it reads {area} beside "
+                    f"{cells}, so what it says of new rows is not known: train on model.rows(), or "
+                    "write a loop over model.predictor()"
+                )
 
 
 def _totals(numbers: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -156,7 +156,8 @@ LET and LAMBDA
     BYROW(A1:B2,_xleta.SUM)          -> BYROW(A1:B2, SUM())
     IFERROR(__xludf.DUMMYFUNCTION("x"),1) -> IFERROR(DUMMYFUNCTION("x"), 1)
     __xludf.DUMMYFUNCTION("SPLIT(A1,""/"")*B2") -> DUMMYFUNCTION("SPLIT(A1,"/")*B2", B2, A1)
-    DUMMYFUNCTION("A1 ! B2")         -> DUMMYFUNCTION("A1 ! B2")
+    DUMMYFUNCTION("A1 ! B2")         -> DUMMYFUNCTION("A1 ! B2", B2, A1)
+    DUMMYFUNCTION("A1:B+SUM(Data!C2:D4)") -> DUMMYFUNCTION("A1:B+SUM(Data!C2:D4)", Data!C2:D4, A1)
     DUMMYFUNCTION()                  -> DUMMYFUNCTION()
 
 references

@@ -15,6 +15,7 @@ from xl2torch.errors import ModelError, SelectionError, UnsupportedError
 from xl2torch.highs import Progress as Bounding
 from xl2torch.model import SheetModel
 from xl2torch.training.diagnosis import undetermined
+from xl2torch.training.loss import Loss
 from xl2torch.training.result import Iteration, Result
 from xl2torch.training.stopping import MESSAGES, SET_IN_PYTHON
 
@@ -233,6 +234,10 @@ def test_a_constraint_that_is_an_error_everywhere(tmp_path: Path) -> None:
         xl2torch.save(result, tmp_path / "out.xlsx", force=True)
 
 
+QUOTED = '""COMPUTED_VALUE""'
+"""As Google writes it: a text within the text."""
+
+
 def google(formula: str, value: float) -> str:
     return f"=IFERROR(__xludf.DUMMYFUNCTION(\"{formula}\"),{value}) | {value}"
 
@@ -252,6 +257,10 @@ def test_a_last_value_of_google_sheets_is_told(tmp_path: Path) -> None:
          r"A2.*formula of Google Sheets, SPLIT\(A1,1\), .* write it in Excel's functions"),
         (f"A1 1\nA2 {google('SPLIT(A1,1)', 42)}\nA3 =(A1*B2-84)^2 | 1764\n"
          f"B2 {google('COMPUTED_VALUE', 7)}", "B2: .* which may be Model!A2"),
+        (f"A1 1\nA2 {google('SPLIT(A1,1)', 42)}\nA3 =(A1*B2-84)^2 | 1764\n"
+         f"B2 {google(QUOTED, 7)}", "B2: .* which may be Model!A2"),
+        (f"A1 1\nA2 {google('SUM({{A1;A1}})', 42)}\nA3 =(A1*A2-84)^2 | 1764", "Google Sheets"),
+        (f"A1 1\nA2 {google('SUM(A1:A)+SUM(B1:B)', 42)}\nA3 =(A1*A2-84)^2 | 1764", "Google"),
     ],
 )  # fmt: skip
 def test_a_value_of_google_sheets_that_would_change_is_refused(
@@ -260,6 +269,42 @@ def test_a_value_of_google_sheets_that_would_change_is_refused(
     path = write(tmp_path / "b.xlsx", parts(table, names=""))
     with pytest.raises((ModelError, UnsupportedError), match=words):
         xl2torch.compile(path, objective="A3", variables="A1")
+
+
+def test_a_number_of_its_own_row_is_no_circle(tmp_path: Path) -> None:
+    table = f"A1 2\nA2 {google('ARRAYFORMULA(ROW(A2:A)-1)', 1)}\nA3 =(A1*A2-84)^2 | 6724"
+    path = write(tmp_path / "b.xlsx", parts(table, names=""))
+    assert xl2torch.compile(path, objective="A3", variables="A1")().item() == 82.0**2
+
+
+def test_errors_among_trained_cells_spoil_no_slope(tmp_path: Path) -> None:
+    """A typed #N/A in a column of variable cells, caught by IFERROR."""
+    table = "\n".join(
+        ["A1 0.25", "A2 1", "A3 2", "A4 #N/A", "C1 1.5",
+         *(f"B{r} =IFERROR(A{r}*$C$1,100) | 1" for r in range(1, 5)),
+         "D1 =(SUM(B1:B4)-90)^2+(A2-2)^2 | 1"]
+    )  # fmt: skip
+    path = write(tmp_path / "b.xlsx", parts(table, names=""))
+    model = xl2torch.compile(path, objective="D1", variables="C1,A2")
+    slopes = torch.autograd.grad(model(), list(model.parameters()))
+    assert [slope.item() for slope in slopes] == pytest.approx([96.6875, 42.625])
+    assert xl2torch.fit(model).final == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("optimizer", ["least-squares", "lbfgs", "l-bfgs-b", "slsqp"])
+def test_slopes_that_are_no_numbers_are_no_solution(
+    optimizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever an engine makes of the zeros that stand for them."""
+    mend = Loss.mend_gradients
+
+    def spoiled(self: Loss) -> None:
+        mend(self)
+        self.lost_slopes = True
+
+    monkeypatch.setattr(Loss, "mend_gradients", spoiled)
+    result = xl2torch.fit(stored(tmp_path, "(B1-3)^2+(B2-4)^2"), optimizer)
+    assert "Some slopes of the objective are no numbers" in result.message
 
 
 def kinetics(folder: Path, vmax: float, km: float) -> SheetModel:

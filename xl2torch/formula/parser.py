@@ -6,6 +6,7 @@ Precedence as in Excel: references, then unary ``-``, ``%``, ``^`` (left-associa
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 
@@ -28,7 +29,7 @@ from xl2torch.formula.ast import (
     Reference,
     Text,
     Unary,
-    walk,
+    children,
 )
 from xl2torch.formula.lexer import Token, tokenize
 from xl2torch.limits import MOST_NAMES, MOST_NESTED, MOST_NESTED_NAMES
@@ -50,8 +51,12 @@ _AREAS = re.compile(f"{_AREA}(?:,{_AREA})*")
 _THIS_WORKBOOK = "[0]!"
 FOREIGN = "DUMMYFUNCTION"
 """Google Sheets' formula as a text: the cells that it reads become further arguments."""
-SPILLED = "COMPUTED_VALUE"
-"""The text in a cell that another formula of Google Sheets fills."""
+SPILLED = ("COMPUTED_VALUE", '"COMPUTED_VALUE"')
+"""The texts in a cell that another formula of Google Sheets fills."""
+_GOOGLE_CELLS = re.compile(
+    r"(?:(?:'(?:[^']|'')*'|[\w.]+)!)?\$?[A-Z]{1,3}\$?[0-9]+(?::\$?[A-Z]{1,3}\$?[0-9]+)?"
+)
+_ADDRESS_ONLY = frozenset({"ROW", "COLUMN", "ROWS", "COLUMNS"})
 
 
 def parse(formula: str, cell: CellAddress, workbook: Workbook) -> Node:
@@ -209,17 +214,45 @@ class _Parser:
         return Call(name, arguments)
 
     def cells_in(self, argument: Node) -> tuple[Node, ...]:
-        """The cells that a formula in a text reads."""
+        """The cells that a formula in a text reads, as far as Excel's grammar goes.
+
+        Where it ends (open ranges, arrays of ranges) it is all that looks like cells.
+        """
         if not isinstance(argument, Text):
             return ()
         try:
-            tree = _Parser(
-                argument.value.removeprefix("="), self.base, self.cell, self.workbook,
-                self.name_depth, self.names_left,
-            ).parse()  # fmt: skip
+            stack = [self._parsed(argument.value.removeprefix("="))]
         except FormulaError:
-            return ()
-        return tuple(node for node in walk(tree) if isinstance(node, Reference))
+            stack = []
+            for match in _GOOGLE_CELLS.finditer(argument.value):
+                with contextlib.suppress(FormulaError):
+                    stack.append(self._parsed(match[0]))
+        found: list[Node] = []
+        while stack:
+            node = stack.pop()
+            if isinstance(node, Reference):
+                found += [] if self._is_own(node) else [node]
+            elif isinstance(node, Call) and node.function in ("INDIRECT", "OFFSET"):
+                found.append(node)
+            elif not (isinstance(node, Call) and node.function in _ADDRESS_ONLY):
+                stack += children(node)
+        return tuple(found)
+
+    def _parsed(self, formula: str) -> Node:
+        return _Parser(
+            formula, self.base, self.cell, self.workbook, self.name_depth, self.names_left
+        ).parse()
+
+    def _is_own(self, node: Reference) -> bool:
+        """Whether a reference means the formula's own cell among others."""
+        top, bottom = (bound.at(self.cell.row) for bound in (node.top, node.bottom))
+        left, right = (bound.at(self.cell.column) for bound in (node.left, node.right))
+        rows, columns = sorted((top, bottom)), sorted((left, right))
+        return (
+            node.sheet == self.cell.sheet
+            and rows[0] <= self.cell.row <= rows[1]
+            and columns[0] <= self.cell.column <= columns[1]
+        )
 
     def arguments(self, functions: bool = False) -> tuple[Node, ...]:
         """Arguments up to the closing parenthesis; ``functions``: a bare name is a function."""

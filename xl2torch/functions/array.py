@@ -38,6 +38,7 @@ from xl2torch.values import (
     VALUE,
     CellValue,
     ErrorValue,
+    error_of_kind,
     kind_of,
 )  # fmt: skip
 
@@ -452,6 +453,15 @@ def reduce_errors(arrays: Sequence[Array], axes: tuple[int, ...] = INNER) -> Kin
         found = np.expand_dims(found, axes)
         merged = found if merged is None else np.where(merged != NUMBER, merged, found)
     return merged
+
+
+def refuse_errors(*arrays: Array | None) -> None:
+    """Raise the first error among some arguments, of which the whole result is one."""
+    errors = reduce_errors([as_numbers(array) for array in arrays if array is not None])
+    if errors is not None:
+        raise ExcelError(error_of_kind(int(errors.flat[0]))) if errors.size == 1 else Differs(
+            "an error in some of the copied cells"
+        )
 
 
 def _only(array: Array, axes: tuple[int, ...]) -> tuple[int, ...]:

@@ -34,6 +34,7 @@ from xl2torch.functions.array import (
     merge_errors,
     pad,
     reduce_errors,
+    refuse_errors,
     scalar,
     where_constant,
 )  # fmt: skip
@@ -476,6 +477,7 @@ def modified_rate(gained: Tensor, spent: Tensor, periods: Tensor) -> Tensor:
 @function("MIRR", "rvv", singly=True)
 def mirr(values: Array, finance: Array, reinvest: Array) -> Array:
     """Rate of return of payments that are financed at one rate and reinvested at another."""
+    refuse_errors(finance, reinvest)
     flows = _series(values)
     last = flows.shape[HEIGHT] - 1.0
     places = constant(np.arange(last + 1).reshape(1, 1, -1, 1))

@@ -196,6 +196,8 @@ def _running_sum(context: Context, arguments: tuple[Node, ...]) -> Array | None:
     start, node, callee = arguments if len(arguments) == 3 else (Missing(), *arguments)
     if isinstance(start, Missing) or (term := _addend(callee)) is None:
         return None
+    if context.evaluate_range(node).kinds is not None:
+        return None  # a text or a blank is one thing to a function in a cell, another as a value
     terms = map_(context, node, term)
     first = context.evaluate_range(start)
     axis = HEIGHT if terms.shape[WIDTH] == 1 else WIDTH

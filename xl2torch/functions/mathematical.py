@@ -32,6 +32,7 @@ from xl2torch.functions.array import (
     numeric_cells,
     reduce,
     reduce_errors,
+    refuse_errors,
     scalar,
     sum_of_products,
     together,
@@ -494,7 +495,8 @@ def _with_every_kind(array: Array) -> Array:
 def seriessum(x: Array, first: Array, step: Array, coefficients: Array) -> Array:
     """Sum of a power series."""
     terms = column(coefficients)
-    errors = reduce_errors([as_numbers(item) for item in (x, first, step)] + [terms])
+    refuse_errors(x, first, step)
+    errors = reduce_errors([terms])
     if errors is not None:
         raise ExcelError(error_of_kind(int(errors.flat[0]))) if errors.size == 1 else Differs("x")
     if terms.kinds is not None and (terms.kinds != NUMBER).any():

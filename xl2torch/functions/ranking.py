@@ -24,6 +24,7 @@ from xl2torch.functions.array import (
     constant,
     elementwise,
     reduce,
+    refuse_errors,
     scalar,
     where_constant,
 )  # fmt: skip
@@ -205,12 +206,14 @@ def _rank_of_one(average: float, x: Array, ref: Array, order: Array | None) -> A
 @family({"RANK.EQ": 0.0, "RANK.AVG": 0.5}, "vr", "v", gradient="step", grows=True)
 def rank(average: float, x: Array, ref: Array, order: Array | None = None) -> Array:
     """Rank among numbers, the largest first unless the order is not 0; not among them is #N/A."""
+    refuse_errors(order)
     return _rank(average, x, ref, order)
 
 
 @family({"PERCENTRANK.INC": 1, "PERCENTRANK.EXC": 0}, "rv", "v", gradient="none")
 def percentrank(inclusive: int, array: Array, x: Array, digits: Array | None = None) -> Array:
     """Rank as a share, cut to three digits unless given; outside the numbers it is #N/A."""
+    refuse_errors(digits)
     numbers, x = sample(array), as_numbers(x)
     if numbers.values.shape[:2] != (1, 1):
         raise Differs("ranks in ranges that differ among the copies")

@@ -20,6 +20,7 @@ from xl2torch.functions.array import (
     Unsupported,
     as_float,
     constant_mask,
+    filled,
     permuted,
     spread,
 )  # fmt: skip
@@ -186,6 +187,8 @@ def join(pieces: Sequence[Array], axis: int) -> Array:
     """Arrays joined along an inner axis; the copies of each are brought together first."""
     if len(pieces) == 1:
         return pieces[0]
+    if any(piece.traced for piece in pieces):
+        pieces = [filled(piece) for piece in pieces]
     rows, columns = (max(piece.shape[item] for piece in pieces) for item in (ROW, COLUMN))
     pieces = [spread(p, with_shape(p.shape, rows=rows, columns=columns)) for p in pieces]
     other = HEIGHT if axis == WIDTH else WIDTH

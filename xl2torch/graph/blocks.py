@@ -63,7 +63,7 @@ def from_cells(cells: CellBlock) -> Array:
 def cut(block: Block, area: CellRange) -> Array:
     """Part of a block. Raises Unsupported where it has other cells than its place says."""
     if block.array.shape[2:] != (block.area.rows, block.area.columns):
-        raise Unsupported(f"{area} is read as a range, and the rows around it are new ones")
+        raise Unsupported("it reads a range of rows, and the rows around a new one are not known")
     array = along(block.array, HEIGHT, area.top - block.area.top, area.rows, 1)
     return along(array, WIDTH, area.left - block.area.left, area.columns, 1)
 

@@ -239,34 +239,34 @@ def like_blocks(evaluation: Evaluation, area: CellRange) -> list[CellRange]:
 
 
 def _are_like(evaluation: Evaluation, first: CellRange, second: CellRange) -> bool:
-    """Whether the formulas of two blocks, and those that they read in their rows, are the same."""
-    shift = second.top - first.top
-    seen: set[CellRange] = set()
-    stack = [first]
+    """Whether the formulas of two blocks, and those that they read row by row, are the same."""
+    seen: set[tuple[CellRange, CellRange]] = set()
+    stack = [(first, second)]
     while stack:
-        area = stack.pop()
-        moved = dataclasses.replace(area, top=area.top + shift, bottom=second.bottom)
-        ours, theirs = evaluation.overlapping(area), evaluation.overlapping(moved)
-        if not ours and not theirs:
+        pair = stack.pop()
+        if pair in seen:
             continue
-        if [_formula_of(unit, area) for unit in ours] != [_formula_of(u, moved) for u in theirs]:
+        seen.add(pair)
+        one, other = pair
+        ours, theirs = evaluation.overlapping(one), evaluation.overlapping(other)
+        if [_formula_of(unit, one) for unit in ours] != [_formula_of(u, other) for u in theirs]:
             return False
-        seen.add(area)
         for unit in ours:
             if unit.region is None:
                 return False
             for node in walk(unit.region.tree):  # what stands still is the same for both
-                if not isinstance(node, Reference) or not node.top.relative:
-                    continue
-                read_area = swept_range(node, unit.region, evaluation.workbook)
-                beside = read_area and read_area.intersection(_rows_of(read_area, first))
-                if beside and beside not in seen:
-                    stack.append(beside)
+                if isinstance(node, Reference) and node.top.relative:
+                    swept = swept_range(node, unit.region, evaluation.workbook)
+                    if swept is None or not node.bottom.relative:
+                        return False
+                    stack.append((_read_by(node, swept, one), _read_by(node, swept, other)))
     return True
 
 
-def _rows_of(item: CellRange, area: CellRange) -> CellRange:
-    return dataclasses.replace(item, top=area.top, bottom=area.bottom)
+def _read_by(node: Reference, swept: CellRange, block: CellRange) -> CellRange:
+    """What the rows of a block read by a reference."""
+    rows = sorted((node.top.at(block.top), node.bottom.at(block.bottom)))
+    return dataclasses.replace(swept, top=rows[0], bottom=rows[1])
 
 
 def _formula_of(unit: Unit, area: CellRange) -> tuple[object, ...]:

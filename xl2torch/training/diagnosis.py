@@ -271,7 +271,11 @@ def data_scales(model: SheetModel) -> str:
 
 def undetermined(model: SheetModel, point: torch.Tensor) -> str:
     """A few variable cells of which the data determine a combination only, in words."""
-    if len(point) > _MOST_NAMED or model.drawn or (residuals := find_residuals(model)) is None:
+    held = model.problem.general_constraints or model.problem.integer_constraints
+    if len(point) > _MOST_NAMED or model.drawn or held:
+        return ""
+    residuals = find_residuals(model)
+    if residuals is None:
         return ""
     slopes = jacobian(residuals.function, point)
     lengths = slopes.norm(dim=0)
@@ -284,8 +288,8 @@ def undetermined(model: SheetModel, point: torch.Tensor) -> str:
     cells = list(model.cell_values())
     mixed = [cells[place] for place in torch.nonzero(directions[-1].abs() > _TENTH).reshape(-1)]
     return (
-        f"{named(mixed)} are not determined one by one: the data know a combination of them only. "
-        "Other start values, nearer to the size of the data (--starts 20), may have a better end"
+        f"{named(mixed)} are not determined one by one: at this point the data know a combination "
+        "of them only, and other start values may end elsewhere"
     )
 
 

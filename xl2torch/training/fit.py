@@ -650,6 +650,11 @@ def _judged(
     if not record.feasible:
         detail = stop.detail or "The constraints are not all kept yet."
         return replace(stop, detail=detail, infeasible=True)
+    if stop.code in (0, 1) and not record.is_gone:
+        record.restore()
+        record.loss.evaluate()
+        if record.loss.lost_slopes:
+            return Stop(2, still_steep(math.inf))
     if problem.is_system and stop.code in (0, 1, 2, 17):
         return Stop(0)
     if problem.sense == "value" and stop.code in (0, 1, 2, 17):

@@ -147,7 +147,7 @@ def _with_codes(data: bytes, p: bytes, codes: Sequence[str]) -> tuple[bytes, dic
     """Styles with some codes of number formats, and their ids."""
     if not codes:
         return data, {}
-    known = re.findall(rb"""<(?:[\w.-]+:)?numFmt\s[^>]*?numFmtId\s*=\s*["'](\d+)""", data)
+    known = re.findall(rb"""\snumFmtId\s*=\s*["'](\d+)""", data)
     first = max([_LAST_BUILT_IN, *map(int, known)]) + 1
     ids = {code: first + place for place, code in enumerate(codes)}
     elements = [
