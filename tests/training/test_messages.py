@@ -303,7 +303,7 @@ def test_slopes_that_are_no_numbers_are_no_solution(
         self.lost_slopes = True
 
     monkeypatch.setattr(Loss, "mend_gradients", spoiled)
-    result = xl2torch.fit(stored(tmp_path, "(B1-3)^2+(B2-4)^2"), optimizer)
+    result = xl2torch.fit(stored(tmp_path, "(B1-3)^2+(B2-4)^2+5"), optimizer)
     assert "Some slopes of the objective are no numbers" in result.message
 
 
