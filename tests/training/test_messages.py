@@ -328,4 +328,5 @@ def test_cells_that_the_data_do_not_determine_are_named(tmp_path: Path) -> None:
     model = kinetics(tmp_path, 3e8, 2905.0)
     words = undetermined(model, torch.tensor([3e8, 2905.0], dtype=torch.float64))
     assert words.startswith("Model!E1:E2 are not determined one by one")
+    assert xl2torch.fit(kinetics(tmp_path, 1.0, 1e-6), dtype="float32").final < 0.01
     assert undetermined(model, torch.tensor([2.0, 4e-6], dtype=torch.float64)) == ""

@@ -631,7 +631,8 @@ class _Run:
         found += [blank_data(model), google_values(model)]
         found.append(data_scales(model) if first_order else "")
         if stop.code in (0, 2) and not stop.failed:
-            found.append(undetermined(model, self.record.best_point))
+            sheet = self.constraints.model  # in float64, whatever the training is in
+            found.append(undetermined(sheet, self.record.best_point.double().cpu()))
         if self.settings.optimizer in SCALED:
             start = torch.cat([item.start.reshape(-1) for item in self.loss.model.variables])
             found.append(scaling_remark(start))
