@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "xl2torch"
 STAGES = (
     "errors", "limits", "plain_text", "notebook", "address", "values", "workbook", "formula",
-    "functions", "graph", "wording", "candidates", "problem", "prediction", "row_module",
+    "ir", "functions", "graph", "wording", "candidates", "problem", "prediction", "row_module",
     "sheet_rows", "model", "jacobian", "residuals", "linearity", "constraints", "optimality",
     "linear_program", "piecewise_linear", "highs", "binary_program", "ranging", "recalculation",
     "verification", "inspection", "gradients", "training", "estimators", "replay", "reports",

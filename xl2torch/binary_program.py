@@ -20,7 +20,8 @@ from torch import fx
 
 from xl2torch import highs
 from xl2torch.constraints import Constraints
-from xl2torch.graph.nodes import dependents, node_name, node_value, parameter_nodes
+from xl2torch.graph.nodes import dependents, node_name, parameter_nodes
+from xl2torch.ir.facts import value_of
 from xl2torch.jacobian import (
     VectorFunction,
     range_function,
@@ -228,7 +229,7 @@ def _reach_of(
 ) -> _Reach:  # fmt: skip
     name = node_name(node)
     if name in _CONSTANT:
-        none = torch.full(node_value(node).shape, _NONE)
+        none = torch.full(value_of(node).shape, _NONE)
         return _Reach(0, 0, (none, none))
     items = [item for item in operands(node.args) if isinstance(item, fx.Node) and item in traced]
     moving = [known[item] for item in items]
@@ -288,7 +289,7 @@ def _moved(node: fx.Node, known: dict[fx.Node, _Reach]) -> _Cells | None:
                 cells = known[item].cells
                 assert cells is not None
                 return cells[which]
-            value = node_value(item)
+            value = value_of(item)
             joined = node_name(node) in ("stack", "cat")
             return torch.full(value.shape, _NONE) if joined else value
 
@@ -306,7 +307,7 @@ def _moved(node: fx.Node, known: dict[fx.Node, _Reach]) -> _Cells | None:
 
 def _met(node: fx.Node, known: dict[fx.Node, _Reach]) -> _Cells | None:
     """The variables that meet in each element; None where there are more than two."""
-    shape = node_value(node).shape
+    shape = value_of(node).shape
     sides = []
     for item in node.all_input_nodes:
         if item not in known:

@@ -19,6 +19,7 @@ from xl2torch.graph.naming import identifier, label, line_of
 from xl2torch.graph.printing import expression, is_line
 from xl2torch.graph.regions import odd_cells
 from xl2torch.graph.schedule import Evaluation, Unit
+from xl2torch.ir.facts import facts, value_of
 from xl2torch.limits import within_limits
 from xl2torch.model import SheetModel, as_workbook, compile, compile_problem
 from xl2torch.notebook import Report
@@ -143,7 +144,7 @@ def describe_model(model: SheetModel) -> dict[str, Any]:
     program = []
     constants = []
     for node in model.graph.nodes:
-        cells = node.meta.get("cells")
+        cells = facts(node).cells
         if node.op == "get_attr":
             tensor = getattr(model, node.target)
             if not isinstance(tensor, torch.nn.Parameter):
@@ -155,14 +156,14 @@ def describe_model(model: SheetModel) -> dict[str, Any]:
                     }
                 )
         elif is_line(node):
-            program += [_part(model, node, *part) for part in node.meta.get("parts", ())]
+            program += [_part(model, node, *part) for part in facts(node).parts]
             program.append(
                 {
                     "name": node.name,
                     "cells": str(cells),
-                    "formula": "=" + (node.meta.get("formula") or ""),
+                    "formula": "=" + (facts(node).formula or ""),
                     "torch": expression(node),
-                    "shape": list(node.meta["value"].shape),
+                    "shape": list(value_of(node).shape),
                 }
             )
     used: set[str] = set()

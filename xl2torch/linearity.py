@@ -9,7 +9,8 @@ from torch import fx
 
 from xl2torch.errors import equals
 from xl2torch.graph.loop import Recurrence
-from xl2torch.graph.nodes import dependents, node_name, node_value, parameter_nodes
+from xl2torch.graph.nodes import dependents, node_name, parameter_nodes
+from xl2torch.ir.facts import facts, value_of
 
 MOVES = frozenset(
     {"reshape", "view", "select", "narrow", "squeeze", "unsqueeze", "flatten", "unflatten",
@@ -41,9 +42,9 @@ def nonlinear_place(module: fx.GraphModule) -> str | None:
     if node is None:
         return None
     for other in _onwards(node):
-        if "cells" in other.meta:
-            formula = other.meta.get("formula")
-            return f"{other.meta['cells']}" + (f": {equals(formula)}" if formula else "")
+        if facts(other).cells is not None:
+            formula = facts(other).formula
+            return f"{facts(other).cells}" + (f": {equals(formula)}" if formula else "")
     return "a formula between the variable cells and the objective"
 
 
@@ -78,7 +79,7 @@ def is_linear(module: torch.nn.Module, node: fx.Node, traced: Collection[fx.Node
     given = operands(node.args)
     moving = [place for place, operand in enumerate(given) if operand in traced]
     if name == "to":
-        return node_value(node).is_floating_point()
+        return value_of(node).is_floating_point()
     if name == "where":
         return given[0] not in traced
     if name in _PICKS:

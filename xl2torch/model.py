@@ -26,7 +26,7 @@ from xl2torch.formula.ast import Call, Text, walk
 from xl2torch.formula.parser import FOREIGN, SPILLED
 from xl2torch.functions.array import DTYPE, Array, Unsupported, logical, spread
 from xl2torch.functions.shapes import full_data
-from xl2torch.functions.trace import DRAWING, Data, Trace, apply, value_of
+from xl2torch.functions.trace import DRAWING, Data, Trace, apply
 from xl2torch.graph.blocks import Block, given_numbers, stored
 from xl2torch.graph.device import follow
 from xl2torch.graph.module import build_module, parameter_block
@@ -39,6 +39,7 @@ from xl2torch.graph.regions import Region
 from xl2torch.graph.row_divisors import find_divisors
 from xl2torch.graph.row_objective import RowObjective, find_row_objective
 from xl2torch.graph.schedule import Evaluation, Unit, with_true_sizes
+from xl2torch.ir.facts import facts, note, value_of
 from xl2torch.limits import MOST_VARIABLES, within_limits
 from xl2torch.plain_text import short
 from xl2torch.prediction import Predictor, find_outputs, predict_frame, table_of
@@ -157,13 +158,13 @@ class SheetModel(fx.GraphModule):
         for node in self.graph.nodes:
             if node.op == "get_attr":
                 kind = "parameter" if node in parameters else "data"
-                cells = node.meta.get("cells")
-                shape = "×".join(map(str, node.meta["value"].shape)) or "scalar"
+                cells = facts(node).cells
+                shape = "×".join(map(str, value_of(node).shape)) or "scalar"
                 found.append((node.name, f"{kind} {shape}", str(cells) if cells else ""))
             elif is_line(node):
-                formula = "=" + (node.meta.get("formula") or "")
+                formula = "=" + (facts(node).formula or "")
                 found.append(
-                    (f"{node.name} = {expression(node)}", formula, str(node.meta["cells"]))
+                    (f"{node.name} = {expression(node)}", formula, str(facts(node).cells))
                 )
         return found
 
@@ -362,7 +363,7 @@ def _compiled(workbook: Workbook, problem: Problem, draws: bool) -> SheetModel:
         )
     _refuse_google_spill(evaluation, reached)
     trace.output(result)
-    plain = result.meta["value"]
+    plain = value_of(result)
     graph = simplify(trace)
     _name_nodes(workbook, graph, taken)
     drawn = tuple(sorted(unit.area for unit in reached if unit.drawn))
@@ -496,10 +497,9 @@ def cell_node(evaluation: Evaluation, cell: CellAddress) -> fx.Node | None:
     if array.valid is not None:
         data = apply(torch.where, array.valid.data, data, math.nan)
         assert isinstance(data, fx.Node)
-        data.meta["final"] = True
-        for fact in ("cells", "formula"):
-            if fact in array.data.meta:
-                data.meta[fact] = array.data.meta.pop(fact)
+        line = facts(array.data)
+        note(data, is_final=True, cells=line.cells, formula=line.formula)
+        note(array.data, cells=None, formula=None)
     assert isinstance(data, fx.Node)
     return data
 
@@ -561,7 +561,7 @@ def flat_numbers(array: Array) -> Data:
 
 def largest_tensor(model: SheetModel) -> int:
     """Elements of the largest tensor of the program."""
-    values = [node.meta.get("value") for node in model.graph.nodes]
+    values = [facts(node).value for node in model.graph.nodes]
     return max((v.numel() for v in values if isinstance(v, torch.Tensor)), default=0)
 
 
@@ -727,7 +727,7 @@ def _place_in(area: CellRange, part: CellRange) -> tuple[slice, slice]:
 def _name_nodes(workbook: Workbook, graph: fx.Graph, taken: set[str]) -> None:
     """Give every node that is a region, or a constant read from cells, its name on the sheet."""
     for node in graph.nodes:
-        area = node.meta.get("cells")
+        area = facts(node).cells
         if area is None or node.op == "output" or node.name in taken:
             continue
         name = _free_name(identifier(label(workbook, area), area))

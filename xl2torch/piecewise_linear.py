@@ -17,8 +17,9 @@ import torch
 from torch import fx, nn
 
 from xl2torch.constraints import Constraints
-from xl2torch.graph.nodes import copied, dependents, node_name, node_value, parameter_nodes
+from xl2torch.graph.nodes import copied, dependents, node_name, parameter_nodes
 from xl2torch.graph.passes.rewriting import add_node
+from xl2torch.ir.facts import note, value_of
 from xl2torch.jacobian import VectorFunction, jacobian
 from xl2torch.linear_program import LinearProgram, linear_program
 from xl2torch.linearity import nonlinear_node, nonlinear_place
@@ -51,7 +52,7 @@ def piecewise_linear(model: SheetModel, constraints: Constraints) -> LinearProgr
     if any(nonlinear_place(module) is not None for _, module in constraints.modules):
         return None
     kinks = find_kinks(model)
-    count = sum(node_value(kink.node).numel() for kink in kinks)
+    count = sum(value_of(kink.node).numel() for kink in kinks)
     if not kinks or count > _MOST_KINKS:
         return None
     module, shapes, signs = without_kinks(model, kinks)
@@ -162,14 +163,14 @@ def without_kinks(
     limits: list[fx.Node] = []
     (output,) = (node for node in graph.nodes if node.op == "output")
     for number, kink in enumerate(kinks, 1):
-        name, value = f"_kink_{number}", node_value(kink.node)  # no label becomes that
+        name, value = f"_kink_{number}", value_of(kink.node)  # no label becomes that
         module.register_parameter(name, nn.Parameter(torch.zeros_like(value)))
         shapes[name] = value.shape
         signs += [float(kink.sign)] * value.numel()
         copy = copies[kink.node]
         with graph.inserting_before(copy):
             holder = graph.get_attr(name)
-        holder.meta["value"] = value
+        note(holder, value=value)
         copy.replace_all_uses_with(holder)
         copies[kink.node] = holder  # where it is an operand of a later one
         with graph.inserting_before(output):
@@ -195,11 +196,11 @@ def _limit(
     bound = holder
     if kink.dim is not None:
         dims = kink.dim if isinstance(kink.dim, list | tuple) else [kink.dim]
-        total = node_value(item).dim()
+        total = value_of(item).dim()
         for dim in sorted(dim % total for dim in dims):
             bound = add_node(graph, torch.unsqueeze, bound, dim)
-    elif kink.node.target in (torch.amax, torch.amin) and node_value(item).dim():
-        bound = add_node(graph, torch.reshape, bound, (1,) * node_value(item).dim())
+    elif kink.node.target in (torch.amax, torch.amin) and value_of(item).dim():
+        bound = add_node(graph, torch.reshape, bound, (1,) * value_of(item).dim())
     first, second = (own, bound) if sign > 0 else (bound, own)
     return add_node(graph, operator.sub, first, second)
 

@@ -16,7 +16,8 @@ import torch
 from torch import fx
 
 from xl2torch.graph.loop import Recurrence
-from xl2torch.graph.nodes import dependents, known_elements, node_name, node_value, parameter_nodes
+from xl2torch.graph.nodes import dependents, known_elements, node_name, parameter_nodes
+from xl2torch.ir.facts import facts, value_of
 from xl2torch.jacobian import VectorFunction, variable_shapes
 from xl2torch.model import SheetModel
 
@@ -29,7 +30,6 @@ _KINKS = frozenset(
      "remainder", "modulo", "round_half_away", "round_up", "fifteen_digits", "to_even", "to_odd",
      "whole_between"}
 )  # fmt: skip
-_GUARDS = ("guard", "edge", "final")
 """What a choice has noted that only keeps a number in its domain: it does not bend there."""
 
 
@@ -143,7 +143,7 @@ class _Search:
     def _is_nan(self, item: object) -> bool:
         if item in self.traced or not isinstance(item, fx.Node):
             return False
-        return bool(torch.isnan(node_value(item)).all())
+        return bool(torch.isnan(value_of(item)).all())
 
     def visit(
         self, item: object, weight: float, weights: torch.Tensor | None, mask: torch.Tensor | None
@@ -153,7 +153,7 @@ class _Search:
             self.offset = True
             return
         node = self.unwrapped(item)
-        name, size = node_name(node), node_value(node).numel()
+        name, size = node_name(node), value_of(node).numel()
         first = node.args[0] if node.args else None
         second = node.args[1] if len(node.args) > 1 else None
         plain = weights is None and mask is None
@@ -161,32 +161,32 @@ class _Search:
             self._note(first, weight, weights, mask)
         elif name == "mse_loss" and plain:
             mean = node.kwargs.get("reduction", "mean") == "mean"
-            terms = node_value(first).numel() if mean else 1
+            terms = value_of(first).numel() if mean else 1
             self._note(first, weight / terms, None, None, second)
         elif name in ("mul", "dot", "matmul") and first is second:
-            if name == "matmul" and node_value(node).dim():
+            if name == "matmul" and value_of(node).dim():
                 raise _NoSquares
             self._note(first, weight, weights, mask)
         elif name in ("matmul", "dot") and plain and self._weigh(first, second, weight):
             pass
         elif name in ("sum", "mean") and plain and first in self.traced:
-            count = node_value(first).numel() / size
+            count = value_of(first).numel() / size
             self.visit(first, weight / (count if name == "mean" else 1), None, None)
         elif name == "neg":
             self.visit(first, -weight, weights, mask)
         elif name in ("add", "sub"):
             for part, sign in ((first, 1), (second, 1 if name == "add" else -1)):
-                if part in self.traced and node_value(part).shape != node_value(node).shape:
+                if part in self.traced and value_of(part).shape != value_of(node).shape:
                     raise _NoSquares
                 self.visit(part, sign * weight, weights, mask)
         elif name in ("mul", "truediv", "div"):
             self._scaled(name, first, second, weight, weights, mask)
         elif name == "masked_fill" and plain and node.args[2] == 0 and second not in self.traced:
-            self.visit(first, weight, None, ~node_value(second))
+            self.visit(first, weight, None, ~value_of(second))
         elif name == "where" and second in self.traced and node.args[2] == 0:
             if first in self.traced or mask is not None:
                 raise _NoSquares
-            self.visit(second, weight, weights, node_value(first))
+            self.visit(second, weight, weights, value_of(first))
         else:
             raise _NoSquares
 
@@ -195,8 +195,8 @@ class _Search:
         if first in self.traced and second in self.traced:
             return False
         inner, other = (first, second) if first in self.traced else (second, first)
-        factors = node_value(other)
-        if factors.dim() != 1 or node_value(inner).dim() != 1 or bool((factors < 0).any()):
+        factors = value_of(other)
+        if factors.dim() != 1 or value_of(inner).dim() != 1 or bool((factors < 0).any()):
             return False
         self.visit(inner, weight, factors, None)
         return True
@@ -209,7 +209,7 @@ class _Search:
             raise _NoSquares
         inner, other = (first, second) if first in self.traced else (second, first)
         factor = (
-            node_value(other)
+            value_of(other)
             if isinstance(other, fx.Node)
             else torch.tensor(other, dtype=torch.float64)
         )
@@ -229,7 +229,7 @@ class _Search:
     ) -> torch.Tensor | None:
         """The mask, without what is 0 whatever the parameters: nothing is observed there."""
         known = [
-            known_elements(item, lambda part: None if part in self.traced else node_value(part))
+            known_elements(item, lambda part: None if part in self.traced else value_of(part))
             for item in (node, 0.0 if minus is None else minus)
         ]
         if known[0] is None or known[1] is None:
@@ -244,7 +244,7 @@ class _Search:
         if node_name(node) == "masked_fill" and mask is None and isinstance(node, fx.Node):
             inner, left_out, number = node.args
             if number == 0 and left_out not in self.traced:
-                self.squares(inner, weight, ~node_value(left_out))
+                self.squares(inner, weight, ~value_of(left_out))
                 return
         self._note(node, weight, None, mask)
 
@@ -254,7 +254,7 @@ class _Search:
     ) -> None:  # fmt: skip
         if not isinstance(node, fx.Node) or not weight:
             raise _NoSquares
-        shape = node_value(node).shape
+        shape = value_of(node).shape
         for item in (weights, mask):
             if item is not None and np.broadcast_shapes(item.shape, shape) != tuple(shape):
                 raise _NoSquares
@@ -319,10 +319,10 @@ def has_kink(node: fx.Node) -> bool:
         return isinstance(loop, Recurrence) and any(map(has_kink, loop.body.graph.nodes))
     if name in ("where", "masked_fill"):
         test = node.args[0 if name == "where" else 1]
-        return not (_is_read(test) or any(fact in node.meta for fact in _GUARDS))
+        return not (_is_read(test) or facts(node).protects or facts(node).is_final)
     if name == "to":
         source = node.args[0]
-        return node_value(source).dtype == torch.bool and not _is_read(source)
+        return value_of(source).dtype == torch.bool and not _is_read(source)
     return name in _KINKS
 
 
@@ -333,7 +333,7 @@ def _is_read(item: object) -> bool:
 
 def _spread(item: torch.Tensor | None, node: fx.Node) -> torch.Tensor:
     """A constant in the flat shape of a node; 1 where there is none."""
-    shape = node_value(node).shape
+    shape = value_of(node).shape
     if item is None:
         return torch.ones(shape.numel(), dtype=torch.float64)
     return item.expand(shape).reshape(-1)
@@ -343,12 +343,12 @@ def _observed(term: _Term) -> tuple[torch.Tensor, torch.Tensor] | None:
     """The constant in a difference of a constant and what the model says; 1, or -1 before it."""
     if term.minus is None and node_name(term.node) != "sub":
         return None
-    shape = node_value(term.node).shape
+    shape = value_of(term.node).shape
     operands = term.node.args if term.minus is None else (term.node, term.minus)
     ones = torch.ones(shape.numel(), dtype=torch.float64)
     for item, sign in zip(operands, (-1, 1), strict=False):
         if isinstance(item, fx.Node) and item.op == "get_attr" and not _is_parameter(item):
-            return node_value(item).to(torch.float64).expand(shape).reshape(-1), sign * ones
+            return value_of(item).to(torch.float64).expand(shape).reshape(-1), sign * ones
         if isinstance(item, int | float):
             return ones * float(item), sign * ones
     return None

@@ -28,10 +28,10 @@ from xl2torch.graph.passes.rewriting import (
     constant_value,
     drop_unused,
     is_call,
-    value_of,
 )
 from xl2torch.graph.rows import Column, RowProgram
 from xl2torch.graph.schedule import Evaluation
+from xl2torch.ir.facts import Kind, facts, note, value_of
 from xl2torch.prediction import Predictor, input_of
 from xl2torch.values import BLANK, LOGICAL, NUMBER
 
@@ -195,7 +195,7 @@ def row_module(
             name = unique(identifier(found.name, column.cells), taken)
             value = torch.from_numpy(own.numpy().reshape(rows).copy())
             node = trace.placeholder(name)
-            node.meta["value"] = value
+            note(node, kind=Kind.INPUT, value=value)
             nodes[found.name], inputs[name], headers[name] = node, value, found.name
         arrays[column] = _column(nodes[found.name], rows)
     if not nodes:
@@ -296,7 +296,7 @@ def _output(
         valid = spread(array.valid, array.shape)
         data = apply(torch.where, permuted(valid.data, valid.axes, axes), data, math.nan)
         assert isinstance(data, fx.Node)
-        data.meta["final"] = True
+        note(data, is_final=True)
     assert isinstance(data, fx.Node)
     expected = torch.from_numpy(own.value(program.outputs).numpy()[0, 0].copy())
     return data, expected[:, 0] if len(axes) == 1 else expected
@@ -343,7 +343,7 @@ def _free_rows(graph: fx.Graph, rows: int) -> None:
         if value is not None and value.dim() and value.shape[0] == rows > 1:
             if not bool((value == value[:1]).all()):
                 raise ModelError(
-                    f"{node.meta.get('cells', 'a constant')} has a value for each row of the "
+                    f"{facts(node).cells or 'a constant'} has a value for each row of the "
                     "sheet, so that new rows have none: a free number of rows is not possible"
                 )
             row = value[0].clone()

@@ -18,6 +18,7 @@ from xl2torch.graph.precedents import precedents
 from xl2torch.graph.row_objective import RowObjective
 from xl2torch.graph.row_trials import Rows
 from xl2torch.graph.schedule import Evaluation
+from xl2torch.ir.facts import facts
 from xl2torch.prediction import Predictor, longest_block
 from xl2torch.values import NUMBER, CellValue
 
@@ -105,7 +106,9 @@ def columns_of(rows: RowObjective, evaluation: Evaluation, table: Table) -> list
         )
     if bool(rows.left_out.all()):
         raise ModelError(f"{rows.cells}: none of its rows counts in the objective")
-    known = {name: node.meta["cells"] for name, node in rows.data.items() if "cells" in node.meta}
+    known = {
+        name: cells for name, node in rows.data.items() if (cells := facts(node).cells) is not None
+    }
     predictor = Predictor(evaluation.workbook, evaluation, list(known.values()))
     found = iter(predictor.predict(table).columns.items())
     count = max(len(values) for values in table.values())

@@ -16,8 +16,8 @@ from xl2torch.formula.ast import functions_in
 from xl2torch.functions.array import Array
 from xl2torch.functions.known import KNOWN_TO_EXCEL
 from xl2torch.functions.registry import FUNCTIONS
-from xl2torch.functions.trace import value_of
 from xl2torch.graph.schedule import Evaluation, Unit
+from xl2torch.ir.facts import value_of
 from xl2torch.limits import within_limits
 from xl2torch.notebook import Report
 from xl2torch.values import BLANK, FIRST_ERROR, NUMBER, TEXT, display

@@ -16,6 +16,7 @@ from corpus import CORPUS, ROOT, SAMPLES, WORKBOOKS, requires_corpus
 import xl2torch
 from xl2torch.errors import ModelError, OutputError, SelectionError
 from xl2torch.graph.printing import function_name
+from xl2torch.ir.facts import note
 from xl2torch.model import SheetModel
 from xl2torch.workbook.solver_model import solver_models
 
@@ -246,7 +247,7 @@ def test_a_function_without_source_of_its_own_is_refused(tmp_path: Path) -> None
     (output,) = model.graph.find_nodes(op="output")
     with model.graph.inserting_before(output):
         node = model.graph.call_function(inner, (output.args[0],))
-    node.meta["value"] = torch.zeros(())
+    note(node, value=torch.zeros(()))
     output.args = (node,)
     with pytest.raises(ModelError, match=r"inner .* cannot be written as Python source"):
         xl2torch.export(model, tmp_path / "model.py")

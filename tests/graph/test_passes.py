@@ -32,6 +32,7 @@ from xl2torch.graph.passes.recognise_sigmoid import recognise_sigmoid
 from xl2torch.graph.passes.recognise_softmax import recognise_softmax
 from xl2torch.graph.passes.share_equal_nodes import share_equal_nodes
 from xl2torch.graph.passes.sum_columns import sum_columns
+from xl2torch.ir.facts import facts, note, value_of
 from xl2torch.workbook.reader import Workbook
 
 NAMES: dict[str, Any] = {
@@ -198,11 +199,11 @@ def graph_of(source: str) -> fx.Graph:
     values = iter(tensors(source).values())
     for node in graph.nodes:
         if node.op == "placeholder":
-            node.meta["value"] = next(values)
+            note(node, value=next(values))
         elif node.op == "call_function":
             node.args = fx.node.map_aggregate(node.args, lambda item: item)
-            concrete: Any = fx.node.map_arg(node.args, lambda item: item.meta["value"])
-            node.meta["value"] = node.target(*concrete, **node.kwargs)
+            concrete: Any = fx.node.map_arg(node.args, value_of)
+            note(node, value=node.target(*concrete, **node.kwargs))
     return graph
 
 
@@ -248,7 +249,7 @@ def test_guards_that_nothing_catches_are_dropped(
     formula: str, needed: bool, tmp_path: Path
 ) -> None:
     model = xl2torch.compile(grid(tmp_path, f"0.5 {formula}"), objective="B1", variables="A1")
-    kept = [node for node in model.graph.nodes if node.meta.get("guard")]
+    kept = [node for node in model.graph.nodes if facts(node).guard]
     assert bool(kept) is needed
     assert torch.isfinite(model())
 

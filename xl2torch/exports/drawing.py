@@ -12,6 +12,7 @@ from xl2torch.errors import SelectionError
 from xl2torch.exports.writing import complete
 from xl2torch.graph.nodes import parameter_nodes
 from xl2torch.graph.printing import expression, is_line
+from xl2torch.ir.facts import facts, value_of
 from xl2torch.model import SheetModel
 from xl2torch.plain_text import short
 
@@ -73,13 +74,13 @@ def _sources(node: fx.Node) -> list[fx.Node]:
 
 
 def _texts(node: fx.Node) -> list[str]:
-    shape = "×".join(map(str, node.meta["value"].shape)) or "scalar"
-    cells = str(node.meta["cells"]) if node.meta.get("cells") is not None else ""
+    shape = "×".join(map(str, value_of(node).shape)) or "scalar"
+    cells = str(facts(node).cells) if facts(node).cells is not None else ""
     where = f"{cells}  {shape}".strip()
     if node.op == "get_attr":
         return [node.name, where]
-    parts = [f"={formula}" for _, formula in node.meta.get("parts", ())]
-    formula = "=" + (node.meta.get("formula") or "")
+    parts = [f"={formula}" for _, formula in facts(node).parts]
+    formula = "=" + (facts(node).formula or "")
     return [f"{node.name} = {expression(node)}", *parts, formula, where]
 
 

@@ -7,6 +7,7 @@ import re
 from xl2torch.graph.naming import identifier, label
 from xl2torch.graph.nodes import parameter_nodes
 from xl2torch.graph.printing import expression, is_line, short_name
+from xl2torch.ir.facts import facts
 from xl2torch.model import SheetModel
 from xl2torch.plain_text import plain
 
@@ -58,16 +59,16 @@ def explanation(model: SheetModel) -> str:
     for node in model.graph.nodes:
         if node.op == "call_function":
             called.add(short_name(node.target))
-        cells = node.meta.get("cells")
+        cells = facts(node).cells
         if node.op == "get_attr" and cells is not None and node not in parameters:
             lines.append(_row(str(cells), "data", f"{node.name} (buffer)"))
         if not is_line(node):
             continue
-        for part, formula in node.meta.get("parts", ()):
+        for part, formula in facts(node).parts:
             name = identifier(label(model.compiled.workbook, part), part)
             lines.append(_row(str(part), f"={formula}", f"{name}: within the next line"))
         text = f"{node.name} = {expression(node)}"
-        lines.append(_row(str(cells), f"={node.meta.get('formula') or ''}", text))
+        lines.append(_row(str(cells), f"={facts(node).formula or ''}", text))
     lines += ["", "| in the sheet | in PyTorch |", "| --- | --- |"]
     lines += [f"| {sheet} | {code} |" for words, sheet, code in _WORDS if words & called]
     lines += [f"| {sheet} | {code} |" for sheet, code in _ALWAYS]

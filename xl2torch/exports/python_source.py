@@ -38,6 +38,7 @@ from xl2torch.exports.own_functions import NUMPY, SCIPY, WIDTH, OwnFunctions
 from xl2torch.exports.row_part import find_row_part
 from xl2torch.graph.loop import Recurrence
 from xl2torch.graph.printing import Printer, is_own, short_name
+from xl2torch.ir.facts import facts
 from xl2torch.model import SheetModel, Variable
 from xl2torch.plain_text import plain, quoted
 
@@ -351,13 +352,13 @@ class _Writer:
     def _inputs(self) -> list[str]:
         lines: list[str] = []
         nodes = [node for node in self.model.graph.nodes if node.op == "get_attr"]
-        areas = [node.meta["cells"] for node in nodes if node.meta.get("cells") is not None]
+        areas = [cells for node in nodes if (cells := facts(node).cells) is not None]
         parameters = {variable.name for variable in self.model.variables}
         for node in nodes:
             if str(node.target) in parameters:
                 continue
             value = getattr(self.model, str(node.target))
-            cells = node.meta.get("cells")
+            cells = facts(node).cells
             text = cells_text(self.workbook, cells, value)
             text = text or blank_text(self.workbook, areas, value)
             text = text or says_text(self.workbook, self._texts, value)
@@ -397,7 +398,10 @@ class _Writer:
         rows = {node: str(node.target) for node in part.rows}
         self.names |= rows
         head = _in_brackets("def predict(", ["self", *rows.values()], "):", "    ")
-        shown = ", ".join(f"{name} {node.meta['cells'].a1}" for node, name in rows.items())
+        cells = [facts(node).cells for node in rows]
+        shown = ", ".join(
+            f"{name} {area.a1}" for name, area in zip(rows.values(), cells, strict=True) if area
+        )
         about = f'{_INDENT}"""Predictions of rows, given as the sheet has them: {shown}."""'
         predict = [*head, *_in_words(about), *self._body(graph, part.output, part.inner)]
         for node in rows:
@@ -530,11 +534,11 @@ class _Writer:
         (output,) = graph.find_nodes(op="output")
         self.kept.update(item for item in output.all_input_nodes if item.op == "call_function")
         found: Any = output.args[0]
-        used = {user.args[1]: user.meta for user in call.users}
-        for output_place, meta in used.items():
+        used = {user.args[1]: facts(user) for user in call.users}
+        for output_place, known in used.items():
             item = found[output_place]
-            if isinstance(item, fx.Node) and "cells" in meta:
-                self.notes[item] = (meta["cells"], meta.get("formula") or "")
+            if isinstance(item, fx.Node) and known.cells is not None:
+                self.notes[item] = (known.cells, known.formula or "")
         lines = self._lines(graph, None)
         printed = [self._printer().operand(item) for item in found]
         turned = "" if loop.in_order else ".flip(0)"
@@ -562,9 +566,9 @@ class _Writer:
     def _stands_alone(self, node: fx.Node) -> bool:
         if node.op == "call_module":
             return True
-        if not isinstance(node.meta.get("value"), torch.Tensor):
+        if not isinstance(facts(node).value, torch.Tensor):
             return False  # the parts of a split are printed as slices
-        if node.meta.get("cells") is not None:
+        if facts(node).cells is not None:
             return True
         moves = (torch.t, torch.select, torch.squeeze, torch.clone)
         piece = node.target in moves or getattr(node.target, "__name__", "") == "getitem"
@@ -588,7 +592,7 @@ class _Writer:
             item
             for item in node.all_input_nodes
             if item.op == "call_function" and item not in self.kept
-            and isinstance(item.meta.get("value"), torch.Tensor)
+            and isinstance(facts(item).value, torch.Tensor)
         ]  # fmt: skip
         longest = max(parts, key=lambda item: len(printer.operand(item)), default=None)
         if longest is None or len(printer.operand(longest)) < 20:
@@ -622,11 +626,11 @@ class _Writer:
         return found
 
     def _comments(self, node: fx.Node) -> list[str]:
-        lines = [*node.meta.get("parts", ())]
+        lines = [*facts(node).parts]
         if node in self.notes:
             lines.append(self.notes[node])
-        if node.meta.get("cells") is not None:
-            lines.append((node.meta["cells"], node.meta.get("formula") or ""))
+        if (cells := facts(node).cells) is not None:
+            lines.append((cells, facts(node).formula or ""))
         return [f"{_INDENT}# {self._place(cells)}: ={self._clean(formula)}"[:WIDTH].rstrip()
                 for cells, formula in lines]  # fmt: skip
 

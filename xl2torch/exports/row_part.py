@@ -10,6 +10,7 @@ import torch
 from torch import fx
 
 from xl2torch.errors import Xl2TorchError
+from xl2torch.ir.facts import facts
 from xl2torch.model import SheetModel, Variable
 from xl2torch.prediction import find_outputs
 
@@ -38,7 +39,7 @@ def find_row_part(model: SheetModel, weights: Collection[Variable]) -> RowPart |
         )
     except Xl2TorchError:
         return None
-    nodes = [node for node in model.graph.nodes if node.meta.get("cells") in areas]
+    nodes = [node for node in model.graph.nodes if facts(node).cells in areas]
     if len(areas) != 1 or len(nodes) != 1 or nodes[0].op != "call_function":
         return None
     (output,), count = nodes, areas[0].rows
@@ -50,7 +51,7 @@ def find_row_part(model: SheetModel, weights: Collection[Variable]) -> RowPart |
         if node in above and node.op == "get_attr" and str(node.target) not in own
         and _value(model, node).dim() and _value(model, node).shape[0] == count
     )  # fmt: skip
-    if any(node.meta.get("cells") is None for node in rows):
+    if any(facts(node).cells is None for node in rows):
         return None  # numbers that were computed of cells are nothing to ask for
     leaks = any(user not in inner for node in inner - {output} for user in node.users)
     others = {node.op for node in above} - {"call_function", "get_attr"}

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from torch import fx
 
 from xl2torch.functions.moments import moment_from_text
-from xl2torch.functions.trace import Data, apply, is_traced, unrecorded, value_of
+from xl2torch.functions.trace import Data, apply, is_traced, unrecorded
+from xl2torch.ir.facts import value_of
 from xl2torch.limits import MOST_ELEMENTS, beyond
 from xl2torch.values import (
     BLANK,
@@ -587,7 +588,7 @@ def _piece(data: Data, dim: int, start: int, count: int) -> tuple[Data, int, boo
     if data.target is not torch.cat:
         return None
     for piece in data.args[0]:  # type: ignore[union-attr]
-        size = piece.meta["value"].shape[dim]  # type: ignore[union-attr]
+        size = value_of(piece).shape[dim]
         if start < size:
             return (unrecorded(piece), start, False) if start + count <= size else None
         start -= size

@@ -36,7 +36,8 @@ from xl2torch.functions.array import (
     scalar,
     where,
 )  # fmt: skip
-from xl2torch.functions.trace import Data, apply, is_drawn, is_traced, value_of
+from xl2torch.functions.trace import Data, apply, is_drawn, is_traced
+from xl2torch.ir.facts import note, value_of
 from xl2torch.limits import MOST_LETTERS
 from xl2torch.values import (
     BLANK,
@@ -227,14 +228,16 @@ def guarded(
         if isinstance(item, fx.Node) or everything:
             safe = where(condition, item, torch.tensor(stand_in, dtype=DTYPE))
             if isinstance(safe, fx.Node):
-                safe.meta["guard"] = natural
+                note(safe, guard=natural)
             data[index] = safe
     if smooth is not None:
         inside = smooth(*data)
         for index, item in enumerate(data):
             if isinstance(item, fx.Node):
-                data[index] = where(inside, item, apply(torch.detach, item))
-                data[index].meta["edge"] = True  # type: ignore[union-attr]
+                edge = where(inside, item, apply(torch.detach, item))
+                assert isinstance(edge, fx.Node)
+                note(edge, is_edge=True)
+                data[index] = edge
     own = replace(_as_mask(condition, axes, shape), missing=False)
     mask = all_of(both_valid(*padded), own)
     return Array(apply(function, *data), axes, shape, kinds, valid=mask)

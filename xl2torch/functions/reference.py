@@ -31,7 +31,8 @@ from xl2torch.functions.operators import texts_of
 from xl2torch.functions.registry import Context, IntArray, function
 from xl2torch.functions.shapes import full_data, pick, pick_traced
 from xl2torch.functions.text import each
-from xl2torch.functions.trace import Data, apply, value_of
+from xl2torch.functions.trace import Data, apply
+from xl2torch.ir.facts import value_of
 from xl2torch.values import BLANK, FIRST_ERROR, NULL, REF, VALUE, error_of_kind
 
 

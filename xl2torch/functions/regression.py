@@ -45,7 +45,8 @@ from xl2torch.functions.shapes import (
     unfolded,
 )
 from xl2torch.functions.statistical import comoment, sum_of_squares
-from xl2torch.functions.trace import Data, apply, value_of
+from xl2torch.functions.trace import Data, apply
+from xl2torch.ir.facts import value_of
 from xl2torch.values import NA, NUM, NUMBER, REF, VALUE
 
 # ---------------------------------------------------------------- one variable

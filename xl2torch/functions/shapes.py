@@ -24,7 +24,8 @@ from xl2torch.functions.array import (
     permuted,
     spread,
 )  # fmt: skip
-from xl2torch.functions.trace import Data, apply, value_of
+from xl2torch.functions.trace import Data, apply
+from xl2torch.ir.facts import value_of
 
 Ints = NDArray[np.int64]
 

@@ -1,8 +1,7 @@
 """Torch calls that run at once on constants, and are recorded where a parameter is involved.
 
 This is what lets one implementation of a function serve both: with tensors it computes, with
-fx nodes it adds a node. Each node carries its value at the start point in ``meta["value"]``, which
-serves for shapes, labels and checks, never for a decision about the graph.
+fx nodes it adds a node, with what is known of it (ir.facts).
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import torch
 from torch import fx, nn
 
 from xl2torch.address import CellRange
+from xl2torch.ir.facts import Kind, facts, is_constant, note, note_line, value_of
 
 Data = torch.Tensor | fx.Node
 DRAWING = "drawing"
@@ -40,7 +40,8 @@ class Trace(fx.Graph):
         """A node that reads a parameter."""
         node = self.create_node("get_attr", name)  # get_attr looks for it in a module, and warns
         self.tensors[name] = value
-        node.meta["value"] = value
+        kind = Kind.SWITCH if name == DRAWING else Kind.PARAMETER
+        note(node, kind=kind, value=value)
         return node
 
     def call(self, module: nn.Module, tensors: Sequence[Data]) -> list[Data | None]:
@@ -52,14 +53,14 @@ class Trace(fx.Graph):
         )
         node = self.create_node("call_module", name, inputs)
         with torch.no_grad():
-            node.meta["value"] = module(*(value_of(tensor) for tensor in inputs))
+            note(node, value=module(*(value_of(tensor) for tensor in inputs)))
         found: list[Data | None] = []
-        for index, value in enumerate(node.meta["value"]):
+        for index, value in enumerate(facts(node).value):
             if value is None:
                 found.append(None)
                 continue
             item = self.call_function(operator.getitem, (node, index))
-            item.meta["value"] = value
+            note(item, value=value)
             found.append(item)
         return found
 
@@ -73,7 +74,7 @@ class Trace(fx.Graph):
     def draw(self, sizes: list[int]) -> fx.Node:
         """A node that draws uniform random numbers; its value at the start point is ½."""
         node = self.call_function(torch.rand, (tuple(sizes),), {"dtype": torch.float64})
-        node.meta["value"] = torch.full(sizes, 0.5, dtype=torch.float64)
+        note(node, value=torch.full(sizes, 0.5, dtype=torch.float64))
         return node
 
     def constant(self, value: torch.Tensor) -> fx.Node:
@@ -91,20 +92,11 @@ class Trace(fx.Graph):
             with self.inserting_before(next(iter(self.nodes))):
                 node = self.create_node("get_attr", name)
             self.tensors[name] = value
-            node.meta["value"] = value
-            node.meta["constant"] = True
+            note(node, kind=Kind.DATA, value=value)
             self._constants[key] = node
         if origin is not None:
-            node.meta.setdefault("cells", origin[1])
+            note_line(node, origin[1], None)
         return node
-
-
-def value_of(data: Data) -> torch.Tensor:
-    """The tensor itself, or a node's value at the start point."""
-    if isinstance(data, fx.Node):
-        value: torch.Tensor = data.meta["value"]
-        return value
-    return data
 
 
 def unrecorded(data: Any) -> Data:
@@ -113,11 +105,6 @@ def unrecorded(data: Any) -> Data:
         return value_of(data)
     found: Data = data
     return found
-
-
-def is_constant(item: Any) -> bool:
-    """Whether a node reads a recorded constant; what a label calls it does not matter."""
-    return isinstance(item, fx.Node) and item.op == "get_attr" and "constant" in item.meta
 
 
 def is_drawn(data: Any) -> bool:
@@ -146,9 +133,9 @@ def apply(function: Callable[..., Any], *arguments: Any, **options: Any) -> Data
     assert isinstance(trace, Trace)
     literal = function not in _TENSORS_ONLY
     recorded = fx.node.map_aggregate(arguments, lambda item: _recorded(trace, item, literal))
-    concrete = fx.node.map_arg(recorded, lambda node: node.meta["value"])
+    concrete = fx.node.map_arg(recorded, lambda node: facts(node).value)
     node = trace.call_function(function, recorded, options)
-    node.meta["value"] = function(*concrete, **options)
+    note(node, value=function(*concrete, **options))
     return node
 
 

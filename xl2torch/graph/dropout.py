@@ -9,14 +9,8 @@ from torch import fx
 
 from xl2torch.address import CellRange
 from xl2torch.functions.trace import DRAWING
-from xl2torch.graph.nodes import (
-    copied,
-    dependents,
-    nearest_line,
-    node_name,
-    node_value,
-    parameter_nodes,
-)
+from xl2torch.graph.nodes import copied, dependents, nearest_line, node_name, parameter_nodes
+from xl2torch.ir.facts import facts, value_of
 
 _COMPARISONS = frozenset({"lt", "le", "gt", "ge"})
 _SAME = 1e-9
@@ -44,7 +38,9 @@ def without_dropout(module: fx.GraphModule) -> tuple[fx.GraphModule, tuple[CellR
             copies[scaled].replace_all_uses_with(copies[_factor(scaled)[1]])
         line = nearest_line(node)
         if line is not None:
-            found[line.meta["cells"]] = None
+            cells = facts(line).cells
+            assert cells is not None
+            found[cells] = None
     copy.graph.eliminate_dead_code()
     copy.recompile()
     return copy, tuple(found)
@@ -73,7 +69,7 @@ def _rescaled(node: fx.Node) -> fx.Node | None:
     if node_name(node) != "mul":
         return None
     mask = next((item for item in node.args if _random(item)), None)
-    if mask is None or not set(node_value(mask).reshape(-1).tolist()) <= {0.0, 1.0}:
+    if mask is None or not set(value_of(mask).reshape(-1).tolist()) <= {0.0, 1.0}:
         return None
     scales = _scales(mask)
     place = node
@@ -95,7 +91,7 @@ def _is_mask(node: object) -> bool:
     """Whether it is 0 or one other number, as a comparison of random numbers has it."""
     if not _random(node):
         return False
-    return len({value for value in node_value(node).reshape(-1).tolist() if value}) <= 1
+    return len({value for value in value_of(node).reshape(-1).tolist() if value}) <= 1
 
 
 def _chosen(node: fx.Node, masks: set[fx.Node], trained: set[fx.Node]) -> fx.Node | None:
@@ -110,7 +106,7 @@ def _chosen(node: fx.Node, masks: set[fx.Node], trained: set[fx.Node]) -> fx.Nod
 
 def _is_zero(item: Any) -> bool:
     if isinstance(item, fx.Node):
-        return item.op == "get_attr" and not bool(node_value(item).any())
+        return item.op == "get_attr" and not bool(value_of(item).any())
     return bool(item == 0.0)
 
 

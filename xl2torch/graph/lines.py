@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from torch import fx
 
 from xl2torch.address import CellRange
+from xl2torch.ir.facts import facts, note
 
 
 @dataclass(frozen=True)
@@ -19,25 +19,25 @@ class Line:
     used_by: tuple[CellRange, ...]
 
 
-def part_of_line(meta: dict[str, Any], cells: CellRange) -> dict[str, Any]:
-    """The cells of a part of a line, with the formula of its first cell."""
+def note_part_of_line(line: fx.Node, cells: CellRange, node: fx.Node) -> None:
+    """Let a node compute some cells of a line, by the formula of the first of them."""
     from openpyxl.formula.translate import Translator
 
-    formula = meta.get("formula")
-    whole: CellRange = meta["cells"]
+    formula, whole = facts(line).formula, facts(line).cells
+    assert whole is not None
     if formula and cells.first != whole.first:
         moved = Translator(f"={formula}", origin=whole.first.a1)
         formula = moved.translate_formula(cells.first.a1).removeprefix("=")
-    return {"cells": cells} if formula is None else {"cells": cells, "formula": formula}
+    note(node, cells=cells, formula=facts(node).formula if formula is None else formula)
 
 
 def lines_of(graph: fx.Graph) -> list[Line]:
     """Lines of a graph as it was recorded, in the order of evaluation."""
     found = []
     for node in graph.nodes:
-        if node.op == "call_function" and node.meta.get("cells") is not None:
-            formula = node.meta.get("formula") or ""
-            found.append(Line(node.meta["cells"], formula, tuple(_users(node))))
+        cells = facts(node).cells
+        if node.op == "call_function" and cells is not None:
+            found.append(Line(cells, facts(node).formula or "", tuple(_users(node))))
     return found
 
 
@@ -48,7 +48,7 @@ def _users(node: fx.Node) -> list[CellRange]:
     stack = list(node.users)
     while stack:
         user = stack.pop()
-        cells = user.meta.get("cells")
+        cells = facts(user).cells
         if cells is not None:
             found[cells] = None
             continue
@@ -59,12 +59,15 @@ def _users(node: fx.Node) -> list[CellRange]:
 
 
 def note_parts(graph: fx.Graph, lines: list[Line]) -> None:
-    """Note in ``meta["parts"]`` of each line the lines (cells, formula) that vanished into it."""
-    kept = [n for n in graph.nodes if n.op == "call_function" and n.meta.get("cells") is not None]
+    """Note of each line the parts, lines (cells, formula) that vanished into it."""
+    kept = [
+        (node, cells) for node in graph.nodes
+        if node.op == "call_function" and (cells := facts(node).cells) is not None
+    ]  # fmt: skip
     homes: dict[CellRange, fx.Node] = {}
     parts: dict[fx.Node, list[tuple[CellRange, str]]] = {}
     for line in reversed(lines):
-        home = next((node for node in kept if node.meta["cells"].contains(line.cells)), None)
+        home = next((node for node, cells in kept if cells.contains(line.cells)), None)
         if home is None:
             home = next((homes[user] for user in line.used_by if user in homes), None)
             if home is not None:
@@ -72,4 +75,4 @@ def note_parts(graph: fx.Graph, lines: list[Line]) -> None:
         if home is not None:
             homes[line.cells] = home
     for node, found in parts.items():
-        node.meta["parts"] = tuple(found)
+        note(node, parts=tuple(found))

@@ -58,11 +58,12 @@ from xl2torch.functions.known import KNOWN_TO_EXCEL
 from xl2torch.functions.lifting import computed
 from xl2torch.functions.registry import CALENDAR, FUNCTIONS, Function, IntArray
 from xl2torch.functions.shapes import column, join
-from xl2torch.functions.trace import Data, Trace, apply, is_traced, take, value_of
+from xl2torch.functions.trace import Data, Trace, apply, is_traced, take
 from xl2torch.graph.blocks import windows
 from xl2torch.graph.growth import CUMULATIVE, growth_of, running
 from xl2torch.graph.precedents import Sweep, sweep, sweeps, swept_range
 from xl2torch.graph.regions import Region
+from xl2torch.ir.facts import value_of
 from xl2torch.limits import CALLS, MOST_CALLS
 from xl2torch.values import BLANK, ERRORS, LOGICAL, NAME, REF, VALUE, kind_of
 from xl2torch.workbook.reader import Workbook

@@ -12,6 +12,7 @@ from xl2torch.address import CellRange
 from xl2torch.functions.array import HEIGHT, WIDTH, Array
 from xl2torch.functions.trace import Trace
 from xl2torch.graph.blocks import Block
+from xl2torch.ir.facts import note
 
 _Module = TypeVar("_Module", bound=fx.GraphModule)
 
@@ -19,7 +20,7 @@ _Module = TypeVar("_Module", bound=fx.GraphModule)
 def parameter_block(trace: Trace, name: str, area: CellRange, start: torch.Tensor) -> Block:
     """Given cells as a parameter of the trace."""
     node = trace.parameter(name, start)
-    node.meta["cells"] = area
+    note(node, cells=area)
     axes = tuple(axis for axis, size in ((HEIGHT, area.rows), (WIDTH, area.columns)) if size > 1)
     return Block(area, Array(node, axes, (1, 1, area.rows, area.columns)))
 

@@ -12,6 +12,7 @@ from torch import fx
 
 from xl2torch.address import CellRange, parse_a1, single_cell, unquote_sheet
 from xl2torch.functions.trace import DRAWING
+from xl2torch.ir.facts import facts
 from xl2torch.workbook.reader import Workbook
 
 _REACH = 30
@@ -133,9 +134,9 @@ def solver_names(workbook: Workbook, area: CellRange) -> list[str]:
 
 def line_of(node: fx.Node) -> CellRange | None:
     """Cells of the line of the program that a node belongs to; None for the objective's own."""
-    while "cells" not in node.meta and node.users:
+    while facts(node).cells is None and node.users:
         node = next(iter(node.users))
-    cells: CellRange | None = node.meta.get("cells")
+    cells = facts(node).cells
     return cells
 
 

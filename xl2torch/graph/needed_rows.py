@@ -13,12 +13,13 @@ import torch
 from torch import fx
 
 from xl2torch.address import CellRange
-from xl2torch.graph.lines import part_of_line
-from xl2torch.graph.nodes import copied, node_name, node_value
+from xl2torch.graph.lines import note_part_of_line
+from xl2torch.graph.nodes import copied, node_name
 from xl2torch.graph.passes.rewriting import drop_unused
 from xl2torch.graph.row_divisors import Divisors
 from xl2torch.graph.row_search import RowsMix, Search
 from xl2torch.graph.row_trials import Rows, resized
+from xl2torch.ir.facts import derive, facts, note, value_of
 
 
 def only_needed_rows(module: fx.GraphModule) -> fx.GraphModule:
@@ -30,7 +31,9 @@ def only_needed_rows(module: fx.GraphModule) -> fx.GraphModule:
         source = node.args[0] if node_name(node) == "narrow" else None
         if not isinstance(source, fx.Node) or not _is_cut(source, node.args[1:]):
             continue
-        search = Search(module, source.meta["cells"], Divisors())
+        cells = facts(source).cells
+        assert cells is not None
+        search = Search(module, cells, Divisors())
         try:
             search.require(source, Rows(node.args[1]))
             for other in module.graph.nodes:  # such as whether the rows have values
@@ -46,7 +49,7 @@ def only_needed_rows(module: fx.GraphModule) -> fx.GraphModule:
 
 def _is_cut(source: fx.Node, part: tuple[Any, ...]) -> bool:
     """Whether one part of the rows of a line of the sheet is all that is used of it."""
-    cells, value = source.meta.get("cells"), source.meta.get("value")
+    cells, value = facts(source).cells, facts(source).value
     if source.op != "call_function" or cells is None or not isinstance(value, torch.Tensor):
         return False
     whole = value.shape[part[0]] == cells.rows
@@ -55,7 +58,7 @@ def _is_cut(source: fx.Node, part: tuple[Any, ...]) -> bool:
 
 def _is_as_long(one: Any, other: fx.Node, part: fx.Node) -> bool:
     dim: Any = part.args[1]
-    shapes = [node_value(node).shape for node in (one, other)]
+    shapes = [value_of(node).shape for node in (one, other)]
     return all(len(shape) > dim for shape in shapes) and shapes[0][dim] == shapes[1][dim]
 
 
@@ -90,7 +93,7 @@ def _of_some_rows(module: fx.GraphModule, search: Search, part: tuple[Any, ...])
             new.register_buffer(name, rows.select(data, index), persistent=False)
             with new.graph.inserting_after(copy):
                 chosen = new.graph.get_attr(name)
-            chosen.meta = dict(copy.meta)
+            derive(copy, chosen)
             for user in node.users:
                 if user in search.found:
                     copies[user].replace_input_with(copy, chosen)
@@ -98,7 +101,7 @@ def _of_some_rows(module: fx.GraphModule, search: Search, part: tuple[Any, ...])
         elif search.ways[node].sizes:
             sizes = search.ways[node].sizes
             copy.args = resized(copy.args, sizes, search.count, length, lambda item: item)
-        _note(copy.meta, rows, search.cells, index)
+        _note(copy, rows, search.cells, index)
     for node in search.found:
         for user in node.users:
             if node.op != "get_attr" and _is_part(user, part):
@@ -108,17 +111,17 @@ def _of_some_rows(module: fx.GraphModule, search: Search, part: tuple[Any, ...])
     return new
 
 
-def _note(meta: dict[str, Any], rows: Rows, whole: CellRange, index: torch.Tensor) -> None:
+def _note(node: fx.Node, rows: Rows, whole: CellRange, index: torch.Tensor) -> None:
     """Let the facts of a node be those of some of the rows."""
-    value = meta["value"]
-    if isinstance(value, torch.Tensor):
-        meta["value"] = rows.select(value, index)
+    known = facts(node)
+    if isinstance(known.value, torch.Tensor):
+        value: Any = rows.select(known.value, index)
     else:
-        meta["value"] = tuple(item if item is None else rows.select(item, index) for item in value)
-    if meta.get("cells") is not None:
-        meta.update(part_of_line(meta, _narrowed(meta["cells"], whole, index)))
-    if "parts" in meta:
-        meta["parts"] = tuple((_narrowed(c, whole, index), text) for c, text in meta["parts"])
+        value = tuple(item if item is None else rows.select(item, index) for item in known.value)
+    parts = tuple((_narrowed(cells, whole, index), text) for cells, text in known.parts)
+    note(node, value=value, parts=parts)
+    if known.cells is not None:
+        note_part_of_line(node, _narrowed(known.cells, whole, index), node)
 
 
 def _narrowed(cells: CellRange, whole: CellRange, index: torch.Tensor) -> CellRange:

@@ -10,20 +10,14 @@ import torch
 from torch import fx
 from torch.nn.functional import pad
 
+from xl2torch.ir.facts import facts, value_of
+
 
 def node_name(node: object) -> str:
     """Name of the function or method that a node calls; '' for anything else."""
     if not isinstance(node, fx.Node) or node.op not in ("call_function", "call_method"):
         return ""
     return node.target if isinstance(node.target, str) else node.target.__name__
-
-
-def node_value(node: object) -> torch.Tensor:
-    """What a node was when the model was compiled: its shape, and its value where constant."""
-    assert isinstance(node, fx.Node)
-    value = node.meta["value"]
-    assert isinstance(value, torch.Tensor)
-    return value
 
 
 def dependents(graph: fx.Graph, sources: Collection[fx.Node]) -> set[fx.Node]:
@@ -114,7 +108,7 @@ def known_elements(
             else:
                 result: torch.Tensor = item.target(*parts)  # type: ignore[operator]
                 return result
-        return torch.full_like(node_value(item), torch.nan, dtype=torch.float64)
+        return torch.full_like(value_of(item), torch.nan, dtype=torch.float64)
 
     def operands(item: fx.Node) -> Iterator[fx.Node]:
         if constant(item) is not None:
@@ -128,7 +122,7 @@ def known_elements(
 
 
 def _spread(known: torch.Tensor, item: fx.Node) -> torch.Tensor:
-    return known.expand(node_value(item).shape)
+    return known.expand(value_of(item).shape)
 
 
 def _known_by(item: fx.Node) -> list[Any]:
@@ -153,7 +147,7 @@ def nearest_line(node: fx.Node) -> fx.Node | None:
     """The node itself where it is a line of the sheet, else the nearest one that uses it."""
     seen = [node]
     for item in seen:
-        if item.op != "get_attr" and item.meta.get("cells") is not None:
+        if item.op != "get_attr" and facts(item).cells is not None:
             return item
         seen += [user for user in item.users if user not in seen]
     return None

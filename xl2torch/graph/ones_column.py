@@ -17,6 +17,7 @@ from torch.nn.functional import linear
 
 from xl2torch.graph.nodes import copied, parameter_nodes
 from xl2torch.graph.passes.rewriting import add_node, drop_unused, is_call, replace
+from xl2torch.ir.facts import derive
 
 
 @dataclass(frozen=True)
@@ -109,5 +110,5 @@ def _with_ones(module: fx.GraphModule, data: fx.Node, first: bool) -> fx.Node:
     module.register_buffer(name, wider, persistent=False)
     with module.graph.inserting_before(data):
         node = module.graph.get_attr(name)
-    node.meta.update(data.meta, value=wider)
+    derive(data, node, value=wider)
     return node

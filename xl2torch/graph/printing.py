@@ -12,6 +12,8 @@ import torch
 from torch import fx
 from torch.nn import functional
 
+from xl2torch.ir.facts import facts, value_of
+
 _INFIX = {
     operator.eq: ("==", 1), operator.ne: ("!=", 1), operator.lt: ("<", 1), operator.gt: (">", 1),
     operator.le: ("<=", 1), operator.ge: (">=", 1), operator.add: ("+", 2), operator.sub: ("-", 2),
@@ -46,7 +48,7 @@ class Printer:
 
     def expression(self, node: fx.Node) -> str:
         """Right-hand side of a node's line."""
-        if not self.qualified and "final" in node.meta:
+        if not self.qualified and facts(node).is_final:
             assert isinstance(node.args[1], fx.Node)
             return self.expression(node.args[1])
         return self._call(node)[0]
@@ -54,7 +56,7 @@ class Printer:
     def operand(self, item: Any, binding: int = 0) -> str:
         """Text of an operand, in parentheses where it binds less than its surroundings."""
         if isinstance(item, fx.Node):
-            if not self.qualified and any(mark in item.meta for mark in ("guard", "edge")):
+            if not self.qualified and facts(item).protects:
                 return self.operand(item.args[1], binding)
             name = self.name_of(item)
             if name is not None:
@@ -129,7 +131,7 @@ class Printer:
         return f"{self.operand(source, _ATOM)}[{':, ' * axis}{index}]"
 
     def _sliced(self, source: Any, axis: int, start: int, size: int) -> str:
-        whole = source.meta["value"].shape[axis]
+        whole = value_of(source).shape[axis]
         end = "" if start + size == whole else start + size
         return self._indexed(source, axis, f"{start or ''}:{end}")
 
@@ -191,7 +193,7 @@ def _extent(item: Any) -> tuple[int, int]:
 
 def is_line(node: fx.Node) -> bool:
     """Whether a node is a line of the readable program: a region of the sheet."""
-    return node.op == "call_function" and node.meta.get("cells") is not None
+    return node.op == "call_function" and facts(node).cells is not None
 
 
 _PRINTER = Printer(lambda node: node.name if node.op == "get_attr" or is_line(node) else None)
@@ -209,5 +211,5 @@ def _loop_text(node: fx.Node) -> str:
     loop = node.args[0]
     assert isinstance(loop, fx.Node)
     names = dict.fromkeys(_PRINTER.operand(item) for item in loop.all_input_nodes)
-    steps = node.meta["value"].shape[0]
+    steps = value_of(node).shape[0]
     return f"loop over {steps} steps of ({', '.join(names)})"

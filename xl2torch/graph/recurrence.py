@@ -33,7 +33,7 @@ from xl2torch.functions.array import (
     spread,
 )  # fmt: skip
 from xl2torch.functions.registry import VOLATILE, IntArray
-from xl2torch.functions.trace import Data, Trace, apply, is_traced, value_of
+from xl2torch.functions.trace import Data, Trace, apply, is_traced
 from xl2torch.graph.blocks import Block, placed, read, windows
 from xl2torch.graph.loop import Recurrence
 from xl2torch.graph.lower import Lowering
@@ -41,6 +41,7 @@ from xl2torch.graph.passes.rewriting import drop_unused
 from xl2torch.graph.passes.share_equal_nodes import share_equal_nodes
 from xl2torch.graph.precedents import GrowingRange
 from xl2torch.graph.regions import Region
+from xl2torch.ir.facts import note, value_of
 from xl2torch.values import FIRST_ERROR, NUMBER, TEXT
 from xl2torch.workbook.reader import Workbook
 
@@ -245,7 +246,7 @@ class _Step:
 
     def _placeholder(self, kind: str, value: torch.Tensor) -> fx.Node:
         node = self.trace.placeholder(f"{kind}_{len(self.inputs)}")
-        node.meta["value"] = value.detach()
+        note(node, value=value.detach())
         return node
 
     def changing(self, array: Array) -> Array:

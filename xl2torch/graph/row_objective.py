@@ -14,12 +14,13 @@ from torch import fx
 from xl2torch.address import CellRange
 from xl2torch.errors import ModelError, equals
 from xl2torch.graph.needed_rows import only_needed_rows
-from xl2torch.graph.nodes import nearest_line, node_name, node_value, parameter_nodes, with_graph
+from xl2torch.graph.nodes import nearest_line, node_name, parameter_nodes, with_graph
 from xl2torch.graph.passes.transpose_weights import plain_products
 from xl2torch.graph.row_divisors import Divisors
 from xl2torch.graph.row_search import RowsMix, Search, is_even
 from xl2torch.graph.row_trials import Rows, Way, resized
 from xl2torch.graph.weighed_rows import weigh_rows
+from xl2torch.ir.facts import facts, value_of
 
 WHOLE = "Train on all data at once: leave out --batch-size and --validation"
 
@@ -63,7 +64,7 @@ class RowObjective:
         """First rows of what has a row for each, by sheet."""
         found = {self.cells.sheet: {self.cells.top}}
         for node in self._found:
-            cells = node.meta.get("cells")
+            cells = facts(node).cells
             if cells is not None and cells.rows == self.count:
                 found.setdefault(cells.sheet, set()).add(cells.top)
         return found
@@ -220,8 +221,8 @@ def find_row_objective(
             f"{name} is no sum or mean over rows: nothing that it reads has several rows. {remedy}"
         )
     line = nearest_line(first.node)
-    cell = name if line is None else str(line.meta["cells"])
-    formula = "" if line is None else line.meta.get("formula")
+    cell = name if line is None else str(facts(line).cells)
+    formula = "" if line is None else facts(line).formula
     raise ModelError(
         f"{name} is no sum, mean, or root of one over the rows of the sheet, one row after the "
         f"other: in {cell}{f' ({equals(formula)})' if formula else ''} {first.reason}. "
@@ -234,10 +235,10 @@ def _tables(module: fx.GraphModule) -> list[CellRange]:
     found: dict[int, CellRange] = {}
     parameters = parameter_nodes(module)
     for node in reversed(module.graph.nodes):
-        cells = node.meta.get("cells")
+        cells = facts(node).cells
         if cells is not None and cells.rows > 1 and node.op != "output" and node not in parameters:
             found.setdefault(cells.rows, cells)
-        for part, _ in reversed(node.meta.get("parts", ())):
+        for part, _ in reversed(facts(node).parts):
             if part.rows > 1:
                 found.setdefault(part.rows, part)
         joined = _joined(node)
@@ -254,10 +255,10 @@ def _joined(node: fx.Node) -> CellRange | None:
     whole: CellRange | None = None
     constants = 0
     for part in pieces:
-        size = node_value(part).shape[0] if node_value(part).dim() else 1
-        while "cells" not in part.meta and len(part.all_input_nodes) == 1:
+        size = value_of(part).shape[0] if value_of(part).dim() else 1
+        while facts(part).cells is None and len(part.all_input_nodes) == 1:
             (part,) = part.all_input_nodes
-        area: CellRange | None = part.meta.get("cells")
+        area: CellRange | None = facts(part).cells
         if area is None and part.op == "get_attr":
             constants += size
         elif whole is None:

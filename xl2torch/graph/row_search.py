@@ -13,15 +13,10 @@ from torch import fx
 
 from xl2torch.address import CellRange
 from xl2torch.functions.array import DTYPE
-from xl2torch.graph.nodes import (
-    dependents,
-    known_elements,
-    node_name,
-    node_value,
-    parameter_nodes,
-)
+from xl2torch.graph.nodes import dependents, known_elements, node_name, parameter_nodes
 from xl2torch.graph.row_divisors import Divisors
 from xl2torch.graph.row_trials import Rows, Way, adds_up, goes_by_rows, size_choices
+from xl2torch.ir.facts import facts, value_of
 
 _SAME = 1e-9
 _MOST_TRIES = 200
@@ -215,7 +210,7 @@ class Search:
             if name == "sqrt" or (name == "pow" and second == _ROOT):
                 return _rooted(self.total(first), node)
             if name in ("sum", "mean"):
-                shrinks = node_value(first).numel() / node_value(node).numel()
+                shrinks = value_of(first).numel() / value_of(node).numel()
                 return _scaled(self.total(first), 1.0 if name == "sum" else 1 / shrinks)
         if name in ("mul", "truediv", "div"):
             return self._product(node, name)
@@ -241,8 +236,8 @@ class Search:
         factor = None
         if isinstance(other, int | float):
             factor = float(other)
-        elif other not in self.trained and node_value(other).numel() == 1:
-            factor = float(node_value(other))
+        elif other not in self.trained and value_of(other).numel() == 1:
+            factor = float(value_of(other))
         if factor is not None and name != "mul":
             factor = 1 / factor if factor else None
         return _scaled(total, factor)
@@ -262,7 +257,7 @@ class Search:
         return False
 
     def _is_table(self, node: fx.Node) -> bool:
-        cells = node.meta.get("cells")
+        cells = facts(node).cells
         return cells is not None and (cells.top, cells.rows) == (self.cells.top, self.count)
 
     def check_whole(self) -> None:
@@ -278,12 +273,12 @@ class Search:
         """Whether a constant holds the numbers of data that have rows."""
         if node.op != "get_attr" or node in self.parameters:
             return False
-        numbers = node_value(node).reshape(-1)
+        numbers = value_of(node).reshape(-1)
         if node in self.found or len(numbers) < self.count:
             return node in self.found
         return any(
-            len(numbers) == node_value(item).numel()
-            and torch.equal(numbers.sort().values, node_value(item).reshape(-1).sort().values)
+            len(numbers) == value_of(item).numel()
+            and torch.equal(numbers.sort().values, value_of(item).reshape(-1).sort().values)
             for item in self.found
             if item.op == "get_attr" and item not in self.parameters
         )
@@ -292,11 +287,11 @@ class Search:
         """A condition that has to hold in all rows for there to be a value. Raises RowsMix."""
         if not isinstance(node, fx.Node) or not self._depends_on_rows(node):
             return
-        if node_name(node) == "logical_and" and not node_value(node).dim():
+        if node_name(node) == "logical_and" and not value_of(node).dim():
             for part in node.args:
                 self._guard(part)
             return
-        if node_name(node) in _COMPARISONS and not node_value(node).dim():
+        if node_name(node) in _COMPARISONS and not value_of(node).dim():
             for part in node.all_input_nodes:
                 self.total(part)  # whether there is any, or whether it has a root
             return
@@ -342,10 +337,10 @@ class Search:
         for item, rows in operands.items():
             if rows is None:
                 continue
-            value = node_value(item)
-            counts.append(ones * (value.numel() / self.count / node_value(node).numel()))
+            value = value_of(item)
+            counts.append(ones * (value.numel() / self.count / value_of(node).numel()))
             known = known_elements(
-                item, lambda part: None if part in self.trained else node_value(part)
+                item, lambda part: None if part in self.trained else value_of(part)
             )
             if item in self.trained and known is not None and bool((known == 0).any()):
                 counts.append(rows.sums((known != 0).to(DTYPE)))
@@ -383,7 +378,7 @@ class Search:
             if isinstance(inner, fx.Node) and inner.op == "call_module":
                 return part, "a row is computed from the row before"
         if node_name(node) == "cat":
-            return max(parts, key=lambda part: node_value(part).numel()), (
+            return max(parts, key=lambda part: value_of(part).numel()), (
                 f"one formula does not stand in all rows{self._odd(node)}"
             )
         return node, "a row is computed from other rows too"
@@ -391,7 +386,7 @@ class Search:
     def _odd(self, node: fx.Node) -> str:
         """Which rows of several pieces have another formula than most, or none, in words."""
         pieces: Any = node.args[0]
-        sizes = [node_value(part).shape[0] for part in pieces if node_value(part).dim()]
+        sizes = [value_of(part).shape[0] for part in pieces if value_of(part).dim()]
         if len(sizes) != len(pieces) or sum(sizes) != self.count:
             return ""
         least = sizes.index(min(sizes))
@@ -402,7 +397,7 @@ class Search:
 
     def _fits(self, node: fx.Node, rows: Rows) -> bool:
         """Whether the rows of a tensor are rows of the cells that it holds, as far as is known."""
-        cells, value = node.meta.get("cells"), node.meta.get("value")
+        cells, value = facts(node).cells, facts(node).value
         if cells is None or not isinstance(value, torch.Tensor):
             return True
         if rows.block == 1:
@@ -417,7 +412,7 @@ class Search:
         if node.target is torch.rand:
             return Way({}, frozenset([rows.dim]))
         inner = node.args[0] if node_name(node) == "getitem" else None
-        if isinstance(inner, fx.Node) and not isinstance(inner.meta["value"], torch.Tensor):
+        if isinstance(inner, fx.Node) and not isinstance(facts(inner).value, torch.Tensor):
             return Way({inner: rows})
         for operands in self._candidates(node):
             for sizes in size_choices(node, self.count):
@@ -437,7 +432,7 @@ class Search:
         known = self.found.get(node)
         if known is not None and node.op != "get_attr":
             return [known, None]
-        value = node.meta.get("value")
+        value = facts(node).value
         if not isinstance(value, torch.Tensor):
             parts = [part for part in value or () if isinstance(part, torch.Tensor)]
             if not parts:
@@ -464,7 +459,7 @@ def _counts_values(node: object) -> bool:
     while isinstance(node, fx.Node) and node_name(node) in ("where", "sum", "mul", "to"):
         if node_name(node) == "to":
             inner = node.args[0]
-            return isinstance(inner, fx.Node) and node_value(inner).dtype == torch.bool
+            return isinstance(inner, fx.Node) and value_of(inner).dtype == torch.bool
         node = node.args[1 if node_name(node) == "where" else 0]
     return False
 

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import fx
 
+from xl2torch.ir.facts import value_of
+
 _SAME = 1e-9
 _PARTS = (3, 4)
 """Rows of two parts: together they show how a node adds up."""
@@ -134,11 +136,11 @@ def _drawn(operands: Mapping[fx.Node, Rows | None], low: float, high: float) -> 
             return tuple(drawn(item) for item in value)
         return value
 
-    return {node: drawn(node.meta["value"]) for node in operands}
+    return {node: drawn(value_of(node)) for node in operands}
 
 
 def _trials(operands: Mapping[fx.Node, Rows | None]) -> Iterator[dict[fx.Node, Any]]:
-    yield {node: node.meta["value"] for node in operands}
+    yield {node: value_of(node) for node in operands}
     for low, high in _RANGES:
         yield _drawn(operands, low, high)
 

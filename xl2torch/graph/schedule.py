@@ -51,6 +51,7 @@ from xl2torch.graph.recurrence import (
     make_plan,
 )
 from xl2torch.graph.regions import Region, find_regions
+from xl2torch.ir.facts import note, note_line
 from xl2torch.limits import MOST_CELLS, beyond, shortage
 from xl2torch.values import BLANK, NUMBER
 from xl2torch.workbook.cells import key_of, places_of
@@ -523,8 +524,7 @@ class Evaluation:
         for unit, array in zip(loop.units, arrays, strict=True):
             assert unit.region is not None
             if isinstance(array.data, fx.Node):
-                array.data.meta.setdefault("cells", unit.area)
-                array.data.meta.setdefault("formula", unit.region.formula)
+                note_line(array.data, unit.area, unit.region.formula)
             unit.block = Block(unit.area, array)
             unit.trained = trained
             unit.reads = first.reads | set(loop.units) - {unit}
@@ -585,8 +585,7 @@ class Evaluation:
         if region.apart:
             array = with_gaps(array, region.row_step, region.column_step)
         if isinstance(array.data, fx.Node):
-            array.data.meta.setdefault("cells", region.range)
-            array.data.meta.setdefault("formula", region.formula)
+            note_line(array.data, region.range, region.formula)
         unit.block = Block(unit.area, array)
         unit.trained = any(read_.trained for read_ in unit.reads)
 
@@ -635,7 +634,7 @@ class Evaluation:
         (first, second), axes = align([fresh, cached])
         data = apply(torch.where, trace.drawing(), first, second)
         assert isinstance(data, fx.Node)
-        data.meta.update(cells=region.range, formula=region.formula)
+        note(data, cells=region.range, formula=region.formula)
         unit.drawn = True
         return Block(unit.area, Array(data, axes, fresh.shape))
 

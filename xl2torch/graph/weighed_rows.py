@@ -9,8 +9,9 @@ import torch
 from torch import fx
 from torch.nn.functional import pad
 
-from xl2torch.graph.nodes import copied, node_name, node_value, parameter_nodes
+from xl2torch.graph.nodes import copied, node_name, parameter_nodes
 from xl2torch.graph.passes.rewriting import add_node, drop_unused, is_call, replace
+from xl2torch.ir.facts import note, value_of
 
 
 def weigh_rows(module: fx.GraphModule) -> fx.GraphModule:
@@ -28,14 +29,14 @@ def weigh_rows(module: fx.GraphModule) -> fx.GraphModule:
         source, places = _taken(inner, new)
         if source is None or source in parameters:
             continue
-        value = node_value(source)
+        value = value_of(source)
         counts = torch.bincount(places, minlength=len(value))
         weights = counts == 0 if every else counts.to(value.dtype)
         name = f"{inner.name}_weights"
         new.register_buffer(name, weights, persistent=False)
         with new.graph.inserting_before(node):
             weigh = new.graph.get_attr(name)
-            weigh.meta["value"] = weights
+            note(weigh, value=weights)
             function = torch.logical_or if every else torch.matmul
             total = add_node(new.graph, function, weigh, source)
             if every:
@@ -54,7 +55,7 @@ _NOTHING = torch.zeros(0, dtype=torch.int64)
 def _taken(node: fx.Node, module: fx.GraphModule) -> tuple[fx.Node | None, torch.Tensor]:
     """The vector of which a node holds some elements, and their places; None for other nodes."""
     arguments: Any = node.args
-    if node_name(node) not in ("narrow", "index_select") or node_value(node).dim() != 1:
+    if node_name(node) not in ("narrow", "index_select") or value_of(node).dim() != 1:
         return None, _NOTHING
     source = arguments[0]
     if node_name(node) == "narrow":
@@ -68,6 +69,6 @@ def _taken(node: fx.Node, module: fx.GraphModule) -> tuple[fx.Node | None, torch
     if is_call(source, pad) and len(source.args) == 2 and not source.kwargs:
         source, (before, *_) = source.args
         places = places - before
-        if int(places.min()) < 0 or int(places.max()) >= len(node_value(source)):
+        if int(places.min()) < 0 or int(places.max()) >= len(value_of(source)):
             return None, _NOTHING
     return source, places

@@ -23,6 +23,7 @@ from xl2torch.graph.passes import simplify
 from xl2torch.graph.precedents import GrowingRange
 from xl2torch.graph.row_objective import find_row_objective
 from xl2torch.graph.schedule import Evaluation
+from xl2torch.ir.facts import note
 from xl2torch.replay.descent import Descent
 
 _CLOSE = 1e-7
@@ -158,7 +159,7 @@ def error_steps(descent: Descent, error: Error) -> ErrorSteps:
     for (name, start), weight in zip(starts.items(), descent.weights, strict=True):
         area = descent.weight_area(weight)
         node = trace.parameter(name, start)
-        node.meta["cells"] = area
+        note(node, cells=area)
         given.append(Block(area, Array(node, (), (1, 1, area.rows, 1))))
     data = _error(descent, error, Evaluation(descent.workbook, given, trace))
     if not isinstance(data, fx.Node):

@@ -19,6 +19,7 @@ from xl2torch.address import CellAddress, single_cell
 from xl2torch.errors import ModelError, Xl2TorchError
 from xl2torch.graph.naming import label
 from xl2torch.graph.nodes import node_name
+from xl2torch.ir.facts import facts
 from xl2torch.jacobian import VectorFunction, jacobian, range_function, variable_shapes
 from xl2torch.model import SheetModel, compile_range
 from xl2torch.reports.kinds import STATISTICS
@@ -157,7 +158,7 @@ def _check_logarithms(model: SheetModel) -> None:
     """Raise ModelError where the objective is a likelihood itself, or of another logarithm."""
     cell = model.problem.objective
     for node in model.graph.nodes:
-        formula = node.meta.get("formula", "") if node.op == "call_function" else ""
+        formula = facts(node).formula or "" if node.op == "call_function" else ""
         if node_name(node) == "log10" or _OTHER_BASE.search(formula or ""):
             raise ModelError(
                 f"the objective {cell} has logarithms to base 10: a log-likelihood has natural "

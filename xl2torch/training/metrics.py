@@ -13,10 +13,11 @@ from xl2torch.errors import SelectionError
 from xl2torch.functions.array import DTYPE
 from xl2torch.graph.dropout import without_dropout
 from xl2torch.graph.needed_rows import only_needed_rows
-from xl2torch.graph.nodes import dependents, node_name, node_value, parameter_nodes
+from xl2torch.graph.nodes import dependents, node_name, parameter_nodes
 from xl2torch.graph.passes.rewriting import add_node
 from xl2torch.graph.row_divisors import find_divisors
 from xl2torch.graph.row_objective import find_row_objective
+from xl2torch.ir.facts import value_of
 from xl2torch.model import SheetModel, cell_program
 from xl2torch.training.row_loss import Metric
 from xl2torch.workbook.selection import parse_cell
@@ -91,11 +92,11 @@ def _classes(
     predicted, label = (first, second) if first in trained else (second, first)
     if label in trained or predicted not in trained:
         return None
-    observed, at_most = node_value(label), _MIDDLE
+    observed, at_most = value_of(label), _MIDDLE
     scores, known = copies[predicted], copies[label]
     if name == "binary_cross_entropy_with_logits":
         at_most = 0.0  # a probability of one half
-    if observed.dim() == 2 and observed.shape == node_value(predicted).shape:
+    if observed.dim() == 2 and observed.shape == value_of(predicted).shape:
         if bool((observed.sum(1) - 1).abs().max() > 1e-12) or observed.shape[1] == 1:
             return None
         return add_node(graph, torch.argmax, scores, 1), add_node(graph, torch.argmax, known, 1)
@@ -103,7 +104,7 @@ def _classes(
         return add_node(graph, torch.argmax, scores, 1), known
     if not bool(((observed == 0) | (observed == 1)).all()):
         return None
-    if observed.shape != node_value(predicted).shape:
+    if observed.shape != value_of(predicted).shape:
         return None
     return (
         add_node(graph, operator.gt, scores, at_most),

@@ -19,10 +19,9 @@ from xl2torch.graph.passes.rewriting import (
     constant_value,
     drop_unused,
     is_call,
-    keep_line,
     replace,
-    value_of,
 )
+from xl2torch.ir.facts import keep_line, value_of
 
 
 def batch_pictures(graph: fx.Graph) -> fx.Graph:

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import fx
 
-from xl2torch.graph.passes.rewriting import drop_unused, is_call, replace, value_of
+from xl2torch.graph.passes.rewriting import drop_unused, is_call, replace
+from xl2torch.ir.facts import value_of
 
 _IDLE = (
     torch.reshape, torch.broadcast_to, torch.narrow, torch.flatten, torch.unflatten, torch.squeeze,

@@ -18,10 +18,9 @@ from xl2torch.graph.passes.rewriting import (
     constant_value,
     drop_unused,
     is_call,
-    keep_line,
     replace,
-    value_of,
 )
+from xl2torch.ir.facts import keep_line, value_of
 
 
 def drop_gaps(graph: fx.Graph) -> fx.Graph:

@@ -13,6 +13,7 @@ import torch
 from torch import fx
 
 from xl2torch.graph.passes.rewriting import drop_unused, replace
+from xl2torch.ir.facts import facts, value_of
 
 _HANDS_ON = frozenset(
     {
@@ -27,11 +28,11 @@ def drop_unused_guards(graph: fx.Graph) -> fx.Graph:
     """Replace guards by their operands when only the objective's own check uses the masks."""
     (output,) = (node for node in graph.nodes if node.op == "output")
     final = output.args[0]
-    if not isinstance(final, fx.Node) or not final.meta.get("final"):
+    if not isinstance(final, fx.Node) or not facts(final).is_final:
         return graph
     drop_unused(graph)
-    guards = [node for node in graph.nodes if "guard" in node.meta]
-    if not all(guard.meta["guard"] for guard in guards):
+    guards = [node for node in graph.nodes if facts(node).is_guard]
+    if not all(facts(guard).guard for guard in guards):
         return graph
     masks = _masks(final, guards)
     if not _sources(_masks(final, [])) <= _sources(_masks(final, guards, only_guards=True)):
@@ -64,7 +65,7 @@ def _masks(final: fx.Node, guards: list[fx.Node], only_guards: bool = False) -> 
         node = stack.pop()
         if not isinstance(node, fx.Node) or node in found or node.op != "call_function":
             continue
-        if node.meta["value"].dtype == torch.bool:
+        if value_of(node).dtype == torch.bool:
             found.add(node)
             stack.extend(node.all_input_nodes)
     return found
@@ -76,8 +77,8 @@ def _guarded_functions(guard: fx.Node) -> set[fx.Node]:
     stack = list(guard.users)
     while stack:
         node = stack.pop()
-        edge = "edge" in node.meta or node.target is torch.detach
-        if edge or node.meta["value"].dtype == torch.bool:
+        edge = facts(node).is_edge or node.target is torch.detach
+        if edge or value_of(node).dtype == torch.bool:
             stack.extend(node.users)
         else:
             found.add(node)

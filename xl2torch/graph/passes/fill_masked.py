@@ -13,14 +13,14 @@ from xl2torch.graph.passes.rewriting import (
     drop_unused,
     is_call,
     replace,
-    value_of,
 )
+from xl2torch.ir.facts import facts, value_of
 
 
 def fill_masked(graph: fx.Graph) -> fx.Graph:
     """where(mask, 0, x) becomes x.masked_fill(mask, 0), or x where that is 0 there already."""
     for node in list(graph.nodes):
-        if not is_call(node, torch.where) or "final" in node.meta:
+        if not is_call(node, torch.where) or facts(node).is_final:
             continue
         mask = constant_value(node.args[0], graph)
         if mask is None:

@@ -21,6 +21,7 @@ from xl2torch.graph.passes.rewriting import (
     summands,
 )
 from xl2torch.graph.passes.share_equal_nodes import share_equal_nodes
+from xl2torch.ir.facts import facts, note, value_of
 
 _ELEMENTWISE = (torch.relu, torch.tanh, torch.sigmoid, torch.exp)
 
@@ -40,7 +41,7 @@ def _single_convolution(item: Any) -> fx.Node | None:
     """The convolution whose only channel a node is."""
     if is_call(item, torch.select) and item.args[1:] == (0, 0) and is_call(item.args[0], conv2d):
         convolution = item.args[0]
-        return convolution if convolution.meta["value"].shape[0] == 1 else None
+        return convolution if value_of(convolution).shape[0] == 1 else None
     return None
 
 
@@ -58,9 +59,9 @@ def _merge_inputs(graph: fx.Graph) -> None:
         kernels = [_kernel(item.args[1]) for item in convolutions]
         if None in pictures or None in kernels:
             continue
-        if not same_items([item.meta["value"].shape for item in pictures]):
+        if not same_items([value_of(item).shape for item in pictures]):
             continue
-        if not same_items([item.meta["value"].shape for item in kernels]):
+        if not same_items([value_of(item).shape for item in kernels]):
             continue
         with graph.inserting_before(node):
             source = _joined(graph, pictures)
@@ -87,9 +88,9 @@ def _merge_outputs(graph: fx.Graph) -> None:
     """conv2d(x, j) and conv2d(x, k) become the channels of conv2d(x, [j, k])."""
     groups: dict[Any, list[fx.Node]] = {}
     for node in graph.nodes:
-        if is_call(node, conv2d) and node.meta["value"].shape[0] == 1:
+        if is_call(node, conv2d) and value_of(node).shape[0] == 1:
             options = tuple(sorted(node.kwargs.items()))
-            key = (node.args[0], node.args[1].meta["value"].shape, options)
+            key = (node.args[0], value_of(node.args[1]).shape, options)
             groups.setdefault(key, []).append(node)
     for group in groups.values():
         if len(group) < 2 or not all(_selected(user) for node in group for user in node.users):
@@ -140,7 +141,7 @@ def _copied(graph: fx.Graph, item: Any, order: dict[fx.Node, int], place: int) -
         return item
     known = {inner: _copied(graph, inner, order, place) for inner in item.all_input_nodes}
     copy = graph.node_copy(item, known.__getitem__)
-    copy.meta["value"] = item.meta["value"]
+    note(copy, value=facts(item).value)
     return copy
 
 
@@ -164,13 +165,13 @@ def _merge_dots(graph: fx.Graph) -> None:
         found = [dot for dot in dots if dot is not None]
         if len(found) != len(terms):
             continue
-        if not same_items([values.meta["value"].shape for _, values in found]):
+        if not same_items([value_of(values).shape for _, values in found]):
             continue
         with graph.inserting_before(node):
             joined = _lifted(graph, [values for _, values in found])
             if joined is None:
                 continue
-            weights = torch.stack([weight.meta["value"] for weight, _ in found])
+            weights = torch.stack([value_of(weight) for weight, _ in found])
             constant = add_constant(graph, weights)
             product = add_node(graph, operator.mul, constant, joined)
             replace(node, add_node(graph, torch.sum, product))
@@ -216,7 +217,7 @@ def _lifted_channels(graph: fx.Graph, items: Sequence[fx.Node]) -> fx.Node | Non
     """All channels of a tensor in order, or the only channels of equal max-pools."""
     sources: list[Any] = [item.args[0] for item in items]
     places: list[Any] = [item.args[1:] for item in items]
-    if same_items(sources) and sources[0].meta["value"].shape[0] == len(items):
+    if same_items(sources) and value_of(sources[0]).shape[0] == len(items):
         in_order = places == [(0, index) for index in range(len(items))]
         return sources[0] if in_order else None
     if not all(is_call(source, max_pool2d) for source in sources) or not same_items(places):

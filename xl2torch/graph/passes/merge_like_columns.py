@@ -20,12 +20,11 @@ from xl2torch.graph.passes.rewriting import (
     drop_unused,
     hull,
     is_call,
-    keep_guard,
     part,
     slices,
     summands,
-    value_of,
 )
+from xl2torch.ir.facts import facts, keep_guard, note, note_line, value_of
 
 _ACTIVATIONS = (torch.relu, torch.sigmoid, torch.tanh)
 
@@ -80,11 +79,12 @@ def _merge_added(graph: fx.Graph, merging: _Merging, terms: list[Any]) -> None:
 
 def _note_cells(merged: fx.Node, stack: fx.Node, items: list[fx.Node]) -> None:
     """The cells and the formula of the columns that were merged."""
-    for fact in ("cells", "formula"):
-        if fact in stack.meta:
-            merged.meta[fact] = stack.meta[fact]
-    merged.meta.setdefault("cells", hull(items))
-    merged.meta.setdefault("formula", items[0].meta.get("formula"))
+    known = facts(stack)
+    note(
+        merged,
+        cells=known.cells or facts(merged).cells or hull(items),
+        formula=known.formula or facts(merged).formula or facts(items[0]).formula,
+    )
 
 
 def _take_from(
@@ -121,7 +121,7 @@ class _Merging:
             keep_guard(first, found)
             cells = hull(items)
             if cells is not None:
-                found.meta["cells"], found.meta["formula"] = cells, first.meta.get("formula")
+                note(found, cells=cells, formula=facts(first).formula)
             self.known[key] = found
         return self.known[key]
 
@@ -206,7 +206,7 @@ class _Merging:
             node = add_constant(graph, value)
             cells = hull(items)
             if cells is not None:
-                node.meta.setdefault("cells", cells)
+                note_line(node, cells, None)
             return node
         dim = value_of(items[0]).dim() if last else 0
         return add_node(graph, torch.stack, tuple(items), dim=dim)

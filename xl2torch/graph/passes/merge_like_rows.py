@@ -21,11 +21,9 @@ from xl2torch.graph.passes.rewriting import (
     constant_value,
     drop_unused,
     is_call,
-    keep_guard,
-    keep_line,
     replace,
-    value_of,
 )
+from xl2torch.ir.facts import facts, keep_guard, keep_line, note, note_line, value_of
 
 
 class _Piece(NamedTuple):
@@ -119,7 +117,7 @@ class _Merging:
             return None
         found = add_constant(self.graph, torch.cat(rows))
         if (cells := self._hull(items)) is not None:
-            found.meta.setdefault("cells", cells)
+            note_line(found, cells, None)
         return found
 
     def _calls(self, items: list[fx.Node]) -> fx.Node | None:
@@ -145,7 +143,7 @@ class _Merging:
         keep_guard(first, found)
         cells = self._hull(items)
         if cells is not None:
-            found.meta["cells"] = cells
+            note(found, cells=cells)
             keep_line(first, found)
         return found
 
@@ -174,7 +172,7 @@ class _Merging:
 
     def _hull(self, items: list[fx.Node]) -> CellRange | None:
         """The cells of all pieces and what is between them; None where they are no column."""
-        areas = [item.meta.get("cells") for item in items]
+        areas = [facts(item).cells for item in items]
         if any(area is None for area in areas):
             return None
         top, bottom = areas[0], areas[-1]

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import fx
 
-from xl2torch.graph.passes.rewriting import add_node, drop_unused, is_call, replace, value_of
+from xl2torch.graph.passes.rewriting import add_node, drop_unused, is_call, replace
+from xl2torch.ir.facts import value_of
 
 _KEEP_ORDER = (torch.reshape, torch.unsqueeze)
 

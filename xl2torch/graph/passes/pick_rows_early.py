@@ -13,15 +13,14 @@ from torch import fx
 
 from xl2torch.functions.trace import Trace
 from xl2torch.graph.loop import Recurrence
-from xl2torch.graph.nodes import node_value
 from xl2torch.graph.passes.rewriting import (
     ELEMENTWISE,
     add_node,
     drop_unused,
     is_call,
-    keep_guard,
     replace,
 )  # fmt: skip
+from xl2torch.ir.facts import facts, keep_guard, note, value_of
 
 
 def pick_rows_early(graph: fx.Graph) -> fx.Graph:
@@ -42,7 +41,7 @@ def pick_rows_early(graph: fx.Graph) -> fx.Graph:
 
 
 def _is_finite(item: Any) -> bool:
-    value = item.meta["value"]
+    value = facts(item).value
     return not isinstance(value, torch.Tensor) or bool(torch.isfinite(value).all())
 
 
@@ -77,7 +76,7 @@ def _picked(graph: fx.Graph, item: Any, source: fx.Node, node: fx.Node) -> Any:
     """The same rows of an operand; None where it is not as tall as the result."""
     if not isinstance(item, fx.Node):
         return item
-    shape, whole = node_value(item).shape, node_value(source).shape
+    shape, whole = value_of(item).shape, value_of(source).shape
     dim = int(node.args[1])  # type: ignore[arg-type]
     if len(shape) < len(whole) - dim:
         return item  # it has no rows
@@ -95,7 +94,7 @@ def _piece(graph: fx.Graph, source: fx.Node, node: fx.Node) -> fx.Node | None:
         return found
     count = 1 if is_call(node, torch.select) else int(node.args[3])  # type: ignore[arg-type]
     for piece in pieces:
-        size = node_value(piece).shape[dim]
+        size = value_of(piece).shape[dim]
         if start < size:
             if start + count > size:
                 return None
@@ -118,16 +117,15 @@ def _shorten_loops(graph: fx.Graph) -> None:
             rows = max((_rows_used(column) for column in node.users), default=loop.steps)
             if rows < loop.steps:
                 loop.steps = rows
-                node.meta["value"] = tuple(
-                    item if item is None else item[:rows] for item in node.meta["value"]
-                )
+                values = facts(node).value
+                note(node, value=tuple(item if item is None else item[:rows] for item in values))
                 for column in node.users:
-                    column.meta["value"] = column.meta["value"][:rows]
+                    note(column, value=value_of(column)[:rows])
 
 
 def _rows_used(column: fx.Node) -> int:
     """How many rows from the first on hold all that is used of a column."""
-    whole: int = node_value(column).shape[0]
+    whole: int = value_of(column).shape[0]
     ends = []
     for user in column.users:
         if is_call(user, torch.select) and user.args[1] == 0:

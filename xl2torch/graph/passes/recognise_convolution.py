@@ -18,9 +18,9 @@ from xl2torch.graph.passes.rewriting import (
     drop_unused,
     is_call,
     replace,
-    value_of,
     windows_of,
 )
+from xl2torch.ir.facts import value_of
 
 
 def _channel(graph: fx.Graph, picture: fx.Node) -> fx.Node:

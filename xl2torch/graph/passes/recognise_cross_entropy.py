@@ -18,8 +18,8 @@ from xl2torch.graph.passes.rewriting import (
     is_call,
     negated,
     replace,
-    value_of,
 )
+from xl2torch.ir.facts import value_of
 
 Term = tuple[torch.Tensor, fx.Node]
 _DEEP = 20

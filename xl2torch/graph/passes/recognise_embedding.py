@@ -6,7 +6,8 @@ import torch
 from torch import fx
 from torch.nn.functional import embedding
 
-from xl2torch.graph.passes.rewriting import add_node, constant_value, is_call, replace, value_of
+from xl2torch.graph.passes.rewriting import add_node, constant_value, is_call, replace
+from xl2torch.ir.facts import value_of
 
 
 def recognise_embedding(graph: fx.Graph) -> fx.Graph:

@@ -8,14 +8,8 @@ import torch
 from torch import fx
 from torch.nn.functional import linear
 
-from xl2torch.graph.passes.rewriting import (
-    add_node,
-    commuted,
-    drop_unused,
-    is_call,
-    replace,
-    value_of,
-)
+from xl2torch.graph.passes.rewriting import add_node, commuted, drop_unused, is_call, replace
+from xl2torch.ir.facts import value_of
 
 
 def recognise_linear(graph: fx.Graph) -> fx.Graph:

@@ -19,6 +19,7 @@ from xl2torch.graph.passes.rewriting import (
     replace,
 )
 from xl2torch.graph.passes.settling import guards_of, settle
+from xl2torch.ir.facts import value_of
 
 _LOGARITHMS = {torch.log: 1.0, torch.log10: math.log(10)}
 _PICKS = (torch.select, torch.index_select, torch.narrow)
@@ -108,6 +109,6 @@ def _difference(node: fx.Node, graph: fx.Graph) -> fx.Node | None:
     dim = dim[0] if isinstance(dim, tuple) and len(dim) == 1 else dim
     if unsqueezed != dim and not (unsqueezed is None and dim == 0):
         return None
-    if not total.kwargs and source.meta["value"].dim() != 1:
+    if not total.kwargs and value_of(source).dim() != 1:
         return None
     return add_node(graph, torch.log_softmax, without_shift(source, dim), dim=dim)

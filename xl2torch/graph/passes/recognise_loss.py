@@ -13,14 +13,8 @@ from torch.nn.functional import (
     mse_loss,
 )
 
-from xl2torch.graph.passes.rewriting import (
-    add_node,
-    drop_unused,
-    is_call,
-    is_number,
-    replace,
-    value_of,
-)
+from xl2torch.graph.passes.rewriting import add_node, drop_unused, is_call, is_number, replace
+from xl2torch.ir.facts import value_of
 
 _REDUCTIONS = {torch.mean: "mean", torch.sum: "sum"}
 

@@ -20,9 +20,9 @@ from xl2torch.graph.passes.rewriting import (
     drop_unused,
     is_call,
     replace,
-    value_of,
     windows_of,
 )
+from xl2torch.ir.facts import value_of
 
 
 def recognise_max_pool(graph: fx.Graph) -> fx.Graph:
@@ -39,7 +39,7 @@ def recognise_max_pool(graph: fx.Graph) -> fx.Graph:
             options = {"ceil_mode": True} if ceil else {}
             picture = add_node(graph, torch.unsqueeze, source, 0)
             pooled = add_node(graph, max_pool2d, picture, size, step, **options)
-            if pooled.meta["value"].shape[1:] != value_of(node).shape:
+            if value_of(pooled).shape[1:] != value_of(node).shape:
                 continue
             replace(node, add_node(graph, torch.select, pooled, 0, 0))
     drop_unused(graph)

@@ -7,14 +7,8 @@ import operator
 import torch
 from torch import fx
 
-from xl2torch.graph.passes.rewriting import (
-    add_node,
-    drop_unused,
-    is_call,
-    negated,
-    replace,
-    value_of,
-)
+from xl2torch.graph.passes.rewriting import add_node, drop_unused, is_call, negated, replace
+from xl2torch.ir.facts import value_of
 
 
 def recognise_mean(graph: fx.Graph) -> fx.Graph:

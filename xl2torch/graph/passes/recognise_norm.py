@@ -14,8 +14,9 @@ from torch import fx
 from torch.linalg import vector_norm
 from torch.nn.functional import mse_loss
 
-from xl2torch.graph.passes.rewriting import add_node, behind, is_call, is_number, replace, value_of
+from xl2torch.graph.passes.rewriting import add_node, behind, is_call, is_number, replace
 from xl2torch.graph.passes.settling import guards_of, settle
+from xl2torch.ir.facts import value_of
 
 
 def recognise_norm(graph: fx.Graph) -> fx.Graph:

@@ -6,14 +6,8 @@ import torch
 from torch import fx
 from torch.nn.functional import pad
 
-from xl2torch.graph.passes.rewriting import (
-    add_node,
-    constant_value,
-    drop_unused,
-    is_call,
-    replace,
-    value_of,
-)
+from xl2torch.graph.passes.rewriting import add_node, constant_value, drop_unused, is_call, replace
+from xl2torch.ir.facts import value_of
 
 
 def recognise_pad(graph: fx.Graph) -> fx.Graph:

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import fx
 
-from xl2torch.graph.passes.rewriting import add_node, behind, is_call, replace, value_of
+from xl2torch.graph.passes.rewriting import add_node, behind, is_call, replace
 from xl2torch.graph.passes.settling import guards_of, settle
+from xl2torch.ir.facts import value_of
 
 
 def recognise_softmax(graph: fx.Graph) -> fx.Graph:

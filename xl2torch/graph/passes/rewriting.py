@@ -11,7 +11,8 @@ import torch
 from torch import fx
 
 from xl2torch.address import CellRange
-from xl2torch.functions.trace import Trace, is_constant, take
+from xl2torch.functions.trace import Trace, take
+from xl2torch.ir.facts import facts, is_constant, keep_line, note, value_of
 
 ELEMENTWISE: frozenset[Callable[..., Any]] = frozenset(
     {
@@ -29,8 +30,8 @@ def add_node(
 ) -> fx.Node:
     """A call of a torch function, with its value at the start point."""
     node = graph.call_function(function, arguments, options)
-    concrete = fx.node.map_arg(arguments, lambda item: item.meta["value"])
-    node.meta["value"] = function(*concrete, **options)
+    concrete = fx.node.map_arg(arguments, lambda item: facts(item).value)
+    note(node, value=function(*concrete, **options))
     return node
 
 
@@ -47,12 +48,6 @@ def drop_unused(graph: fx.Graph) -> None:
             graph.erase_node(node)
 
 
-def value_of(item: Any) -> torch.Tensor:
-    """The value of a node at the start point."""
-    value: torch.Tensor = item.meta["value"]
-    return value
-
-
 def is_call(item: Any, *functions: Callable[..., Any]) -> bool:
     """Whether a node calls one of some functions."""
     return isinstance(item, fx.Node) and item.op == "call_function" and item.target in functions
@@ -66,20 +61,6 @@ def is_lookup(item: Any) -> bool:
 def constant_value(item: Any, graph: fx.Graph) -> torch.Tensor | None:
     """Value of a constant buffer; None for anything else."""
     return value_of(item) if is_constant(item) else None
-
-
-def keep_line(old: fx.Node, new: fx.Node) -> None:
-    """Give a node the cells and the formula of another, where it has none of its own."""
-    for fact in ("cells", "formula"):
-        if fact in old.meta:
-            new.meta.setdefault(fact, old.meta[fact])
-
-
-def keep_guard(old: fx.Node, new: fx.Node) -> None:
-    """Let a node be the guard, or the edge of a domain, that another is."""
-    for fact in ("guard", "edge"):
-        if fact in old.meta:
-            new.meta[fact] = old.meta[fact]
 
 
 def replace(old: fx.Node, new: fx.Node) -> None:
@@ -129,7 +110,7 @@ def _matrix_of_windows(windows: torch.Tensor) -> torch.Tensor | None:
 
 def behind(item: Any) -> Any:
     """What a guard protects: the operand itself, where its function has a value."""
-    while isinstance(item, fx.Node) and ("guard" in item.meta or "edge" in item.meta):
+    while isinstance(item, fx.Node) and facts(item).protects:
         item = item.args[1]
     return item
 
@@ -172,7 +153,7 @@ def summands(node: Any) -> list[Any]:
 
 def hull(items: list[fx.Node]) -> CellRange | None:
     """Rectangle of neighbouring columns or rows; None where they are no rectangle."""
-    areas = [item.meta.get("cells") for item in items]
+    areas = [facts(item).cells for item in items]
     if any(area is None for area in areas):
         return None
     whole: CellRange = areas[0]  # type: ignore[assignment]

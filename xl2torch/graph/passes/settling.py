@@ -16,8 +16,8 @@ from xl2torch.graph.passes.rewriting import (
     drop_unused,
     is_call,
     is_lookup,
-    value_of,
 )
+from xl2torch.ir.facts import facts, note, value_of
 
 _PASSES_ON = frozenset(
     {
@@ -35,7 +35,7 @@ def guards_of(node: fx.Node, depth: int = 8) -> set[fx.Node]:
     for _ in range(depth):
         level = {inner for item in level for inner in item.all_input_nodes} - seen
         seen = seen | level
-    return {item for item in seen if "guard" in item.meta}
+    return {item for item in seen if facts(item).is_guard}
 
 
 def settle(graph: fx.Graph, guards: Iterable[fx.Node]) -> None:
@@ -64,7 +64,7 @@ def _only_reports(mask: fx.Node) -> bool:
     stack = [(user, mask) for user in mask.users]
     while stack:
         node, source = stack.pop()
-        if node.meta.get("final"):
+        if facts(node).is_final:
             continue
         if not _is_check(node) or source not in _masks(node):
             return False
@@ -76,7 +76,7 @@ def _only_reports(mask: fx.Node) -> bool:
 
 def _is_check(node: fx.Node) -> bool:
     """Whether a node is true or false, and no number; a loop is several nodes at once."""
-    value = node.meta.get("value")
+    value = facts(node).value
     return isinstance(value, torch.Tensor) and value.dtype == torch.bool
 
 
@@ -86,7 +86,7 @@ def _fold_true(graph: fx.Graph) -> None:
     for node in list(graph.nodes):
         if _is_true(node, graph):
             true.add(node)
-        elif node.meta.get("final"):
+        elif facts(node).is_final:
             if node.args[0] in true:
                 _drop_final(node)
         elif node.op == "call_function" and _is_check(node):
@@ -131,7 +131,9 @@ def _drop_final(final: fx.Node) -> None:
     """The objective without its check."""
     objective = final.args[1]
     assert isinstance(objective, fx.Node) and math.isnan(final.args[2])  # type: ignore[arg-type]
-    for fact in ("cells", "formula"):
-        if fact in final.meta:
-            objective.meta[fact] = final.meta[fact]
+    known = facts(final)
+    if known.cells is not None:
+        note(objective, cells=known.cells)
+    if known.formula is not None:
+        note(objective, formula=known.formula)
     final.replace_all_uses_with(objective)

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import fx
 
-from xl2torch.functions.trace import is_constant
-from xl2torch.graph.passes.rewriting import add_node, drop_unused, is_call, replace, value_of
+from xl2torch.graph.passes.rewriting import add_node, drop_unused, is_call, replace
+from xl2torch.ir.facts import is_constant, value_of
 
 
 class _Part(NamedTuple):

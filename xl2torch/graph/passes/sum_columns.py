@@ -20,8 +20,8 @@ from xl2torch.graph.passes.rewriting import (
     replace,
     slices,
     summands,
-    value_of,
 )
+from xl2torch.ir.facts import note_line, value_of
 
 
 def sum_columns(graph: fx.Graph) -> fx.Graph:
@@ -90,5 +90,5 @@ def _columns(graph: fx.Graph, columns: list[fx.Node]) -> fx.Node | None:
     if cells is None or cells.columns != len(columns) or any(item is None for item in constants):
         return None
     node = add_constant(graph, torch.stack([v for v in constants if v is not None], dim=1))
-    node.meta.setdefault("cells", cells)
+    note_line(node, cells, None)
     return node

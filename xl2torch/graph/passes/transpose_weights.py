@@ -10,7 +10,8 @@ import torch
 from torch import fx
 from torch.nn.functional import linear
 
-from xl2torch.graph.passes.rewriting import add_node, drop_unused, is_call, replace, value_of
+from xl2torch.graph.passes.rewriting import add_node, drop_unused, is_call, replace
+from xl2torch.ir.facts import derive, value_of
 
 _LARGE = 10_000_000
 """Multiplications, from which the copy does not count."""
@@ -45,7 +46,7 @@ def plain_products(graph: fx.Graph, share: float) -> fx.Graph:
             continue
         with graph.inserting_before(node):
             product = graph.call_function(torch.addmm, (bias, source, weight))
-        product.meta.update(node.meta)
+        derive(node, product)
         node.replace_all_uses_with(product)
     drop_unused(graph)
     return graph

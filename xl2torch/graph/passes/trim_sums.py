@@ -14,7 +14,7 @@ from torch import fx
 from torch.nn.functional import pad
 
 from xl2torch.address import CellRange
-from xl2torch.graph.lines import part_of_line
+from xl2torch.graph.lines import note_part_of_line
 from xl2torch.graph.nodes import known_elements, operands_first
 from xl2torch.graph.passes.rewriting import (
     ELEMENTWISE,
@@ -24,10 +24,9 @@ from xl2torch.graph.passes.rewriting import (
     constant_value,
     drop_unused,
     is_call,
-    keep_guard,
     replace,
-    value_of,
 )
+from xl2torch.ir.facts import facts, keep_guard, value_of
 
 
 class _Part(NamedTuple):
@@ -158,8 +157,8 @@ def _trimmed(last: _Part, graph: fx.Graph) -> fx.Node:
         if found.target is part.node.target:
             keep_guard(part.node, found)
         cells = _cells(part)
-        if cells is not None and "cells" not in found.meta:
-            found.meta.update(part_of_line(part.node.meta, cells))
+        if cells is not None and facts(found).cells is None:
+            note_part_of_line(part.node, cells, found)
     return made[last]
 
 
@@ -213,7 +212,7 @@ def _width(padded: fx.Node, dim: int) -> int:
 
 def _cells(part: _Part) -> CellRange | None:
     """The cells of a part of a node that holds a range of the sheet; None where it holds none."""
-    cells: CellRange | None = part.node.meta.get("cells")
+    cells: CellRange | None = facts(part.node).cells
     if cells is None:
         return None
     shape = tuple(value_of(part.node).shape)

@@ -1,0 +1,1 @@
+"""The graph between formulas and torch: what is known of its nodes."""
