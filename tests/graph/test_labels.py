@@ -8,16 +8,24 @@ from typing import Any
 import openpyxl
 import pytest
 import torch
+from corpus import CORPUS, WORKBOOKS
 from grids import grid
 
 import xl2torch
 from xl2torch.graph.naming import label
 from xl2torch.model import SheetModel
 from xl2torch.workbook.selection import parse_ranges
+from xl2torch.workbook.solver_model import solver_models
+
+TITANIC = CORPUS / "fastai-2022" / "titanic.xlsx"
+COLLAB = CORPUS / "fastai-2022" / "collab_filter.xlsx"
 
 LABELS = (
     "Constant", "constant_1", "Constant 2", "constants", "drawing", "given_1", "forward", "self",
     "code", "training", "graph", "class", "relu", "torch", "_recurrence_1", "Δ 🌿", "x" * 200,
+    "lambda", "None", "True", "print", "input", "output", "parameters", "weight", "meta", "facts",
+    "call_function", "get_attr", "matmul", "a.b.c", "1st", "", " ", "it's \"x\"", "$\\alpha$",
+    "\u202eabc", "مرحبا", "sum_2", "_", "state_dict",
 )  # fmt: skip
 
 
@@ -63,6 +71,28 @@ def test_labels_change_no_program(tmp_path: Path, label: str) -> None:
     path = tmp_path / "book.xlsx"
     assert program(two_units(path, label, label)) == program(two_units(path, "Unit 1", "Unit 2"))
     assert program(chosen_rows(path, label)) == program(chosen_rows(path, "Offset"))
+
+
+def stored_models() -> list[tuple[Path, str]]:
+    """The models of the sample workbooks, and of public ones where they are at hand."""
+    paths = [path for path in sorted(WORKBOOKS.glob("*.xlsx")) if "trained" not in path.stem]
+    paths += [path for path in (TITANIC, COLLAB) if path.exists()]
+    return [(path, found.sheet) for path in paths for found in solver_models(xl2torch.load(path))]
+
+
+@pytest.mark.parametrize(
+    ("path", "sheet", "few"),
+    [pytest.param(path, sheet, LABELS[place::len(MODELS)], id=f"{path.stem}-{sheet}")
+     for MODELS in [stored_models()] for place, (path, sheet) in enumerate(MODELS)],
+)  # fmt: skip
+def test_labels_change_no_program_of_a_workbook(
+    path: Path, sheet: str, few: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workbook = xl2torch.load(path)
+    usual = program(xl2torch.compile(workbook, sheet))
+    for text in (*few, "Constant", "drawing"):
+        monkeypatch.setattr("xl2torch.model.label", lambda *_, text=text: text)
+        assert program(xl2torch.compile(workbook, sheet)) == usual, text
 
 
 NAMED = [

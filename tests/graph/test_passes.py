@@ -32,7 +32,7 @@ from xl2torch.graph.passes.recognise_sigmoid import recognise_sigmoid
 from xl2torch.graph.passes.recognise_softmax import recognise_softmax
 from xl2torch.graph.passes.share_equal_nodes import share_equal_nodes
 from xl2torch.graph.passes.sum_columns import sum_columns
-from xl2torch.ir.facts import facts, note, value_of
+from xl2torch.ir.facts import Kind, facts, note, value_of
 from xl2torch.workbook.reader import Workbook
 
 NAMES: dict[str, Any] = {
@@ -199,7 +199,7 @@ def graph_of(source: str) -> fx.Graph:
     values = iter(tensors(source).values())
     for node in graph.nodes:
         if node.op == "placeholder":
-            note(node, value=next(values))
+            note(node, kind=Kind.INPUT, value=next(values))
         elif node.op == "call_function":
             node.args = fx.node.map_aggregate(node.args, lambda item: item)
             concrete: Any = fx.node.map_arg(node.args, value_of)

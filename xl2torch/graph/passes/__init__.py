@@ -36,6 +36,7 @@ from xl2torch.graph.passes.split_weights import split_weights
 from xl2torch.graph.passes.sum_columns import sum_columns
 from xl2torch.graph.passes.transpose_weights import transpose_weights
 from xl2torch.graph.passes.trim_sums import trim_sums
+from xl2torch.ir.spec import check, parameters_of
 
 PASSES: tuple[Callable[[fx.Graph], fx.Graph], ...] = (
     share_equal_nodes,
@@ -75,12 +76,13 @@ PASSES: tuple[Callable[[fx.Graph], fx.Graph], ...] = (
 
 
 def simplify(graph: fx.Graph) -> fx.Graph:
-    """Run all passes in order, and check the graph."""
+    """Run all passes in order, and check the graph after each."""
     drop_unused(graph)
-    lines = lines_of(graph)
+    lines, parameters = lines_of(graph), parameters_of(graph)
     for run in PASSES:
         graph = run(graph)
         drop_unused(graph)
+        check(graph, run.__name__, parameters)
     graph.lint()
     note_parts(graph, lines)
     return graph
