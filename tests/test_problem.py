@@ -86,7 +86,7 @@ def test_what_users_write(
         ("A1:XFD1048576 <= 5", "covers 17,179,869,184 cells"),
         ("B1: <= 5", "'B1:' is not a cell"),
         ("B1 <= limit integer", "not all in 'limit integer' is a cell"),
-        ("sum(weight) = 1", "not all in .* A label stands alone"),
+        ("sum(weights of all) = 1", "not all in .* A label stands alone"),
         ("B1 + nothing <= 1", "not all in 'B1 [+] nothing' is a cell"),
         ("B1 <= [Book9.xlsx]Sheet1!A1", "not all in .* is a cell"),
         ("B1 <= summe(B1:B2)", "SUMME is no function that is known here"),
@@ -129,6 +129,15 @@ def test_a_label_with_blank_cells_before_its_number(
 ) -> None:
     workbook = load(write_grid(tmp_path / "b.xlsx", table))
     assert find_problem(workbook, objective="SSE", variables="B2").objective.a1 == cell
+
+
+def test_a_label_in_brackets_means_its_cells(tmp_path: Path) -> None:
+    table = "stock weight\na 0.5 0.3\nb 0.5 0.1\ntotal =SUM(B2:B3)\ngain =SUMPRODUCT(B2:B3,C2:C3)"
+    workbook = load(write_grid(tmp_path / "b.xlsx", table))
+    found = find_problem(
+        workbook, objective="gain", variables="weight", constraints=["sum(Weight) = 1"]
+    )
+    assert [str(item) for item in found.constraints] == ["S!B4 = 1"]
 
 
 def test_a_label_means_its_variable_cells_alone(tmp_path: Path) -> None:

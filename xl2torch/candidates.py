@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import product
 
 from xl2torch.address import MAX_COLUMN, CellAddress, CellRange, single_cell
 from xl2torch.errors import Xl2TorchError
@@ -46,7 +47,11 @@ _GIVEN = re.compile(
     r"total|data|count|n|rows|needs?|per unit|return|tax|days?|year|date|age|learning rate|"
     r"lr|epsilon|eps)\b", re.IGNORECASE)  # fmt: skip
 _COMPARING = frozenset({"SUMXMY2", "CORREL", "PEARSON", "RSQ", "STEYX"})
-_SIGNS = {"<=": "<=", "≤": "<=", "=<": "<=", ">=": ">=", "≥": ">=", "=>": ">=", "=": "="}
+_SIGNS = {
+    "<=": "<=", "≤": "<=", "=<": "<=", "at most": "<=", "max": "<=", "up to": "<=",
+    ">=": ">=", "≥": ">=", "=>": ">=", "at least": ">=", "min": ">=",
+    "=": "=", "must be": "=", "equals": "=", "has to be": "=",
+}  # fmt: skip
 _LIMITS = {
     "<=": re.compile(
         r"\b(available|capacity|cap|limit|budget|at most|max(imum)?|supply|stock)\b",
@@ -58,7 +63,7 @@ _WHOLE = re.compile(r"\b(whole|integer|units|trucks|people|desks|items)\b", re.I
 _BINARY = re.compile(r"\b(take|pack|yes/no|0/1|binary|chosen|choose|open)\b", re.IGNORECASE)
 _MOST_WEIGHTS = 100_000
 _MOST_LIMITS = 2
-_MOST, _LONG, _SIGN, _SAMPLES, _FEWEST_ROWS = 5, 3, 3, 5, 3
+_MOST, _LONG, _SIGN, _SAMPLES, _FEWEST_ROWS = 5, 3, 10, 5, 3
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,24 @@ def find_goals(workbook: Workbook, sheet: str | None = None) -> list[Goal]:
         if goal is not None:
             found.append(goal)
     return [goal for _, goal in sorted(found, key=lambda item: -item[0])[:_MOST]]
+
+
+def find_goal(workbook: Workbook, objective: CellAddress) -> Goal | None:
+    """What a cell could be as the objective; None where nothing could be changed."""
+    evaluation = Evaluation(workbook)
+    evaluation.compute_all()
+    units = [unit for unit in evaluation.all_units() if unit.region is not None]
+    read = {unit: _reads(unit, workbook) for unit in units}
+    for unit in evaluation.overlapping_cell(objective):
+        found = _goal(workbook, evaluation, unit, read) if unit in read else None
+        if found is not None and unit.area.size == 1:
+            return found[1]
+    return None
+
+
+def is_gain(text: str) -> bool:
+    """Whether a label names what people want much of."""
+    return bool(_GAIN.search(text)) and not _LOSS.search(text)
 
 
 def suggestion(workbook: Workbook, sheet: str | None, words: str) -> str:
@@ -307,7 +330,7 @@ def _limits(
     """Constraints that the sheet shows."""
     sheet = workbook.sheet(goal.objective.sheet)
     for place, text in _texts(workbook, goal.objective.sheet):
-        sign = _SIGNS.get(text.strip())
+        sign = _SIGNS.get(text.strip().lower())
         left = CellAddress(sheet.name, place.row, place.column - 1)
         right = CellAddress(sheet.name, place.row, place.column + 1)
         if sign is None or place.column < 2:
@@ -316,11 +339,13 @@ def _limits(
         if chosen or (_is_formula(workbook, left) and _is_number(workbook, right)):
             yield f"{left} {sign} {right.a1}"
     above = set(evaluation.ancestors(evaluation.overlapping_cell(goal.objective)))
+    for area in goal.variables:
+        yield from _limits_beside(workbook, evaluation, area, read)
     for unit, readings in read.items():
         if unit not in above and any(
             item.cells.intersection(area) for item in readings for area in goal.variables
         ):
-            yield from _limits_beside(workbook, evaluation, unit, read)
+            yield from _limits_beside(workbook, evaluation, unit.area, read)
     for unit, readings in read.items():
         if unit.area.size == 1 and _is_sum(unit) and len(readings) == 1:
             whole = readings[0].cells in goal.variables
@@ -336,20 +361,22 @@ def _limits(
 
 
 def _limits_beside(
-    workbook: Workbook, evaluation: Evaluation, unit: Unit, read: dict[Unit, list[_Reading]]
+    workbook: Workbook, evaluation: Evaluation, area: CellRange, read: dict[Unit, list[_Reading]]
 ) -> Iterable[str]:
     """Limits in numbers that no formula reads, with a heading that says so: used | available.
 
     Not of what the objective is computed of: that is a prediction beside data.
     """
-    area = unit.area
-    for right, down in ((1, 0), (0, 1)):
-        for step in range(1, _MOST_LIMITS + 1):
+    for right, down, way in product((1, 0), (0, 1), (1, -1)):
+        if right == down:
+            continue
+        for step in range(way, (_MOST_LIMITS + 1) * way, way):
             place = replace(
                 area, left=area.left + step * right, right=area.right + step * right,
                 top=area.top + step * down, bottom=area.bottom + step * down,
             )  # fmt: skip
-            if (area.columns if right else area.rows) > 1 or place.right > MAX_COLUMN:
+            wide = (area.columns if right else area.rows) > 1
+            if wide or place.right > MAX_COLUMN or min(place.left, place.top) < 1:
                 break
             if not _numbers(workbook, evaluation, place) or any(
                 item.cells.intersection(place) for readings in read.values() for item in readings

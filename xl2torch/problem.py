@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from xl2torch.address import CellAddress, CellRange, single_cell
+from xl2torch.address import CellAddress, CellRange, parse_a1, single_cell
 from xl2torch.candidates import suggestion
 from xl2torch.errors import FormulaError, ModelError, SelectionError
 from xl2torch.formula.ast import Binary, Error, Opaque, functions_in, walk
@@ -424,6 +424,9 @@ def _parsed(
     """Constraints as a user writes them. Raises SelectionError."""
     found: list[Constraint] = []
     for wanted in relations(text):
+        left, right = (_with_cells(workbook, side, sheet, areas)
+                       for side in (wanted.left, wanted.right))  # fmt: skip
+        wanted = Wanted(left, wanted.relation, right)
         wanted = _cells_first(workbook, wanted, sheet, areas)
         right = wanted.right
         number = as_number(right)
@@ -463,6 +466,23 @@ def _cells_first(
     return Wanted(wanted.right, FLIPPED[wanted.relation], wanted.left)
 
 
+def _with_cells(
+    workbook: Workbook, text: str, sheet: str, areas: Sequence[CellRange]
+) -> str:
+    """sum(weight) with the variable cells, or the cells, that a label in brackets stands for."""
+
+    def cells(match: re.Match[str]) -> str:
+        found = cells_of_label(workbook, match[1], sheet)
+        if len(found) != 1 or parse_a1(match[1].strip(), sheet) is not None:
+            return match[0]
+        parts = [area.intersection(found[0]) for area in areas]
+        meant = [part for part in parts if part is not None] or found
+        return f"({','.join(map(str, meant))})"
+
+    return _IN_BRACKETS.sub(cells, text)
+
+
+_IN_BRACKETS = re.compile(r"\(\s*([^()]+?)\s*\)")
 _FORMULA = re.compile(r"[(+*/^-]")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+%?")
 

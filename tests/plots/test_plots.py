@@ -104,6 +104,7 @@ def test_a_fit_over_decades_is_smooth_on_a_logarithmic_axis(tmp_path: Path) -> N
     assert xl2torch.plot(model, "fit").get_xscale() == "linear"
 
 
+@requires_corpus
 def test_fit_of_a_table_of_many_columns() -> None:
     model = xl2torch.compile(xl2torch.load(CORPUS / "fastai-2022" / "titanic.xlsx"), "nnet")
     found = fitted(model)

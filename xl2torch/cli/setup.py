@@ -33,13 +33,15 @@ def setup(
 
     Example: xl2torch setup mysheet.xlsx
     """
-    from xl2torch.candidates import find_goals, goal_lines
+    from xl2torch.candidates import find_goal, find_goals, goal_lines
     from xl2torch.errors import SelectionError
+    from xl2torch.linearity import nonlinear_node
     from xl2torch.model import compile
     from xl2torch.reports.output import check_output
     from xl2torch.reports.store_model import keep_model
     from xl2torch.workbook.package import Changes
     from xl2torch.workbook.reader import load
+    from xl2torch.workbook.selection import parse_cell
 
     if in_place and out is not None:
         raise click.UsageError("--in-place and --output exclude each other")
@@ -61,8 +63,9 @@ def setup(
             number = click.prompt("Which one", type=click.IntRange(1, len(goals)), default=1)
             chosen = goals[number - 1]
         objective = str(chosen.objective)
-    matching = next((goal for goal in goals if str(goal.objective) == objective), None)
-    chosen = matching or (chosen if objective is None else None)
+    else:
+        sheet_name = workbook.sheet(sheet).name if sheet else workbook.sheets[0].name
+        chosen = find_goal(workbook, parse_cell(workbook, objective, sheet_name))
     if sense is None and chosen is not None:
         sense = chosen.sense
         if ask:
@@ -82,6 +85,12 @@ def setup(
         workbook, sheet, objective, variables or None, sense=sense, constraints=constraints,
         non_negative=non_negative,
     )  # fmt: skip
+    if non_negative is None and not model.problem.stored and nonlinear_node(model) is None:
+        # Solver's own default: what is made, bought or sent is no negative number.
+        model = compile(
+            workbook, sheet, objective, variables or None, sense=sense, constraints=constraints,
+            non_negative=True,
+        )  # fmt: skip
     changes = Changes(workbook.package)
     why = keep_model(workbook, model.problem, changes, {}, forced=False)
     changes.save(target)
@@ -102,6 +111,7 @@ def _print(book: Path, target: Path, model: Any, why: str, as_json: bool) -> Non
     options += [] if goal in ("min", "feasible") else ["--sense", goal]
     for item in problem.constraints:
         options += ["--constraint", item.as_option(sheet)]
+    options += ["--non-negative"] if problem.non_negative else []
     command = " ".join(map(argument, ["xl2torch", "train", str(book), *options]))
     value = float(model().detach())
     if as_json:
@@ -112,6 +122,8 @@ def _print(book: Path, target: Path, model: Any, why: str, as_json: bool) -> Non
         })  # fmt: skip
         return
     say(f"{problem.goal}, now {value:.10g}")
+    if problem.non_negative:
+        say("variable cells are kept at 0 or above: --any-sign lets them be negative")
     if why:
         say(f"wrote {target}: it holds the model, but not for Excel's Solver: {why}")
     else:
@@ -128,6 +140,8 @@ def _is_endless(model: Any) -> bool:
     """Whether a linear objective is maximised that no constraint holds."""
     from xl2torch.linearity import nonlinear_node
 
-    held = [item for item in model.problem.constraints if item.relation not in (">=", "int")]
-    return model.problem.sense == "max" and not held and nonlinear_node(model) is None
+    problem = model.problem
+    held = [item for item in problem.constraints if item.relation not in (">=", "int")]
+    held += problem.general_constraints
+    return problem.sense == "max" and not held and nonlinear_node(model) is None
 
