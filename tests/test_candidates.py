@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import openpyxl
 import pytest
 from click.testing import CliRunner
 from corpus import CORPUS, SAMPLES, WORKBOOKS, requires_corpus
@@ -49,6 +50,17 @@ SHEETS = {
         "corn 5 15 =SUMPRODUCT(B$2:C$2,B6:C6) 480\nhops 4 4 =SUMPRODUCT(B$2:C$2,B7:C7) 160\n"
         "malt 35 20 =SUMPRODUCT(B$2:C$2,B8:C8) 1190\nProfit =SUMPRODUCT(B2:C2,B3:C3)",
         ("B9", "max", ["B2:C2"], ["S!D6:D8 <= E6:E8"]),
+    ),
+    "a portfolio with words": (
+        "stock share mean Max\nA 0.4 0.1 0.6\nB 0.3 0.07 0.6\nC 0.3 0.03 0.6\n"
+        "total =SUM(B2:B4) must_be 1\nReturn =SUMPRODUCT(B2:B4,C2:C4)",
+        ("B6", "max", ["B2:B4"], ["S!B5 = D5", "S!B2:B4 >= 0", "S!B2:B4 <= D2:D4"]),
+    ),
+    "stocks before what is used": (
+        "product ale stout\nmake 0 0\nmargin 13 23\n\n. ale stout available used\n"
+        "corn 5 15 480 =SUMPRODUCT(B$2:C$2,B6:C6)\nmalt 35 20 1190 =SUMPRODUCT(B$2:C$2,B7:C7)\n"
+        "Profit =SUMPRODUCT(B2:C2,B3:C3)",
+        ("B8", "max", ["B2:C2"], ["S!E6:E7 <= D6:D7"]),
     ),
     "a diet with needs below": (
         "food bread milk fat vitamins\nbuy 0 0\ncost 2 3.5\nbread . . 3 2\nmilk . . 2 4\n"
@@ -102,6 +114,12 @@ def test_targets_and_shares_of_draws_are_no_variables(name: str, cells: list[str
 
 def written(folder: Path, text: str) -> Path:
     path = write_grid(folder / "own sheet.xlsx", text)
+    book = openpyxl.load_workbook(path)
+    for row in book.worksheets[0].iter_rows():
+        for cell in row:
+            if cell.value == "must_be":
+                cell.value = "must be"
+    book.save(path)
     fill_cached_values(path)
     return path
 
@@ -161,6 +179,22 @@ def test_data_beside_predictions_are_no_limits(heading: str, tmp_path: Path) -> 
     text = text.replace("slope 1", "slope 1", 1)
     first, *_ = find_goals(xl2torch.load(written(tmp_path, text)))
     assert first.objective.a1 == "B10" and first.constraints == ()
+
+
+def test_the_sense_of_an_objective_that_is_given(tmp_path: Path) -> None:
+    path = written(tmp_path, SHEETS["a portfolio"][0])
+    code, output = run("setup", path, "--yes", "--objective", "B6", "--json")
+    report = json.loads(output)
+    assert code == 0 and report["sense"] == "max" and report["variables"] == ["S!B2:B4"]
+
+
+def test_a_linear_plan_has_solvers_own_lower_bound(tmp_path: Path) -> None:
+    path = written(tmp_path, SHEETS["a mix with limits beside"][0])
+    code, output = run("setup", path, "--yes")
+    assert code == 0 and "kept at 0 or above" in output and output.count("--non-negative") == 1
+    assert xl2torch.compile(path.with_name("own sheet-model.xlsx")).problem.non_negative
+    code, output = run("setup", path, "--yes", "--any-sign", "--force")
+    assert code == 0 and "kept at 0" not in output
 
 
 def test_what_nothing_limits_is_told(tmp_path: Path) -> None:

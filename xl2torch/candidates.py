@@ -62,7 +62,8 @@ _LIMITS = {
 _WHOLE = re.compile(r"\b(whole|integer|units|trucks|people|desks|items)\b", re.IGNORECASE)
 _BINARY = re.compile(r"\b(take|pack|yes/no|0/1|binary|chosen|choose|open)\b", re.IGNORECASE)
 _MOST_WEIGHTS = 100_000
-_MOST_LIMITS = 2
+_FURTHEST_LIMIT = 4
+"""Columns between what is used and its limit."""
 _MOST, _LONG, _SIGN, _SAMPLES, _FEWEST_ROWS = 5, 3, 10, 5, 3
 
 
@@ -329,6 +330,8 @@ def _limits(
 ) -> Iterable[str]:
     """Constraints that the sheet shows."""
     sheet = workbook.sheet(goal.objective.sheet)
+    claimed: list[CellRange] = []
+    signed: set[CellAddress] = set()
     for place, text in _texts(workbook, goal.objective.sheet):
         sign = _SIGNS.get(text.strip().lower())
         left = CellAddress(sheet.name, place.row, place.column - 1)
@@ -337,17 +340,24 @@ def _limits(
             continue
         chosen = any(area.contains(single_cell(left)) for area in goal.variables)
         if chosen or (_is_formula(workbook, left) and _is_number(workbook, right)):
+            claimed.append(single_cell(right))
+            signed.add(left)
             yield f"{left} {sign} {right.a1}"
+            if sign == "=" and abs(_value(workbook, right) - 1.0) < 1e-6:
+                yield from _shares(evaluation, goal, read, left)
     above = set(evaluation.ancestors(evaluation.overlapping_cell(goal.objective)))
-    for area in goal.variables:
-        yield from _limits_beside(workbook, evaluation, area, read)
+    used = [*goal.variables, *(
+        unit.area for unit, readings in read.items() if unit not in above and any(
+            item.cells.intersection(area) for item in readings for area in goal.variables)
+    )]  # fmt: skip
+    beside = [item for area in used for item in _limits_beside(workbook, evaluation, area, read)]
+    for _, area, sign, limit in sorted(beside):
+        if not any(limit.intersection(other) for other in claimed):
+            claimed.append(limit)
+            yield f"{area} {sign} {limit.a1}"
     for unit, readings in read.items():
-        if unit not in above and any(
-            item.cells.intersection(area) for item in readings for area in goal.variables
-        ):
-            yield from _limits_beside(workbook, evaluation, unit.area, read)
-    for unit, readings in read.items():
-        if unit.area.size == 1 and _is_sum(unit) and len(readings) == 1:
+        is_sum = unit.area.size == 1 and _is_sum(unit) and len(readings) == 1
+        if is_sum and unit.area.first not in signed:
             whole = readings[0].cells in goal.variables
             if whole and abs(float(_value(workbook, unit.area.first)) - 1.0) < 1e-6:
                 yield f"{unit.area.first} = 1"
@@ -360,17 +370,29 @@ def _limits(
             yield f"{area} >= 0"
 
 
+def _shares(
+    evaluation: Evaluation, goal: Goal, read: dict[Unit, list[_Reading]], total: CellAddress
+) -> Iterable[str]:
+    """That shares whose sum is to be 1 are no negative numbers."""
+    for unit in evaluation.overlapping_cell(total):
+        if unit in read and _is_sum(unit):
+            cells = [item.cells for item in read[unit]]
+            yield from (f"{area} >= 0" for area in goal.variables if cells == [area])
+
+
 def _limits_beside(
     workbook: Workbook, evaluation: Evaluation, area: CellRange, read: dict[Unit, list[_Reading]]
-) -> Iterable[str]:
+) -> Iterable[tuple[int, CellRange, str, CellRange]]:
     """Limits in numbers that no formula reads, with a heading that says so: used | available.
+
+    Each with its distance, what it limits, and the sign between them.
 
     Not of what the objective is computed of: that is a prediction beside data.
     """
     for right, down, way in product((1, 0), (0, 1), (1, -1)):
         if right == down:
             continue
-        for step in range(way, (_MOST_LIMITS + 1) * way, way):
+        for step in range(way, (_FURTHEST_LIMIT + 1) * way, way):
             place = replace(
                 area, left=area.left + step * right, right=area.right + step * right,
                 top=area.top + step * down, bottom=area.bottom + step * down,
@@ -381,11 +403,11 @@ def _limits_beside(
             if not _numbers(workbook, evaluation, place) or any(
                 item.cells.intersection(place) for readings in read.values() for item in readings
             ):
-                break
+                continue
             text = header(workbook, place) if right else label(workbook, place)
             signs = [sign for sign, words in _LIMITS.items() if words.search(text)]
             if len(signs) == 1:
-                yield f"{area} {signs[0]} {place.a1}"
+                yield abs(step), area, signs[0], place
 
 
 def _is_sum(unit: Unit) -> bool:

@@ -424,9 +424,10 @@ def _parsed(
     """Constraints as a user writes them. Raises SelectionError."""
     found: list[Constraint] = []
     for wanted in relations(text):
-        left, right = (_with_cells(workbook, side, sheet, areas)
-                       for side in (wanted.left, wanted.right))  # fmt: skip
-        wanted = Wanted(left, wanted.relation, right)
+        sides = [
+            _with_cells(workbook, side, sheet, areas) for side in (wanted.left, wanted.right)
+        ]
+        wanted = Wanted(sides[0], wanted.relation, sides[1])
         wanted = _cells_first(workbook, wanted, sheet, areas)
         right = wanted.right
         number = as_number(right)
@@ -477,7 +478,7 @@ def _with_cells(
             return match[0]
         parts = [area.intersection(found[0]) for area in areas]
         meant = [part for part in parts if part is not None] or found
-        return f"({','.join(map(str, meant))})"
+        return f"({','.join(on_sheet(part, sheet) for part in meant)})"
 
     return _IN_BRACKETS.sub(cells, text)
 

@@ -63,7 +63,7 @@ def setup(
             number = click.prompt("Which one", type=click.IntRange(1, len(goals)), default=1)
             chosen = goals[number - 1]
         objective = str(chosen.objective)
-    else:
+    elif objective is not None:
         sheet_name = workbook.sheet(sheet).name if sheet else workbook.sheets[0].name
         chosen = find_goal(workbook, parse_cell(workbook, objective, sheet_name))
     if sense is None and chosen is not None:

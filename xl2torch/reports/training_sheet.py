@@ -22,6 +22,8 @@ from xl2torch.workbook.styles import significant
 
 _HEADING = 3
 """Rows that stay in view: title, a blank row, the headings of the tables."""
+_FEW_WAYS = 6
+"""Columns of the way of variable cells that still fit beside the rest on paper."""
 _PAGE, _TAIL = 55, 50
 """Rows on a page, and of the end of a history that is too long for few pages."""
 _DECADES = 100.0
@@ -100,8 +102,13 @@ def training_sheet(
     widths = [_WIDTHS["iteration"], *[_WIDTHS["number"]] * (left - 1), _WIDTHS["gap"]]
     widths += [_WIDTHS["key"], _WIDTHS["name"], *[_WIDTHS["number"]] * (middle - 2)]
     widths += [_WIDTHS["gap"], _WIDTHS["iteration"], *[_WIDTHS["number"]] * (len(ways[0]) - 1)]
+    printed = _printed(len(rows), len(below) + _HEADING)
+    if len(printed) > 1:
+        text = f"On paper: the start and the last {_TAIL} iterations. A larger print area has all"
+        rows[1] = [StyledValue(text, "note")]
+    front = left + 1 + middle if len(ways[0]) > _FEW_WAYS else 0
     return NewSheet(
-        name, rows, widths, placed, _HEADING, printed=_printed(len(rows), len(below) + _HEADING)
+        name, rows, widths, placed, _HEADING, printed=printed, printed_columns=front
     )
 
 
@@ -109,7 +116,7 @@ def _printed(rows: int, front: int) -> list[tuple[int, int]]:
     """Rows on paper: of a long history its start, beside settings and charts, and its end."""
     first = max(front, _PAGE)
     if rows <= first + 2 * _PAGE:
-        return []
+        return [(1, rows)] if rows > _PAGE else []
     return [(1, first), (rows - _TAIL + 1, rows)]
 
 

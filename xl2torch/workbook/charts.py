@@ -43,6 +43,7 @@ def line_chart(
         line.marker = Marker(symbol="none")
         line.spPr = GraphicalProperties(ln=LineProperties(w=_WIDTH))
         chart.series.append(line)
+    chart.y_axis.number_format = "General"  # not that of the cells, which show six digits
     every = max(1, len(rows) // 10)
     chart.x_axis.tickLblSkip = chart.x_axis.tickMarkSkip = every  # type: ignore[attr-defined]
     if logarithmic:

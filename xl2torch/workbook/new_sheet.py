@@ -25,6 +25,7 @@ from xl2torch.workbook.styles import StyleKey, add_styles
 from xl2torch.workbook.workbook_part import add_content_types, register_sheet, replace_names
 
 _LONGEST_TEXT = 32_767  # characters that a cell holds
+_LONG_HEADING = 12
 _PIXEL = 9525
 """English Metric Units in a pixel, of which there are 96 in an inch."""
 _OFFICE_TYPE = "application/vnd.openxmlformats-officedocument."
@@ -83,7 +84,8 @@ class PlacedPicture:
 class NewSheet:
     """A sheet to be added last. The first ``frozen`` rows stay in view.
 
-    ``printed`` are the rows that are printed, first and last of each part; () for all.
+    ``printed`` are the rows that are printed, first and last of each part; () for all. Of these
+    rows ``printed_columns`` are printed; 0 for all.
     """
 
     name: str
@@ -93,6 +95,7 @@ class NewSheet:
     frozen: int = 0
     pictures: Sequence[PlacedPicture] = ()
     printed: Sequence[tuple[int, int]] = ()
+    printed_columns: int = 0
 
 
 def add_sheets(sheets: Sequence[NewSheet], changes: Changes) -> None:
@@ -127,7 +130,8 @@ def _add_sheet(sheet: NewSheet, styles: Mapping[StyleKey, int], changes: Changes
         _relate(part, {"rId1": ("drawing", drawing)}, changes)
     index = register_sheet(part, sheet.name, changes)
     if sheet.printed:
-        name, last = quote_sheet(sheet.name), column_letters(len(sheet.widths))
+        name = quote_sheet(sheet.name)
+        last = column_letters(sheet.printed_columns or len(sheet.widths))
         areas = [f"{name}!$A${first}:${last}${end}" for first, end in sheet.printed]
         names = {"_xlnm.Print_Area": ",".join(areas)}
         if sheet.frozen:
@@ -204,8 +208,15 @@ def _rows(sheet: NewSheet, styles: Mapping[StyleKey, int]) -> list[str]:
             if item is not None
         )
         if cells:
-            rows.append(f'<row r="{number}">{cells}</row>')
+            height = ' ht="30" customHeight="1"' if any(map(_is_long, row)) else ""
+            rows.append(f'<row r="{number}"{height}>{cells}</row>')
     return rows
+
+
+def _is_long(item: StyledValue | None) -> bool:
+    """Whether a heading takes two lines."""
+    text = item.value if item is not None and item.style == "header" else None
+    return isinstance(text, str) and len(text) > _LONG_HEADING
 
 
 def _cell(reference: str, item: StyledValue, styles: Mapping[StyleKey, int]) -> str:

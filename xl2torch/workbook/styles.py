@@ -33,13 +33,14 @@ class Style:
     align: str = ""
     number_format: int = _GENERAL
     indent: int = 0
+    wrap: bool = False
 
 
 STYLES: Mapping[str, Style] = {
     "title": Style("large"),
     "bold": Style("bold"),
     "plain": Style(),
-    "header": Style("bold", fill="theme", align="center"),
+    "header": Style("bold", fill="theme", align="center", wrap=True),
     "key": Style("bold"),
     "text": Style(align="left"),
     "number": Style(align="right", indent=1),
@@ -175,6 +176,7 @@ def _xf(p: bytes, font: int, fill: int, border: int, number_format: int, style: 
     if not style.align:
         return head + b"/>"
     indent = b' indent="%d"' % style.indent if style.indent else b""
+    indent += b' wrapText="1"' if style.wrap else b""
     tail = b' applyAlignment="1"><%salignment horizontal="%s"%s/></%sxf>'
     return head + tail % (p, style.align.encode(), indent, p)
 
