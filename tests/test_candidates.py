@@ -161,6 +161,24 @@ def test_answers_take_the_place_of_what_was_found(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_wrong_answer_is_asked_again(tmp_path: Path) -> None:
+    path = written(tmp_path, SHEETS["a portfolio"][0])
+    answers = "1\nmax\nshares of all\nnone\nmax\nshare\ntotal = one half\nmax\nshare\ntotal = 1\n"
+    code, output = run("setup", path, given=answers)
+    assert code == 0 and output.count("Once more, please") == 2
+    problem = xl2torch.compile(tmp_path / "own sheet-model.xlsx").problem
+    assert [str(item) for item in problem.constraints] == ["S!B5 = 1"]
+
+
+def test_a_gain_that_is_minimised_is_told(tmp_path: Path) -> None:
+    path = written(tmp_path, SHEETS["a portfolio"][0])
+    given = {"objective": "B6", "variables": "B2:B4", "constraints": ["B2:B4 >= 0"]}
+    words = "S!B6 Return is minimised: --sense max maximises it"
+    assert words in find_problem(xl2torch.load(path), **given).remarks  # type: ignore[arg-type]
+    given["sense"] = "min"
+    assert find_problem(xl2torch.load(path), **given).remarks == ()  # type: ignore[arg-type]
+
+
 def test_options_and_json(tmp_path: Path) -> None:
     path = written(tmp_path, SHEETS["a curve"][0])
     before = path.read_bytes()

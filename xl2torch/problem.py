@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from xl2torch.address import CellAddress, CellRange, parse_a1, single_cell
-from xl2torch.candidates import suggestion
+from xl2torch.candidates import is_gain, suggestion
 from xl2torch.errors import FormulaError, ModelError, SelectionError
 from xl2torch.formula.ast import Binary, Error, Opaque, functions_in, walk
 from xl2torch.formula.parser import parse
@@ -251,6 +251,10 @@ def find_problem(
         limits = [item for item in items if item is not None]
         if objective or variables:
             remarks.append(_kept(sense, model, limits))
+    if sense is None and model is None and cell is not None:
+        name_of_cell = label(workbook, single_cell(cell))
+        if is_gain(name_of_cell):
+            remarks.append(f"{cell} {name_of_cell} is minimised: --sense max maximises it")
     if non_negative is None:
         non_negative = model.non_negative if model else False
     if cell is None:

@@ -34,7 +34,7 @@ def setup(
     Example: xl2torch setup mysheet.xlsx
     """
     from xl2torch.candidates import find_goal, find_goals, goal_lines
-    from xl2torch.errors import SelectionError
+    from xl2torch.errors import ModelError, SelectionError
     from xl2torch.linearity import nonlinear_node
     from xl2torch.model import compile
     from xl2torch.reports.output import check_output
@@ -66,25 +66,31 @@ def setup(
     elif objective is not None:
         sheet_name = workbook.sheet(sheet).name if sheet else workbook.sheets[0].name
         chosen = find_goal(workbook, parse_cell(workbook, objective, sheet_name))
-    if sense is None and chosen is not None:
-        sense = chosen.sense
-        if ask:
-            sense = click.prompt("min, max or value=NUMBER", default=sense)
-    if not variables and chosen is not None:
-        areas = ",".join(str(area) for area in chosen.variables)
-        variables = (click.prompt("By changing the cells", default=areas) if ask else areas,)
-    if not constraints and not no_constraints and chosen is not None:
-        constraints = chosen.constraints
-        if ask:
-            texts = "; ".join(constraints) or "none"
-            given = click.prompt("Subject to (separated by ;)", default=texts)
-            constraints = tuple(
-                text.strip() for text in given.split(";") if text.strip() not in ("", "none")
-            )
-    model = compile(
-        workbook, sheet, objective, variables or None, sense=sense, constraints=constraints,
-        non_negative=non_negative,
-    )  # fmt: skip
+    given = sense, variables, constraints
+    while True:
+        sense, variables, constraints = given
+        if chosen is not None:
+            if sense is None:
+                sense = _asked("min, max or value=NUMBER", chosen.sense, ask)
+            if not variables:
+                areas = ",".join(str(area) for area in chosen.variables)
+                variables = (_asked("By changing the cells", areas, ask),)
+            if not constraints and not no_constraints:
+                texts = "; ".join(chosen.constraints) or "none"
+                texts = _asked("Subject to (separated by ;)", texts, ask)
+                constraints = tuple(
+                    text.strip() for text in texts.split(";") if text.strip() not in ("", "none")
+                )
+        try:
+            model = compile(
+                workbook, sheet, objective, variables or None, sense=sense,
+                constraints=constraints, non_negative=non_negative,
+            )  # fmt: skip
+            break
+        except (ModelError, SelectionError) as error:
+            if not ask or chosen is None or all(given):
+                raise
+            say(f"Error: {error}\nOnce more, please.", err=True)
     if non_negative is None and not model.problem.stored and nonlinear_node(model) is None:
         # Solver's own default: what is made, bought or sent is no negative number.
         model = compile(
@@ -95,6 +101,11 @@ def setup(
     why = keep_model(workbook, model.problem, changes, {}, forced=False)
     changes.save(target)
     _print(book, target, model, why, as_json)
+
+
+def _asked(question: str, default: str, ask: bool) -> str:
+    """An answer, or what is likeliest."""
+    return str(click.prompt(question, default=default)) if ask else default
 
 
 def _print(book: Path, target: Path, model: Any, why: str, as_json: bool) -> None:

@@ -11,7 +11,7 @@ import torch
 from xl2torch.address import CellAddress, CellRange, single_cell
 from xl2torch.constraints import Constraints
 from xl2torch.errors import Xl2TorchError
-from xl2torch.formula.ast import functions_in
+from xl2torch.formula.ast import Node, Text, functions_in, walk
 from xl2torch.formula.parser import FOREIGN
 from xl2torch.functions.array import Unsupported
 from xl2torch.graph.blocks import given_numbers, stored
@@ -33,6 +33,7 @@ _SAME = 1e-12
 _ASIDE = 1e-3
 _MOST_TRIED = 20
 _FEW_ROWS, _LARGEST = 5, 2_000_000
+_ASKS = frozenset({"ISBLANK", "ISNUMBER", "ISTEXT", "COUNT", "COUNTA", "IFERROR", "IFNA"})
 _OTHER_SCALE = 1e4
 """From this on the data of two columns are of different size."""
 _FLAT = 1e-7
@@ -234,7 +235,7 @@ def signs(model: SheetModel, point: torch.Tensor) -> str:
 def blank_data(model: SheetModel) -> str:
     """Blank cells between the numbers that copied formulas read row by row, in words."""
     found: dict[CellAddress, None] = {}
-    for area in _data_columns(model):
+    for area in _data_columns(model, careless=True):
         kinds = stored(model.compiled.workbook, area).full_kinds[0, 0]
         gaps = np.argwhere(kinds == BLANK)
         if 0 < len(gaps) <= kinds.size * _TENTH:
@@ -293,17 +294,27 @@ def undetermined(model: SheetModel, point: torch.Tensor) -> str:
     )
 
 
-def _data_columns(model: SheetModel) -> Iterator[CellRange]:
-    """Ranges of the workbook's own numbers that trained formulas read row by row."""
+def _data_columns(model: SheetModel, careless: bool = False) -> Iterator[CellRange]:
+    """Ranges of the workbook's own numbers that trained formulas read row by row.
+
+    ``careless``: only by formulas that do not look whether a cell is blank.
+    """
     evaluation, workbook = model.compiled.evaluation, model.compiled.workbook
     roots = evaluation.overlapping(single_cell(model.problem.objective))
     for unit in evaluation.ancestors(roots):
         if not unit.trained or unit.region is None or unit.region.rows < _FEW_ROWS:
             continue
+        if careless and _looks_for_blanks(unit.region.tree):
+            continue
         for area in precedents(unit.region, workbook):
             by_rows = area.rows == unit.region.rows and area.size <= _LARGEST
             if by_rows and not evaluation.overlapping(area):
                 yield area
+
+
+def _looks_for_blanks(tree: Node) -> bool:
+    """Whether a formula asks for blank cells, or catches what they make."""
+    return Text("") in walk(tree) or not _ASKS.isdisjoint(functions_in(tree))
 
 
 def google_values(model: SheetModel) -> str:
