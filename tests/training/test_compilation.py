@@ -99,9 +99,12 @@ def test_the_program_is_the_model(
             torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
 
 
-def test_training_goes_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("turned", [False, True])
+def test_training_goes_the_same_way(turned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradients that lie turned in memory are no others to a fused optimizer."""
     monkeypatch.setattr(torch, "compile", lambda program, **_: program)
     monkeypatch.setattr(compilation, "_ratio", lambda *_: 0.5)
+    monkeypatch.setattr(compilation, "_turning_pays", lambda *_: turned)
     ways = []
     for compile in (False, True):
         model = xl2torch.compile(xl2torch.load(WORKBOOKS / "survival.xlsx"))

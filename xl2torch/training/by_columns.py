@@ -24,7 +24,7 @@ class Transposed(NamedTuple):
     def pass_gradient(self) -> None:
         """Give the transpose the gradient of the parameter."""
         gradient = self.parameter.grad
-        self.transpose.grad = None if gradient is None else gradient.t()
+        self.transpose.grad = None if gradient is None else gradient.t().contiguous()
 
 
 @contextmanager

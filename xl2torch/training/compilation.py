@@ -94,8 +94,11 @@ def compile_program(model: SheetModel) -> Program:
     def evaluate() -> Differentiated:
         with torch.no_grad():
             gradients, (value, objective) = compiled(*inputs)
-        # A gradient may be an input itself, or that of two parameters.
-        return Differentiated(objective, value, [gradient.clone() for gradient in gradients])
+        # A gradient may be an input itself, or that of two parameters. Fused optimizers read it as
+        # if it lay in memory as its parameter does.
+        whole = torch.contiguous_format
+        found = [gradient.clone(memory_format=whole) for gradient in gradients]
+        return Differentiated(objective, value, found)
 
     evaluate()
     return evaluate
