@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from itertools import product
 
 from xl2torch.address import MAX_COLUMN, CellAddress, CellRange, single_cell
 from xl2torch.errors import Xl2TorchError
@@ -82,12 +81,9 @@ class Goal:
 
 def find_goals(workbook: Workbook, sheet: str | None = None) -> list[Goal]:
     """Cells that could be an objective, the likeliest first; of one sheet, where it is given."""
-    evaluation = Evaluation(workbook)
-    evaluation.compute_all()
-    units = [unit for unit in evaluation.all_units() if unit.region is not None]
-    read = {unit: _reads(unit, workbook) for unit in units}
+    evaluation, read = _formulas(workbook)
     found: list[tuple[float, Goal]] = []
-    for unit in units:
+    for unit in read:
         if unit.area.size != 1 or (sheet is not None and unit.area.sheet != sheet):
             continue
         goal = _goal(workbook, evaluation, unit, read)
@@ -98,15 +94,20 @@ def find_goals(workbook: Workbook, sheet: str | None = None) -> list[Goal]:
 
 def find_goal(workbook: Workbook, objective: CellAddress) -> Goal | None:
     """What a cell could be as the objective; None where nothing could be changed."""
-    evaluation = Evaluation(workbook)
-    evaluation.compute_all()
-    units = [unit for unit in evaluation.all_units() if unit.region is not None]
-    read = {unit: _reads(unit, workbook) for unit in units}
+    evaluation, read = _formulas(workbook)
     for unit in evaluation.overlapping_cell(objective):
         found = _goal(workbook, evaluation, unit, read) if unit in read else None
         if found is not None and unit.area.size == 1:
             return found[1]
     return None
+
+
+def _formulas(workbook: Workbook) -> tuple[Evaluation, dict[Unit, list[_Reading]]]:
+    """The computed workbook, and what each of its formulas reads."""
+    evaluation = Evaluation(workbook)
+    evaluation.compute_all()
+    units = (unit for unit in evaluation.all_units() if unit.region is not None)
+    return evaluation, {unit: _reads(unit, workbook) for unit in units}
 
 
 def is_gain(text: str) -> bool:
@@ -174,7 +175,7 @@ def _goal(
     readers = [item for item in read if item is not unit and any(
         reading.cells.intersection(unit.area) for reading in read[item])]  # fmt: skip
     score = 4.0 * (loss or gain) + 2.0 * (not readers) + min(len(reached), 20) / 10
-    sense = "max" if gain and not loss else "min"
+    sense = "max" if is_gain(text) else "min"
     goal = Goal(
         unit.area.first, text, sense, float(array.numpy().flat[0]), tuple(weights),
         tuple(label(workbook, area) for area in weights),
@@ -344,7 +345,9 @@ def _limits(
             signed.add(left)
             yield f"{left} {sign} {right.a1}"
             if sign == "=" and abs(_value(workbook, right) - 1.0) < 1e-6:
-                yield from _shares(evaluation, goal, read, left)
+                for unit in evaluation.overlapping_cell(left):
+                    yield from _shares(goal, unit, read.get(unit, []))
+    # What the objective is computed of is no use of a limit: predictions stand beside data.
     above = set(evaluation.ancestors(evaluation.overlapping_cell(goal.objective)))
     used = [*goal.variables, *(
         unit.area for unit, readings in read.items() if unit not in above and any(
@@ -356,12 +359,11 @@ def _limits(
             claimed.append(limit)
             yield f"{area} {sign} {limit.a1}"
     for unit, readings in read.items():
-        is_sum = unit.area.size == 1 and _is_sum(unit) and len(readings) == 1
-        if is_sum and unit.area.first not in signed:
-            whole = readings[0].cells in goal.variables
-            if whole and abs(float(_value(workbook, unit.area.first)) - 1.0) < 1e-6:
-                yield f"{unit.area.first} = 1"
-                yield f"{readings[0].cells} >= 0"
+        shares = _shares(goal, unit, readings) if unit.area.size == 1 else []
+        total = unit.area.first
+        if shares and total not in signed and abs(_value(workbook, total) - 1.0) < 1e-6:
+            yield f"{total} = 1"
+            yield from shares
     for area, text in zip(goal.variables, goal.labels, strict=True):
         if _BINARY.search(text) and goal.sense == "max":
             yield f"{area} binary"
@@ -370,14 +372,11 @@ def _limits(
             yield f"{area} >= 0"
 
 
-def _shares(
-    evaluation: Evaluation, goal: Goal, read: dict[Unit, list[_Reading]], total: CellAddress
-) -> Iterable[str]:
-    """That shares whose sum is to be 1 are no negative numbers."""
-    for unit in evaluation.overlapping_cell(total):
-        if unit in read and _is_sum(unit):
-            cells = [item.cells for item in read[unit]]
-            yield from (f"{area} >= 0" for area in goal.variables if cells == [area])
+def _shares(goal: Goal, unit: Unit, readings: list[_Reading]) -> list[str]:
+    """That what a cell adds up are no negative numbers, where these are variables."""
+    if len(readings) != 1 or not _is_sum(unit):
+        return []
+    return [f"{area} >= 0" for area in goal.variables if area == readings[0].cells]
 
 
 def _limits_beside(
@@ -386,13 +385,9 @@ def _limits_beside(
     """Limits in numbers that no formula reads, with a heading that says so: used | available.
 
     Each with its distance, what it limits, and the sign between them.
-
-    Not of what the objective is computed of: that is a prediction beside data.
     """
-    for right, down, way in product((1, 0), (0, 1), (1, -1)):
-        if right == down:
-            continue
-        for step in range(way, (_FURTHEST_LIMIT + 1) * way, way):
+    for right, down in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+        for step in range(1, _FURTHEST_LIMIT + 1):
             place = replace(
                 area, left=area.left + step * right, right=area.right + step * right,
                 top=area.top + step * down, bottom=area.bottom + step * down,
@@ -407,7 +402,7 @@ def _limits_beside(
             text = header(workbook, place) if right else label(workbook, place)
             signs = [sign for sign, words in _LIMITS.items() if words.search(text)]
             if len(signs) == 1:
-                yield abs(step), area, signs[0], place
+                yield step, area, signs[0], place
 
 
 def _is_sum(unit: Unit) -> bool:

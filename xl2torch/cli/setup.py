@@ -65,7 +65,9 @@ def setup(
         objective = str(chosen.objective)
     elif objective is not None:
         sheet_name = workbook.sheet(sheet).name if sheet else workbook.sheets[0].name
-        chosen = find_goal(workbook, parse_cell(workbook, objective, sheet_name))
+        cell = parse_cell(workbook, objective, sheet_name)
+        known = (goal for goal in goals if goal.objective == cell)
+        chosen = next(known, None) or find_goal(workbook, cell)
     given = sense, variables, constraints
     while True:
         sense, variables, constraints = given

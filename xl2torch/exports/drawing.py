@@ -75,12 +75,13 @@ def _sources(node: fx.Node) -> list[fx.Node]:
 
 def _texts(node: fx.Node) -> list[str]:
     shape = "×".join(map(str, value_of(node).shape)) or "scalar"
-    cells = str(facts(node).cells) if facts(node).cells is not None else ""
+    known = facts(node)
+    cells = str(known.cells) if known.cells is not None else ""
     where = f"{cells}  {shape}".strip()
     if node.op == "get_attr":
         return [node.name, where]
-    parts = [f"={formula}" for _, formula in facts(node).parts]
-    formula = "=" + (facts(node).formula or "")
+    parts = [f"={formula}" for _, formula in known.parts]
+    formula = "=" + (known.formula or "")
     return [f"{node.name} = {expression(node)}", *parts, formula, where]
 
 

@@ -180,6 +180,10 @@ def walk(node: Node) -> Iterator[Node]:
         stack.extend(children(current))
 
 
+ADDRESS_ONLY = frozenset({"ROW", "COLUMN", "ROWS", "COLUMNS", "AREAS", "ISREF", "ISFORMULA"})
+"""Functions that look at a reference's place, not at its cells."""
+
+
 def functions_in(node: Node) -> set[str]:
     """Names of the functions that a formula calls."""
     return {part.function for part in walk(node) if isinstance(part, Call | FunctionName)}

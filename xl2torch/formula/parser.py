@@ -10,9 +10,18 @@ import contextlib
 import math
 import re
 
-from xl2torch.address import MAX_COLUMN, MAX_ROW, CellAddress, column_number, unquote_sheet
+from xl2torch.address import (
+    MAX_COLUMN,
+    MAX_ROW,
+    CellAddress,
+    CellRange,
+    column_number,
+    single_cell,
+    unquote_sheet,
+)
 from xl2torch.errors import FormulaError
 from xl2torch.formula.ast import (
+    ADDRESS_ONLY,
     ArrayConstant,
     Binary,
     Bound,
@@ -56,7 +65,6 @@ SPILLED = ("COMPUTED_VALUE", '"COMPUTED_VALUE"')
 _GOOGLE_CELLS = re.compile(
     r"(?:(?:'(?:[^']|'')*'|[\w.]+)!)?\$?[A-Z]{1,3}\$?[0-9]+(?::\$?[A-Z]{1,3}\$?[0-9]+)?"
 )
-_ADDRESS_ONLY = frozenset({"ROW", "COLUMN", "ROWS", "COLUMNS"})
 
 
 def parse(formula: str, cell: CellAddress, workbook: Workbook) -> Node:
@@ -234,7 +242,7 @@ class _Parser:
                 found += [] if self._is_own(node) else [node]
             elif isinstance(node, Call) and node.function in ("INDIRECT", "OFFSET"):
                 found.append(node)
-            elif not (isinstance(node, Call) and node.function in _ADDRESS_ONLY):
+            elif not (isinstance(node, Call) and node.function in ADDRESS_ONLY):
                 stack += children(node)
         return tuple(found)
 
@@ -248,11 +256,8 @@ class _Parser:
         top, bottom = (bound.at(self.cell.row) for bound in (node.top, node.bottom))
         left, right = (bound.at(self.cell.column) for bound in (node.left, node.right))
         rows, columns = sorted((top, bottom)), sorted((left, right))
-        return (
-            node.sheet == self.cell.sheet
-            and rows[0] <= self.cell.row <= rows[1]
-            and columns[0] <= self.cell.column <= columns[1]
-        )
+        area = CellRange(node.sheet, rows[0], columns[0], rows[1], columns[1])
+        return area.contains(single_cell(self.cell))
 
     def arguments(self, functions: bool = False) -> tuple[Node, ...]:
         """Arguments up to the closing parenthesis; ``functions``: a bare name is a function."""

@@ -136,8 +136,7 @@ def line_of(node: fx.Node) -> CellRange | None:
     """Cells of the line of the program that a node belongs to; None for the objective's own."""
     while facts(node).cells is None and node.users:
         node = next(iter(node.users))
-    cells = facts(node).cells
-    return cells
+    return facts(node).cells
 
 
 RESERVED = frozenset(

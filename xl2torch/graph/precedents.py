@@ -10,12 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xl2torch.address import MAX_COLUMN, MAX_ROW, CellRange
-from xl2torch.formula.ast import Bound, Call, Node, Opaque, Reference, children, walk
+from xl2torch.formula.ast import (
+    ADDRESS_ONLY,
+    Bound,
+    Call,
+    Node,
+    Opaque,
+    Reference,
+    children,
+    walk,
+)
 from xl2torch.graph.regions import Region
 from xl2torch.workbook.reader import Workbook
 
-ADDRESS_ONLY = frozenset({"ROW", "COLUMN", "ROWS", "COLUMNS", "AREAS", "ISREF", "ISFORMULA"})
-"""Functions that look at a reference's place, not at its cells."""
 COMPUTED_TARGET = frozenset({"OFFSET", "INDEX"})
 """Functions whose first argument is only a place; what they read is known when they run."""
 

@@ -95,6 +95,16 @@ def keep_line(old: fx.Node, new: fx.Node) -> None:
     note_line(new, facts(old).cells, facts(old).formula)
 
 
+def take_line(old: fx.Node, new: fx.Node) -> None:
+    """Give a node the cells and the formula of another, in place of its own."""
+    known, line = facts(new), facts(old)
+    note(
+        new,
+        cells=known.cells if line.cells is None else line.cells,
+        formula=known.formula if line.formula is None else line.formula,
+    )
+
+
 def keep_guard(old: fx.Node, new: fx.Node) -> None:
     """Let a node be the guard, or the edge of a domain, that another is."""
     known = facts(old)

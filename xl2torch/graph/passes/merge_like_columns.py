@@ -24,7 +24,7 @@ from xl2torch.graph.passes.rewriting import (
     slices,
     summands,
 )
-from xl2torch.ir.facts import facts, keep_guard, note, note_line, value_of
+from xl2torch.ir.facts import facts, keep_guard, note, note_line, take_line, value_of
 
 _ACTIVATIONS = (torch.relu, torch.sigmoid, torch.tanh)
 
@@ -79,12 +79,8 @@ def _merge_added(graph: fx.Graph, merging: _Merging, terms: list[Any]) -> None:
 
 def _note_cells(merged: fx.Node, stack: fx.Node, items: list[fx.Node]) -> None:
     """The cells and the formula of the columns that were merged."""
-    known = facts(stack)
-    note(
-        merged,
-        cells=known.cells or facts(merged).cells or hull(items),
-        formula=known.formula or facts(merged).formula or facts(items[0]).formula,
-    )
+    take_line(stack, merged)
+    note_line(merged, hull(items), facts(items[0]).formula)
 
 
 def _take_from(

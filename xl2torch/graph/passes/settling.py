@@ -17,7 +17,7 @@ from xl2torch.graph.passes.rewriting import (
     is_call,
     is_lookup,
 )
-from xl2torch.ir.facts import facts, note, value_of
+from xl2torch.ir.facts import facts, take_line, value_of
 
 _PASSES_ON = frozenset(
     {
@@ -131,9 +131,5 @@ def _drop_final(final: fx.Node) -> None:
     """The objective without its check."""
     objective = final.args[1]
     assert isinstance(objective, fx.Node) and math.isnan(final.args[2])  # type: ignore[arg-type]
-    known = facts(final)
-    if known.cells is not None:
-        note(objective, cells=known.cells)
-    if known.formula is not None:
-        note(objective, formula=known.formula)
+    take_line(final, objective)
     final.replace_all_uses_with(objective)
