@@ -21,7 +21,8 @@ from torch import fx
 from xl2torch import highs
 from xl2torch.constraints import Constraints
 from xl2torch.graph.nodes import dependents, node_name, parameter_nodes
-from xl2torch.ir.facts import value_of
+from xl2torch.ir.facts import facts, value_of
+from xl2torch.ir.ops import Group, find_operator
 from xl2torch.jacobian import (
     VectorFunction,
     range_function,
@@ -30,7 +31,7 @@ from xl2torch.jacobian import (
     variable_shapes,
 )
 from xl2torch.linear_program import LinearProgram, Numbers, assembled
-from xl2torch.linearity import MOVES, is_linear, operands
+from xl2torch.linearity import is_linear, operands
 
 _MOST_CELLS = 1_000
 _MOST_PAIRS = 20_000
@@ -40,23 +41,6 @@ _NONE = -1
 _TINY = 1e-12
 """Share of the size of a row at which a coefficient is rounding."""
 
-_MOVES = MOVES | {"index_select", "take_along_dim", "gather"}
-"""Functions that put elements elsewhere."""
-_ELEMENTWISE = frozenset(
-    {"gt", "ge", "lt", "le", "eq", "ne", "logical_and", "logical_or", "logical_not", "logical_xor",
-     "rounded_to", "where", "abs", "relu", "sign", "floor", "ceil", "round", "trunc", "exp", "log",
-     "log10", "sqrt", "pow", "square", "truediv", "div", "mul", "add", "sub", "rsub", "neg",
-     "maximum", "minimum", "clamp", "masked_fill", "to", "isfinite", "tanh", "sigmoid",
-     "remainder", "and_", "or_", "invert"}
-)  # fmt: skip
-"""Functions of elements that stand in the same place."""
-_CONSTANT = frozenset({"full_like", "zeros_like", "ones_like"})
-"""Functions that take no more of their operand than its shape."""
-_PRODUCTS = frozenset(
-    {"mul", "matmul", "dot", "mv", "mm", "bmm", "einsum", "logical_and", "and_", "logical_or",
-     "or_", "logical_xor"}
-)  # fmt: skip
-"""Functions that are linear in each operand; those of truth values are, since a OR b is a+b-a·b."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,25 +211,28 @@ def _reach_of(
     module: fx.GraphModule, node: fx.Node, known: dict[fx.Node, _Reach],
     traced: Collection[fx.Node], binary: torch.Tensor,
 ) -> _Reach:  # fmt: skip
-    name = node_name(node)
-    if name in _CONSTANT:
-        none = torch.full(value_of(node).shape, _NONE)
-        return _Reach(0, 0, (none, none))
+    row = find_operator(node)
     items = [item for item in operands(node.args) if isinstance(item, fx.Node) and item in traced]
     moving = [known[item] for item in items]
+    if row is None:  # a loop
+        return _larger(moving, None) if is_linear(module, node, traced) else _ANY
+    if row.group is Group.FILL:
+        none = torch.full(value_of(node).shape, _NONE)
+        return _Reach(0, 0, (none, none))
     cells = None
     if all(item.cells is not None for item in moving):
-        if name in _MOVES:
+        if row.moves:
             cells = _moved(node, known)
-        elif name in _ELEMENTWISE:
+        elif row.is_elementwise:
             cells = _met(node, known)
-    if cells is not None and (name in _MOVES or _is_binary(cells, binary)):
+    if cells is not None and (row.moves or _is_binary(cells, binary)):
         return _single(cells, binary)
     together = _larger(moving, cells)
-    if is_linear(module, node, traced) or name in ("logical_not", "invert", "to"):
+    name = row.name
+    if is_linear(module, node, traced) or name in ("logical_not", "to"):
         return together
-    if name in _PRODUCTS:
-        return _product(moving, cells)
+    if row.factors or row.group is Group.LOGICAL:
+        return _product(moving, cells)  # so are truth values: a OR b is a + b - a·b
     if name == "square" or (name == "pow" and node.args[1] == 2):
         return _product([together, together], cells)
     if name == "where" and _is_nan(node.args[2]):
@@ -295,10 +282,10 @@ def _moved(node: fx.Node, known: dict[fx.Node, _Reach]) -> _Cells | None:
 
         arguments = fx.node.map_arg(node.args, of)
         options = fx.node.map_arg(node.kwargs, of)
-        if node.op == "call_method":
-            return getattr(arguments[0], str(node.target))(*arguments[1:], **options)  # type: ignore[no-any-return]
         return node.target(*arguments, **options)  # type: ignore[operator, no-any-return]
 
+    if not isinstance(facts(node).value, torch.Tensor):
+        return None
     try:
         return side(0), side(1)
     except (RuntimeError, TypeError, IndexError):

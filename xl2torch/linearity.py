@@ -9,26 +9,9 @@ from torch import fx
 
 from xl2torch.errors import equals
 from xl2torch.graph.loop import Recurrence
-from xl2torch.graph.nodes import dependents, node_name, parameter_nodes
-from xl2torch.ir.facts import facts, value_of
-
-MOVES = frozenset(
-    {"reshape", "view", "select", "narrow", "squeeze", "unsqueeze", "flatten", "unflatten",
-     "permute", "transpose", "t", "flip", "stack", "cat", "repeat_interleave", "broadcast_to",
-     "expand", "getitem", "roll", "movedim", "clone", "contiguous", "diagonal"}
-)  # fmt: skip
-"""What puts elements elsewhere."""
-_TOGETHER = MOVES | {
-    "unfold", "sum", "mean", "cumsum", "neg", "pos", "pad", "split_with_sizes", "tril", "triu",
-    "add", "sub", "rsub",
-}  # fmt: skip
-"""Linear in all operands together."""
-_AFFINE = {"linear": (0, 1), "addmm": (1, 2), "embedding": (1,)}
-"""Places of the factors of a product; what else there is, is added or an index."""
-_PICKS = frozenset({"masked_fill", "index_select", "take_along_dim", "gather", "truediv", "div"})
-"""Linear in the first operand, where the others are constant."""
-_PRODUCTS = frozenset({"mul", "matmul", "dot", "mv", "mm", "bmm", "einsum", "kron", "conv2d"})
-"""Linear in one operand, where the others are constant."""
+from xl2torch.graph.nodes import dependents, parameter_nodes
+from xl2torch.ir.facts import facts
+from xl2torch.ir.ops import find_operator
 
 
 def nonlinear_node(module: fx.GraphModule) -> fx.Node | None:
@@ -75,18 +58,11 @@ def is_linear(module: torch.nn.Module, node: fx.Node, traced: Collection[fx.Node
     """Whether a node is linear in its operands that are ``traced``."""
     if node.op == "call_module":
         return _is_linear_recurrence(module.get_submodule(str(node.target)), node, traced)
-    name = node_name(node)
-    given = operands(node.args)
-    moving = [place for place, operand in enumerate(given) if operand in traced]
-    if name == "to":
-        return value_of(node).is_floating_point()
-    if name == "where":
-        return given[0] not in traced
-    if name in _PICKS:
-        return moving == [0]
-    if name in _AFFINE:
-        return sum(place in moving for place in _AFFINE[name]) <= 1
-    return name in _TOGETHER or (name in _PRODUCTS and len(moving) == 1)
+    row, value = find_operator(node), facts(node).value
+    moving = [place for place, operand in enumerate(operands(node.args)) if operand in traced]
+    if row is None or (isinstance(value, torch.Tensor) and not value.is_floating_point()):
+        return False
+    return row.is_linear_in(moving)
 
 
 def operands(arguments: Sequence[object]) -> list[object]:

@@ -31,7 +31,7 @@ from xl2torch.graph.blocks import Block, given_numbers, stored
 from xl2torch.graph.device import follow
 from xl2torch.graph.module import build_module, parameter_block
 from xl2torch.graph.naming import RESERVED, identifier, label, unique
-from xl2torch.graph.nodes import node_name, parameter_nodes
+from xl2torch.graph.nodes import parameter_nodes
 from xl2torch.graph.passes import simplify
 from xl2torch.graph.precedents import precedents
 from xl2torch.graph.printing import expression, is_line
@@ -40,6 +40,7 @@ from xl2torch.graph.row_divisors import find_divisors
 from xl2torch.graph.row_objective import RowObjective, find_row_objective
 from xl2torch.graph.schedule import Evaluation, Unit, with_true_sizes
 from xl2torch.ir.facts import facts, note, value_of
+from xl2torch.ir.ops import find_operator
 from xl2torch.limits import MOST_VARIABLES, within_limits
 from xl2torch.plain_text import short
 from xl2torch.prediction import Predictor, find_outputs, predict_frame, table_of
@@ -53,12 +54,6 @@ if TYPE_CHECKING:
     import pandas
 
 _ROUNDING = 1e-6
-_STABLE = frozenset(
-    {
-        "log_sigmoid", "log_softmax", "special_log_ndtr", "cross_entropy",
-        "binary_cross_entropy_with_logits",
-    }
-)
 _LOST_DIGITS = 1e-3
 _ASIDE = 0.1
 _FEW_CELLS, _MOST_NAMED = 20, 3
@@ -393,7 +388,8 @@ def rounding(model: fx.GraphModule, usual: float = _ROUNDING) -> float:
 
     LN(1-p) loses the digits of a p near 1, which the function that is recognised keeps.
     """
-    stable = any(node_name(node) in _STABLE for node in model.graph.nodes)
+    rows = [find_operator(node) for node in model.graph.nodes]
+    stable = any(row is not None and row.is_stable for row in rows)
     return _LOST_DIGITS if stable else usual
 
 

@@ -18,19 +18,12 @@ from torch import fx
 from xl2torch.graph.loop import Recurrence
 from xl2torch.graph.nodes import dependents, known_elements, node_name, parameter_nodes
 from xl2torch.ir.facts import facts, value_of
+from xl2torch.ir.ops import Bend, find_operator
 from xl2torch.jacobian import VectorFunction, variable_shapes
 from xl2torch.model import SheetModel
 
 _ROOT = 0.5
 _NORM = "linalg_vector_norm"
-_KINKS = frozenset(
-    {"relu", "maximum", "minimum", "max", "min", "amax", "amin", "abs", "clamp", "floor",
-     "ceil", "round", "trunc", "sign", "sort", "sorted_values", "running_largest",
-     "running_smallest", "cummax", "cummin", "argmax", "argmin", "argsort", "max_pool2d", "fmod",
-     "remainder", "modulo", "round_half_away", "round_up", "fifteen_digits", "to_even", "to_odd",
-     "whole_between"}
-)  # fmt: skip
-"""What a choice has noted that only keeps a number in its domain: it does not bend there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,18 +305,20 @@ def has_kink(node: fx.Node) -> bool:
     A choice does, unless its test is constant or it guards a domain; so does a test that is
     counted with, as 1 or 0.
     """
-    name = node_name(node)
     if node.op == "call_module":
         assert node.graph.owning_module is not None
         loop = node.graph.owning_module.get_submodule(str(node.target))
         return isinstance(loop, Recurrence) and any(map(has_kink, loop.body.graph.nodes))
-    if name in ("where", "masked_fill"):
-        test = node.args[0 if name == "where" else 1]
+    row = find_operator(node)
+    if row is None:
+        return node.op == "call_function"
+    if row.bend is Bend.CHOICE:
+        test = node.args[0 if row.name == "where" else 1]
         return not (_is_read(test) or facts(node).protects or facts(node).is_final)
-    if name == "to":
+    if row.name == "to":
         source = node.args[0]
         return value_of(source).dtype == torch.bool and not _is_read(source)
-    return name in _KINKS
+    return row.bend is not Bend.SMOOTH
 
 
 def _is_read(item: object) -> bool:

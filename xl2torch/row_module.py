@@ -32,16 +32,11 @@ from xl2torch.graph.passes.rewriting import (
 from xl2torch.graph.rows import Column, RowProgram
 from xl2torch.graph.schedule import Evaluation
 from xl2torch.ir.facts import Kind, facts, note, value_of
+from xl2torch.ir.ops import Group, in_group
 from xl2torch.prediction import Predictor, input_of
 from xl2torch.values import BLANK, LOGICAL, NUMBER
 
 _SAME, _CLOSE = 1e-9, 1e-6
-_ARITHMETIC = frozenset(
-    {
-        operator.add, operator.sub, operator.mul, operator.truediv, operator.pow, operator.lt,
-        operator.le, operator.gt, operator.ge, operator.eq, operator.ne, torch.where,
-    }
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -321,7 +316,7 @@ def _in_plain_words(graph: fx.Graph) -> None:
                 second = add_node(graph, torch.logical_and, opposite, no)
                 node.replace_all_uses_with(add_node(graph, torch.logical_or, first, second))
     for node in list(graph.nodes):
-        if node.op != "call_function" or node.target not in _ARITHMETIC:
+        if not in_group(node, Group.ARITHMETIC, Group.COMPARISON, Group.CHOICE):
             continue
         for place, item in enumerate(node.args):
             if isinstance(item, float) and float(np.float32(item)) != item and item == item:

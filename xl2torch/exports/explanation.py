@@ -6,31 +6,12 @@ import re
 
 from xl2torch.graph.naming import identifier, label
 from xl2torch.graph.nodes import parameter_nodes
-from xl2torch.graph.printing import expression, is_line, short_name
+from xl2torch.graph.printing import expression, is_line
 from xl2torch.ir.facts import facts
+from xl2torch.ir.ops import find_operator, operators
 from xl2torch.model import SheetModel
 from xl2torch.plain_text import plain
 
-_WORDS: tuple[tuple[frozenset[str], str, str], ...] = (
-    (frozenset({"matmul", "linear", "addmm"}), "`SUMPRODUCT`, `MMULT`", "matrix product `@`"),
-    (frozenset({"relu"}), "`MAX(0,x)`, `IF(x<0,0,x)`", "ReLU, `torch.relu`"),
-    (frozenset({"sigmoid"}), "`1/(1+EXP(-x))`", "sigmoid, `torch.sigmoid`"),
-    (frozenset({"tanh"}), "`TANH(x)`", "`torch.tanh`"),
-    (frozenset({"softmax", "log_softmax"}), "`EXP(x)/SUM(EXP(x))`", "softmax"),
-    (frozenset({"embedding"}), "`OFFSET`, `INDEX` into the weights", "embedding lookup"),
-    (frozenset({"conv2d"}), "`SUM(window*filter)` copied over a picture", "convolution"),
-    (frozenset({"max_pool2d"}), "`MAX(window)` at every second cell", "max-pooling"),
-    (
-        frozenset({"mse_loss", "vector_norm"}),
-        "`AVERAGE` of squared errors",
-        "mean squared error, `mse_loss`",
-    ),
-    (
-        frozenset({"cross_entropy", "binary_cross_entropy_with_logits"}),
-        "`-LN(p)` of the right answer, averaged",
-        "cross-entropy",
-    ),
-)
 _GRAVE, _BAR = "\u02cb", "\\|"
 """For a backtick and a bar within a code span."""
 _ALWAYS = (
@@ -54,11 +35,12 @@ def explanation(model: SheetModel) -> str:
     ]
     for variable in model.variables:
         lines.append(_row(str(variable.cells), "variable cells", f"{variable.name} (parameter)"))
-    called: set[str] = set()
+    called: set[tuple[str, str]] = set()
     parameters = set(parameter_nodes(model))
     for node in model.graph.nodes:
-        if node.op == "call_function":
-            called.add(short_name(node.target))
+        row = find_operator(node)
+        if row is not None and row.taught is not None:
+            called.add(row.taught)
         cells = facts(node).cells
         if node.op == "get_attr" and cells is not None and node not in parameters:
             lines.append(_row(str(cells), "data", f"{node.name} (buffer)"))
@@ -69,9 +51,9 @@ def explanation(model: SheetModel) -> str:
             lines.append(_row(str(part), f"={formula}", f"{name}: within the next line"))
         text = f"{node.name} = {expression(node)}"
         lines.append(_row(str(cells), f"={facts(node).formula or ''}", text))
+    taught = dict.fromkeys(row.taught for row in operators() if row.taught in called)
     lines += ["", "| in the sheet | in PyTorch |", "| --- | --- |"]
-    lines += [f"| {sheet} | {code} |" for words, sheet, code in _WORDS if words & called]
-    lines += [f"| {sheet} | {code} |" for sheet, code in _ALWAYS]
+    lines += [f"| {sheet} | {code} |" for sheet, code in (*taught, *_ALWAYS)]
     return "\n".join(lines)
 
 

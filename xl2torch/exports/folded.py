@@ -20,16 +20,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import fx
 
 from xl2torch.address import MAX_COLUMN, CellRange, single_cell
 from xl2torch.errors import ModelError, Xl2TorchError
 from xl2torch.exports.constants import fingerprint
 from xl2torch.formula import ast as formulas
 from xl2torch.graph.blocks import stored
-from xl2torch.graph.nodes import node_name
 from xl2torch.graph.precedents import precedents
 from xl2torch.graph.regions import Region
 from xl2torch.graph.schedule import Unit
+from xl2torch.ir.ops import Bend, Group, find_operator
 from xl2torch.model import SheetModel, compile_problem
 from xl2torch.values import BLANK, LOGICAL, NUMBER, TEXT
 from xl2torch.workbook.cells import SparseCells, places_of
@@ -37,12 +38,10 @@ from xl2torch.workbook.reader import Workbook
 
 Text = Callable[[SheetModel], str]
 _MOST_AREAS, _MOST_CELLS = 24, 2_000_000
-_ARITHMETIC = frozenset(
-    {"add", "sub", "mul", "truediv", "div", "pow", "neg", "abs", "exp", "log", "log10", "sqrt",
-     "square", "sin", "cos", "tan", "tanh", "atan", "reciprocal", "sum", "mean", "getitem",
-     "select", "unsqueeze", "squeeze", "stack", "t", "mse_loss"}
-)  # fmt: skip
-"""Functions that a person would write of cells."""
+_PLAIN_GROUPS = frozenset(
+    {Group.ARITHMETIC, Group.ELEMENTWISE, Group.MOVE, Group.REDUCTION, Group.LOSS}
+)
+"""Of functions that a person would write of cells."""
 _PLAIN = frozenset(
     {"SUM", "AVERAGE", "SUMPRODUCT", "SUMSQ", "SUMXMY2", "SUMX2MY2", "SUMX2PY2", "MMULT",
      "TRANSPOSE", "EXP", "LN", "LOG", "LOG10", "SQRT", "POWER", "ABS", "SIN", "COS", "TAN", "TANH",
@@ -330,7 +329,8 @@ def _with_data(model: SheetModel, data: Sequence[CellRange], text: Text) -> Shee
         text(found)
     except Xl2TorchError:
         return None
-    if _functions(found) - _functions(model) - _ARITHMETIC:
+    known = {node.target for node in model.graph.nodes}
+    if not all(node.target in known or _is_plain(node) for node in found.graph.nodes):
         return None  # places in lists, for one, are better numbers than searches
     names = {variable.cells: variable.name for variable in found.variables}
     ours = [model.parameter(variable) for variable in model.variables]
@@ -344,8 +344,13 @@ def _with_data(model: SheetModel, data: Sequence[CellRange], text: Text) -> Shee
     return found if same else None
 
 
-def _functions(model: SheetModel) -> set[str]:
-    return {node_name(node) for node in model.graph.nodes if node.op.startswith("call")}
+def _is_plain(node: fx.Node) -> bool:
+    """Whether a node is no call, or one that a person would write of cells."""
+    row = find_operator(node)
+    if row is None:
+        return not node.op.startswith("call")
+    smooth = row.bend is Bend.SMOOTH or row.name == "abs"
+    return smooth and not row.is_own and row.group in _PLAIN_GROUPS
 
 
 def _fingerprints(

@@ -20,6 +20,7 @@ from scipy import special
 
 from xl2torch.errors import ModelError
 from xl2torch.graph.printing import is_own
+from xl2torch.ir.ops import recorded
 
 WIDTH = 100
 NUMPY, SCIPY = "import numpy as np", "from scipy import special"
@@ -107,15 +108,17 @@ def _cannot_write(name: str) -> ModelError:
 
 
 def _is_plain(target: Any, tree: ast.Module) -> bool:
-    """Whether a function has no decorator, and no default that is more than a literal."""
+    """Whether no decorator changes a function, and no default is more than a literal."""
     if not inspect.isfunction(target):
         return True
     (definition,) = tree.body
     defaults = [item.default for item in inspect.signature(target).parameters.values()]
     plain = (int, float, bool, str, type(None), type(inspect.Parameter.empty))
-    return not getattr(definition, "decorator_list", ()) and all(
-        isinstance(default, plain) for default in defaults
-    )
+    changing = [
+        item for item in getattr(definition, "decorator_list", ())
+        if not (isinstance(item, ast.Call) and ast.unparse(item.func) == recorded.__name__)
+    ]  # fmt: skip
+    return not changing and all(isinstance(default, plain) for default in defaults)
 
 
 def _codes(target: Any) -> list[CodeType]:

@@ -24,15 +24,18 @@ from xl2torch.functions.array import (
 from xl2torch.functions.operators import error_where, on_domain
 from xl2torch.functions.registry import family, function
 from xl2torch.functions.sample import overlaid
+from xl2torch.ir.ops import Bend, recorded
 from xl2torch.values import BLANK, NUM, NUMBER, VALUE
 
 
+@recorded()
 def gamma_or_nothing(x: torch.Tensor) -> torch.Tensor:
     """Γ(x), which has poles at 0, -1, -2, …: there it is infinite."""
     pole = (x <= 0) & (x == torch.floor(x))
     return torch.where(pole, torch.inf, special.gamma(torch.where(pole, 1.0, x)))
 
 
+@recorded()
 def has_gamma(x: torch.Tensor, most: float) -> torch.Tensor:
     """Where Γ(x) is a number that can be held."""
     return (x <= most) & ((x > 0) | (x != torch.floor(x)))
@@ -48,11 +51,13 @@ def gamma(x: Array) -> Array:
     return on_domain(gamma_or_nothing, x, domain=((0, has_gamma, _LARGEST_GAMMA),))
 
 
+@recorded(bend=Bend.STEP)
 def factorial(x: torch.Tensor) -> torch.Tensor:
     """x! of the whole part."""
     return torch.round(special.gamma(torch.floor(x) + 1)).detach()
 
 
+@recorded(bend=Bend.STEP)
 def double_factorial(x: torch.Tensor) -> torch.Tensor:
     """x!! of the whole part."""
     return special.double_factorial(torch.floor(x)).detach()
@@ -66,11 +71,13 @@ def fact(form: Callable[..., torch.Tensor], x: Array) -> Array:
     return on_domain(form, x, domain=((0, operator.ge, least), (0, operator.lt, most + 1.0)))
 
 
+@recorded(bend=Bend.STEP)
 def choose_rounded(n: torch.Tensor, k: torch.Tensor, rest: torch.Tensor) -> torch.Tensor:
     """Ways to choose k of n, as a whole number."""
     return torch.round(special.binomial(n, k))
 
 
+@recorded(bend=Bend.STEP)
 def arrange(n: torch.Tensor, k: torch.Tensor, rest: torch.Tensor) -> torch.Tensor:
     """Ways to choose k of n in order."""
     return torch.round(special.binomial(n, k) * special.gamma(k + 1))
@@ -85,6 +92,7 @@ def combin(form: Callable[..., torch.Tensor], n: Array, k: Array) -> Array:
     return on_domain(form, n, k, rest, domain=domain)
 
 
+@recorded(bend=Bend.STEP)
 def with_repetition(n: torch.Tensor, k: torch.Tensor, least: torch.Tensor) -> torch.Tensor:
     """Ways to choose k of n when each may be taken again; of nothing, nothing in one way."""
     n, k = torch.as_tensor(n), torch.as_tensor(k)

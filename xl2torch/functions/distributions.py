@@ -23,6 +23,7 @@ from xl2torch.functions.array import (
 )  # fmt: skip
 from xl2torch.functions.operators import Condition, on_domain
 from xl2torch.functions.registry import family, function, same_as
+from xl2torch.ir.ops import recorded
 from xl2torch.values import DIV0, NUM
 
 Tensor = torch.Tensor
@@ -76,6 +77,7 @@ def _tensor(x: Any) -> Tensor:
 _LN_ROOT_2PI = math.log(2 * math.pi) / 2
 
 
+@recorded()
 def normal_density(x: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
     """Density of the normal distribution."""
     score = (x - mean) / deviation
@@ -88,11 +90,13 @@ def normal_log_density(x: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
     return -0.5 * score * score - _LN_ROOT_2PI - torch.log(_tensor(deviation))
 
 
+@recorded()
 def normal(x: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
     """Distribution function of the normal distribution."""
     return cast(Tensor, torch.special.ndtr(_tensor((x - mean) / deviation)))
 
 
+@recorded()
 def normal_inverse(p: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
     """Inverse of the normal distribution function."""
     return cast(Tensor, mean + deviation * torch.special.ndtri(_tensor(p)))
@@ -136,6 +140,7 @@ def phi(x: Array) -> Array:
     return on_domain(normal_density, x, scalar(0.0), scalar(1.0))
 
 
+@recorded()
 def _gauss(x: Tensor) -> Tensor:
     return cast(Tensor, torch.special.ndtr(_tensor(x)) - 0.5)
 
@@ -146,6 +151,7 @@ def gauss(x: Array) -> Array:
     return elementwise(_gauss, x)
 
 
+@recorded()
 def error_between(low: Tensor, high: Tensor) -> Tensor:
     """erf(high) - erf(low)."""
     return torch.erf(_tensor(high)) - torch.erf(_tensor(low))
@@ -163,6 +169,7 @@ def erf_precise(form: Callable[..., Tensor], x: Array) -> Array:
     return elementwise(form, x)
 
 
+@recorded()
 def lognormal_density(x: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
     """Density of the lognormal distribution."""
     return normal_density(torch.log(_tensor(x)), mean, deviation) / x
@@ -174,11 +181,13 @@ def lognormal_log_density(x: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
     return normal_log_density(logarithm, mean, deviation) - logarithm
 
 
+@recorded()
 def lognormal(x: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
     """Distribution function of the lognormal distribution."""
     return normal(torch.log(_tensor(x)), mean, deviation)
 
 
+@recorded()
 def lognormal_inverse(p: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
     """Inverse of the lognormal distribution function."""
     return torch.exp(_tensor(normal_inverse(p, mean, deviation)))
@@ -201,6 +210,7 @@ def lognorm_inv(p: Array, mean: Array, deviation: Array) -> Array:
 # ---------------------------------------------------------------- exponential, gamma, beta
 
 
+@recorded()
 def exponential_density(x: Tensor, rate: Tensor) -> Tensor:
     """Density of the exponential distribution."""
     return rate * torch.exp(_tensor(-rate * x))
@@ -211,6 +221,7 @@ def exponential_log_density(x: Tensor, rate: Tensor) -> Tensor:
     return torch.log(_tensor(rate)) - rate * x
 
 
+@recorded()
 def exponential(x: Tensor, rate: Tensor) -> Tensor:
     """Distribution function of the exponential distribution."""
     return -torch.expm1(_tensor(-rate * x))
@@ -223,12 +234,14 @@ def expon_dist(x: Array, rate: Array, cumulative: Array) -> Array:
     return on_domain(form, x, rate, domain=(*least(0), *above(1)))
 
 
+@recorded()
 def weibull_density(x: Tensor, shape: Tensor, scale: Tensor) -> Tensor:
     """Density of the Weibull distribution."""
     ratio = _tensor(x / scale)
     return shape / scale * ratio ** (shape - 1) * torch.exp(-(ratio**shape))
 
 
+@recorded()
 def weibull_log_density(x: Tensor, shape: Tensor, scale: Tensor) -> Tensor:
     """Logarithm of the density of the Weibull distribution."""
     ratio = _tensor(x / scale)
@@ -236,6 +249,7 @@ def weibull_log_density(x: Tensor, shape: Tensor, scale: Tensor) -> Tensor:
     return logarithm - ratio**shape
 
 
+@recorded()
 def weibull(x: Tensor, shape: Tensor, scale: Tensor) -> Tensor:
     """Distribution function of the Weibull distribution."""
     return -torch.expm1(-(_tensor(x / scale) ** shape))
@@ -249,11 +263,13 @@ def weibull_dist(x: Array, shape: Array, scale: Array, cumulative: Array) -> Arr
     return on_domain(form, x, shape, scale, domain=domain, smooth=above(0))
 
 
+@recorded()
 def gamma_density(x: Tensor, shape: Tensor, scale: Tensor) -> Tensor:
     """Density of the gamma distribution."""
     return torch.exp(_gamma_exponent(x, shape, scale)) / scale
 
 
+@recorded()
 def gamma_log_density(x: Tensor, shape: Tensor, scale: Tensor) -> Tensor:
     """Logarithm of the density of the gamma distribution."""
     return _gamma_exponent(x, shape, scale) - torch.log(_tensor(scale))
@@ -264,11 +280,13 @@ def _gamma_exponent(x: Tensor, shape: Tensor, scale: Tensor) -> Tensor:
     return torch.xlogy(shape - 1, x / scale) - x / scale - torch.lgamma(shape)
 
 
+@recorded()
 def gamma_distribution(x: Tensor, shape: Tensor, scale: Tensor) -> Tensor:
     """Distribution function of the gamma distribution."""
     return special.gammainc(shape, x / scale)
 
 
+@recorded()
 def gamma_inverse(p: Tensor, shape: Tensor, scale: Tensor) -> Tensor:
     """Inverse of the gamma distribution function."""
     return special.gammaincinv(shape, p) * scale
@@ -294,6 +312,7 @@ def gamma_inv(p: Array, shape: Array, scale: Array) -> Array:
     return on_domain(gamma_inverse, p, shape, scale, domain=domain, stand_in=0.5)
 
 
+@recorded()
 def beta_density(x: Tensor, a: Tensor, b: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Density of the beta distribution between two limits."""
     return torch.exp(_beta_exponent(x, a, b, low, high)) / _tensor(high - low)
@@ -311,11 +330,13 @@ def _beta_exponent(x: Tensor, a: Tensor, b: Tensor, low: Tensor, high: Tensor) -
     return cast(Tensor, logarithm - constant)
 
 
+@recorded()
 def beta_distribution(x: Tensor, a: Tensor, b: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Distribution function of the beta distribution between two limits."""
     return special.betainc(a, b, (x - low) / (high - low))
 
 
+@recorded()
 def beta_inverse(p: Tensor, a: Tensor, b: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Inverse of the beta distribution function between two limits."""
     return low + (high - low) * special.betaincinv(a, b, p)
@@ -330,10 +351,12 @@ def _between(x: Array, low: Array, high: Array) -> Array:
     return inside
 
 
+@recorded()
 def _place(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
     return (x - low) / (high - low)
 
 
+@recorded(addends=(0,))
 def _same(x: Tensor) -> Tensor:
     return _tensor(x) + 0.0
 
@@ -374,31 +397,37 @@ def beta_inv(
 # ---------------------------------------------------------------- t, F, chi squared
 
 
+@recorded()
 def t_density(x: Tensor, df: Tensor) -> Tensor:
     """Density of Student's t."""
     return special.student_density(df, x)
 
 
+@recorded()
 def t_left(x: Tensor, df: Tensor) -> Tensor:
     """Distribution function of Student's t."""
     return special.student(df, x)
 
 
+@recorded()
 def t_right(x: Tensor, df: Tensor) -> Tensor:
     """Upper tail of Student's t."""
     return special.student(df, -x)
 
 
+@recorded()
 def t_tails(x: Tensor, df: Tensor) -> Tensor:
     """Both tails of Student's t."""
     return 2 * special.student(df, -_tensor(x))
 
 
+@recorded()
 def t_inverse(p: Tensor, df: Tensor) -> Tensor:
     """Inverse of Student's t distribution function."""
     return special.student_inverse(df, p)
 
 
+@recorded()
 def t_inverse_tails(p: Tensor, df: Tensor) -> Tensor:
     """Inverse of both tails of Student's t."""
     return -special.student_inverse(df, _tensor(p) / 2)
@@ -437,10 +466,12 @@ def tdist(x: Array, df: Array, tails: Array) -> Array:
     return on_domain(_second, count, both, domain=(*least(0, limit=1.0), *most(0, limit=2.0)))
 
 
+@recorded()
 def _first(first: Tensor, second: Tensor) -> Tensor:
     return _tensor(first) + 0.0 * second
 
 
+@recorded()
 def _second(first: Tensor, second: Tensor) -> Tensor:
     return _tensor(second) + 0.0 * first
 
@@ -458,6 +489,7 @@ def t_inv_2t(p: Array, df: Array) -> Array:
     return on_domain(t_inverse_tails, p, _whole(df), domain=domain)
 
 
+@recorded()
 def f_density(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
     """Density of the F distribution."""
     return torch.exp(f_log_density(x, first, second))
@@ -472,6 +504,7 @@ def f_log_density(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
     return logarithm - constant
 
 
+@recorded()
 def f_left(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
     """Distribution function of F."""
     return special.betainc(
@@ -479,18 +512,21 @@ def f_left(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
     )
 
 
+@recorded()
 def f_right(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
     """Upper tail of F."""
     share_ = second / (first * x + second)
     return special.betainc(_tensor(second) / 2, _tensor(first) / 2, share_)
 
 
+@recorded()
 def f_inverse(p: Tensor, first: Tensor, second: Tensor) -> Tensor:
     """Inverse of F's distribution function."""
     place = special.betaincinv(_tensor(first) / 2, _tensor(second) / 2, p)
     return second * place / (first * (1 - place))
 
 
+@recorded()
 def f_inverse_right(p: Tensor, first: Tensor, second: Tensor) -> Tensor:
     """Inverse of F's upper tail."""
     place = special.betaincinv(_tensor(second) / 2, _tensor(first) / 2, p)
@@ -529,6 +565,7 @@ def f_inv_rt(p: Array, first: Array, second: Array) -> Array:
     return on_domain(f_inverse_right, p, _whole(first), _whole(second), domain=domain)
 
 
+@recorded()
 def chi_density(x: Tensor, df: Tensor) -> Tensor:
     """Density of chi squared."""
     return gamma_density(x, _tensor(df) / 2, _tensor(2.0))
@@ -539,21 +576,25 @@ def chi_log_density(x: Tensor, df: Tensor) -> Tensor:
     return gamma_log_density(x, _tensor(df) / 2, _tensor(2.0))
 
 
+@recorded()
 def chi_left(x: Tensor, df: Tensor) -> Tensor:
     """Distribution function of chi squared."""
     return special.gammainc(_tensor(df) / 2, _tensor(x) / 2)
 
 
+@recorded()
 def chi_right(x: Tensor, df: Tensor) -> Tensor:
     """Upper tail of chi squared."""
     return special.gammaincc(_tensor(df) / 2, _tensor(x) / 2)
 
 
+@recorded()
 def chi_inverse(p: Tensor, df: Tensor) -> Tensor:
     """Inverse of the chi-squared distribution function."""
     return 2 * special.gammaincinv(_tensor(df) / 2, p)
 
 
+@recorded()
 def chi_inverse_right(p: Tensor, df: Tensor) -> Tensor:
     """Inverse of chi squared's upper tail."""
     return 2 * special.gammainccinv(_tensor(df) / 2, p)
@@ -618,18 +659,22 @@ def binom_dist(k: Array, n: Array, p: Array, cumulative: Array) -> Array:
     return on_domain(_second, k, result, domain=least(0))
 
 
+@recorded()
 def _one_of(k: Tensor, n: Tensor, p: Tensor) -> Tensor:
     return torch.ones_like(_tensor(p)) + 0.0 * (k + n)
 
 
+@recorded()
 def _binomial_checked(k: Tensor, n: Tensor, p: Tensor, left: Tensor) -> Tensor:
     return binomial_density(k, n, p)
 
 
+@recorded()
 def _binomial_below_checked(k: Tensor, n: Tensor, p: Tensor, left: Tensor) -> Tensor:
     return binomial_below(k, n, p)
 
 
+@recorded()
 def poisson_density(k: Tensor, mean: Tensor) -> Tensor:
     """Probability of k events."""
     return torch.exp(poisson_log_density(k, mean))
@@ -641,6 +686,7 @@ def poisson_log_density(k: Tensor, mean: Tensor) -> Tensor:
     return torch.xlogy(k, mean) - mean - torch.lgamma(k + 1)
 
 
+@recorded()
 def poisson_below(k: Tensor, mean: Tensor) -> Tensor:
     """Probability of at most k events."""
     return special.gammaincc(k + 1, mean)
@@ -656,6 +702,7 @@ def poisson_dist(k: Array, mean: Array, cumulative: Array) -> Array:
 # ---------------------------------------------------------------- others
 
 
+@recorded()
 def fisher_transform(x: Tensor) -> Tensor:
     """Inverse hyperbolic tangent."""
     return torch.atanh(_tensor(x))
@@ -674,12 +721,14 @@ def fisherinv(x: Array) -> Array:
     return elementwise(torch.tanh, x)
 
 
+@recorded()
 def confidence_normal(alpha: Tensor, deviation: Tensor, size: Tensor) -> Tensor:
     """Half the width of a confidence interval, normal distribution."""
     quantile = cast(Tensor, -torch.special.ndtri(_tensor(alpha) / 2))
     return quantile * deviation / torch.sqrt(_tensor(size))
 
 
+@recorded()
 def confidence_student(alpha: Tensor, deviation: Tensor, size: Tensor) -> Tensor:
     """Half the width of a confidence interval, Student's t."""
     size = _tensor(size)

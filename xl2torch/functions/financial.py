@@ -43,6 +43,7 @@ from xl2torch.functions.registry import family, function
 from xl2torch.functions.sample import overlaid, plain, sample, total
 from xl2torch.functions.shapes import reorder
 from xl2torch.functions.trace import apply
+from xl2torch.ir.ops import Bend, Group, recorded
 from xl2torch.values import DIV0, NUM, error_of_kind
 
 Tensor = torch.Tensor
@@ -84,6 +85,7 @@ def present_value(
     return -(pay * (1 + rate * _due(due)) * series + future) / power
 
 
+@recorded()
 def future_value(
     rate: Tensor, periods: Tensor, pay: Tensor, present: Tensor, due: Tensor
 ) -> Tensor:
@@ -108,16 +110,19 @@ def annuity(
     )
 
 
+@recorded()
 def payment_factor(rate: Tensor, periods: Tensor, due: Tensor) -> Tensor:
     """Future value of payments of 1."""
     return (1 + rate * _due(due)) * _growth(rate, periods)[1]
 
 
+@recorded()
 def growth_factor(rate: Tensor, periods: Tensor, due: Tensor) -> Tensor:
     """(1+r)ⁿ."""
     return _growth(rate, periods)[0]
 
 
+@recorded()
 def payment_by(
     rate: Tensor, periods: Tensor, present: Tensor, future: Tensor, due: Tensor, factor: Tensor
 ) -> Tensor:
@@ -125,6 +130,7 @@ def payment_by(
     return payment(rate, periods, present, future, due)
 
 
+@recorded()
 def present_value_by(
     rate: Tensor, periods: Tensor, pay: Tensor, future: Tensor, due: Tensor, factor: Tensor
 ) -> Tensor:
@@ -155,6 +161,7 @@ def principal(
     return pay - interest(rate, period, periods, present, future, due)
 
 
+@recorded()
 def interest_by(
     rate: Tensor, period: Tensor, periods: Tensor, present: Tensor, future: Tensor, due: Tensor,
     factor: Tensor,
@@ -163,6 +170,7 @@ def interest_by(
     return interest(rate, period, periods, present, future, due)
 
 
+@recorded()
 def principal_by(
     rate: Tensor, period: Tensor, periods: Tensor, present: Tensor, future: Tensor, due: Tensor,
     factor: Tensor,
@@ -189,10 +197,12 @@ def part_of_payment(
     return on_domain(_first, checked, late, domain=((1, operator.ge, 0.0),), stand_in=1.0)
 
 
+@recorded()
 def _first(one: Tensor, other: Tensor) -> Tensor:
     return torch.as_tensor(one, dtype=DTYPE) + 0.0 * other
 
 
+@recorded()
 def payoff_ratio(rate: Tensor, pay: Tensor, present: Tensor, future: Tensor, due: Tensor) -> Tensor:
     """(1+r)ⁿ of the number of periods; without interest 1, and -1 without payments."""
     rate, pay, present, future = (torch.as_tensor(x, dtype=DTYPE)
@@ -205,6 +215,7 @@ def payoff_ratio(rate: Tensor, pay: Tensor, present: Tensor, future: Tensor, due
     return torch.where(rate == 0, torch.where(pay == 0, -1.0, 1.0), ratio)
 
 
+@recorded()
 def number_of_periods(
     rate: Tensor, pay: Tensor, present: Tensor, future: Tensor, ratio: Tensor
 ) -> Tensor:
@@ -312,6 +323,7 @@ def _steep(slope: Tensor) -> Tensor:
     return torch.where(slope == 0, 1.0, slope).detach()
 
 
+@recorded()
 def annuity_root(
     periods: Tensor, pay: Tensor, present: Tensor, future: Tensor, due: Tensor, guess: Tensor
 ) -> Tensor:
@@ -331,6 +343,7 @@ def _annuity_roots(*operands: Numbers) -> Numbers:
     return np.vectorize(solve, otypes=[float])(*operands)  # type: ignore[no-any-return]
 
 
+@recorded()
 def annuity_rate(
     periods: Tensor, pay: Tensor, present: Tensor, future: Tensor, due: Tensor, guess: Tensor,
     root: Tensor,
@@ -384,6 +397,7 @@ def _plain(array: Array) -> Array:
     return plain(array)
 
 
+@recorded(addends=(0,))
 def discounted(flow: Tensor, rate: Tensor, place: Tensor) -> Tensor:
     """Present value of one payment."""
     return flow / (1 + torch.as_tensor(rate, dtype=DTYPE)) ** place
@@ -399,6 +413,7 @@ def _series(array: Array) -> Array:
     return reorder(flows.values, HEIGHT, np.flatnonzero(flows.counted))
 
 
+@recorded(Group.OTHER)
 def series_root(flows: Tensor, years: Tensor, guess: Tensor) -> Tensor:
     """Rate at which the present value of payments is 0; NaN where there is none."""
     return _found(_series_root, flows, years, guess)
@@ -410,6 +425,7 @@ def _series_root(flows: Numbers, years: Numbers, guess: Numbers) -> Numbers:
     return np.array(_root(lambda r: float((flows / (1 + r) ** years).sum()), float(guess)))
 
 
+@recorded(Group.OTHER)
 def series_rate(flows: Tensor, years: Tensor, guess: Tensor, root: Tensor) -> Tensor:
     """Rate of payments, near a root of their present value."""
     shares = (1 + root) ** -years
@@ -469,6 +485,7 @@ def xirr(values: Array, dates: Array, guess: Array | None = None) -> Array:
     return _rate_of(flows, years, guess)
 
 
+@recorded()
 def modified_rate(gained: Tensor, spent: Tensor, periods: Tensor) -> Tensor:
     """Growth per period from what was spent, now, to what was gained, at the end."""
     return (gained / -spent) ** (1 / periods) - 1
@@ -493,6 +510,7 @@ def mirr(values: Array, finance: Array, reinvest: Array) -> Array:
     )  # fmt: skip
 
 
+@recorded(bend=Bend.KINK)
 def _below(flow: Tensor) -> Tensor:
     return -torch.relu(-flow)
 
@@ -500,6 +518,7 @@ def _below(flow: Tensor) -> Tensor:
 # ---------------------------------------------------------------- others
 
 
+@recorded()
 def straight_line(cost: Tensor, salvage: Tensor, life: Tensor) -> Tensor:
     """Depreciation per period."""
     return (cost - salvage) / life
@@ -513,11 +532,13 @@ def sln(cost: Array, salvage: Array, life: Array) -> Array:
     )
 
 
+@recorded()
 def effective(nominal: Tensor, periods: Tensor) -> Tensor:
     """Effective annual rate."""
     return (1 + torch.as_tensor(nominal, dtype=DTYPE) / periods) ** periods - 1
 
 
+@recorded()
 def nominal(effective_: Tensor, periods: Tensor) -> Tensor:
     """Nominal annual rate."""
     growth = 1 + torch.as_tensor(effective_, dtype=DTYPE)

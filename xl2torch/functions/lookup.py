@@ -53,6 +53,7 @@ from xl2torch.functions.registry import Context, family, function
 from xl2torch.functions.sample import overlaid, plain
 from xl2torch.functions.shapes import column, join, pick, renamed, resized, unfolded
 from xl2torch.functions.trace import apply
+from xl2torch.ir.ops import Bend, Group, recorded
 from xl2torch.values import (
     BLANK,
     FIRST_ERROR,
@@ -154,6 +155,7 @@ def _sorted_places(
     return np.where(hit, order[place], -1)
 
 
+@recorded(Group.OTHER, bend=Bend.STEP)
 def place_by_halves(
     wanted: torch.Tensor, values: torch.Tensor, counted: torch.Tensor | None = None
 ) -> torch.Tensor:
@@ -180,6 +182,7 @@ def place_by_halves(
     return torch.where(high < 0, 0, order.gather(-1, last) + 1)[..., 0].to(torch.float64)
 
 
+@recorded(Group.OTHER, bend=Bend.STEP)
 def place_running_down(
     wanted: torch.Tensor, values: torch.Tensor, counted: torch.Tensor | None = None
 ) -> torch.Tensor:

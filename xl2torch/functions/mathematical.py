@@ -53,6 +53,7 @@ from xl2torch.functions.operators import (
 from xl2torch.functions.registry import family, function
 from xl2torch.functions.shapes import column
 from xl2torch.functions.trace import Data, apply
+from xl2torch.ir.ops import Bend, recorded
 from xl2torch.values import DIV0, LOGICAL, NA, NUMBER, TEXT, VALUE, error_of_kind
 
 # ---------------------------------------------------------------- elementwise
@@ -82,6 +83,7 @@ def _beyond(limit: float) -> Callable[..., Data]:
     return lambda x, *_: apply(operator.gt, apply(torch.abs, x), limit)
 
 
+@recorded()
 def log_of_quotient(
     quotient: torch.Tensor, above: torch.Tensor, below: torch.Tensor
 ) -> torch.Tensor:
@@ -97,46 +99,55 @@ def log_of_quotient(
     return torch.where(inside, value + (apart - apart.detach()), outside)
 
 
+@recorded()
 def secant(x: torch.Tensor) -> torch.Tensor:
     """1 / cos x."""
     return 1 / torch.cos(x)
 
 
+@recorded()
 def hyperbolic_secant(x: torch.Tensor) -> torch.Tensor:
     """1 / cosh x."""
     return 1 / torch.cosh(x)
 
 
+@recorded()
 def inverse_cot(x: torch.Tensor) -> torch.Tensor:
     """Inverse cotangent, between 0 and π."""
     return torch.pi / 2 - torch.atan(x)
 
 
+@recorded()
 def inverse_coth(x: torch.Tensor) -> torch.Tensor:
     """Inverse hyperbolic cotangent."""
     return torch.atanh(1 / x)
 
 
+@recorded()
 def root_of_pi(x: torch.Tensor) -> torch.Tensor:
     """√(πx)."""
     return torch.sqrt(torch.pi * x)
 
 
+@recorded()
 def cotangent(x: torch.Tensor) -> torch.Tensor:
     """1 / tan x."""
     return 1 / torch.tan(x)
 
 
+@recorded()
 def cosecant(x: torch.Tensor) -> torch.Tensor:
     """1 / sin x."""
     return 1 / torch.sin(x)
 
 
+@recorded()
 def hyperbolic_cotangent(x: torch.Tensor) -> torch.Tensor:
     """1 / tanh x."""
     return 1 / torch.tanh(x)
 
 
+@recorded()
 def hyperbolic_cosecant(x: torch.Tensor) -> torch.Tensor:
     """1 / sinh x."""
     return 1 / torch.sinh(x)
@@ -221,6 +232,7 @@ def secant_angle(x: Array) -> Array:
     return on_domain(unchanged, x, domain=_ANGLE)
 
 
+@recorded(addends=(0,))
 def unchanged(x: torch.Tensor) -> torch.Tensor:
     """The number itself."""
     return x + 0.0
@@ -279,6 +291,7 @@ def atan2(x: Array, y: Array) -> Array:
     return error_where(result, origin, DIV0.kind)
 
 
+@recorded(bend=Bend.STEP)
 def modulo(number: torch.Tensor, divisor: torch.Tensor) -> torch.Tensor:
     """n - d·INT(n/d), as Excel's documentation defines it."""
     return number - divisor * torch.floor(number / divisor)

@@ -32,6 +32,7 @@ from xl2torch.functions.operators import error_where
 from xl2torch.functions.registry import Context, function
 from xl2torch.functions.shapes import from_full, full_data
 from xl2torch.functions.trace import Data, apply
+from xl2torch.ir.ops import Group, recorded
 from xl2torch.values import NUM, NUMBER, REF, VALUE, error_of_kind
 
 
@@ -84,6 +85,7 @@ def mdeterm(array: Array) -> Array:
     return replace(result, valid=all_valid(array, INNER))
 
 
+@recorded(Group.OTHER)
 def is_singular(matrix: torch.Tensor) -> torch.Tensor:
     """Whether a matrix has no inverse in its precision, shape (R, C, 1, 1)."""
     rtol = max(1e-15, torch.finfo(matrix.dtype).eps)

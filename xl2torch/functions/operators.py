@@ -38,6 +38,7 @@ from xl2torch.functions.array import (
 )  # fmt: skip
 from xl2torch.functions.trace import Data, apply, is_drawn, is_traced
 from xl2torch.ir.facts import note, value_of
+from xl2torch.ir.ops import Bend, recorded
 from xl2torch.limits import MOST_LETTERS
 from xl2torch.values import (
     BLANK,
@@ -161,11 +162,13 @@ def _odd_roots(exponents: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.asarray(odd)
 
 
+@recorded()
 def odd_root(base: torch.Tensor, exponent: torch.Tensor) -> torch.Tensor:
     """A root of odd degree, negative for negative numbers."""
     return torch.sign(base) * torch.abs(base) ** exponent
 
 
+@recorded()
 def has_real_power(exponent: torch.Tensor) -> torch.Tensor:
     """For which exponents a negative number has a power: whole ones and odd roots."""
     degree = 1 / torch.where(exponent == 0, 1.0, exponent)
@@ -182,6 +185,7 @@ def _power_is_defined(base: Data, exponent: Data) -> Data:
     return apply(torch.logical_or, apply(torch.gt, base, 0.0), edge)
 
 
+@recorded()
 def _power_of_any_sign(base: torch.Tensor, exponent: torch.Tensor) -> torch.Tensor:
     """Power whose slope by the exponent is 0 where the base is not positive."""
     base = torch.as_tensor(base, dtype=DTYPE)
@@ -404,6 +408,7 @@ def rounded_numbers(
     return numbers
 
 
+@recorded(bend=Bend.STEP)
 def rounded_to(number: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """A number, or the other one where both show the same 15 digits; without slope."""
     number = torch.as_tensor(number, dtype=DTYPE).detach()

@@ -7,6 +7,7 @@ import torch
 from xl2torch.functions.array import DTYPE, Array, Shape, check_size, elementwise, scalar
 from xl2torch.functions.dynamic import whole
 from xl2torch.functions.registry import Context, function
+from xl2torch.ir.ops import Bend, recorded
 
 
 def _drawn(context: Context, height: int, width: int) -> Array:
@@ -16,6 +17,7 @@ def _drawn(context: Context, height: int, width: int) -> Array:
     return Array(context.draw(shape), axes, shape)
 
 
+@recorded(bend=Bend.STEP)
 def whole_between(share: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
     """A whole number between two limits, both included, from a share in [0, 1)."""
     first, last = torch.ceil(torch.as_tensor(low)), torch.floor(torch.as_tensor(high))

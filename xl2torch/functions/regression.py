@@ -47,6 +47,7 @@ from xl2torch.functions.shapes import (
 from xl2torch.functions.statistical import comoment, sum_of_squares
 from xl2torch.functions.trace import Data, apply
 from xl2torch.ir.facts import value_of
+from xl2torch.ir.ops import Group, recorded
 from xl2torch.values import NA, NUM, NUMBER, REF, VALUE
 
 # ---------------------------------------------------------------- one variable
@@ -145,6 +146,7 @@ def _with_ones(x: Array, intercept_wanted: bool) -> Array:
     return join([x, ones], WIDTH) if intercept_wanted else x
 
 
+@recorded(Group.OTHER)
 def least_squares(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Coefficients of the least-squares fit y ≈ x·b, by QR: x is (n, p), y is (n, 1)."""
     q, r = torch.linalg.qr(x)

@@ -28,22 +28,26 @@ from xl2torch.functions.operators import divide, error_where
 from xl2torch.functions.registry import family, function
 from xl2torch.functions.sample import overlaid
 from xl2torch.functions.trace import apply
+from xl2torch.ir.ops import Bend, recorded
 from xl2torch.values import DIV0, NUM
 
 _MOST_DIGITS = 300
 _EXACT = 1e300
 
 
+@recorded(bend=Bend.STEP)
 def round_half_away(x: torch.Tensor) -> torch.Tensor:
     """Round half away from zero, as Excel does (torch.round goes to even)."""
     return torch.copysign(torch.floor(torch.abs(x) + 0.5), x)
 
 
+@recorded(bend=Bend.STEP)
 def round_up(x: torch.Tensor) -> torch.Tensor:
     """Round away from zero."""
     return torch.copysign(torch.ceil(torch.abs(x)), x)
 
 
+@recorded(bend=Bend.STEP)
 def fifteen_digits(x: torch.Tensor) -> torch.Tensor:
     """The nearest number of 15 significant digits; without slope."""
     x = x.detach()
@@ -178,11 +182,13 @@ def ceiling_precise(
     return _multiple(rounding, *_toward(x, step))
 
 
+@recorded(bend=Bend.STEP)
 def to_even(x: torch.Tensor) -> torch.Tensor:
     """Away from zero to the next even number."""
     return torch.copysign(2 * torch.ceil(torch.abs(x) / 2), x)
 
 
+@recorded(bend=Bend.STEP)
 def to_odd(x: torch.Tensor) -> torch.Tensor:
     """Away from zero to the next odd number."""
     odd = 2 * torch.ceil((torch.abs(x) - 1) / 2) + 1

@@ -34,6 +34,7 @@ from xl2torch.functions.array import (
 from xl2torch.functions.operators import divide
 from xl2torch.functions.shapes import column, join, reorder
 from xl2torch.functions.trace import apply
+from xl2torch.ir.ops import Bend, Group, recorded
 from xl2torch.values import LOGICAL, NA, NUMBER, TEXT
 
 Mask = NDArray[np.bool_]
@@ -177,6 +178,7 @@ def ordered(values: Sample) -> Array:
     return replace(numbers, data=data, valid=whole and spread(whole, numbers.shape))
 
 
+@recorded(Group.ALONG, bend=Bend.KINK)
 def sorted_values(data: torch.Tensor, dim: int) -> torch.Tensor:
     """The values of torch.sort, without the indices."""
     return torch.sort(data, dim=dim).values

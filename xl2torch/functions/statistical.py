@@ -38,6 +38,7 @@ from xl2torch.functions.sample import (
     sample,
 )  # fmt: skip
 from xl2torch.functions.sample import total as column_total
+from xl2torch.ir.ops import recorded
 from xl2torch.values import BLANK, DIV0, NUM, NUMBER, TEXT, ErrorValue
 
 # ---------------------------------------------------------------- counts and averages
@@ -256,6 +257,7 @@ def standardize(x: Array, middle: Array, scale: Array) -> Array:
     return on_domain(standard_score, x, middle, scale, domain=((2, operator.gt, 0.0),))
 
 
+@recorded()
 def standard_score(x: torch.Tensor, mean: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """Distance from the mean in standard deviations."""
     return (x - mean) / scale

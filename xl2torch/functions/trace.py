@@ -15,6 +15,7 @@ from torch import fx, nn
 
 from xl2torch.address import CellRange
 from xl2torch.ir.facts import Kind, facts, is_constant, note, note_line, value_of
+from xl2torch.ir.ops import Group, find_operator, recorded
 
 Data = torch.Tensor | fx.Node
 DRAWING = "drawing"
@@ -131,7 +132,8 @@ def apply(function: Callable[..., Any], *arguments: Any, **options: Any) -> Data
         return result
     trace = traces[0]
     assert isinstance(trace, Trace)
-    literal = function not in _TENSORS_ONLY
+    row = find_operator(function)
+    literal = row is None or not row.tensors_only
     recorded = fx.node.map_aggregate(arguments, lambda item: _recorded(trace, item, literal))
     concrete = fx.node.map_arg(recorded, lambda node: facts(node).value)
     node = trace.call_function(function, recorded, options)
@@ -145,13 +147,6 @@ def _nodes(arguments: Any) -> list[fx.Node]:
     return found
 
 
-_TENSORS_ONLY = frozenset(
-    {torch.stack, torch.cat, torch.atan2, torch.maximum, torch.minimum, torch.logical_and,
-     torch.logical_or}
-)  # fmt: skip
-"""Functions that take no Python numbers."""
-
-
 def _recorded(trace: Trace, item: Any, literal: bool) -> Any:
     """A constant as a buffer; a single number is written into the code, exact in float64."""
     if not isinstance(item, torch.Tensor):
@@ -161,6 +156,7 @@ def _recorded(trace: Trace, item: Any, literal: bool) -> Any:
     return item.item()
 
 
+@recorded(Group.PICK, addends=(0,))
 def take(data: torch.Tensor, *index: torch.Tensor) -> torch.Tensor:
     """Elements at integer indices, one index tensor per dim."""
     return data[index]

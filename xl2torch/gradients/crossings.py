@@ -6,18 +6,18 @@ between whose results something discrete has changed is a crossing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import fx
-from torch.nn.functional import max_pool2d_with_indices
 from torch.overrides import TorchFunctionMode
 
 from xl2torch.address import CellAddress, CellRange, single_cell
 from xl2torch.formula.ast import functions_in
 from xl2torch.graph.naming import line_of
+from xl2torch.ir.ops import Bend, operator_named
 from xl2torch.model import SheetModel
 
 Kind = Literal["kink", "step function", "lookup"]
@@ -128,11 +128,10 @@ class _Recorder(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        name = getattr(func, "__name__", "").strip("_")
-        if name in _KINKS:
-            self._note("kink", _KINKS[name](result, *args, **kwargs))
-        elif name in _STEPS:
-            self._note("step function", _STEPS[name](result, *args, **kwargs))
+        row = operator_named(getattr(func, "__name__", "").strip("_"))
+        if row is not None and row.branch is not None:
+            kind: Kind = "kink" if row.bend is Bend.KINK else "step function"
+            self._note(kind, row.branch(result, *args, **kwargs))
         else:
             for part in result if isinstance(result, tuple) else (result,):
                 if isinstance(part, torch.Tensor) and not part.is_floating_point():
@@ -141,64 +140,3 @@ class _Recorder(TorchFunctionMode):
 
     def _note(self, kind: Kind, value: torch.Tensor) -> None:
         self.states.append(_State(self.node, kind, value))
-
-
-def _extreme(
-    result: torch.Tensor, data: torch.Tensor, dim: Any = (), *_: Any, **__: Any
-) -> torch.Tensor:
-    """Where the largest (smallest) elements are."""
-    dims = dim if isinstance(dim, tuple | list) else [dim]
-    for place in sorted(item % data.dim() for item in dims):
-        result = result.unsqueeze(place) if result.dim() < data.dim() else result
-    return data == result
-
-
-def _order(result: Any, *_: Any, **__: Any) -> torch.Tensor:
-    """Which element is where."""
-    indices: torch.Tensor = result if isinstance(result, torch.Tensor) else result.indices
-    return indices
-
-
-def _pool(_: torch.Tensor, *arguments: Any, **options: Any) -> torch.Tensor:
-    """Which element of each window is the largest."""
-    indices: torch.Tensor = max_pool2d_with_indices(*arguments, **options)[1]
-    return indices
-
-
-def _untouched(result: torch.Tensor, data: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-    same: torch.Tensor = data == result
-    return same
-
-
-_KINKS: dict[str, Callable[..., torch.Tensor]] = {
-    "relu": lambda result, data, **_: data > 0,
-    "abs": lambda result, data: data > 0,
-    "maximum": lambda result, first, second: first > second,
-    "minimum": lambda result, first, second: first > second,
-    "clamp": _untouched,
-    "clamp_min": _untouched,
-    "clamp_max": _untouched,
-    "amax": _extreme,
-    "amin": _extreme,
-    "cummax": _order,
-    "cummin": _order,
-    "sort": _order,
-    "argsort": _order,
-    "topk": _order,
-    "kthvalue": _order,
-    "median": _order,
-    "argmax": _order,
-    "argmin": _order,
-    "max_pool2d": _pool,
-}
-"""Functions that bend: what of them is discrete."""
-
-_STEPS: dict[str, Callable[..., torch.Tensor]] = {
-    **{
-        name: lambda result, *_, **__: result
-        for name in ("floor", "ceil", "trunc", "round", "sign")
-    },
-    "remainder": lambda result, first, second: torch.floor(torch.true_divide(first, second)),
-    "fmod": lambda result, first, second: torch.trunc(torch.true_divide(first, second)),
-}
-"""Functions that jump: what of them is discrete."""

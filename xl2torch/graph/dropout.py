@@ -11,8 +11,8 @@ from xl2torch.address import CellRange
 from xl2torch.functions.trace import DRAWING
 from xl2torch.graph.nodes import copied, dependents, nearest_line, node_name, parameter_nodes
 from xl2torch.ir.facts import facts, value_of
+from xl2torch.ir.ops import Group, in_group
 
-_COMPARISONS = frozenset({"lt", "le", "gt", "ge"})
 _SAME = 1e-9
 
 
@@ -129,7 +129,7 @@ def _scales(condition: object) -> list[float]:
         node = stack.pop()
         if not isinstance(node, fx.Node):
             continue
-        if node_name(node) in _COMPARISONS:
+        if in_group(node, Group.COMPARISON):
             for item in node.args:
                 if isinstance(item, float) and 0 < item < 1:
                     found += [1 / item, 1 / (1 - item)]

@@ -31,6 +31,7 @@ from xl2torch.functions.shapes import renamed, reorder
 from xl2torch.functions.trace import Data, apply
 from xl2torch.graph.precedents import swept_range
 from xl2torch.graph.regions import Region
+from xl2torch.ir.ops import Bend, Group, recorded
 from xl2torch.values import BLANK, FIRST_ERROR, NUMBER
 from xl2torch.workbook.reader import Workbook
 
@@ -91,11 +92,13 @@ def _at(bound: Bound, origin: int) -> int:
 # ---------------------------------------------------------------- running totals
 
 
+@recorded(Group.ALONG, bend=Bend.KINK)
 def running_largest(data: torch.Tensor, dim: int) -> torch.Tensor:
     """Largest number so far."""
     return torch.cummax(data, dim=dim).values
 
 
+@recorded(Group.ALONG, bend=Bend.KINK)
 def running_smallest(data: torch.Tensor, dim: int) -> torch.Tensor:
     """Smallest number so far."""
     return torch.cummin(data, dim=dim).values
@@ -163,6 +166,7 @@ def running(name: str, whole: Array, growth: Growth) -> Array:
     return replace(found, kinds=kinds.astype(np.uint8) if kinds.any() else None, from_cells=True)
 
 
+@recorded(Group.ALONG, keeps_true=True)
 def _all_so_far(data: torch.Tensor, dim: int) -> torch.Tensor:
     """Whether a mask has held everywhere so far."""
     return torch.cumprod(data.to(torch.uint8), dim=dim) != 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -11,6 +10,7 @@ from torch import fx
 from torch.nn.functional import pad
 
 from xl2torch.ir.facts import facts, value_of
+from xl2torch.ir.ops import Group, find_operator, operator_of
 
 
 def node_name(node: object) -> str:
@@ -34,12 +34,6 @@ def parameter_nodes(module: fx.GraphModule) -> list[fx.Node]:
     names = {name for name, _ in module.named_parameters()}
     return [n for n in module.graph.nodes if n.op == "get_attr" and n.target in names]
 
-
-_ARITHMETIC = (operator.add, operator.sub, operator.mul, operator.pow, operator.neg)
-"""Functions that are unknown where an operand is; what is divided by 0 is no number either."""
-
-_LOGICAL: dict[Any, float] = {torch.logical_or: 1.0, torch.logical_and: 0.0}
-"""What one operand has to be for the other not to matter."""
 
 _Item = TypeVar("_Item", bound=Hashable)
 
@@ -95,8 +89,7 @@ def known_elements(
             elif item.target is torch.Tensor.to:
                 whole: torch.Tensor = parts[0]
                 return whole
-            elif item.target in _LOGICAL:
-                decided = _LOGICAL[item.target]
+            elif (decided := operator_of(item).absorbing) is not None:
                 either = torch.maximum if decided else torch.minimum
                 # NaN is what may be either: it stays where the other operand does not decide.
                 first, second = (_spread(part, item) for part in parts)
@@ -140,7 +133,11 @@ def _known_by(item: fx.Node) -> list[Any]:
         return [arguments[0]]
     if item.target is pad and len(arguments) == 2 and not item.kwargs:
         return [arguments[0]]
-    return list(arguments) if item.target in _ARITHMETIC or item.target in _LOGICAL else []
+    row = find_operator(item)
+    if row is None:
+        return []
+    total = row.group is Group.ARITHMETIC and row.name != "truediv"  # what is divided by 0 is none
+    return list(arguments) if total or row.absorbing is not None else []
 
 
 def nearest_line(node: fx.Node) -> fx.Node | None:

@@ -13,22 +13,14 @@ from torch import fx
 from torch.nn import functional
 
 from xl2torch.ir.facts import facts, value_of
+from xl2torch.ir.ops import find_operator
 
-_INFIX = {
-    operator.eq: ("==", 1), operator.ne: ("!=", 1), operator.lt: ("<", 1), operator.gt: (">", 1),
-    operator.le: ("<=", 1), operator.ge: (">=", 1), operator.add: ("+", 2), operator.sub: ("-", 2),
-    operator.mul: ("*", 3), operator.truediv: ("/", 3), torch.matmul: ("@", 3),
-    operator.pow: ("**", 5),
-}  # fmt: skip
-"""Infix operators of Python with their precedence; prefix minus has 4."""
 _PREFIX, _ATOM = 4, 9
+"""How tightly a prefix minus and a call bind, beside the infix operators of the table."""
 _MODULES = (
     (torch, "torch"), (functional, "F"), (torch.special, "torch.special"),
     (torch.linalg, "torch.linalg"), (operator, "operator"),
 )  # fmt: skip
-_METHODS = frozenset({"unfold", "masked_fill", "detach", "to", "reshape", "squeeze", "unsqueeze"})
-"""Functions that read better as methods of their first operand."""
-
 
 _DEEPEST = 60
 """Operators within each other that a person still reads."""
@@ -91,11 +83,12 @@ class Printer:
         target: Any = node.target
         if node.op == "get_attr":
             return node.name, _ATOM
-        if target in _INFIX:
-            symbol, binding = _INFIX[target]
-            left_first = target is not operator.pow
+        row = find_operator(node)
+        if row is not None and row.symbol and target is row.function:
+            binding, left_first = row.binding, target is not operator.pow
             left = self.operand(node.args[0], binding + (not left_first))
-            return f"{left} {symbol} {self.operand(node.args[1], binding + left_first)}", binding
+            right = self.operand(node.args[1], binding + left_first)
+            return f"{left} {row.symbol} {right}", binding
         if target is operator.neg:
             return f"-{self.operand(node.args[0], _PREFIX)}", _PREFIX
         return self._move(node) or self._function(node), _ATOM
@@ -139,7 +132,8 @@ class Printer:
         name = function_name(node.target) if self.qualified else short_name(node.target)
         inputs = list(node.args)
         owner = ""
-        if short_name(node.target) in _METHODS:
+        row = find_operator(node)
+        if row is not None and row.is_method:
             owner = f"{self.operand(inputs.pop(0), _ATOM)}."
             name = short_name(node.target)
         arguments = [self.operand(item) for item in inputs]

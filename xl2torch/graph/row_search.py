@@ -17,10 +17,10 @@ from xl2torch.graph.nodes import dependents, known_elements, node_name, paramete
 from xl2torch.graph.row_divisors import Divisors
 from xl2torch.graph.row_trials import Rows, Way, adds_up, goes_by_rows, size_choices
 from xl2torch.ir.facts import facts, value_of
+from xl2torch.ir.ops import Group, in_group
 
 _SAME = 1e-9
 _MOST_TRIES = 200
-_COMPARISONS = frozenset({"gt", "ge", "lt", "le", "ne", "eq"})
 _ROOT = 0.5
 
 
@@ -291,7 +291,7 @@ class Search:
             for part in node.args:
                 self._guard(part)
             return
-        if node_name(node) in _COMPARISONS and not value_of(node).dim():
+        if in_group(node, Group.COMPARISON) and not value_of(node).dim():
             for part in node.all_input_nodes:
                 self.total(part)  # whether there is any, or whether it has a root
             return

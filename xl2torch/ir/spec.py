@@ -7,6 +7,7 @@ from torch import fx
 
 from xl2torch.errors import ModelError
 from xl2torch.ir.facts import Kind, facts, is_parameter
+from xl2torch.ir.ops import find_operator
 
 _KINDS = {
     "get_attr": frozenset({Kind.PARAMETER, Kind.DATA, Kind.SWITCH}),
@@ -29,6 +30,8 @@ def check(graph: fx.Graph, after: str, parameters: frozenset[str] = frozenset())
         known = facts(node)
         if known.kind not in _KINDS[node.op]:
             raise _broken(place, node, after, f"it is {known.kind.value}, but a {node.op}")
+        if node.op == "call_function" and find_operator(node) is None:
+            raise _broken(place, node, after, f"{node.target} stands in no table of operators")
         if not isinstance(known.value, torch.Tensor | tuple | list):
             raise _broken(place, node, after, "its value is not known")
         if known.kind is Kind.PARAMETER:

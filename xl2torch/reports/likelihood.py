@@ -20,6 +20,7 @@ from xl2torch.errors import ModelError, Xl2TorchError
 from xl2torch.graph.naming import label
 from xl2torch.graph.nodes import node_name
 from xl2torch.ir.facts import facts
+from xl2torch.ir.ops import find_operator
 from xl2torch.jacobian import VectorFunction, jacobian, range_function, variable_shapes
 from xl2torch.model import SheetModel, compile_range
 from xl2torch.reports.kinds import STATISTICS
@@ -28,11 +29,6 @@ from xl2torch.reports.outcome import Outcome
 from xl2torch.reports.statistics import CONFIDENCE, known
 from xl2torch.workbook.new_sheet import NewSheet, Row, StyledValue
 
-_LOGARITHMS = frozenset(
-    {"log", "log1p", "log2", "log10", "logsigmoid", "log_sigmoid", "log_softmax", "cross_entropy",
-     "nll_loss", "binary_cross_entropy_with_logits", "special_log_ndtr", "log_ndtr", "lgamma",
-     "xlogy", "logsumexp"}
-)  # fmt: skip
 _LIKELIHOOD = re.compile(r"(?<!un)likel(?!y\b)|\bll\b|\bnll\b|deviance", re.IGNORECASE)
 _WORDS = re.compile(r"entropy|log ?loss|\blog", re.IGNORECASE)
 _TWICE = re.compile(
@@ -82,7 +78,8 @@ def is_likelihood(model: SheetModel) -> bool:
     text = label(model.compiled.workbook, single_cell(model.problem.objective))
     if _LIKELIHOOD.search(text):
         return True
-    logs = any(node_name(node) in _LOGARITHMS for node in model.graph.nodes)
+    rows = [find_operator(node) for node in model.graph.nodes]
+    logs = any(row is not None and row.is_logarithm for row in rows)
     return logs and (model.problem.sense == "max" or bool(_WORDS.search(text)))
 
 

@@ -7,22 +7,8 @@ from typing import Any
 import torch
 from torch import fx
 
-from xl2torch.graph.passes.rewriting import drop_unused, is_call, replace
+from xl2torch.graph.passes.rewriting import drop_unused, is_call, keeps_elements, replace
 from xl2torch.ir.facts import value_of
-
-_IDLE = (
-    torch.reshape, torch.broadcast_to, torch.narrow, torch.flatten, torch.unflatten, torch.squeeze,
-    torch.Tensor.to,
-)  # fmt: skip
-"""Functions that change nothing where shape and dtype of the result are those of the operand."""
-
-_BACK: dict[Any, tuple[Any, ...]] = {
-    torch.t: (torch.t,),
-    torch.squeeze: (torch.unsqueeze,),
-    torch.select: (torch.unsqueeze,),
-    torch.unsqueeze: (torch.select, torch.squeeze),
-}
-"""Functions, and what they undo."""
 
 
 def cancel_moves(graph: fx.Graph) -> fx.Graph:
@@ -38,15 +24,15 @@ def cancel_moves(graph: fx.Graph) -> fx.Graph:
 def _unmoved(node: fx.Node) -> fx.Node | None:
     """The node that another is, element by element."""
     inner: Any = node.args[0] if node.args else None
-    if node.op != "call_function" or not isinstance(inner, fx.Node):
+    if not isinstance(inner, fx.Node):
         return None
-    if is_call(node, *_IDLE) and _alike(inner, node):
+    if (is_call(node, torch.Tensor.to) or keeps_elements(node)) and _alike(inner, node):
         return inner
-    if not is_call(inner, *_BACK.get(node.target, ())):
-        return None
-    same: Any = inner.args[0]
-    whole = node.args[1:2] == inner.args[1:2] and isinstance(same, fx.Node)
-    return same if whole and _alike(same, node) else None
+    turned = is_call(node, torch.t) and is_call(inner, torch.t)
+    if turned or (keeps_elements(node) and keeps_elements(inner)):
+        same: Any = inner.args[0]
+        return same if isinstance(same, fx.Node) and _alike(same, node) else None
+    return None
 
 
 def _alike(first: fx.Node, second: fx.Node) -> bool:

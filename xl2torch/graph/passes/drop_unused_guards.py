@@ -7,21 +7,12 @@ objective, and everything on the way hands NaN and infinity on, the plain functi
 
 from __future__ import annotations
 
-import operator
-
 import torch
 from torch import fx
 
 from xl2torch.graph.passes.rewriting import drop_unused, replace
 from xl2torch.ir.facts import facts, value_of
-
-_HANDS_ON = frozenset(
-    {
-        operator.add, operator.sub, operator.mul, operator.neg, operator.pow, torch.sum, torch.mean,
-        torch.matmul, torch.einsum, torch.unsqueeze, torch.t, torch.stack, torch.cat, torch.permute,
-    }
-)  # fmt: skip
-"""Functions whose result is not finite when an operand is not (but for rare cancellation)."""
+from xl2torch.ir.ops import find_operator
 
 
 def drop_unused_guards(graph: fx.Graph) -> fx.Graph:
@@ -94,7 +85,8 @@ def _hands_on(guard: fx.Node, final: fx.Node) -> bool:
         if node in seen or node is final:
             continue
         seen.add(node)
-        if node.target not in _HANDS_ON:
+        row = find_operator(node)
+        if row is None or not row.spreads_in(node):
             return False
         stack.extend(node.users)
     return True

@@ -13,7 +13,6 @@ import torch
 from torch import fx
 
 from xl2torch.graph.passes.rewriting import (
-    ELEMENTWISE,
     add_constant,
     add_node,
     constant_value,
@@ -25,8 +24,7 @@ from xl2torch.graph.passes.rewriting import (
     summands,
 )
 from xl2torch.ir.facts import facts, keep_guard, note, note_line, take_line, value_of
-
-_ACTIVATIONS = (torch.relu, torch.sigmoid, torch.tanh)
+from xl2torch.ir.ops import Group, in_group, is_elementwise
 
 
 def merge_like_columns(graph: fx.Graph) -> fx.Graph:
@@ -61,7 +59,7 @@ def _merge_added(graph: fx.Graph, merging: _Merging, terms: list[Any]) -> None:
     items = []
     for term in terms:
         parts = term.args if is_call(term, operator.mul) else (term,)
-        items += [part for part in parts if is_call(part, *_ACTIVATIONS)]
+        items += [part for part in parts if _is_activation(part)]
     if len(items) < 2 or len(items) != len(terms) or value_of(items[0]).dim() != 1:
         return
     users = {user for item in items for user in item.users}
@@ -75,6 +73,12 @@ def _merge_added(graph: fx.Graph, merging: _Merging, terms: list[Any]) -> None:
             return
         for place, item in enumerate(items):
             item.replace_all_uses_with(add_node(graph, torch.select, merged, 1, place))
+
+
+
+def _is_activation(item: Any) -> bool:
+    """Whether a node is a function of one number, element by element."""
+    return in_group(item, Group.ELEMENTWISE) and len(item.args) == 1 and not item.kwargs
 
 
 def _note_cells(merged: fx.Node, stack: fx.Node, items: list[fx.Node]) -> None:
@@ -141,8 +145,9 @@ class _Merging:
 
     def _elementwise(self, items: list[fx.Node], last: bool) -> fx.Node | None:
         first = items[0]
-        if first.target not in ELEMENTWISE or first.kwargs:
+        if not is_elementwise(first) or first.kwargs:
             return None
+        assert callable(first.target)
         shape = value_of(first).shape
         operands = []
         for group in zip(*(item.args for item in items), strict=True):

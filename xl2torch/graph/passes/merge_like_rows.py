@@ -15,7 +15,6 @@ from torch import fx
 
 from xl2torch.address import CellRange
 from xl2torch.graph.passes.rewriting import (
-    ELEMENTWISE,
     add_constant,
     add_node,
     constant_value,
@@ -24,6 +23,7 @@ from xl2torch.graph.passes.rewriting import (
     replace,
 )
 from xl2torch.ir.facts import facts, keep_guard, keep_line, note, note_line, value_of
+from xl2torch.ir.ops import is_elementwise
 
 
 class _Piece(NamedTuple):
@@ -123,7 +123,7 @@ class _Merging:
     def _calls(self, items: list[fx.Node]) -> fx.Node | None:
         first = items[0]
         rows = is_call(first, torch.sum, torch.mean, torch.matmul)
-        if not (rows or is_call(first, *ELEMENTWISE, torch.Tensor.to)):
+        if not (rows or is_elementwise(first)):
             return None
         if any(
             item.op != first.op or item.target is not first.target

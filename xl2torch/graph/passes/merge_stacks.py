@@ -7,10 +7,14 @@ from typing import Any
 import torch
 from torch import fx
 
-from xl2torch.graph.passes.rewriting import add_node, drop_unused, is_call, replace
+from xl2torch.graph.passes.rewriting import (
+    add_node,
+    drop_unused,
+    is_call,
+    keeps_elements,
+    replace,
+)
 from xl2torch.ir.facts import value_of
-
-_KEEP_ORDER = (torch.reshape, torch.unsqueeze)
 
 
 def merge_stacks(graph: fx.Graph) -> fx.Graph:
@@ -36,7 +40,7 @@ def merge_stacks(graph: fx.Graph) -> fx.Graph:
 
 def _leaves(node: Any) -> list[fx.Node]:
     """Tensors whose elements, one tensor after the other, are the elements of a node."""
-    if is_call(node, *_KEEP_ORDER) and not node.kwargs:
+    if keeps_elements(node):
         return _leaves(node.args[0])
     if is_call(node, torch.cat, torch.stack) and node.kwargs.get("dim", 0) == 0:
         return [leaf for item in node.args[0] for leaf in _leaves(item)]

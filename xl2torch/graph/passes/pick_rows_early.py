@@ -14,13 +14,13 @@ from torch import fx
 from xl2torch.functions.trace import Trace
 from xl2torch.graph.loop import Recurrence
 from xl2torch.graph.passes.rewriting import (
-    ELEMENTWISE,
     add_node,
     drop_unused,
     is_call,
     replace,
 )  # fmt: skip
 from xl2torch.ir.facts import facts, keep_guard, note, value_of
+from xl2torch.ir.ops import is_elementwise
 
 
 def pick_rows_early(graph: fx.Graph) -> fx.Graph:
@@ -55,7 +55,7 @@ def _pick_early(graph: fx.Graph, node: fx.Node) -> None:
     with graph.inserting_before(node):
         if is_call(source, torch.cat, torch.stack) and source.kwargs.get("dim", 0) == dim:
             new = _piece(graph, source, node)
-        elif is_call(source, *ELEMENTWISE) and not source.kwargs:
+        elif is_elementwise(source) and not source.kwargs:
             operands = [_picked(graph, item, source, node) for item in source.args]
             if all(item is not None for item in operands):
                 new = add_node(graph, source.target, *operands)  # type: ignore[arg-type]

@@ -15,14 +15,13 @@ from xl2torch.graph.passes.rewriting import (
     behind,
     constant_value,
     is_call,
-    is_lookup,
     replace,
 )
 from xl2torch.graph.passes.settling import guards_of, settle
 from xl2torch.ir.facts import value_of
+from xl2torch.ir.ops import find_operator
 
 _LOGARITHMS = {torch.log: 1.0, torch.log10: math.log(10)}
-_PICKS = (torch.select, torch.index_select, torch.narrow)
 
 
 def recognise_log_softmax(graph: fx.Graph) -> fx.Graph:
@@ -63,7 +62,8 @@ def _logarithm(node: fx.Node, graph: fx.Graph) -> fx.Node | None:
 
 def _picked(node: Any, graph: fx.Graph) -> fx.Node | None:
     """The node from which another picks elements, by place or as a sum weighted 0 and one 1."""
-    if is_call(node, *_PICKS) or is_lookup(node):
+    row = find_operator(node)
+    if row is not None and row.moves and row.addends == (0,):
         found: fx.Node = node.args[0]
         return found
     if not is_call(node, torch.sum) or node.kwargs.get("dim") not in (1, (1,), -1):

@@ -13,16 +13,7 @@ from torch import fx
 from xl2torch.address import CellRange
 from xl2torch.functions.trace import Trace, take
 from xl2torch.ir.facts import facts, is_constant, keep_line, note, value_of
-
-ELEMENTWISE: frozenset[Callable[..., Any]] = frozenset(
-    {
-        torch.relu, torch.sigmoid, torch.tanh, torch.exp, torch.log, torch.log10, torch.sqrt,
-        torch.abs, torch.square, torch.where, torch.logical_and, torch.logical_or, torch.detach,
-        operator.neg, operator.add, operator.sub, operator.mul, operator.truediv, operator.pow,
-        operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne,
-    }
-)  # fmt: skip
-"""Functions whose operands broadcast: columns of results come from columns of operands."""
+from xl2torch.ir.ops import find_operator
 
 
 def add_node(
@@ -56,6 +47,14 @@ def is_call(item: Any, *functions: Callable[..., Any]) -> bool:
 def is_lookup(item: Any) -> bool:
     """Whether a node picks elements at places, a row and a column for each."""
     return isinstance(item, fx.Node) and item.target in (torch.take_along_dim, take)
+
+
+def keeps_elements(item: Any) -> bool:
+    """Whether a node holds the elements of its operand in their order, each once."""
+    row = find_operator(item)
+    if row is None or not row.keeps_order or not isinstance(item.args[0], fx.Node):
+        return False
+    return value_of(item.args[0]).numel() == value_of(item).numel()
 
 
 def constant_value(item: Any, graph: fx.Graph) -> torch.Tensor | None:

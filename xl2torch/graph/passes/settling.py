@@ -15,18 +15,9 @@ from xl2torch.graph.passes.rewriting import (
     constant_value,
     drop_unused,
     is_call,
-    is_lookup,
 )
 from xl2torch.ir.facts import facts, take_line, value_of
-
-_PASSES_ON = frozenset(
-    {
-        torch.logical_and, torch.all, torch.broadcast_to, torch.stack, torch.cat, torch.select,
-        torch.unsqueeze, torch.squeeze, torch.reshape, torch.permute, torch.t, torch.narrow,
-        torch.index_select, torch.flatten, torch.unflatten, torch.where,
-    }
-)  # fmt: skip
-"""Functions that only hand a check on, on the way to the objective's own."""
+from xl2torch.ir.ops import find_operator
 
 
 def guards_of(node: fx.Node, depth: int = 8) -> set[fx.Node]:
@@ -117,7 +108,9 @@ def _is_true(node: fx.Node, graph: fx.Graph) -> bool:
 
 
 def _passes_on(node: fx.Node) -> bool:
-    return node.target in _PASSES_ON or is_lookup(node)
+    """Whether a node only hands a check on, on the way to the objective's own."""
+    row = find_operator(node)
+    return row is not None and (row.moves or row.keeps_true)
 
 
 def _spread(graph: fx.Graph, item: object, shape: torch.Size) -> fx.Node:

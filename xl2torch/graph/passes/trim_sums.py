@@ -17,7 +17,6 @@ from xl2torch.address import CellRange
 from xl2torch.graph.lines import note_part_of_line
 from xl2torch.graph.nodes import known_elements, operands_first
 from xl2torch.graph.passes.rewriting import (
-    ELEMENTWISE,
     add_constant,
     add_node,
     commuted,
@@ -27,6 +26,7 @@ from xl2torch.graph.passes.rewriting import (
     replace,
 )
 from xl2torch.ir.facts import facts, keep_guard, value_of
+from xl2torch.ir.ops import is_elementwise
 
 
 class _Part(NamedTuple):
@@ -139,7 +139,7 @@ def _parts(part: _Part) -> Iterator[_Part]:
             return
         dim = place - int(place > stacked) - (value_of(node).dim() - 1)
         operands = list(node.args[0])  # type: ignore[arg-type]
-    elif is_call(node, torch.Tensor.to, *ELEMENTWISE) and not node.kwargs:
+    elif is_elementwise(node) and not node.kwargs:
         operands = list(node.all_input_nodes)
     for item in operands:
         shape = value_of(item).shape
