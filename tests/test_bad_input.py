@@ -550,6 +550,7 @@ def process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
@@ -576,6 +577,7 @@ def test_messages_go_to_standard_error(
     assert snapshot(book.parent) == before
 
 
+@pytest.mark.slow
 def test_many_variables_take_no_memory(tmp_path: Path) -> None:
     """A range beyond any memory is refused at once; the child may not take more than 8 GiB."""
     resource = pytest.importorskip("resource")

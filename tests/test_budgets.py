@@ -138,6 +138,7 @@ def test_options_that_are_no_numbers(option: str, number: str, tmp_path: Path) -
     assert "No such option" not in done.output
 
 
+@pytest.mark.slow
 def test_a_chain_of_cells(tmp_path: Path) -> None:
     made = openpyxl.Workbook()
     sheet = made.active
@@ -165,6 +166,7 @@ LONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LONG)
 def test_long_formulas(kind: str, tmp_path: Path) -> None:
     run_all(book(tmp_path, "1", LONG[kind]))

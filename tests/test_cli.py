@@ -460,6 +460,7 @@ def test_version_and_module() -> None:
     assert output.strip() == f"xl2torch, version {xl2torch.__version__}"
 
 
+@pytest.mark.slow
 def test_readme_is_true(tmp_path: Path) -> None:
     """The README's program listing and its Python example are what the code does."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -95,6 +95,7 @@ def test_objective_that_no_variable_moves() -> None:
         xl2torch.fit(xl2torch.compile(workbook, "fixed"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sheet", ["nnet", "mmult"])
 def test_random_starts_beat_the_stored_answer(sheet: str) -> None:
     model = xl2torch.compile(xl2torch.load(CORPUS / "fastai-2022/titanic.xlsx"), sheet)

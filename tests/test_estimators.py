@@ -120,6 +120,7 @@ class AnyWidth(xl2torch.SheetRegressor):
         self.predictor_ = self.model_.predictor()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_conventions_of_scikit_learn(tmp_path: Path) -> None:
     from sklearn.utils.estimator_checks import estimator_checks_generator

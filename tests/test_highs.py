@@ -59,6 +59,7 @@ def test_what_becomes_of_it(changes: dict[str, Any], status: Status) -> None:
     assert highs.solve(replace(DEGENERATE, **changes)).status is status
 
 
+@pytest.mark.slow
 def test_nothing_is_printed() -> None:
     code = (
         "from xl2torch import highs; from xl2torch.linear_program import LinearProgram; "
@@ -77,6 +78,7 @@ def test_an_interrupt_keeps_the_best_point() -> None:
     assert found.point is not None
 
 
+@pytest.mark.slow
 def test_progress_is_told() -> None:
     seen: list[highs.Progress] = []
     highs.solve(hard(), seconds=3, on_progress=seen.append)

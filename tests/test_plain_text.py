@@ -140,6 +140,7 @@ def test_sheet_names(sheet: str, tmp_path: Path) -> None:
     assert shape(source) == shape(python_source(harmless, tmp_path)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sheet", ["WORKBOOK", "Path", '""_xlfn."";open("pwned","w");""_xlfn."'])
 def test_the_program_runs_and_does_no_more(sheet: str, tmp_path: Path) -> None:
     path = book(tmp_path, sheet)
@@ -152,6 +153,7 @@ def test_the_program_runs_and_does_no_more(sheet: str, tmp_path: Path) -> None:
     assert sorted(item.name for item in tmp_path.iterdir()) == ["book.xlsx", "m.py", "plain.xlsx"]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(label=st.text(max_size=40), sheet=st.text(min_size=1, max_size=31))
 def test_any_text(label: str, sheet: str, tmp_path_factory: pytest.TempPathFactory) -> None:

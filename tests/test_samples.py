@@ -63,6 +63,7 @@ def test_cached_values_are_complete(name: str) -> None:
     assert (total["volatile"] > 0) == (name in RANDOM)
 
 
+@pytest.mark.slow
 @requires_libreoffice
 def test_cached_values_are_libreoffices(tmp_path: Path) -> None:
     paths = [WORKBOOKS / f"{name}.xlsx" for name in NAMES if name not in RANDOM]
@@ -82,6 +83,7 @@ def check_values(found: Path, expected: Path, rel: float, abs: float) -> None:
             assert theirs[cell] == value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_scripts_build_the_workbooks(name: str, tmp_path: Path) -> None:
     """The committed file is what its script writes today, cell by cell; numbers to the rounding of

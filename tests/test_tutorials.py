@@ -40,6 +40,7 @@ def numbers(text: str) -> list[float]:
     return [float(item) for item in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_the_text_is_what_it_prints_today(path: Path) -> None:
     written = path.read_text(encoding="utf-8")

@@ -205,6 +205,7 @@ def test_new_rows_are_predicted_from_raw_columns(tmp_path: Path) -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_program_says_what_it_does(tmp_path: Path) -> None:
     import subprocess
     import sys

@@ -21,6 +21,7 @@ TITANIC = CORPUS / "fastai-2022" / "titanic.xlsx"
 SURVIVAL = WORKBOOKS / "survival.xlsx"
 
 
+@pytest.mark.slow
 def test_onnx_has_the_sheets_names_and_any_number_of_rows(tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     model = xl2torch.compile(xl2torch.load(SURVIVAL))
@@ -54,6 +55,7 @@ def test_pt2_of_titanic(sheet: str, tmp_path: Path) -> None:
         torch.testing.assert_close(found, rows.expected[0][:count], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 @requires_corpus
 def test_onnx_of_titanic(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")

@@ -73,6 +73,7 @@ def ruff(folder: Path) -> str:
     return done.stdout if done.returncode else ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", BOOKS, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_every_trainable_model(path: Path, tmp_path: Path) -> None:
     workbook = xl2torch.load(path)
@@ -84,6 +85,7 @@ def test_every_trainable_model(path: Path, tmp_path: Path) -> None:
     assert ruff(tmp_path) == ""
 
 
+@pytest.mark.slow
 @requires_corpus
 @pytest.mark.parametrize("year", ["fastai-2017", "fastai-2022"])
 def test_a_convolution(year: str, tmp_path: Path) -> None:
@@ -104,6 +106,7 @@ def test_titanic_is_short_and_stands_in_the_readme(tmp_path: Path) -> None:
     assert "\n".join(lines[start:end]).rstrip() in readme
 
 
+@pytest.mark.slow
 def test_the_file_trains(tmp_path: Path) -> None:
     path = tmp_path / "survival.py"
     xl2torch.export(xl2torch.compile(xl2torch.load(WORKBOOKS / "survival.xlsx")), path)
@@ -211,6 +214,7 @@ def test_a_loop_that_starts_with_a_copy(tmp_path: Path) -> None:
     assert ruff(tmp_path) == ""
 
 
+@pytest.mark.slow
 def test_bounds_are_kept_in_its_training(tmp_path: Path) -> None:
     xl2torch.export(made(tmp_path, {"B1": "=-A1+A2^2"}), tmp_path / "bounded.py")
     done = subprocess.run(

@@ -34,6 +34,7 @@ def part(number: int) -> Outcome:
     return outcome
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("number", range(PARTS))
 def test_sheet_and_module_say_the_same(number: int) -> None:
@@ -44,6 +45,7 @@ def test_sheet_and_module_say_the_same(number: int) -> None:
     assert outcome.compared > LEAST
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_formula_copied_and_alone_says_the_same() -> None:
     every = cases(OF_EACH)

@@ -634,18 +634,21 @@ def check_training(write: Writer, row: int) -> None:
             assert all(math.isfinite(slope) for slope in gradient.values())
 
 
+@pytest.mark.slow
 @settings(max_examples=800, deadline=None, derandomize=True, database=None)
 @given(formula=entered(COLUMNS), row=st.sampled_from(list(REGION)))
 def test_value_in_a_region(formula: Formula, row: int) -> None:
     check_value(partial(written, formula), row)
 
 
+@pytest.mark.slow
 @settings(max_examples=350, deadline=None, derandomize=True, database=None)
 @given(formula=entered(COLUMNS), row=st.sampled_from(list(REGION)))
 def test_gradient_in_a_region(formula: Formula, row: int) -> None:
     check_gradient(partial(written, formula), row)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(formula=entered(COLUMNS), row=st.sampled_from([2, 3, 50, 101]))
 def test_in_a_region_of_a_hundred_rows(formula: Formula, row: int) -> None:
@@ -653,6 +656,7 @@ def test_in_a_region_of_a_hundred_rows(formula: Formula, row: int) -> None:
     check_gradient(partial(written, formula), row, LONG)
 
 
+@pytest.mark.slow
 @settings(max_examples=250, deadline=None, derandomize=True, database=None)
 @given(formula=entered(COLUMNS), row=st.sampled_from(list(REGION)))
 def test_value_in_training(formula: Formula, row: int) -> None:

@@ -14,6 +14,7 @@ INPUTS = 80
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
 
 
+@pytest.mark.slow
 def test_hostile_input_is_refused_in_words() -> None:
     """No command fails with a traceback, hangs, or writes what it should not."""
     # A process of its own: children are forked before torch has threads.

@@ -130,6 +130,7 @@ def unrolled(book: Workbook, monkeypatch: pytest.MonkeyPatch, cell: str) -> tupl
     return trained(book, cell, "A5:A10,B4")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_loop_is_what_its_rows_are(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     book = shape_book(SHAPES[name])

@@ -122,6 +122,7 @@ FORMS = st.sampled_from([
 ])  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cells=CELLS, form=FORMS, above=st.integers(0, 5), below=st.integers(0, 30))
 def test_whatever_stands_in_the_cells(

@@ -218,11 +218,13 @@ def test_real_validity(real: dict[Choice, Run]) -> None:
     check_validity([run for choice, run in real.items() if "_start2" not in choice[0]])
 
 
+@pytest.mark.slow
 @requires_libreoffice
 def test_generated_recalculation(generated: dict[str, Run], tmp_path: Path) -> None:
     check_recalculation(list(generated.values()), tmp_path)
 
 
+@pytest.mark.slow
 @requires_corpus
 @requires_libreoffice
 def test_real_recalculation(real: dict[Choice, Run], tmp_path: Path) -> None:

@@ -96,6 +96,7 @@ def test_libreoffice_agrees_on_the_samples(name: str, tmp_path: Path) -> None:
     _same_numbers(found, tmp_path / "out.xlsx", tmp_path / "recalculated")
 
 
+@pytest.mark.slow
 @requires_corpus
 @requires_libreoffice
 def test_array_formulas_are_live_as_well(tmp_path: Path) -> None:

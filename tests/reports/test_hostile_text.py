@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 import hypothesis
+import pytest
 from hypothesis import strategies
 from judges import cached_values
 from packages import parts, read, rows, sheet, solver, write
@@ -42,6 +43,7 @@ def book(folder: Path, label: str, title: str) -> Path:
     return write(folder / "=book.xlsx", contents)
 
 
+@pytest.mark.slow
 @hypothesis.given(
     WORDS, WORDS.map(lambda text: SHEET.sub("", text).strip("'")[:31]).filter(str.strip)
 )

@@ -47,6 +47,7 @@ def test_samples(tmp_path: Path, name: str) -> None:
     same_cells(book, there_and_back(book, tmp_path))
 
 
+@pytest.mark.slow
 @requires_corpus
 @pytest.mark.parametrize(
     ("book", "sheet_name"),

@@ -97,6 +97,7 @@ def test_bounds_hold_in_blocks(tmp_path: Path) -> None:
     assert result.final == pytest.approx(sum(alone), rel=1e-7)
 
 
+@pytest.mark.slow
 def test_many_goal_seeks(tmp_path: Path) -> None:
     count = 400
     lines = [f"1 =A{r}^3+{r % 7 + 1}*A{r} {5 + r % 11}" for r in range(1, count + 1)]

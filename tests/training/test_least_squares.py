@@ -30,6 +30,7 @@ def digits(found: list[float], certified: list[float]) -> float:
     return min(11.0, max(0.0, -math.log10(max(worst, 1e-300))))
 
 
+@pytest.mark.slow
 @requires_corpus
 def test_nist_with_default_options(tmp_path: Path) -> None:
     """All 54 workbooks as they are; what counts is what stands in the workbook that is written."""

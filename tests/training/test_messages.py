@@ -124,6 +124,7 @@ def split(folder: Path, sense: int) -> SheetModel:
     return xl2torch.compile(xl2torch.load(write(folder / "s.xlsx", parts(table, names=names))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sense", [1, 2])
 def test_a_search_for_whole_numbers_tells_where_it_stands(sense: int, tmp_path: Path) -> None:
     seen: list[Bounding] = []

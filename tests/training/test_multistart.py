@@ -45,6 +45,7 @@ def test_losses_and_gradients_are_those_of_single_points(tmp_path: Path) -> None
         assert loss.gradient.tolist() == pytest.approx(gradient.tolist(), rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["lbfgs", "l-bfgs-b", "adam"])
 @pytest.mark.parametrize("sense", ["min", "max"])
 def test_the_lowest_valley_is_found(optimizer: str, sense: str, tmp_path: Path) -> None:
@@ -60,6 +61,7 @@ def test_the_lowest_valley_is_found(optimizer: str, sense: str, tmp_path: Path) 
     assert list(result.starts.columns) == ["number", "start", "end", "iterations", "overstep"]
 
 
+@pytest.mark.slow
 def test_constraints_are_kept(tmp_path: Path) -> None:
     model = waves(tmp_path, ["D1 >= 4", "A1:B1 <= 6", "A1:B1 >= -6"])
     result = xl2torch.fit(model, starts=40, seed=2)
@@ -119,6 +121,7 @@ def test_the_start_of_the_file_is_among_the_candidates(tmp_path: Path) -> None:
     assert result.stop.code != 17  # hardly any start ended there
 
 
+@pytest.mark.slow
 def test_the_start_of_the_file_has_the_iterations_of_a_run(tmp_path: Path) -> None:
     """-(x)^2 is positive in Excel: a long valley, in which more iterations lead further."""
     bell = [(n / 2, round(40 * math.exp(-(((n / 2 - 2) / 1.2) ** 2)), 4)) for n in range(1, 9)]

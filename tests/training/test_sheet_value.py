@@ -35,6 +35,7 @@ def logit(y: list[int], rows: int) -> str:
     return "\n".join(lines)
 
 
+@pytest.mark.slow
 def test_separable_data_have_no_optimum(tmp_path: Path) -> None:
     result = fitted(tmp_path, logit([0] * 6 + [1] * 6, 12), "G1", "F1:F2", "max")
     assert result.stop.code == 4 and "S!F1:F2 run away" in result.stop.detail
@@ -105,6 +106,7 @@ def test_the_start_value_to_blame_is_named(
     assert f"it begins in {begins}" in str(found.value) and blamed in str(found.value)
 
 
+@pytest.mark.slow
 def test_options_of_another_optimizer_do_not_matter_then(tmp_path: Path) -> None:
     """Adam with a schedule and arguments of its own runs off; L-BFGS goes on in its place."""
     workbook = xl2torch.load(write_grid(tmp_path / "book.xlsx", logit([0] * 6 + [1] * 6, 12)))
@@ -117,6 +119,7 @@ def test_options_of_another_optimizer_do_not_matter_then(tmp_path: Path) -> None
     xl2torch.save(result, tmp_path / "out.xlsx")
 
 
+@pytest.mark.slow
 def test_an_optimum_where_the_sheet_is_an_error_is_told(tmp_path: Path) -> None:
     """1-NORMSDIST(9) is 0: LN has no value, though the likelihood has its optimum beyond it."""
     x = [(-5, 0), (-4, 1), (-3, 0), (-1, 0), (1, 1), (3, 0), (4, 1), (400, 1)]

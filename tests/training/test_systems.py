@@ -82,6 +82,7 @@ def test_a_start_that_keeps_all_stays(tmp_path: Path) -> None:
     assert solved(tmp_path, "B3 <= 2", "B4 >= 0") == [1, 1]
 
 
+@pytest.mark.slow
 def test_several_starts(tmp_path: Path) -> None:
     x, y = solved(tmp_path, "B3 = 25", "B4 = 1", starts=4, seed=0)
     assert x**2 + y**2 == pytest.approx(25) and x - y == pytest.approx(1)

@@ -33,6 +33,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_killed_at_any_moment(tmp_path: Path) -> None:
     source = write(tmp_path / "b.xlsx", parts())

@@ -41,7 +41,8 @@ from xl2torch.graph.passes.rewriting import drop_unused
 from xl2torch.graph.passes.share_equal_nodes import share_equal_nodes
 from xl2torch.graph.precedents import GrowingRange
 from xl2torch.graph.regions import Region
-from xl2torch.ir.facts import note, value_of
+from xl2torch.ir.facts import Kind, note, value_of
+from xl2torch.ir.spec import check
 from xl2torch.values import FIRST_ERROR, NUMBER, TEXT
 from xl2torch.workbook.reader import Workbook
 
@@ -246,7 +247,7 @@ class _Step:
 
     def _placeholder(self, kind: str, value: torch.Tensor) -> fx.Node:
         node = self.trace.placeholder(f"{kind}_{len(self.inputs)}")
-        note(node, value=value.detach())
+        note(node, kind=Kind.INPUT, value=value.detach())
         return node
 
     def changing(self, array: Array) -> Array:
@@ -521,6 +522,7 @@ def _module(step: _Step, states: Sequence[_State]) -> fx.GraphModule:
     step.trace.output(tuple(outputs))
     share_equal_nodes(step.trace)
     drop_unused(step.trace)
+    check(step.trace, "a step of a loop")
     step.trace.lint()
     root = nn.Module()
     for node in step.trace.nodes:

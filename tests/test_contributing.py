@@ -1,0 +1,34 @@
+"""CONTRIBUTING shows files that exist and code that runs, and the passes it names are in place."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xl2torch.ir import ops
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+FILES = sorted(set(re.findall(r"`((?:xl2torch|tests|docs)/[\w/.]+)`", TEXT)))
+CODE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_files_exist(file: str) -> None:
+    assert (ROOT / file).is_file()
+
+
+@pytest.mark.parametrize("code", CODE)
+def test_code_runs(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ops, "_OPERATORS", dict(ops._OPERATORS))  # the example adds a row
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(code, names)
+
+
+def test_commands_stand_in_the_justfile() -> None:
+    recipes = (ROOT / "justfile").read_text(encoding="utf-8")
+    for command in re.findall(r"`just (\w+)`", TEXT):
+        assert re.search(rf"^{command}[ :]", recipes, re.MULTILINE)
