@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import xl2torch.functions
-from xl2torch.functions import foreign
-from xl2torch.functions.known import KNOWN_TO_EXCEL
+from xl2torch.functions import formulas_fallback
+from xl2torch.functions.excel_names import KNOWN_TO_EXCEL
 from xl2torch.functions.registry import FUNCTIONS, VOLATILE, Function
 
 PATH = Path(__file__).with_name("functions.md")
@@ -55,7 +55,7 @@ def table() -> str:
     volatile = ", ".join(sorted(VOLATILE))
     missing = sorted(KNOWN_TO_EXCEL - FUNCTIONS.keys())
     others = [
-        f"| {name} | {'by formulas' if foreign.is_known(name) else 'no'} | | | |\n"
+        f"| {name} | {'by formulas' if formulas_fallback.is_known(name) else 'no'} | | | |\n"
         for name in missing
     ]
     tail = (

@@ -75,3 +75,13 @@ def test_light_imports(code: str) -> None:
         [sys.executable, "-c", check], capture_output=True, text=True, check=True
     )
     assert output.stdout.strip() == "[]"
+
+
+def test_class_names_are_unique() -> None:
+    """One name, one thing: who reads of a class need not ask which."""
+    homes: dict[str, list[str]] = {}
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
+    assert not {name: places for name, places in homes.items() if len(places) > 1}

@@ -32,11 +32,11 @@ from xl2torch.graph.device import follow
 from xl2torch.graph.module import build_module, parameter_block
 from xl2torch.graph.naming import RESERVED, identifier, label, unique
 from xl2torch.graph.nodes import parameter_nodes
+from xl2torch.graph.normalisers import find_divisors
 from xl2torch.graph.passes import simplify
 from xl2torch.graph.precedents import precedents
 from xl2torch.graph.printing import expression, is_line
 from xl2torch.graph.regions import Region
-from xl2torch.graph.row_divisors import find_divisors
 from xl2torch.graph.row_objective import RowObjective, find_row_objective
 from xl2torch.graph.schedule import Evaluation, Unit, with_true_sizes
 from xl2torch.ir.facts import facts, note, value_of

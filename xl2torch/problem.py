@@ -35,7 +35,7 @@ from xl2torch.workbook.solver_model import (
 
 
 @dataclass(frozen=True)
-class Bound:
+class RangeLimits:
     """Limits of the variable cells in one range."""
 
     cells: CellRange
@@ -57,7 +57,7 @@ class Constraint:
     left: CellRange
     relation: str
     right: float | CellRange | str
-    bounds: tuple[Bound, ...] = ()
+    bounds: tuple[RangeLimits, ...] = ()
     formula: str = ""
 
     def __str__(self) -> str:
@@ -131,10 +131,13 @@ class Problem:
             raise ModelError(f"{what} is about an objective, and the model has constraints alone")
 
     @property
-    def bounds(self) -> tuple[Bound, ...]:
+    def bounds(self) -> tuple[RangeLimits, ...]:
         """Limits of variable cells by numbers; binary ones are between 0 and 1."""
         numeric = [bound for item in self.constraints for bound in item.bounds]
-        binary = [Bound(item.left, 0.0, 1.0) for item in self.constraints if item.relation == "bin"]
+        binary = [
+            RangeLimits(item.left, 0.0, 1.0)
+            for item in self.constraints if item.relation == "bin"
+        ]  # fmt: skip
         return (*numeric, *binary)
 
     @property
@@ -630,7 +633,7 @@ def _right_side(workbook: Workbook, text: str, sheet: str) -> float | CellRange 
 def _bounds(
     workbook: Workbook, left: CellRange, relation: str, right: float | CellRange | str,
     areas: Sequence[CellRange],
-) -> tuple[Bound, ...]:  # fmt: skip
+) -> tuple[RangeLimits, ...]:  # fmt: skip
     """A constraint as limits of variable cells by numbers; () when it is none."""
     if isinstance(right, str):
         return ()
@@ -652,7 +655,7 @@ def _bounds(
     )
 
 
-def _bound(cells: CellRange, relation: str, limit: float) -> Bound:
+def _bound(cells: CellRange, relation: str, limit: float) -> RangeLimits:
     lower = -math.inf if relation == "<=" else limit
     upper = math.inf if relation == ">=" else limit
-    return Bound(cells, lower, upper)
+    return RangeLimits(cells, lower, upper)

@@ -18,7 +18,7 @@ from xl2torch.workbook.reader import Workbook
 
 
 @dataclass(frozen=True, eq=False)
-class Differences:
+class ChangedCells:
     """Cells of one sheet whose value is new: places, numbers, and kinds and texts as in cells."""
 
     sheet: str
@@ -28,9 +28,9 @@ class Differences:
     kinds: NDArray[np.uint8]
     texts: NDArray[np.object_]
 
-    def where(self, chosen: NDArray[np.bool_]) -> Differences:
+    def where(self, chosen: NDArray[np.bool_]) -> ChangedCells:
         """Some of them."""
-        return Differences(
+        return ChangedCells(
             self.sheet, self.rows[chosen], self.columns[chosen], self.numbers[chosen],
             self.kinds[chosen], self.texts[chosen],
         )  # fmt: skip
@@ -51,7 +51,7 @@ class Recalculation:
     are the ranges of recomputed array formulas that have another range in the file.
     """
 
-    differences: Sequence[Differences]
+    differences: Sequence[ChangedCells]
     stale: Mapping[CellAddress, str]
     evaluation: Evaluation
     resized: Sequence[CellRange] = ()
@@ -86,7 +86,7 @@ def recalculate(
     else:
         evaluation.compute_reached()
     workbook = evaluation.workbook
-    differences: list[Differences] = []
+    differences: list[ChangedCells] = []
     resized: list[CellRange] = []
     stale: dict[CellAddress, str] = {}
     if everything:
@@ -121,7 +121,7 @@ def _array(area: CellRange, values: Floats | CellBlock) -> Array:
     return given_numbers(area, values).array
 
 
-def _differences(workbook: Workbook, unit: Unit) -> Differences:
+def _differences(workbook: Workbook, unit: Unit) -> ChangedCells:
     """Cells of a unit whose value is not the cached one."""
     assert unit.block is not None
     area, array = unit.area, unit.block.array
@@ -130,7 +130,7 @@ def _differences(workbook: Workbook, unit: Unit) -> Differences:
     same_number = (numbers == cached.numbers) | (np.isnan(numbers) & np.isnan(cached.numbers))
     changed = ~((kinds == cached.kinds) & same_number & (texts == cached.texts))
     rows, columns = np.nonzero(changed)
-    return Differences(
+    return ChangedCells(
         area.sheet, rows + area.top, columns + area.left, numbers[changed], kinds[changed],
         texts[changed],
     )  # fmt: skip

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from xl2torch.address import CellAddress, CellRange
 from xl2torch.formula.ast import functions_in
 from xl2torch.functions.array import Array
-from xl2torch.functions.known import KNOWN_TO_EXCEL
+from xl2torch.functions.excel_names import KNOWN_TO_EXCEL
 from xl2torch.functions.registry import FUNCTIONS
 from xl2torch.graph.schedule import Evaluation, Unit
 from xl2torch.ir.facts import value_of

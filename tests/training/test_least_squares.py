@@ -16,7 +16,7 @@ import xl2torch
 from xl2torch.constraints import Constraints
 from xl2torch.errors import SelectionError
 from xl2torch.model import SheetModel
-from xl2torch.training.choice import Asked, choose
+from xl2torch.training.choose_optimizer import Asked, choose
 from xl2torch.workbook.reader import load
 
 CERTIFIED = CORPUS / "nist" / "certified.json"

@@ -12,7 +12,7 @@ from grids import grid
 import xl2torch
 from xl2torch.errors import SelectionError
 from xl2torch.model import SheetModel
-from xl2torch.training.choice import Asked, choose
+from xl2torch.training.choose_optimizer import Asked, choose
 from xl2torch.training.methods import SCIPY, torch_optimizers
 from xl2torch.training.schedules import schedules
 

@@ -13,7 +13,7 @@ from corpus import WORKBOOKS
 import xl2torch
 from xl2torch.errors import SelectionError, TrainingError
 from xl2torch.model import SheetModel
-from xl2torch.training.placement import Place
+from xl2torch.training.placement import Placement
 
 CPU, SINGLE = torch.device("cpu"), torch.float32
 
@@ -33,7 +33,7 @@ def made(folder: Path, formula: str, **cells: Any) -> SheetModel:
 
 def test_parameters_are_shared_and_data_are_not() -> None:
     model = survival()
-    single = Place(CPU, SINGLE).program(model)
+    single = Placement(CPU, SINGLE).program(model)
     assert {id(p) for p in single.parameters()} == {id(p) for p in model.parameters()}
     assert all(b.dtype != torch.float64 for b in single.buffers())
     assert all(b.dtype != torch.float32 for b in model.buffers())
@@ -72,7 +72,7 @@ def test_many_starts_in_single_precision() -> None:
 def test_a_loop_down_the_rows_is_placed(tmp_path: Path) -> None:
     cells = {f"C{row}": f"=C{row - 1}*$A$1+$A$2" for row in range(2, 40)}
     model = made(tmp_path, "=SUM(C1:C39)", C1=1.0, **cells)
-    single = Place(CPU, SINGLE).program(model)
+    single = Placement(CPU, SINGLE).program(model)
     assert any(True for _ in single.children())
     torch.testing.assert_close(single(), model(), rtol=1e-6, atol=0)
     torch.testing.assert_close(model(), made(tmp_path, "=SUM(C1:C39)", C1=1.0, **cells)())
@@ -80,7 +80,7 @@ def test_a_loop_down_the_rows_is_placed(tmp_path: Path) -> None:
 
 def test_functions_of_scipy_keep_the_precision(tmp_path: Path) -> None:
     model = made(tmp_path, "=GAMMA.DIST(A1+2,A2+3,1,TRUE)+BETA.DIST(A1,2,3,TRUE)")
-    torch.testing.assert_close(Place(CPU, SINGLE).program(model)(), model(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(Placement(CPU, SINGLE).program(model)(), model(), rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_device_that_is_not_there() -> None:
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_on_a_gpu(dtype: str) -> None:
     model = survival()
-    on_gpu = Place(torch.device("cuda"), getattr(torch, dtype)).program(model)
+    on_gpu = Placement(torch.device("cuda"), getattr(torch, dtype)).program(model)
     torch.testing.assert_close(on_gpu(), model(), rtol=1e-6, atol=0)
     result = xl2torch.fit(model, device="cuda", dtype=dtype, epochs=50)
     assert result.final == float(model().detach()) < 0.2

@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import fx
 
-from xl2torch.functions.moments import moment_from_text
+from xl2torch.functions.dates_in_text import moment_from_text
 from xl2torch.functions.trace import Data, apply, is_traced, unrecorded
 from xl2torch.ir.facts import value_of
 from xl2torch.limits import MOST_ELEMENTS, beyond

@@ -28,7 +28,7 @@ from xl2torch.functions.array import (
     where_constant,
     without_numbers,
 )  # fmt: skip
-from xl2torch.functions.moments import moment_from_text
+from xl2torch.functions.dates_in_text import moment_from_text
 from xl2torch.functions.operators import compare, rounded_numbers
 from xl2torch.functions.sample import plain
 from xl2torch.limits import MOST_COMPARISONS

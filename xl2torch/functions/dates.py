@@ -8,7 +8,7 @@ from datetime import date, timedelta
 import numpy as np
 
 from xl2torch.functions.array import Array, Differs, ExcelError, as_numbers, number_from_text
-from xl2torch.functions.moments import moment_from_text, serial_of
+from xl2torch.functions.dates_in_text import moment_from_text, serial_of
 from xl2torch.functions.registry import family, function
 from xl2torch.functions.text import each, from_values
 from xl2torch.functions.text_format import date_of

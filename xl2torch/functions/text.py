@@ -26,8 +26,8 @@ from xl2torch.functions.array import (
     truth,
 )  # fmt: skip
 from xl2torch.functions.criteria import wildcard
+from xl2torch.functions.dates_in_text import date_from_text, moment_from_text
 from xl2torch.functions.logical import replaced_errors
-from xl2torch.functions.moments import date_from_text, moment_from_text
 from xl2torch.functions.operators import concatenate, texts_of
 from xl2torch.functions.registry import family, function
 from xl2torch.functions.sample import overlaid

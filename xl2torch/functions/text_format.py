@@ -14,7 +14,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from xl2torch.functions.array import ExcelError, Unsupported, number_from_text
-from xl2torch.functions.moments import moment_from_text
+from xl2torch.functions.dates_in_text import moment_from_text
 from xl2torch.functions.operators import number_text
 from xl2torch.values import VALUE, CellValue
 

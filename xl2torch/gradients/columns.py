@@ -15,7 +15,7 @@ from xl2torch.errors import CircularReferenceError, ModelError, UnsupportedError
 from xl2torch.functions.array import Array, constant
 from xl2torch.gradients.explanations import Mask
 from xl2torch.gradients.own_derivatives import OwnDerivatives
-from xl2torch.gradients.pairing import Grid, Line
+from xl2torch.gradients.pairing import DerivativeLine, Grid
 from xl2torch.graph.blocks import Block, stored
 from xl2torch.graph.naming import solver_names
 from xl2torch.graph.schedule import Evaluation, Unit
@@ -41,7 +41,7 @@ class AuthorColumns:
     of: Grid
     wrt: Grid
     against: Grid
-    lines: Sequence[Line]
+    lines: Sequence[DerivativeLine]
     function: str = ""
 
     @cached_property
@@ -164,7 +164,7 @@ class AuthorColumns:
     def _areas(self) -> list[list[CellRange]]:
         return [self._areas_of(line) for line in self.lines]
 
-    def _areas_of(self, line: Line) -> list[CellRange]:
+    def _areas_of(self, line: DerivativeLine) -> list[CellRange]:
         cells = [self.cells[cell] for cell in line.against.tolist()]
         found = []
         for area in self.against.areas:

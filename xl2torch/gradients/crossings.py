@@ -84,7 +84,7 @@ def _changed_cells(area: CellRange, changed: torch.Tensor) -> CellRange:
 
 
 @dataclass(frozen=True)
-class _State:
+class _Discrete:
     """What is discrete about one result."""
 
     node: fx.Node
@@ -92,7 +92,7 @@ class _State:
     value: torch.Tensor
 
 
-def _states(model: SheetModel, parameters: Mapping[str, torch.Tensor]) -> list[_State]:
+def _states(model: SheetModel, parameters: Mapping[str, torch.Tensor]) -> list[_Discrete]:
     interpreter = _Interpreter(model, parameters)
     with torch.no_grad():
         interpreter.run()
@@ -105,7 +105,7 @@ class _Interpreter(fx.Interpreter):
     def __init__(self, model: SheetModel, parameters: Mapping[str, torch.Tensor]) -> None:
         super().__init__(model)
         self.parameters = parameters
-        self.states: list[_State] = []
+        self.states: list[_Discrete] = []
 
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
         """A parameter of the point, or a buffer of the model."""
@@ -120,7 +120,7 @@ class _Interpreter(fx.Interpreter):
 
 
 class _Recorder(TorchFunctionMode):
-    def __init__(self, node: fx.Node, states: list[_State]) -> None:
+    def __init__(self, node: fx.Node, states: list[_Discrete]) -> None:
         super().__init__()
         self.node = node
         self.states = states
@@ -139,4 +139,4 @@ class _Recorder(TorchFunctionMode):
         return result
 
     def _note(self, kind: Kind, value: torch.Tensor) -> None:
-        self.states.append(_State(self.node, kind, value))
+        self.states.append(_Discrete(self.node, kind, value))

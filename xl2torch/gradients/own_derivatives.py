@@ -9,7 +9,7 @@ import torch
 from torch import fx
 
 from xl2torch.gradients.difference import over_copies
-from xl2torch.gradients.pairing import Line
+from xl2torch.gradients.pairing import DerivativeLine
 from xl2torch.jacobian import batched_gradients, range_function
 
 Quotient = Literal["forward", "backward", "central"]
@@ -30,7 +30,7 @@ class OwnDerivatives:
         with torch.no_grad():
             self.values = self.vector(self.point)
 
-    def derivatives(self, lines: Sequence[Line]) -> list[torch.Tensor]:
+    def derivatives(self, lines: Sequence[DerivativeLine]) -> list[torch.Tensor]:
         """The derivatives that each line asks for, by autograd."""
         point = self.point.clone().requires_grad_()
         vector = self.vector(point)
@@ -45,7 +45,9 @@ class OwnDerivatives:
             return [slopes[torch.from_numpy(line.wrt)] for line in lines]
         return self._entries(point, vector, lines)
 
-    def quotients(self, line: Line, kind: Quotient, step: float | torch.Tensor) -> torch.Tensor:
+    def quotients(
+        self, line: DerivativeLine, kind: Quotient, step: float | torch.Tensor
+    ) -> torch.Tensor:
         """Difference quotients with one step, or with one for each given cell.
 
         Rows that do not meet are moved at once.
@@ -81,7 +83,7 @@ class OwnDerivatives:
         vector = self.vector(point)
         return vector.requires_grad and self._independent(point, vector, owner)
 
-    def _owners(self, lines: Sequence[Line]) -> torch.Tensor | None:
+    def _owners(self, lines: Sequence[DerivativeLine]) -> torch.Tensor | None:
         """The element that each given cell belongs to, -1 for none; None when one has several."""
         owner = torch.full((len(self.point),), -1)
         for line in lines:
@@ -112,7 +114,7 @@ class OwnDerivatives:
         return True
 
     def _entries(
-        self, point: torch.Tensor, vector: torch.Tensor, lines: Sequence[Line]
+        self, point: torch.Tensor, vector: torch.Tensor, lines: Sequence[DerivativeLine]
     ) -> list[torch.Tensor]:
         """Rows of the Jacobian, many at once, of which the wanted entries are kept."""
         count = len(vector)

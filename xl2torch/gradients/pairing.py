@@ -46,7 +46,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Line:
+class DerivativeLine:
     """A column, row or block of derivatives: numbers of the author's cells, and whose they are.
 
     ``shape`` is that of the author's cells where they are a block, by rows.
@@ -88,7 +88,7 @@ def grid(areas: Sequence[CellRange], option: str, repeats: bool = False) -> Grid
     raise SelectionError(f"--{option}: the ranges have neither the same rows nor the same columns")
 
 
-def pair(of: Grid, wrt: Grid, against: Grid, name: str = "") -> list[Line]:
+def pair(of: Grid, wrt: Grid, against: Grid, name: str = "") -> list[DerivativeLine]:
     """Lines of the author's cells with theirs; ``name`` is what --of says, for messages.
 
     Raises SelectionError when the shapes do not fit.
@@ -126,10 +126,10 @@ def _size(table: Grid) -> str:
 
 def _line(
     of: Indices, wrt: Indices, against: Indices, shape: tuple[int, int] | None = None
-) -> Line:
+) -> DerivativeLine:
     size = (against.size, 1)
-    return Line(against.reshape(-1), of.reshape(-1), wrt.reshape(-1), shape or size)
+    return DerivativeLine(against.reshape(-1), of.reshape(-1), wrt.reshape(-1), shape or size)
 
 
-def _by_columns(of: Indices, wrt: Indices, against: Indices) -> list[Line]:
+def _by_columns(of: Indices, wrt: Indices, against: Indices) -> list[DerivativeLine]:
     return [_line(of[:, k], wrt[:, k], against[:, k]) for k in range(against.shape[1])]

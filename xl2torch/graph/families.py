@@ -237,7 +237,7 @@ def taken_apart(values: Array) -> list[Array]:
     ]  # fmt: skip
 
 
-class Progress:
+class FamilyProgress:
     """Which members of a family are left, and whether it is worth going on."""
 
     def __init__(self, family: Family, board: Board) -> None:

@@ -32,7 +32,7 @@ from xl2torch.formula.ast import (
     Unary,
 )  # fmt: skip
 from xl2torch.formula.parser import parse
-from xl2torch.functions import foreign, operators
+from xl2torch.functions import formulas_fallback, operators
 from xl2torch.functions.array import (
     COLUMN,
     HEIGHT,
@@ -54,7 +54,7 @@ from xl2torch.functions.array import (
     spread,
     truth,
 )  # fmt: skip
-from xl2torch.functions.known import KNOWN_TO_EXCEL
+from xl2torch.functions.excel_names import KNOWN_TO_EXCEL
 from xl2torch.functions.lifting import computed
 from xl2torch.functions.registry import CALENDAR, FUNCTIONS, Function, IntArray
 from xl2torch.functions.shapes import column, join
@@ -467,9 +467,9 @@ class Lowering:
 
     def _call(self, node: Call, array: bool, single: bool) -> Array:
         function = FUNCTIONS.get(node.function)
-        if function is None and self.foreign and foreign.is_known(node.function):
+        if function is None and self.foreign and formulas_fallback.is_known(node.function):
             values = [self._value(item, array, single=False) for item in node.arguments]
-            return foreign.call(node.function, values)
+            return formulas_fallback.call(node.function, values)
         if function is None:
             known = "not supported yet" if node.function in KNOWN_TO_EXCEL else "not known to Excel"
             hint = _HINTS.get(node.function, "")

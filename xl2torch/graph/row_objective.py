@@ -13,13 +13,13 @@ from torch import fx
 
 from xl2torch.address import CellRange
 from xl2torch.errors import ModelError, equals
-from xl2torch.graph.needed_rows import only_needed_rows
+from xl2torch.graph.gather_to_weights import weigh_rows
 from xl2torch.graph.nodes import nearest_line, node_name, parameter_nodes, with_graph
+from xl2torch.graph.normalisers import Divisors
 from xl2torch.graph.passes.transpose_weights import plain_products
-from xl2torch.graph.row_divisors import Divisors
+from xl2torch.graph.prune_rows import only_needed_rows
 from xl2torch.graph.row_search import RowsMix, Search, is_even
 from xl2torch.graph.row_trials import Rows, Way, resized
-from xl2torch.graph.weighed_rows import weigh_rows
 from xl2torch.ir.facts import facts, value_of
 
 WHOLE = "Train on all data at once: leave out --batch-size and --validation"

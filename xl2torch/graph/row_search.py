@@ -14,7 +14,7 @@ from torch import fx
 from xl2torch.address import CellRange
 from xl2torch.functions.array import DTYPE
 from xl2torch.graph.nodes import dependents, known_elements, node_name, parameter_nodes
-from xl2torch.graph.row_divisors import Divisors
+from xl2torch.graph.normalisers import Divisors
 from xl2torch.graph.row_trials import Rows, Way, adds_up, goes_by_rows, size_choices
 from xl2torch.ir.facts import facts, value_of
 from xl2torch.ir.ops import Group, in_group

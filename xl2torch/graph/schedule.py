@@ -33,7 +33,7 @@ from xl2torch.functions.trace import Trace, apply
 from xl2torch.graph.blocks import Block, cut, placed, read, stored, with_gaps
 from xl2torch.graph.families import (
     Board,
-    Progress,
+    FamilyProgress,
     compute_members,
     find_families,
     taken_apart,
@@ -119,7 +119,7 @@ class Relatives:
     """A family on its way: its units, and those of the cells that it reads, by place on a board."""
 
     board: Board
-    progress: Progress
+    progress: FamilyProgress
     units: list[Unit]
     sources: dict[int, Unit]
 
@@ -170,7 +170,7 @@ class Evaluation:
         self._boards[sheet] = board, sources
         board.known[list(sources)] = False
         for family in families:
-            progress = Progress(family, board)
+            progress = FamilyProgress(family, board)
             units = [sources[place] for place in progress.own.tolist()]
             relatives = Relatives(board, progress, units, sources)
             for number, unit in enumerate(units):

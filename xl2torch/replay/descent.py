@@ -32,7 +32,7 @@ _MOST_TABLES = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Weight:
+class DescentWeight:
     """A weight: its column, the column of its next value, and what the sheet holds in both.
 
     Where a column holds its own next value (``C5: =C4-rate*E4``), ``shift`` and ``new_shift`` say
@@ -74,7 +74,7 @@ class Descent:
     sheet: str
     top: int
     bottom: int
-    weights: tuple[Weight, ...]
+    weights: tuple[DescentWeight, ...]
     columns: dict[int, torch.Tensor]
     before: dict[int, float]
 
@@ -96,14 +96,14 @@ class Descent:
         """A cell by the number of its row, from 0."""
         return CellAddress(self.sheet, self.top + place, column)
 
-    def weight_area(self, weight: Weight) -> CellRange:
+    def weight_area(self, weight: DescentWeight) -> CellRange:
         """The cells of a weight, to the last of its values that stands in its own column."""
         return CellRange(
             self.sheet, self.top + weight.shift, weight.column, self.bottom + weight.new_shift,
             weight.column,
         )  # fmt: skip
 
-    def new_cell(self, place: int, weight: Weight) -> CellAddress:
+    def new_cell(self, place: int, weight: DescentWeight) -> CellAddress:
         """The cell of a weight's next value by the number of its row, from 0."""
         return self.cell(place + weight.new_shift, weight.new_column)
 
@@ -218,7 +218,7 @@ def _descent(
         area = CellRange(sheet, top, link.column, bottom, link.column)
         name = header(evaluation.workbook, area) or column_letters(link.column)
         weights.append(
-            Weight(
+            DescentWeight(
                 name, link.column, link.new_column, values, new_values, link.shift, link.new_shift
             )
         )

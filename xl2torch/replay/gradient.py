@@ -33,7 +33,7 @@ STEPS_CLOSE = 1e-6
 
 
 @dataclass(frozen=True)
-class Error:
+class RowError:
     """The error of a row: a column, or the square of one less another; half of it perhaps."""
 
     column: int
@@ -55,7 +55,7 @@ class Gradients:
     None: no column does, the formula of the next weight holds it itself.
     """
 
-    error: Error
+    error: RowError
     slopes: tuple[torch.Tensor, ...]
     columns: tuple[int | None, ...]
 
@@ -84,7 +84,7 @@ def find_gradients(descent: Descent) -> Iterator[tuple[Descent, Gradients]]:
             yield kept, found
 
 
-def _is_curved(descent: Descent, error: Error) -> bool:
+def _is_curved(descent: Descent, error: RowError) -> bool:
     """Whether the slopes of an error change with the weights: else it has no minimum."""
     module = _error_module(descent, error)
     assert module is not None
@@ -98,7 +98,7 @@ def _is_curved(descent: Descent, error: Error) -> bool:
     return any(bend is not None and bool((bend != 0).any()) for bend in bends)
 
 
-def _gradients(descent: Descent, error: Error) -> Gradients | None:
+def _gradients(descent: Descent, error: RowError) -> Gradients | None:
     slopes = _slopes(descent, error)
     columns = tuple(_holding(descent, slope) for slope in slopes)
     return Gradients(error, tuple(slopes), columns) if slopes else None
@@ -146,7 +146,7 @@ class ErrorSteps:
     errors: tuple[Callable[[], torch.Tensor], ...]
 
 
-def error_steps(descent: Descent, error: Error) -> ErrorSteps:
+def error_steps(descent: Descent, error: RowError) -> ErrorSteps:
     """The error of each row. Raises ModelError where it cannot be computed row by row."""
     if descent.weights[0].is_own:
         return _picked_errors(descent, error)
@@ -175,7 +175,7 @@ def error_steps(descent: Descent, error: Error) -> ErrorSteps:
     )
 
 
-def _picked_errors(descent: Descent, error: Error) -> ErrorSteps:
+def _picked_errors(descent: Descent, error: RowError) -> ErrorSteps:
     """The error of each row, picked from those of all: rows of such a sheet are iterations."""
     module = _error_module(descent, error)
     assert module is not None
@@ -203,7 +203,7 @@ def parameter_names(descent: Descent) -> list[str]:
     ]
 
 
-def _errors(descent: Descent) -> Iterator[Error]:
+def _errors(descent: Descent) -> Iterator[RowError]:
     """What may be the error, likelier ones first."""
     own = {weight.column for weight in descent.weights if weight.is_own}  # no error of itself
     trained = [
@@ -213,19 +213,19 @@ def _errors(descent: Descent) -> Iterator[Error]:
     constant = [column for column in descent.columns if column not in own.union(trained)]
     for factor in (1.0, _HALF, -1.0):
         for column in trained:
-            yield Error(column, factor=factor)
+            yield RowError(column, factor=factor)
         for column in trained:
             for observed in constant:
-                yield Error(column, observed, factor)
+                yield RowError(column, observed, factor)
 
 
 def _is_trained(descent: Descent, column: int) -> bool:
     """Whether the formula of a column depends on the weights of its row."""
     region = descent.common_region(column)
-    return region is not None and bool(_slopes(descent, Error(column)))
+    return region is not None and bool(_slopes(descent, RowError(column)))
 
 
-def _slopes(descent: Descent, error: Error) -> list[torch.Tensor]:
+def _slopes(descent: Descent, error: RowError) -> list[torch.Tensor]:
     """Gradient of the error of each row by the weights of that row; [] where there is none."""
     module = _error_module(descent, error)
     if module is None:
@@ -255,7 +255,7 @@ def _of_own_rows(value: torch.Tensor, parameters: Sequence[torch.Tensor]) -> lis
     return found
 
 
-def _error_module(descent: Descent, error: Error) -> fx.GraphModule | None:
+def _error_module(descent: Descent, error: RowError) -> fx.GraphModule | None:
     """The errors of all rows as a module, its parameters the columns of the weights."""
     trace = Trace()
     given, parameters = [], {}
@@ -275,7 +275,7 @@ def _error_module(descent: Descent, error: Error) -> fx.GraphModule | None:
     return build_module(fx.GraphModule, trace, trace.tensors, parameters)
 
 
-def _error(descent: Descent, error: Error, evaluation: Evaluation) -> fx.Node | torch.Tensor:
+def _error(descent: Descent, error: RowError, evaluation: Evaluation) -> fx.Node | torch.Tensor:
     """The error of each row."""
     data = _column(evaluation, descent, error.column)
     if error.observed is not None:

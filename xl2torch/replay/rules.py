@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from xl2torch.errors import ModelError
-from xl2torch.replay.descent import Descent, Weight
+from xl2torch.replay.descent import Descent, DescentWeight
 from xl2torch.replay.gradient import STEPS_CLOSE, Gradients, constant_rate
 
 _MOST = 0.8
@@ -73,7 +73,7 @@ def find_steps(descent: Descent, gradients: Gradients) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _step(descent: Descent, weight: Weight, gradient: torch.Tensor) -> Step | None:
+def _step(descent: Descent, weight: DescentWeight, gradient: torch.Tensor) -> Step | None:
     """The first rule, the simplest first, that the steps of a weight follow."""
     means = [None, *_states(descent, gradient)]
     squares = [None, *_states(descent, gradient**2)]

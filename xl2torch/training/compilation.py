@@ -118,7 +118,7 @@ def lay_out(program: fx.GraphModule, inputs: Sequence[torch.Tensor]) -> None:
             graph.erase_node(node)
     program.recompile()
     products = [node for node in graph.nodes if node.target in _PRODUCTS]
-    recorder = _Recorder(program, {item for node in products for item in node.args[-2:]})
+    recorder = _ValueRecorder(program, {item for node in products for item in node.args[-2:]})
     recorder.run(*inputs)
     for node in products:
         if len(node.args) + len(node.kwargs) != (2 if node.target is aten.mm.default else 3):
@@ -150,7 +150,7 @@ def _only_multiplied(node: fx.Node) -> bool:
     )
 
 
-class _Recorder(fx.Interpreter):
+class _ValueRecorder(fx.Interpreter):
     """Keeps what some nodes were."""
 
     def __init__(self, program: fx.GraphModule, wanted: set[Any]) -> None:

@@ -19,9 +19,9 @@ from xl2torch.jacobian import VectorFunction, jacobian
 from xl2torch.model import SheetModel
 from xl2torch.piecewise_linear import Kink, find_kinks, is_tight, without_kinks
 from xl2torch.residuals import has_kink
-from xl2torch.training.free import FreeVariables, Numbers
 from xl2torch.training.loss import Loss
 from xl2torch.training.record import Record
+from xl2torch.training.scipy_vector import FreeVariables, Numbers
 from xl2torch.training.stopping import Stop
 
 _MOST_VARIABLES = 400
@@ -102,7 +102,7 @@ def solve_epigraph(
     optimal = False
     for _ in range(_RESTARTS):
         before = record.best
-        optimal = _Run(epigraph, loss, constraints, record).solve()
+        optimal = _SlsqpRun(epigraph, loss, constraints, record).solve()
         record.restore()
         loss.evaluate()
         if not record.best < before - _BETTER * max(abs(before), 1e-300):
@@ -113,7 +113,7 @@ def solve_epigraph(
                    "values (--starts 20) may find a better one.")  # fmt: skip
 
 
-class _Run:
+class _SlsqpRun:
     """One run of SLSQP, with the scales of the point where it begins."""
 
     def __init__(

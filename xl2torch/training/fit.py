@@ -19,7 +19,7 @@ from xl2torch.model import SheetModel, as_model, refuse_moved, watch
 from xl2torch.optimality import OPTIMAL
 from xl2torch.problem import Problem
 from xl2torch.residuals import find_residuals
-from xl2torch.training.choice import Asked, Choice, choose
+from xl2torch.training.choose_optimizer import Asked, Choice, choose
 from xl2torch.training.compilation import compiled_program
 from xl2torch.training.descent import descend, still_steep
 from xl2torch.training.diagnosis import (
@@ -41,6 +41,7 @@ from xl2torch.training.epochs import Batch, train_in_batches
 from xl2torch.training.freezing import Stage, frozen, parse_frozen, parse_stage
 from xl2torch.training.given_optimizer import Given, named
 from xl2torch.training.goal_seek import seek_target
+from xl2torch.training.initial_loss import dropout_free, starting_loss
 from xl2torch.training.initialization import DRAWN, initialize
 from xl2torch.training.least_squares import solve_least_squares
 from xl2torch.training.linear import solve_linear
@@ -80,7 +81,6 @@ from xl2torch.training.result import Iteration, Result, Settings, Start
 from xl2torch.training.row_loss import RowLoss
 from xl2torch.training.scaling import scaling_remark
 from xl2torch.training.sheet_value import SheetLoss, endless, last_in_sheet
-from xl2torch.training.start import dropout_free, starting_loss
 from xl2torch.training.stopping import Stop, Stopped
 from xl2torch.workbook.reader import Workbook
 from xl2torch.workbook.selection import parse_cell

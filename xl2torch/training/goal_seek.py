@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from xl2torch.training.free import FreeVariables
 from xl2torch.training.loss import Loss, distance_to_target
 from xl2torch.training.record import Record
+from xl2torch.training.scipy_vector import FreeVariables
 
 _NEAREST, _WIDER, _RINGS = 1e-3, 2.0, 60
 """The first distance from the start, relative to it, how it grows, and how often."""

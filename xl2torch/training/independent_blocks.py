@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from xl2torch.jacobian import batched_gradients, jacobian
-from xl2torch.training.free import FreeVariables, Numbers
+from xl2torch.training.scipy_vector import FreeVariables, Numbers
 
 Function = Callable[[torch.Tensor], torch.Tensor]
 _MOST_ELEMENTS = 20_000_000

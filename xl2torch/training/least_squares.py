@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from xl2torch.jacobian import jacobian
-from xl2torch.training.free import FreeVariables, Numbers
 from xl2torch.training.independent_blocks import find_blocks, fit_blocks
 from xl2torch.training.loss import Loss
 from xl2torch.training.record import Record
+from xl2torch.training.scipy_vector import FreeVariables, Numbers
 from xl2torch.training.stopping import Stop, stands_still
 
 MOST_DENSE = 300

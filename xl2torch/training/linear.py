@@ -13,7 +13,7 @@ from xl2torch.address import CellAddress
 from xl2torch.constraints import Constraints
 from xl2torch.highs import Status
 from xl2torch.linear_program import LinearProgram, Numbers, linear_program
-from xl2torch.training.choice import integer_tolerance
+from xl2torch.training.choose_optimizer import integer_tolerance
 from xl2torch.training.diagnosis import named
 from xl2torch.training.loss import Loss
 from xl2torch.training.record import Record

@@ -12,10 +12,10 @@ from torch import fx
 from xl2torch.errors import SelectionError
 from xl2torch.functions.array import DTYPE
 from xl2torch.graph.dropout import without_dropout
-from xl2torch.graph.needed_rows import only_needed_rows
 from xl2torch.graph.nodes import dependents, node_name, parameter_nodes
+from xl2torch.graph.normalisers import find_divisors
 from xl2torch.graph.passes.rewriting import add_node
-from xl2torch.graph.row_divisors import find_divisors
+from xl2torch.graph.prune_rows import only_needed_rows
 from xl2torch.graph.row_objective import find_row_objective
 from xl2torch.ir.facts import value_of
 from xl2torch.model import SheetModel, cell_program

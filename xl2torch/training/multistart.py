@@ -15,8 +15,8 @@ import torch
 
 from xl2torch.constraints import Constraints
 from xl2torch.errors import SelectionError
+from xl2torch.training.batched_lbfgs import BatchState, LossAtPoints, Points, QuasiNewtonAtPoints
 from xl2torch.training.loss import FAILED, Loss
-from xl2torch.training.many_points import LossAtPoints, Points, QuasiNewtonAtPoints, State
 from xl2torch.training.methods import LBFGS, NOT_ELEMENTWISE, is_first_order
 from xl2torch.training.optimizers import make_optimizer
 from xl2torch.training.record import Record
@@ -134,7 +134,7 @@ def _quasi_newton(
     running = torch.arange(len(points))
     steps = torch.zeros(len(points), dtype=torch.int64)
     still = torch.zeros(len(points), dtype=torch.int64)
-    solver = QuasiNewtonAtPoints(batch, State(points, *batch(points)))
+    solver = QuasiNewtonAtPoints(batch, BatchState(points, *batch(points)))
     for _ in range(limit):
         before = solver.state.losses
         solver.step()

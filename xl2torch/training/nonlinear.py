@@ -21,10 +21,10 @@ from xl2torch.constraints import Constraints
 from xl2torch.jacobian import jacobian
 from xl2torch.optimality import optimality
 from xl2torch.training.descent import still_steep
-from xl2torch.training.free import FreeVariables, Numbers
 from xl2torch.training.loss import Loss, distance_to_target
 from xl2torch.training.methods import SLSQP
 from xl2torch.training.record import Record
+from xl2torch.training.scipy_vector import FreeVariables, Numbers
 from xl2torch.training.stopping import Stop, Stopped
 
 _RESTARTS = 10

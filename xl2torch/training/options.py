@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from xl2torch.errors import SelectionError
 from xl2torch.problem import Problem
-from xl2torch.training.choice import Choice
+from xl2torch.training.choose_optimizer import Choice
 from xl2torch.training.given_optimizer import Factory
 from xl2torch.training.methods import HIGHS, LEAST_SQUARES, SCIPY, default_epochs
 from xl2torch.training.optimizers import default_rate
-from xl2torch.training.placement import Place
+from xl2torch.training.placement import Placement
 from xl2torch.training.result import Result, Settings
 from xl2torch.training.stopping import CONVERGENCE
 from xl2torch.workbook.solver_model import DEFAULTS, number_option
@@ -55,9 +55,9 @@ class Options:
     factory: Factory | None = None
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Placement:
         """Where objective and gradient are computed. Raises SelectionError."""
-        return Place.named(self.device, self.dtype)
+        return Placement.named(self.device, self.dtype)
 
     @property
     def by_rows(self) -> bool:

@@ -41,14 +41,14 @@ def find_dtype(text: str) -> torch.dtype:
 
 
 @dataclass(frozen=True)
-class Place:
+class Placement:
     """Where programs compute, and in which precision."""
 
     device: torch.device
     dtype: torch.dtype
 
     @classmethod
-    def named(cls, device: str, dtype: str) -> Place:
+    def named(cls, device: str, dtype: str) -> Placement:
         """A place by the names of its device and precision. Raises SelectionError."""
         return cls(find_device(device), find_dtype(dtype))
 

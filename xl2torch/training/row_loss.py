@@ -14,7 +14,7 @@ from xl2torch.graph.row_objective import RowObjective
 from xl2torch.graph.row_trials import Rows
 from xl2torch.model import SheetModel
 from xl2torch.training.loss import Loss
-from xl2torch.training.placement import Place
+from xl2torch.training.placement import Placement
 from xl2torch.training.result import Iteration
 from xl2torch.training.row_split import Split
 
@@ -32,10 +32,10 @@ class Metric:
     of_labels: bool = False
 
 
-class RowProgram:
+class PlacedRows:
     """An objective over rows at a place, for the rows that it is given."""
 
-    def __init__(self, rows: RowObjective, place: Place) -> None:
+    def __init__(self, rows: RowObjective, place: Placement) -> None:
         self.rows = rows
         self.place = place
         self._programs: dict[tuple[int, int | None], fx.GraphModule] = {}
@@ -99,20 +99,20 @@ class RowLoss(Loss):
 
     def __init__(
         self, model: SheetModel, rows: RowObjective, split: Split, batch_size: int | None,
-        metric: Metric | None, place: Place, identity: RowObjective | None = None,
+        metric: Metric | None, place: Placement, identity: RowObjective | None = None,
         by_columns: frozenset[str] = frozenset(),
     ) -> None:  # fmt: skip
         super().__init__(model)
         self.by_columns = [model.get_parameter(name) for name in by_columns]
         self.batch_size = batch_size
         self.split = split
-        self._program = RowProgram(rows, place)
+        self._program = PlacedRows(rows, place)
         self._training = self._program.taken(split.training)
-        self._evaluation = RowProgram(identity, place) if identity else self._program
+        self._evaluation = PlacedRows(identity, place) if identity else self._program
         self._seen = self._evaluation.taken(split.training) if identity else self._training
         self._held = self._evaluation.taken(split.validation)
         self._name = "" if metric is None else metric.name
-        self._metric = None if metric is None else RowProgram(metric.rows, place)
+        self._metric = None if metric is None else PlacedRows(metric.rows, place)
         self._measured = [
             (self._metric.taken(index), len(index))
             for index in (split.training, split.validation)

@@ -172,7 +172,7 @@ def _unshared(
 
 def _patched(data: bytes, edits: _SheetEdits, where: str) -> bytes:
     """A sheet part with its cells rewritten, and cells that it does not have put in."""
-    writer = _Writer(data, edits)
+    writer = _SheetWriter(data, edits)
     parsers: list[Any] = []
     styles: list[tuple[range, str]] = []
     sheet_data = row_tag = cell_tag = ""
@@ -218,7 +218,7 @@ def _patched(data: bytes, edits: _SheetEdits, where: str) -> bytes:
     return writer.finished()
 
 
-class _Writer:
+class _SheetWriter:
     """The new part as it grows. ``next`` is the key of the next edit that is not made yet."""
 
     def __init__(self, data: bytes, edits: _SheetEdits) -> None:

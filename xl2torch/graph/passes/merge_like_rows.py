@@ -49,7 +49,7 @@ def merge_like_rows(graph: fx.Graph) -> fx.Graph:
             continue
         first, last = moving[0], moving[-1] + 1
         with graph.inserting_before(node):
-            merged = _Merging(graph, pieces[first:last], known).column()
+            merged = _RowMerging(graph, pieces[first:last], known).column()
             if merged is None:
                 continue
             around = [*arguments[:first], merged, *arguments[last:]]
@@ -59,7 +59,7 @@ def merge_like_rows(graph: fx.Graph) -> fx.Graph:
     return graph
 
 
-class _Merging:
+class _RowMerging:
     """Pieces of a column, the first and the last computed, as one."""
 
     def __init__(

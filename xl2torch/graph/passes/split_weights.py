@@ -15,7 +15,7 @@ from xl2torch.graph.passes.rewriting import add_node, drop_unused, is_call, repl
 from xl2torch.ir.facts import is_constant, value_of
 
 
-class _Part(NamedTuple):
+class _Slice(NamedTuple):
     start: int
     size: int
     node: fx.Node
@@ -46,9 +46,9 @@ def split_weights(graph: fx.Graph) -> fx.Graph:
     return graph
 
 
-def _parts(node: fx.Node) -> tuple[int, list[_Part]] | None:
+def _parts(node: fx.Node) -> tuple[int, list[_Slice]] | None:
     """Axis and parts, in order, where all uses of a node are two or more parts that fill it."""
-    parts: list[_Part] = []
+    parts: list[_Slice] = []
     axes: set[Any] = set()
     for user in node.users:
         if is_call(user, torch.narrow):
@@ -59,7 +59,7 @@ def _parts(node: fx.Node) -> tuple[int, list[_Part]] | None:
         else:
             return None
         axes.add(axis)
-        parts.append(_Part(start, size, user))  # type: ignore[arg-type]
+        parts.append(_Slice(start, size, user))  # type: ignore[arg-type]
     parts.sort()
     ends = [0, *(part.start + part.size for part in parts)]
     if len(parts) < 2 or len(axes) != 1 or [part.start for part in parts] != ends[:-1]:

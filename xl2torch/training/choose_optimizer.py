@@ -18,7 +18,6 @@ from xl2torch.piecewise_linear import piecewise_linear
 from xl2torch.plain_text import meant
 from xl2torch.residuals import find_residuals, has_kink
 from xl2torch.training.epigraph import Epigraph, find_epigraph
-from xl2torch.training.free import FreeVariables
 from xl2torch.training.independent_blocks import find_blocks
 from xl2torch.training.least_squares import MOST_DENSE
 from xl2torch.training.loss import Loss
@@ -34,6 +33,7 @@ from xl2torch.training.methods import (
     optimizer_names,
     torch_optimizers,
 )
+from xl2torch.training.scipy_vector import FreeVariables
 from xl2torch.workbook.solver_model import number_option
 
 ENGINES = ("auto", "torch", "scipy")

@@ -28,7 +28,7 @@ _AVERAGES = frozenset({"AVERAGE", "AVERAGEA", "AVERAGEIF", "AVERAGEIFS"})
 
 
 @dataclass(frozen=True, eq=False)
-class Column:
+class NumberColumn:
     """A column of the sheet and its numbers, 0 for what is none."""
 
     cells: CellRange
@@ -58,7 +58,7 @@ class Divisors:
     averages: bool = False
     numbers: frozenset[float] = frozenset()
     rooted: bool = False
-    columns: tuple[Column, ...] = ()
+    columns: tuple[NumberColumn, ...] = ()
     factors: frozenset[float] = frozenset()
 
     def explain(self, factor: float) -> bool:
@@ -161,7 +161,7 @@ def _inlined(
     return found
 
 
-def _summed(workbook: Workbook, nodes: list[tuple[CellAddress, Node]]) -> list[Column]:
+def _summed(workbook: Workbook, nodes: list[tuple[CellAddress, Node]]) -> list[NumberColumn]:
     """Columns that are added up by SUM."""
     found = []
     for origin, node in nodes:
@@ -177,9 +177,8 @@ def _summed(workbook: Workbook, nodes: list[tuple[CellAddress, Node]]) -> list[C
             continue
         block = cells.block(top, column, bottom, column)
         numbers = np.where(block.kinds == NUMBER, block.numbers, 0.0).reshape(-1)
-        found.append(
-            Column(CellRange(area.sheet, top, column, bottom, column), torch.from_numpy(numbers))
-        )
+        whole = CellRange(area.sheet, top, column, bottom, column)
+        found.append(NumberColumn(whole, torch.from_numpy(numbers)))
     return found
 
 

@@ -15,8 +15,8 @@ from torch import fx
 from xl2torch.address import CellRange
 from xl2torch.graph.lines import note_part_of_line
 from xl2torch.graph.nodes import copied, node_name
+from xl2torch.graph.normalisers import Divisors
 from xl2torch.graph.passes.rewriting import drop_unused
-from xl2torch.graph.row_divisors import Divisors
 from xl2torch.graph.row_search import RowsMix, Search
 from xl2torch.graph.row_trials import Rows, resized
 from xl2torch.ir.facts import derive, facts, note, value_of

@@ -11,7 +11,7 @@ from torch import fx
 from xl2torch.address import CellRange
 from xl2torch.errors import ModelError, SelectionError, TrainingError, first_line
 from xl2torch.graph.dropout import without_dropout
-from xl2torch.graph.ones_column import with_ones_columns
+from xl2torch.graph.fold_bias import with_ones_columns
 from xl2torch.graph.row_objective import RowObjective
 from xl2torch.jacobian import variable_limits
 from xl2torch.model import SheetModel

@@ -10,8 +10,8 @@ import torch
 from grids import grid
 
 import xl2torch
+from xl2torch.graph.fold_bias import with_ones_columns
 from xl2torch.graph.nodes import node_name, parameter_nodes
-from xl2torch.graph.ones_column import with_ones_columns
 from xl2torch.graph.row_objective import find_row_objective
 from xl2torch.model import SheetModel
 

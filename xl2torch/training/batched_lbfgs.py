@@ -75,16 +75,16 @@ class LossAtPoints:
 
 
 @dataclass(eq=False)
-class State:
+class BatchState:
     """Where a batch stands: points, losses, gradients."""
 
     points: Points
     losses: torch.Tensor
     gradients: Points
 
-    def part(self, chosen: torch.Tensor) -> State:
+    def part(self, chosen: torch.Tensor) -> BatchState:
         """Some of them."""
-        return State(self.points[chosen], self.losses[chosen], self.gradients[chosen])
+        return BatchState(self.points[chosen], self.losses[chosen], self.gradients[chosen])
 
 
 class QuasiNewtonAtPoints:
@@ -95,7 +95,7 @@ class QuasiNewtonAtPoints:
     kinks (Lewis and Overton, Nonsmooth optimization via quasi-Newton methods, 2013).
     """
 
-    def __init__(self, loss: LossAtPoints, state: State) -> None:
+    def __init__(self, loss: LossAtPoints, state: BatchState) -> None:
         self.loss = loss
         self.state = state
         self._steps: list[Points] = []
@@ -152,13 +152,13 @@ class QuasiNewtonAtPoints:
             reversed(self._steps), reversed(self._changes), reversed(self._inverse), strict=True
         )
 
-    def _searched(self, old: State, direction: Points, gradients: Points) -> State:
+    def _searched(self, old: BatchState, direction: Points, gradients: Points) -> BatchState:
         """The state after a line search of every point along its direction."""
         slopes = (direction * gradients).sum(1)
         count = len(slopes)
         length = torch.ones(count, dtype=slopes.dtype)
         low, high = torch.zeros_like(length), torch.full_like(length, torch.inf)
-        best = State(old.points.clone(), old.losses.clone(), old.gradients.clone())
+        best = BatchState(old.points.clone(), old.losses.clone(), old.gradients.clone())
         left = torch.nonzero(slopes < 0).reshape(-1)
         for _ in range(_EVALUATIONS):
             if not len(left):
