@@ -51,6 +51,8 @@ def worth(*chosen: int) -> float:
         ("=9-(SUM(A1:E1)-2)^2", lambda *c: 9 - (sum(c) - 2) ** 2),
         ("=IF(A1<>B1,4,0)+2^C1", lambda a, b, c, d, e: (4 if a != b else 0) + 2**c),
         ("=CHOOSE(A1+1,2,8)+SUMSQ(A1:E1)", lambda *c: (8 if c[0] else 2) + sum(c)),
+        ("=INDEX(A3:D3,1,1+A1+2*B1)+C1", None),
+        ("=INDEX(A3:D3,1,1+A1+2*B1)*2", None),
     ],
 )  # fmt: skip
 def test_the_best_of_all_points(

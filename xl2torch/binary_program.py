@@ -42,7 +42,6 @@ _TINY = 1e-12
 """Share of the size of a row at which a coefficient is rounding."""
 
 
-
 @dataclass(frozen=True, eq=False)
 class BinaryProgram:
     """A linear program whose last variables are ``products`` of two cells each."""
@@ -212,20 +211,21 @@ def _reach_of(
     traced: Collection[fx.Node], binary: torch.Tensor,
 ) -> _Reach:  # fmt: skip
     row = find_operator(node)
-    items = [item for item in operands(node.args) if isinstance(item, fx.Node) and item in traced]
-    moving = [known[item] for item in items]
+    items = {place: item for place, item in enumerate(operands(node.args)) if item in traced}
+    moving = [known[item] for item in items.values() if isinstance(item, fx.Node)]
     if row is None:  # a loop
         return _larger(moving, None) if is_linear(module, node, traced) else _ANY
     if row.group is Group.FILL:
         none = torch.full(value_of(node).shape, _NONE)
         return _Reach(0, 0, (none, none))
     cells = None
+    moves = row.moves and row.is_linear_in(items.keys())  # and the places are known
     if all(item.cells is not None for item in moving):
-        if row.moves:
+        if moves:
             cells = _moved(node, known)
         elif row.is_elementwise:
             cells = _met(node, known)
-    if cells is not None and (row.moves or _is_binary(cells, binary)):
+    if cells is not None and (moves or _is_binary(cells, binary)):
         return _single(cells, binary)
     together = _larger(moving, cells)
     name = row.name

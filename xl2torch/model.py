@@ -40,7 +40,7 @@ from xl2torch.graph.regions import Region
 from xl2torch.graph.row_objective import RowObjective, find_row_objective
 from xl2torch.graph.schedule import Evaluation, Unit, with_true_sizes
 from xl2torch.ir.facts import facts, note, value_of
-from xl2torch.ir.ops import find_operator
+from xl2torch.ir.ops import operators_in
 from xl2torch.limits import MOST_VARIABLES, within_limits
 from xl2torch.plain_text import short
 from xl2torch.prediction import Predictor, find_outputs, predict_frame, table_of
@@ -388,8 +388,7 @@ def rounding(model: fx.GraphModule, usual: float = _ROUNDING) -> float:
 
     LN(1-p) loses the digits of a p near 1, which the function that is recognised keeps.
     """
-    rows = [find_operator(node) for node in model.graph.nodes]
-    stable = any(row is not None and row.is_stable for row in rows)
+    stable = any(row.is_stable for row in operators_in(model.graph))
     return _LOST_DIGITS if stable else usual
 
 

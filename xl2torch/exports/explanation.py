@@ -8,7 +8,7 @@ from xl2torch.graph.naming import identifier, label
 from xl2torch.graph.nodes import parameter_nodes
 from xl2torch.graph.printing import expression, is_line
 from xl2torch.ir.facts import facts
-from xl2torch.ir.ops import find_operator, operators
+from xl2torch.ir.ops import operators, operators_in
 from xl2torch.model import SheetModel
 from xl2torch.plain_text import plain
 
@@ -35,12 +35,8 @@ def explanation(model: SheetModel) -> str:
     ]
     for variable in model.variables:
         lines.append(_row(str(variable.cells), "variable cells", f"{variable.name} (parameter)"))
-    called: set[tuple[str, str]] = set()
     parameters = set(parameter_nodes(model))
     for node in model.graph.nodes:
-        row = find_operator(node)
-        if row is not None and row.taught is not None:
-            called.add(row.taught)
         cells = facts(node).cells
         if node.op == "get_attr" and cells is not None and node not in parameters:
             lines.append(_row(str(cells), "data", f"{node.name} (buffer)"))
@@ -51,7 +47,9 @@ def explanation(model: SheetModel) -> str:
             lines.append(_row(str(part), f"={formula}", f"{name}: within the next line"))
         text = f"{node.name} = {expression(node)}"
         lines.append(_row(str(cells), f"={facts(node).formula or ''}", text))
-    taught = dict.fromkeys(row.taught for row in operators() if row.taught in called)
+    called = {row.taught for row in operators_in(model.graph)}
+    words = (row.taught for row in operators() if row.taught in called)
+    taught = dict.fromkeys(item for item in words if item is not None)
     lines += ["", "| in the sheet | in PyTorch |", "| --- | --- |"]
     lines += [f"| {sheet} | {code} |" for sheet, code in (*taught, *_ALWAYS)]
     return "\n".join(lines)

@@ -19,8 +19,7 @@ import torch
 from scipy import special
 
 from xl2torch.errors import ModelError
-from xl2torch.graph.printing import is_own
-from xl2torch.ir.ops import recorded
+from xl2torch.ir.ops import is_own, recorded
 
 WIDTH = 100
 NUMPY, SCIPY = "import numpy as np", "from scipy import special"

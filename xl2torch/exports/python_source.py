@@ -37,8 +37,9 @@ from xl2torch.exports.folded import Opened, open_constants, read_directly
 from xl2torch.exports.own_functions import NUMPY, SCIPY, WIDTH, OwnFunctions
 from xl2torch.exports.row_part import find_row_part
 from xl2torch.graph.loop import Recurrence
-from xl2torch.graph.printing import Printer, is_own, short_name
+from xl2torch.graph.printing import Printer, short_name
 from xl2torch.ir.facts import facts
+from xl2torch.ir.ops import is_own
 from xl2torch.model import SheetModel, Variable
 from xl2torch.plain_text import plain, quoted
 

@@ -164,11 +164,6 @@ def function_name(target: Any) -> str:
     return short_name(target)
 
 
-def is_own(target: Any) -> bool:
-    """Whether a function is this package's, not torch's."""
-    return str(getattr(target, "__module__", "")).startswith("xl2torch")
-
-
 def _is_piece(item: Any) -> bool:
     """Whether a node is one of the parts into which another was split."""
     return (

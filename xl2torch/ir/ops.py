@@ -132,7 +132,7 @@ class Operator:
     @property
     def is_own(self) -> bool:
         """Whether it is this package's, not torch's."""
-        return str(getattr(self.function, "__module__", "")).startswith("xl2torch")
+        return is_own(self.function)
 
     def is_linear_in(self, places: Collection[int]) -> bool:
         """Whether it is linear in the operands at some places, where the others are constant."""
@@ -170,6 +170,16 @@ def operator_named(name: str) -> Operator | None:
 def operators() -> Iterable[Operator]:
     """All rows, in the order of the table."""
     return dict.fromkeys(_OPERATORS.values())
+
+
+def operators_in(graph: fx.Graph) -> set[Operator]:
+    """Rows of the functions that a graph calls."""
+    return {row for row in map(find_operator, graph.nodes) if row is not None}
+
+
+def is_own(function: object) -> bool:
+    """Whether a function is this package's, not torch's."""
+    return str(getattr(function, "__module__", "")).startswith("xl2torch")
 
 
 def in_group(item: object, *groups: Group) -> bool:

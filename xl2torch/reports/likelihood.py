@@ -20,7 +20,7 @@ from xl2torch.errors import ModelError, Xl2TorchError
 from xl2torch.graph.naming import label
 from xl2torch.graph.nodes import node_name
 from xl2torch.ir.facts import facts
-from xl2torch.ir.ops import find_operator
+from xl2torch.ir.ops import operators_in
 from xl2torch.jacobian import VectorFunction, jacobian, range_function, variable_shapes
 from xl2torch.model import SheetModel, compile_range
 from xl2torch.reports.kinds import STATISTICS
@@ -78,8 +78,7 @@ def is_likelihood(model: SheetModel) -> bool:
     text = label(model.compiled.workbook, single_cell(model.problem.objective))
     if _LIKELIHOOD.search(text):
         return True
-    rows = [find_operator(node) for node in model.graph.nodes]
-    logs = any(row is not None and row.is_logarithm for row in rows)
+    logs = any(row.is_logarithm for row in operators_in(model.graph))
     return logs and (model.problem.sense == "max" or bool(_WORDS.search(text)))
 
 

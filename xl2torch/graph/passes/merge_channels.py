@@ -15,6 +15,7 @@ from xl2torch.graph.passes.rewriting import (
     add_node,
     constant_value,
     drop_unused,
+    is_activation,
     is_call,
     replace,
     same_items,
@@ -22,7 +23,6 @@ from xl2torch.graph.passes.rewriting import (
 )
 from xl2torch.graph.passes.share_equal_nodes import share_equal_nodes
 from xl2torch.ir.facts import facts, note, value_of
-from xl2torch.ir.ops import is_elementwise
 
 
 def merge_channels(graph: fx.Graph) -> fx.Graph:
@@ -204,7 +204,7 @@ def _lifted(graph: fx.Graph, items: Sequence[Any]) -> fx.Node | None:
         return None
     if items[0].target is torch.select:
         return _lifted_channels(graph, items)
-    if is_elementwise(items[0]) and all(len(item.args) == 1 for item in items):
+    if all(is_activation(item) for item in items):
         inner = _lifted(graph, [item.args[0] for item in items])
         return None if inner is None else add_node(graph, items[0].target, inner)
     if items[0].target is torch.cat:

@@ -18,13 +18,14 @@ from xl2torch.graph.passes.rewriting import (
     constant_value,
     drop_unused,
     hull,
+    is_activation,
     is_call,
     part,
     slices,
     summands,
 )
 from xl2torch.ir.facts import facts, keep_guard, note, note_line, take_line, value_of
-from xl2torch.ir.ops import Group, in_group, is_elementwise
+from xl2torch.ir.ops import is_elementwise
 
 
 def merge_like_columns(graph: fx.Graph) -> fx.Graph:
@@ -59,7 +60,7 @@ def _merge_added(graph: fx.Graph, merging: _Merging, terms: list[Any]) -> None:
     items = []
     for term in terms:
         parts = term.args if is_call(term, operator.mul) else (term,)
-        items += [part for part in parts if _is_activation(part)]
+        items += [part for part in parts if is_activation(part)]
     if len(items) < 2 or len(items) != len(terms) or value_of(items[0]).dim() != 1:
         return
     users = {user for item in items for user in item.users}
@@ -74,11 +75,6 @@ def _merge_added(graph: fx.Graph, merging: _Merging, terms: list[Any]) -> None:
         for place, item in enumerate(items):
             item.replace_all_uses_with(add_node(graph, torch.select, merged, 1, place))
 
-
-
-def _is_activation(item: Any) -> bool:
-    """Whether a node is a function of one number, element by element."""
-    return in_group(item, Group.ELEMENTWISE) and len(item.args) == 1 and not item.kwargs
 
 
 def _note_cells(merged: fx.Node, stack: fx.Node, items: list[fx.Node]) -> None:

@@ -11,9 +11,9 @@ import torch
 from torch import fx
 
 from xl2torch.address import CellRange
-from xl2torch.functions.trace import Trace, take
+from xl2torch.functions.trace import Trace
 from xl2torch.ir.facts import facts, is_constant, keep_line, note, value_of
-from xl2torch.ir.ops import find_operator
+from xl2torch.ir.ops import Group, find_operator, in_group
 
 
 def add_node(
@@ -44,9 +44,9 @@ def is_call(item: Any, *functions: Callable[..., Any]) -> bool:
     return isinstance(item, fx.Node) and item.op == "call_function" and item.target in functions
 
 
-def is_lookup(item: Any) -> bool:
-    """Whether a node picks elements at places, a row and a column for each."""
-    return isinstance(item, fx.Node) and item.target in (torch.take_along_dim, take)
+def is_activation(item: Any) -> bool:
+    """Whether a node is a function of one number, element by element, without options."""
+    return in_group(item, Group.ELEMENTWISE) and len(item.args) == 1 and not item.kwargs
 
 
 def keeps_elements(item: Any) -> bool:
