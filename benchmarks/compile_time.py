@@ -20,9 +20,9 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 import xl2torch
-from xl2torch.address import column_letters, moved
-from xl2torch.workbook.reader import Workbook
-from xl2torch.workbook.sheet_reader import Sheet, Table
+from xl2torch.cells.address import column_letters, moved
+from xl2torch.workbook.read.reader import Workbook
+from xl2torch.workbook.read.sheet_reader import Sheet, Table
 
 FIRST, LAST = 4, 715
 SHEET = "nnet"

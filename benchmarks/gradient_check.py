@@ -20,7 +20,7 @@ import torch
 import xl2torch
 from xl2torch.gradients.check import check
 from xl2torch.gradients.difference import all_cells, default_differences
-from xl2torch.model import SheetModel
+from xl2torch.model.sheet_model import SheetModel
 
 TURNS = 31
 REPEATS = 10

@@ -22,8 +22,8 @@ import openpyxl
 from openpyxl.utils import get_column_letter
 
 import xl2torch
-from xl2torch.graph import schedule
-from xl2torch.verification import verify
+from xl2torch.evaluate.verification import verify
+from xl2torch.lowering import schedule
 
 ROUNDS = 3
 WORDS = ["alpha", "beta", "gamma", "delta", "river", "stone", "water", "cloud", "table", "paper"]

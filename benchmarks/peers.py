@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import xl2torch
-from xl2torch.address import column_letters
-from xl2torch.values import ErrorValue
-from xl2torch.workbook.reader import Workbook
+from xl2torch.cells.address import column_letters
+from xl2torch.cells.values import ErrorValue
+from xl2torch.workbook.read.reader import Workbook
 
 LIMIT = 300
 ENGINES = ("xl2torch", "formulas", "pycel", "formualizer")
@@ -93,7 +93,7 @@ def with_xl2torch(path: Path) -> Callable[[str, int, int], Any]:
     found = xl2torch.recalculate(workbook, {}, everything=True)
     changed = found.changed
     stale = found.stale
-    from xl2torch.address import CellAddress
+    from xl2torch.cells.address import CellAddress
 
     def value(sheet: str, row: int, column: int) -> Any:
         cell = CellAddress(sheet, row, column)
@@ -154,7 +154,7 @@ def with_formualizer(path: Path) -> Callable[[str, int, int], Any]:
 def one_book(engine: str, path: Path) -> dict[str, Any]:
     """Seconds from the file to all values, and how many are right."""
     cells = list(stored_cells(xl2torch.load(path)))
-    importlib.import_module("xl2torch.recalculation" if engine == "xl2torch" else engine)
+    importlib.import_module("xl2torch.evaluate.recalculation" if engine == "xl2torch" else engine)
     began = time.perf_counter()
     value = globals()[f"with_{engine}"](path)
     found = [value(sheet, row, column) for sheet, row, column, _ in cells]

@@ -40,8 +40,8 @@ from torch import Tensor, nn
 
 import xl2torch
 from xl2torch.training.compilation import compiled_program
-from xl2torch.workbook.reader import Workbook
-from xl2torch.workbook.selection import parse_ranges
+from xl2torch.workbook.read.reader import Workbook
+from xl2torch.workbook.read.selection import parse_ranges
 
 STEPS = 20
 BLOCKS = 101

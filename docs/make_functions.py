@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import xl2torch.functions
-from xl2torch.functions import formulas_fallback
-from xl2torch.functions.excel_names import KNOWN_TO_EXCEL
-from xl2torch.functions.registry import FUNCTIONS, VOLATILE, Function
+import xl2torch.excel
+from xl2torch.excel import formulas_fallback
+from xl2torch.excel.excel_names import KNOWN_TO_EXCEL
+from xl2torch.excel.registry import FUNCTIONS, VOLATILE, Function
 
 PATH = Path(__file__).with_name("functions.md")
 DIFFERENCES = Path(__file__).with_name("libreoffice_differences.md")
@@ -50,7 +50,7 @@ def describe(function: Function) -> str:
 
 def table() -> str:
     """The whole page."""
-    assert xl2torch.functions is not None
+    assert xl2torch.excel is not None
     rows = [describe(FUNCTIONS[name]) for name in sorted(FUNCTIONS)]
     volatile = ", ".join(sorted(VOLATILE))
     missing = sorted(KNOWN_TO_EXCEL - FUNCTIONS.keys())

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import xl2torch
-from xl2torch.replay.run import Replay, replay_all
+from xl2torch.teach.replay.run import Replay, replay_all
 
 PAGE = Path(__file__).with_name("replay.md")
 _START, _END = "<!-- table -->\n", "<!-- end of table -->\n"

@@ -15,7 +15,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has a core, and so have i
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Helpers of the tests (corpus, judges, cells, …) are imported by their plain names from any folder.
-for folder in ("", "functions"):
+for folder in ("", "excel"):
     sys.path.insert(0, str(Path(__file__).parent / folder))
 
 hypothesis.settings.register_profile("project", deadline=None, max_examples=60, derandomize=True)

@@ -9,8 +9,8 @@ import openpyxl
 import torch
 from openpyxl.workbook.defined_name import DefinedName
 
-from xl2torch.model import SheetModel
-from xl2torch.workbook.reader import Workbook, load
+from xl2torch.model.sheet_model import SheetModel
+from xl2torch.workbook.read.reader import Workbook, load
 
 
 def typed(text: str) -> str | float | bool | None:

@@ -8,7 +8,7 @@ from judges import cached_values
 from packages import parts, solver, write
 
 import xl2torch
-from xl2torch.address import column_letters
+from xl2torch.cells.address import column_letters
 from xl2torch.training.result import Result
 
 HS71 = """

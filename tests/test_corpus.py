@@ -14,13 +14,13 @@ from judges import (
 )
 
 import xl2torch
-from xl2torch.address import column_letters, single_cell
+from xl2torch.arrays.array import constant
+from xl2torch.cells.address import column_letters, single_cell
 from xl2torch.errors import ModelError
-from xl2torch.functions.array import constant
-from xl2torch.graph.blocks import Block
-from xl2torch.graph.schedule import Evaluation
+from xl2torch.lowering.blocks import Block
+from xl2torch.lowering.schedule import Evaluation
 from xl2torch.training.result import Result
-from xl2torch.workbook.selection import parse_cell
+from xl2torch.workbook.read.selection import parse_cell
 
 pytestmark = requires_corpus
 

@@ -3,67 +3,39 @@
 from __future__ import annotations
 
 import ast
+import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parent.parent / "xl2torch"
-STAGES = (
-    "errors", "limits", "plain_text", "notebook", "address", "values", "workbook", "formula",
-    "ir", "functions", "graph", "wording", "candidates", "problem", "prediction", "row_module",
-    "sheet_rows", "model", "jacobian", "residuals", "linearity", "constraints", "optimality",
-    "linear_program", "piecewise_linear", "highs", "binary_program", "ranging", "recalculation",
-    "verification", "inspection", "gradients", "training", "estimators", "replay", "reports",
-    "plots", "exports", "cli", "__main__",
-)  # fmt: skip
-FACADE = "__init__"  # names every stage, lazily
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "xl2torch"
 
 
 def modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
 
-def stage_of(module: str) -> str:
-    """Stage of ``xl2torch.graph.lower`` is ``graph``."""
-    parts = module.split(".")
-    return parts[1] if len(parts) > 1 else FACADE
+def test_imports_point_back() -> None:
+    """Between stages and inside each, as ``.importlinter`` orders them; no module is left out."""
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
 
 
-def imported(path: Path) -> set[str]:
-    """Modules of the package that a file imports, at the top or inside functions."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            if node.module == "xl2torch":
-                found |= {f"xl2torch.{alias.name}" for alias in node.names}
-            elif node.module.startswith("xl2torch."):
-                found.add(node.module)
-        elif isinstance(node, ast.ImportFrom):
-            found.add("relative import")
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names if alias.name.startswith("xl2torch.")}
-    return found
+def test_imports_are_absolute() -> None:
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            assert not (isinstance(node, ast.ImportFrom) and node.level), path
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_back(path: Path) -> None:
-    relative = path.relative_to(PACKAGE).with_suffix("")
-    stage = relative.parts[0]
-    if stage == FACADE:
-        return
-    for module in imported(path):
-        target = stage_of(module)
-        if target == "__version__":
-            continue
-        assert target in STAGES, f"{relative} imports {module}, which is in no stage"
-        assert STAGES.index(target) <= STAGES.index(stage), f"{relative} imports {module}"
-
-
-def test_every_module_has_a_stage() -> None:
-    first = {path.relative_to(PACKAGE).with_suffix("").parts[0] for path in modules()}
-    assert first - {FACADE} == set(STAGES)
+def test_the_listing_is_the_code() -> None:
+    """docs/architecture.md is made by docs/make_listing.py; run that after a change."""
+    made = runpy.run_path(str(ROOT / "docs" / "make_listing.py"))
+    assert made["PAGE"].read_text(encoding="utf-8") == made["page"]()
 
 
 @pytest.mark.parametrize("code", ["import xl2torch", "import xl2torch.cli"])
@@ -85,3 +57,11 @@ def test_class_names_are_unique() -> None:
             if isinstance(node, ast.ClassDef):
                 homes.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
     assert not {name: places for name, places in homes.items() if len(places) > 1}
+
+
+def test_the_architecture_names_files_that_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    paths = {path.relative_to(PACKAGE).as_posix() for path in modules()}
+    known = paths | {Path(path).name for path in paths}
+    for name in re.findall(r"`([a-z_/]+\.py)`", text):
+        assert name in known or (ROOT / name).is_file(), name

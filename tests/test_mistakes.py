@@ -1,6 +1,6 @@
 """What the program says of typical mistakes: cell, cause, and what to do; read it as text.
 
-    python tests/test_mistakes.py     # writes mistakes.txt anew, to be looked at
+python tests/test_mistakes.py     # writes mistakes.txt anew, to be looked at
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from corpus import WORKBOOKS
 from judges import cached_values, recalculate_many, requires_libreoffice
 
 import xl2torch
-from xl2torch.workbook.selection import parse_cell
+from xl2torch.workbook.read.selection import parse_cell
 
 NAMES = (
     "line", "quadratic", "survival", "two_neurons", "moons", "softmax", "embeddings", "convolution",

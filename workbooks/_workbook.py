@@ -19,9 +19,9 @@ from openpyxl.writer.excel import ExcelWriter
 
 from xl2torch.reports.save import fill_cached_values
 from xl2torch.workbook.package import Changes
-from xl2torch.workbook.patcher import Edits, patch_cells
-from xl2torch.workbook.reader import load
-from xl2torch.workbook.selection import parse_cell
+from xl2torch.workbook.read.reader import load
+from xl2torch.workbook.read.selection import parse_cell
+from xl2torch.workbook.write.patcher import Edits, patch_cells
 
 DATE = datetime(2024, 1, 1)
 

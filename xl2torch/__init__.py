@@ -16,47 +16,47 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xl2torch.estimators import SheetClassifier, SheetRegressor
+    from xl2torch.evaluate.inspection import inspect
+    from xl2torch.evaluate.recalculation import recalculate
+    from xl2torch.evaluate.verification import verify
+    from xl2torch.exports.estimators import SheetClassifier, SheetRegressor
     from xl2torch.exports.files import export
     from xl2torch.exports.weights import load_weights
     from xl2torch.gradients.check import gradcheck
-    from xl2torch.gradients.written import compare_derivatives
-    from xl2torch.inspection import inspect
-    from xl2torch.model import SheetModel, compile
+    from xl2torch.model.sheet_model import SheetModel, compile
     from xl2torch.plots.draw import plot
-    from xl2torch.recalculation import recalculate
-    from xl2torch.replay.run import replay
     from xl2torch.reports.frames import report
     from xl2torch.reports.restore import restore
     from xl2torch.reports.save import save
+    from xl2torch.teach.derivatives.written import compare_derivatives
+    from xl2torch.teach.replay.run import replay
     from xl2torch.training.fit import fit
     from xl2torch.training.result import Result
-    from xl2torch.verification import verify
-    from xl2torch.workbook.reader import Workbook, load
+    from xl2torch.workbook.read.reader import Workbook, load
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Result": "training.result",
-    "SheetClassifier": "estimators",
-    "SheetModel": "model",
-    "SheetRegressor": "estimators",
-    "Workbook": "workbook.reader",
-    "compare_derivatives": "gradients.written",
-    "compile": "model",
+    "SheetClassifier": "exports.estimators",
+    "SheetModel": "model.sheet_model",
+    "SheetRegressor": "exports.estimators",
+    "Workbook": "workbook.read.reader",
+    "compare_derivatives": "teach.derivatives.written",
+    "compile": "model.sheet_model",
     "export": "exports.files",
     "fit": "training.fit",
     "gradcheck": "gradients.check",
-    "inspect": "inspection",
-    "load": "workbook.reader",
+    "inspect": "evaluate.inspection",
+    "load": "workbook.read.reader",
     "load_weights": "exports.weights",
     "plot": "plots.draw",
-    "recalculate": "recalculation",
-    "replay": "replay.run",
+    "recalculate": "evaluate.recalculation",
+    "replay": "teach.replay.run",
     "report": "reports.frames",
     "restore": "reports.restore",
     "save": "reports.save",
-    "verify": "verification",
+    "verify": "evaluate.verification",
 }
 
 __all__ = [

@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from xl2torch.plain_text import short
+from xl2torch.safety.plain_text import short
 
 _LONGEST, _MOST_ROWS = 120, 30
 

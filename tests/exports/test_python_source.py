@@ -15,10 +15,10 @@ from corpus import CORPUS, ROOT, SAMPLES, WORKBOOKS, requires_corpus
 
 import xl2torch
 from xl2torch.errors import ModelError, OutputError, SelectionError
-from xl2torch.graph.printing import function_name
 from xl2torch.ir.facts import note
-from xl2torch.model import SheetModel
-from xl2torch.workbook.solver_model import solver_models
+from xl2torch.ir.printing import function_name
+from xl2torch.model.sheet_model import SheetModel
+from xl2torch.workbook.read.solver_model import solver_models
 
 TITANIC = CORPUS / "fastai-2022" / "titanic.xlsx"
 FILTERS = "AD11:AF13,AD38:AF40,BI11:BK13,BI15:BK17,BI38:BK40,BI42:BK44"
@@ -247,7 +247,7 @@ def test_a_function_without_source_of_its_own_is_refused(tmp_path: Path) -> None
     def inner(tensor: torch.Tensor) -> torch.Tensor:
         return tensor + 1
 
-    inner.__module__ = "xl2torch.functions"
+    inner.__module__ = "xl2torch.excel"
     (output,) = model.graph.find_nodes(op="output")
     with model.graph.inserting_before(output):
         node = model.graph.call_function(inner, (output.args[0],))

@@ -115,5 +115,5 @@ def test_half_a_character_is_spelled_out(suffix: str, tmp_path: Path) -> None:
 def test_control_characters_in_a_sheet(tmp_path: Path) -> None:
     path = tmp_path / "out.xlsx"
     write_table({"x\x1b[31m": ["\x07", 1.0]}, path)
-    (name, values), = read_table(path)[0].items()
+    ((name, values),) = read_table(path)[0].items()
     assert (name, values[0]) == ("x\x1b[31m", "\x07")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xl2torch.address import moved, relative_form
+from xl2torch.cells.address import moved, relative_form
 from xl2torch.errors import FormulaError
 from xl2torch.formula.lexer import tokenize
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xl2torch.address import CellAddress, column_letters, parse_a1
+from xl2torch.cells.address import CellAddress, column_letters, parse_a1
 from xl2torch.errors import FormulaError
 from xl2torch.formula.ast import (
     ArrayConstant,
@@ -27,10 +27,10 @@ from xl2torch.formula.ast import (
     Unary,
 )
 from xl2torch.formula.parser import parse
-from xl2torch.workbook.cells import SparseCells
 from xl2torch.workbook.package import Package
-from xl2torch.workbook.reader import DefinedName, Workbook
-from xl2torch.workbook.sheet_reader import Sheet, Table
+from xl2torch.workbook.read.reader import DefinedName, Workbook
+from xl2torch.workbook.read.sheet_reader import Sheet, Table
+from xl2torch.workbook.sparse_cells import SparseCells
 
 # name | range | header rows | totals rows | columns; sheet in front of the range
 TABLES = """

@@ -5,9 +5,9 @@ from __future__ import annotations
 import cells
 import pytest
 
-from xl2torch.address import CellRange
+from xl2torch.cells.address import CellRange
 from xl2torch.formula.relocation import NotRelocatable, relocated
-from xl2torch.workbook.reader import DefinedName
+from xl2torch.workbook.read.reader import DefinedName
 
 
 def moved(area: CellRange) -> str:

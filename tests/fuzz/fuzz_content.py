@@ -9,8 +9,8 @@ from xml.sax.saxutils import unescape
 
 from fuzz_books import Case, xml_escaped
 
-import xl2torch.functions  # noqa: F401  (registers them all)
-from xl2torch.functions.registry import FUNCTIONS
+import xl2torch.excel  # noqa: F401  (registers them all)
+from xl2torch.excel.registry import FUNCTIONS
 
 WORDS = (
     "", " ", "'", "''", '"', '"""', "'''", "`", "```", "\\", "\\N{x}", "a\nb", "a\r\nb", "\t", "$",

@@ -28,7 +28,7 @@ import torch
 from fuzz_books import Case
 
 import xl2torch
-from xl2torch.address import parse_a1, unquote_sheet
+from xl2torch.cells.address import parse_a1, unquote_sheet
 from xl2torch.cli import main
 
 SECONDS = 20.0

@@ -21,7 +21,7 @@ from xl2torch.gradients.difference import (
     lengthened,
     over_copies,
 )  # fmt: skip
-from xl2torch.model import SheetModel
+from xl2torch.model.sheet_model import SheetModel
 
 REASONS = (
     # grid of one line; objective; variables; step; kind of the reason; what it names

@@ -14,9 +14,9 @@ from packages import Parts, rewritten
 import xl2torch
 from xl2torch.errors import Xl2TorchError
 from xl2torch.gradients.check import check
-from xl2torch.gradients.written import WrittenCheck, check_written
-from xl2torch.workbook.reader import Workbook, load
-from xl2torch.workbook.solver_model import solver_models
+from xl2torch.teach.derivatives.written import WrittenCheck, check_written
+from xl2torch.workbook.read.reader import Workbook, load
+from xl2torch.workbook.read.solver_model import solver_models
 
 GRADDESC = CORPUS / "fastai-2017" / "graddesc.xlsm"
 LAYERS = CORPUS / "fastai-2017" / "layers_example.xlsx"

@@ -18,18 +18,18 @@ from torch import fx
 from torch.nn import functional
 
 import xl2torch
+from xl2torch.analysis.linearity import operands
 from xl2torch.errors import ModelError
-from xl2torch.functions.trace import Trace, apply
-from xl2torch.graph.printing import function_name
 from xl2torch.ir import ops
 from xl2torch.ir.ops import Bend, Group, Operator, find_operator, operators, recorded
+from xl2torch.ir.printing import function_name
 from xl2torch.ir.spec import check
-from xl2torch.linearity import operands
+from xl2torch.ir.trace import Trace, apply
 
 PACKAGE = Path(xl2torch.__file__).parent
 for module in pkgutil.iter_modules([str(PACKAGE / "functions")]):  # rows of functions of our own
-    importlib.import_module(f"xl2torch.functions.{module.name}")
-importlib.import_module("xl2torch.graph.growth")
+    importlib.import_module(f"xl2torch.excel.{module.name}")
+importlib.import_module("xl2torch.lowering.growth")
 
 Call = tuple[list[Any], dict[str, Any]]
 RANGES = ((-3.0, 3.0), (0.1, 0.9), (1.1, 3.0), (3.0, 8.0))

@@ -18,7 +18,7 @@ from judges import ooxml_validator, validation_errors
 import xl2torch
 from xl2torch.cli import main
 from xl2torch.errors import ModelError, SelectionError
-from xl2torch.model import SheetModel
+from xl2torch.model.sheet_model import SheetModel
 from xl2torch.plots.draw import View, draw
 from xl2torch.plots.figures import as_bytes
 from xl2torch.plots.fitted import fitted
@@ -98,8 +98,10 @@ def test_a_fit_over_decades_is_smooth_on_a_logarithmic_axis(tmp_path: Path) -> N
     line = axes.get_lines()[1]
     assert np.asarray(line.get_xdata()).shape == (200,)
     assert np.asarray(line.get_ydata())[-1] == pytest.approx(100 / 105)
-    even = "\n".join(text.splitlines()[:3] + [
-        f"{n} {n / 9} =A{n + 3}/(A{n + 3}+$B$1) =(B{n + 3}-C{n + 3})^2" for n in range(1, 9)])
+    even = "\n".join(
+        text.splitlines()[:3]
+        + [f"{n} {n / 9} =A{n + 3}/(A{n + 3}+$B$1) =(B{n + 3}-C{n + 3})^2" for n in range(1, 9)]
+    )
     model = xl2torch.compile(grid(tmp_path, even), objective="B2", variables="B1")
     assert xl2torch.plot(model, "fit").get_xscale() == "linear"
 

@@ -24,9 +24,9 @@ from judges import (
 from packages import CALC_CHAIN, CONTENT_TYPES, WORKBOOK, WORKBOOK_RELS, read
 
 import xl2torch
-from xl2torch.graph.schedule import Evaluation
+from xl2torch.lowering.schedule import Evaluation
 from xl2torch.reports.save import Saved
-from xl2torch.workbook.reader import load
+from xl2torch.workbook.read.reader import load
 
 GENERATED = [*BOOKS, *VARIANTS]
 Choice = tuple[str, str | None, str | None, tuple[str, ...] | None]

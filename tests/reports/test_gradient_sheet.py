@@ -21,9 +21,9 @@ from judges import (
 import xl2torch
 from xl2torch.errors import OutputError, SelectionError
 from xl2torch.gradients.check import GradientCheck, check
-from xl2torch.gradients.written import check_written
 from xl2torch.reports.gradient_sheet import save_gradient_check
 from xl2torch.reports.save import fill_cached_values
+from xl2torch.teach.derivatives.written import check_written
 
 FIRST = 21
 

@@ -17,7 +17,7 @@ import xl2torch
 from xl2torch.gradients.check import check
 from xl2torch.reports.gradient_sheet import save_gradient_check
 from xl2torch.workbook.ooxml import xml_text
-from xl2torch.workbook.reader import load
+from xl2torch.workbook.read.reader import load
 
 HOSTILE = strategies.sampled_from(
     ["=1+1", "=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "=HYPERLINK(\"http://x\",\"y\")", "'=1",

@@ -15,7 +15,8 @@ from packages import read
 import xl2torch
 from xl2torch.cli import main
 from xl2torch.reports.save import fill_cached_values
-from xl2torch.workbook.remembered import read_remembered, remember
+from xl2torch.workbook.read.remembered import read_remembered
+from xl2torch.workbook.write.remember import remember
 
 ROWS = "\n".join(f"{x} {2 * x + 1} =$A$1*A{x + 2}+$B$1 =(C{x + 2}-B{x + 2})^2" for x in range(1, 9))
 LINE = f"0.5 0.5 =AVERAGE(D3:D10) .\nx y pred error\n{ROWS}"

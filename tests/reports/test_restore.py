@@ -12,7 +12,7 @@ from packages import CALC_CHAIN, QUADRATIC, SHEET1, parts, read, rows, sheet, so
 
 import xl2torch
 from xl2torch.errors import OutputError, SelectionError
-from xl2torch.workbook.reader import load
+from xl2torch.workbook.read.reader import load
 
 
 def there_and_back(book: Path, folder: Path, **choice: object) -> Path:

@@ -14,12 +14,12 @@ from judges import cached_values
 from packages import SHEET1, read, write
 
 import xl2torch
-from xl2torch.address import CellAddress
+from xl2torch.cells.address import CellAddress
 from xl2torch.errors import OutputError
 from xl2torch.reports import layout
 from xl2torch.reports.outcome import Outcome
 from xl2torch.reports.save import fill_cached_values
-from xl2torch.workbook.patcher import CellEdit, Edits
+from xl2torch.workbook.write.patcher import CellEdit, Edits
 
 
 def test_dependents_of_all_kinds_are_refreshed(tmp_path: Path) -> None:

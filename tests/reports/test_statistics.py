@@ -15,7 +15,7 @@ from solver_books import below, model_book, shown, standing
 
 import xl2torch
 from xl2torch.errors import ModelError
-from xl2torch.model import SheetModel
+from xl2torch.model.sheet_model import SheetModel
 from xl2torch.reports.outcome import Outcome
 from xl2torch.reports.statistics import Statistics, statistics
 from xl2torch.training.result import Result

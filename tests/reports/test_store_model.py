@@ -13,9 +13,9 @@ from solver_books import hs71
 
 import xl2torch
 from xl2torch.errors import SelectionError
-from xl2torch.problem import Problem, find_problem
+from xl2torch.model.problem import Problem, find_problem
 from xl2torch.reports.store_model import solver_model_names
-from xl2torch.workbook.reader import load
+from xl2torch.workbook.read.reader import load
 
 TABLE = QUADRATIC + "\nB4 =B1+B2 | 1\nD1 3\nD2 4"
 

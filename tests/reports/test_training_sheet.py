@@ -17,7 +17,7 @@ import xl2torch
 from xl2torch.errors import SelectionError
 from xl2torch.reports import training_sheet
 from xl2torch.training.result import Result
-from xl2torch.workbook.styles import significant
+from xl2torch.workbook.write.styles import significant
 
 TITLE = "Training Report 1"
 SHEET = "xl/worksheets/sheet2.xml"

@@ -15,9 +15,9 @@ from grids import grid
 
 import xl2torch
 from xl2torch.errors import ModelError, SelectionError
-from xl2torch.model import SheetModel
-from xl2torch.training.epochs import Batch
+from xl2torch.model.sheet_model import SheetModel
 from xl2torch.training.result import Result
+from xl2torch.training.rows.epochs import Batch
 
 X = torch.linspace(-1, 1, 23, dtype=torch.float64)
 Y = 2 * X - 0.5 + torch.sin(9 * X)
@@ -135,7 +135,7 @@ def test_a_layer_with_its_bias(
     variables: str, name: str, options: dict[str, Any], tmp_path: Path, monkeypatch: Any
 ) -> None:
     """Two units over data, weights and bias in one range, beside the plain program's batches."""
-    monkeypatch.setattr("xl2torch.training.row_loss._CACHED", 300)  # three batches at once
+    monkeypatch.setattr("xl2torch.training.rows.row_loss._CACHED", 300)  # three batches at once
     lines = ["=AVERAGE(L6:L28) . . . . 0.3 -0.2 0.5 0.1", ". . . . . 0.7 0.4 -0.6 0.2",
              ". . . . . -0.1 0.8", ". . . . . 0.25 -0.35", "."]  # fmt: skip
     for row, (x, y) in enumerate(zip(X.tolist(), Y.tolist(), strict=True), 6):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from xl2torch.training.by_columns import by_columns
+from xl2torch.training.rows.by_columns import by_columns
 
 SCALE = torch.arange(12.0, dtype=torch.float64).reshape(4, 3)
 KINDS: list[tuple[type[torch.optim.Optimizer], dict[str, Any]]] = [

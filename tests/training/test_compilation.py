@@ -12,7 +12,7 @@ import torch
 from corpus import WORKBOOKS
 
 import xl2torch
-from xl2torch.model import SheetModel
+from xl2torch.model.sheet_model import SheetModel
 from xl2torch.training import compilation
 
 

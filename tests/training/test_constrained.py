@@ -16,8 +16,8 @@ from constrained_models import (
 )
 
 import xl2torch
-from xl2torch.constraints import Constraints
-from xl2torch.jacobian import present_point
+from xl2torch.model.constraints import Constraints
+from xl2torch.model.jacobian import present_point
 
 ALL = (REDUNDANT, *HOCK_SCHITTKOWSKI, *LINEAR, *INTEGER, *VALUE_OF)
 

@@ -7,10 +7,10 @@ import pytest
 from grids import grid
 from scipy.optimize import minimize
 
-from xl2torch.model import SheetModel, compile
-from xl2torch.training.epigraph import find_epigraph
+from xl2torch.model.sheet_model import SheetModel, compile
 from xl2torch.training.fit import fit
 from xl2torch.training.methods import SLSQP
+from xl2torch.training.solvers.epigraph import find_epigraph
 
 X = np.array([0.3, 0.8, 1.4, 2.1, 3.0, 4.2])
 Y = np.array([2.5, 1.9, 1.75, 0.7, 0.5, 0.2])

@@ -11,12 +11,12 @@ from corpus import WORKBOOKS
 from grids import grid
 
 import xl2torch
-from xl2torch.address import CellAddress
+from xl2torch.cells.address import CellAddress
 from xl2torch.errors import ModelError, SelectionError, TrainingError
-from xl2torch.model import SheetModel
+from xl2torch.model.sheet_model import SheetModel
 from xl2torch.training.stopping import WINDOW, converged
-from xl2torch.workbook.reader import Workbook
-from xl2torch.workbook.selection import parse_cell
+from xl2torch.workbook.read.reader import Workbook
+from xl2torch.workbook.read.selection import parse_cell
 
 
 def model(

@@ -10,7 +10,7 @@ from grids import grid
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from xl2torch.model import SheetModel, compile
+from xl2torch.model.sheet_model import SheetModel, compile
 from xl2torch.training.fit import fit
 from xl2torch.training.methods import LEAST_SQUARES
 

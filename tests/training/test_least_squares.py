@@ -13,11 +13,11 @@ from packages import parts, write
 from solver_books import model_book
 
 import xl2torch
-from xl2torch.constraints import Constraints
 from xl2torch.errors import SelectionError
-from xl2torch.model import SheetModel
+from xl2torch.model.constraints import Constraints
+from xl2torch.model.sheet_model import SheetModel
 from xl2torch.training.choose_optimizer import Asked, choose
-from xl2torch.workbook.reader import load
+from xl2torch.workbook.read.reader import load
 
 CERTIFIED = CORPUS / "nist" / "certified.json"
 DATASETS = list(json.loads(CERTIFIED.read_text(encoding="utf-8"))) if CERTIFIED.exists() else []

@@ -11,9 +11,9 @@ import torch
 from packages import parts, solver, write
 
 import xl2torch
+from xl2torch.analysis.highs import Progress as Bounding
 from xl2torch.errors import ModelError, SelectionError, UnsupportedError
-from xl2torch.highs import Progress as Bounding
-from xl2torch.model import SheetModel
+from xl2torch.model.sheet_model import SheetModel
 from xl2torch.training.diagnosis import undetermined
 from xl2torch.training.loss import Loss
 from xl2torch.training.result import Iteration, Result
@@ -49,8 +49,13 @@ CASES = {
     10: (ROSENBROCK, {"tim": "0"}, {"max_time": 1e-9}),
     17: (
         "SIN(3*B1)+B1^2/10+B2^2",
-        {"msl": "1", "ssz": "20", "rsd": "7",
-         "constraints": [("$B$1:$B$2", "3", "-9"), ("$B$1:$B$2", "1", "9")]}, {},
+        {
+            "msl": "1",
+            "ssz": "20",
+            "rsd": "7",
+            "constraints": [("$B$1:$B$2", "3", "-9"), ("$B$1:$B$2", "1", "9")],
+        },
+        {},
     ),
     18: ("SIN(3*B1)+B1^2/10+B2^2", {"msl": "1"}, {}),
     19: ("B1+B2", {"constraints": [BINARY, ("$B$1", "3", "2")]}, {}),
@@ -226,9 +231,7 @@ def test_cells_that_are_not_felt_and_a_plateau_are_told(tmp_path: Path) -> None:
 
 def test_a_constraint_that_is_an_error_everywhere(tmp_path: Path) -> None:
     """No point keeps it, and none is the best: the start stays, and can be saved."""
-    model = stored(
-        tmp_path, "B1^2+B2^2\n(-1-B1^2)^0.5+B2", constraints=[("$B$4", "1", "3")]
-    )
+    model = stored(tmp_path, "B1^2+B2^2\n(-1-B1^2)^0.5+B2", constraints=[("$B$4", "1", "3")])
     for epochs in (3, None):
         result = xl2torch.fit(model, "slsqp", epochs=epochs)
         assert result.stop.failed and result.weights["b1_b2"].tolist() == values(result)
@@ -240,7 +243,7 @@ QUOTED = '""COMPUTED_VALUE""'
 
 
 def google(formula: str, value: float) -> str:
-    return f"=IFERROR(__xludf.DUMMYFUNCTION(\"{formula}\"),{value}) | {value}"
+    return f'=IFERROR(__xludf.DUMMYFUNCTION("{formula}"),{value}) | {value}'
 
 
 def test_a_last_value_of_google_sheets_is_told(tmp_path: Path) -> None:

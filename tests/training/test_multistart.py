@@ -11,10 +11,10 @@ from corpus import CORPUS, requires_corpus
 from grids import grid
 
 import xl2torch
-from xl2torch.model import SheetModel
-from xl2torch.training.batched_lbfgs import LossAtPoints
+from xl2torch.model.sheet_model import SheetModel
 from xl2torch.training.loss import Loss
-from xl2torch.training.multistart import draw_starts
+from xl2torch.training.solvers.batched_lbfgs import LossAtPoints
+from xl2torch.training.solvers.multistart import draw_starts
 
 WAVES = "1 2 =SIN(3*A1)+A1^2/10+COS(2*B1)+B1^2/20"
 """Many valleys; the lowest is at (-0.513…, 1.5…)."""

@@ -13,11 +13,11 @@ from scipy.optimize import minimize
 from scipy.special import gammaln, log_ndtr
 
 import xl2torch
-from xl2torch.constraints import Constraints
-from xl2torch.model import SheetModel
+from xl2torch.model.constraints import Constraints
+from xl2torch.model.sheet_model import SheetModel
 from xl2torch.training.loss import Loss
-from xl2torch.training.newton import fits_newton, solve_newton
 from xl2torch.training.record import Record, RunLimits
+from xl2torch.training.solvers.newton import fits_newton, solve_newton
 
 X = np.array([-7.5, -2.0, -1.25, 0.5, 1.0, 2.5, 4.0, 8.5])
 COUNTS = np.array([0, 1, 0, 2, 1, 3, 4, 9])

@@ -11,10 +11,10 @@ from grids import grid
 
 import xl2torch
 from xl2torch.errors import SelectionError
-from xl2torch.model import SheetModel
+from xl2torch.model.sheet_model import SheetModel
 from xl2torch.training.choose_optimizer import Asked, choose
 from xl2torch.training.methods import SCIPY, torch_optimizers
-from xl2torch.training.schedules import schedules
+from xl2torch.training.solvers.schedules import schedules
 
 
 def bowl(tmp_path: Path) -> SheetModel:
@@ -131,7 +131,7 @@ def test_choice(
     model = xl2torch.compile(
         grid(tmp_path, f"{table} =A1+B1"), objective="C1", variables="A1:B1", constraints=texts
     )
-    from xl2torch.constraints import Constraints
+    from xl2torch.model.constraints import Constraints
 
     choice = choose(model, Constraints(model), Asked(**options))  # type: ignore[arg-type]
     assert choice.optimizer == expected and choice.reason

@@ -12,7 +12,7 @@ from corpus import WORKBOOKS
 
 import xl2torch
 from xl2torch.errors import SelectionError, TrainingError
-from xl2torch.model import SheetModel
+from xl2torch.model.sheet_model import SheetModel
 from xl2torch.training.placement import Placement
 
 CPU, SINGLE = torch.device("cpu"), torch.float32

@@ -10,11 +10,11 @@ from grids import grid, write_grid
 from xl2torch.cli import main
 from xl2torch.errors import ModelError, SelectionError
 from xl2torch.gradients.check import check
-from xl2torch.model import compile
-from xl2torch.problem import find_problem
+from xl2torch.model.problem import find_problem
+from xl2torch.model.sheet_model import compile
 from xl2torch.reports.save import save
 from xl2torch.training.fit import fit
-from xl2torch.workbook.reader import load
+from xl2torch.workbook.read.reader import load
 
 CIRCLE = """
     x 1

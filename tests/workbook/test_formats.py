@@ -6,9 +6,9 @@ from pathlib import Path
 
 from packages import edited, parts, sheet, write
 
-from xl2torch.address import CellAddress
-from xl2torch.workbook.formats import format_indices, number_formats, unlocked_formats
-from xl2torch.workbook.reader import load
+from xl2torch.cells.address import CellAddress
+from xl2torch.workbook.read.formats import format_indices, number_formats, unlocked_formats
+from xl2torch.workbook.read.reader import load
 
 SHEET = sheet(
     '<row r="1"><c r="A1" s="1"><v>1</v></c><c r="B1"><v>1</v></c></row>'

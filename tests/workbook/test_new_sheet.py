@@ -9,14 +9,14 @@ import pytest
 from judges import requires_validator, validation_errors
 from packages import CONTENT_TYPES, STYLES, WORKBOOK, Parts, edited, parts, read, write
 
+from xl2torch.cells.values import NA
 from xl2torch.errors import OutputError
-from xl2torch.values import NA
-from xl2torch.workbook.charts import line_chart
-from xl2torch.workbook.new_sheet import NewSheet, PlacedChart, StyledValue, add_sheets
 from xl2torch.workbook.package import Changes
-from xl2torch.workbook.reader import load
-from xl2torch.workbook.styles import STYLES as NAMES
-from xl2torch.workbook.workbook_part import numbered_name
+from xl2torch.workbook.read.reader import load
+from xl2torch.workbook.write.charts import line_chart
+from xl2torch.workbook.write.new_sheet import NewSheet, PlacedChart, StyledValue, add_sheets
+from xl2torch.workbook.write.styles import STYLES as NAMES
+from xl2torch.workbook.write.workbook_part import numbered_name
 
 
 def added(tmp_path: Path, *sheets: NewSheet, contents: Parts | None = None) -> Parts:
@@ -83,9 +83,7 @@ def test_styles_with_a_collection_elsewhere(tmp_path: Path, part: str) -> None:
     assert after["xl/styles.xml"] == styles
 
 
-FIRST_CODE = (
-    '<numFmts count="1"><numFmt formatCode="[>=100]0.0;0.000" numFmtId="164"/></numFmts>'
-)
+FIRST_CODE = '<numFmts count="1"><numFmt formatCode="[>=100]0.0;0.000" numFmtId="164"/></numFmts>'
 OWN_CODE = '<numFmts count="1"><numFmt numFmtId="164" formatCode="0"/></numFmts>'
 
 

@@ -11,7 +11,7 @@ from packages import CONTENT_TYPES, SHEET1, WORKBOOK, edited, parts, read, relat
 
 import xl2torch
 from xl2torch.errors import OutputError, WorkbookError
-from xl2torch.limits import most_unpacked
+from xl2torch.safety.limits import most_unpacked
 from xl2torch.workbook.ooxml import STRICT, parse_xml
 from xl2torch.workbook.package import (
     Package,

@@ -39,12 +39,12 @@ from packages import (
 )
 
 import xl2torch
-from xl2torch.address import CellAddress, parse_a1
+from xl2torch.cells.address import CellAddress, parse_a1
+from xl2torch.cells.values import DIV0, CellValue
 from xl2torch.errors import OutputError
-from xl2torch.values import DIV0, CellValue
 from xl2torch.workbook.package import Changes, save_package
-from xl2torch.workbook.patcher import CellEdit, Edits, patch_cells
-from xl2torch.workbook.reader import load
+from xl2torch.workbook.read.reader import load
+from xl2torch.workbook.write.patcher import CellEdit, Edits, patch_cells
 
 SHEET2 = "xl/worksheets/sheet2.xml"
 CHART1, DRAWING1 = "xl/charts/chart1.xml", "xl/drawings/drawing1.xml"

@@ -14,9 +14,9 @@ from packages import sheet as sheet_xml
 
 import xl2torch
 from xl2torch.errors import WorkbookError
-from xl2torch.workbook import sheet_reader
-from xl2torch.workbook.plain_rows import unread_rows, with_rows
-from xl2torch.workbook.reader import Workbook, read_again
+from xl2torch.workbook.read import sheet_reader
+from xl2torch.workbook.read.plain_rows import unread_rows, with_rows
+from xl2torch.workbook.read.reader import Workbook, read_again
 
 EXTENSION = "http://schemas.microsoft.com/office/spreadsheetml/2009/9/ac"
 PLAIN = [
@@ -174,7 +174,7 @@ def test_any_values(cells: list[tuple[int, int, float | str]]) -> None:
     import tempfile
     from xml.sax.saxutils import escape
 
-    from xl2torch.address import column_letters
+    from xl2torch.cells.address import column_letters
 
     rows: dict[int, str] = {}
     for row, column, value in sorted(cells, key=lambda cell: cell[:2]):

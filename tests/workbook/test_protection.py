@@ -9,11 +9,11 @@ from click.testing import CliRunner
 from packages import QUADRATIC, WORKBOOK, Parts, edited, parts, read, rows, sheet, write
 
 import xl2torch
-from xl2torch.address import CellRange
+from xl2torch.cells.address import CellRange
 from xl2torch.cli import main
 from xl2torch.errors import OutputError
-from xl2torch.workbook.protection import has_locked_structure, locked_ranges
-from xl2torch.workbook.reader import load
+from xl2torch.workbook.read.protection import has_locked_structure, locked_ranges
+from xl2torch.workbook.read.reader import load
 
 PROTECTED = '<sheetProtection sheet="1" objects="1" scenarios="1"/>'
 UNLOCKED = ('numFmtId="2" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/>',

@@ -21,15 +21,15 @@ from packages import (
     write,
 )
 
-from xl2torch.address import CellAddress, CellRange, column_number, parse_a1
+from xl2torch.cells.address import CellAddress, CellRange, column_number, parse_a1
+from xl2torch.cells.values import DIV0, ERRORS, NA, CellValue
 from xl2torch.cli import main
 from xl2torch.errors import SelectionError, WorkbookError
-from xl2torch.recalculation import recalculate
-from xl2torch.values import DIV0, ERRORS, NA, CellValue
-from xl2torch.verification import verify
-from xl2torch.workbook.reader import DefinedName, Workbook, load
-from xl2torch.workbook.selection import parse_ranges
-from xl2torch.workbook.sheet_reader import Sheet, Table
+from xl2torch.evaluate.recalculation import recalculate
+from xl2torch.evaluate.verification import verify
+from xl2torch.workbook.read.reader import DefinedName, Workbook, load
+from xl2torch.workbook.read.selection import parse_ranges
+from xl2torch.workbook.read.sheet_reader import Sheet, Table
 
 
 def opened(tmp_path: Path, contents: Parts) -> Workbook:
@@ -192,9 +192,7 @@ DAMAGED = {
 
 @pytest.mark.parametrize("quote", "'\"")
 @pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
-def test_what_excel_would_not_read_is_called_damaged(
-    data: str, quote: str, tmp_path: Path
-) -> None:
+def test_what_excel_would_not_read_is_called_damaged(data: str, quote: str, tmp_path: Path) -> None:
     """In the plain spelling, which has a way of its own, and in another one."""
     with pytest.raises(WorkbookError, match="damaged"):
         first_sheet(tmp_path, data.replace("'", quote))

@@ -8,7 +8,7 @@ import pytest
 from packages import parts, solver, write
 
 import xl2torch
-from xl2torch.problem import Problem, find_problem
+from xl2torch.model.problem import Problem, find_problem
 
 TABLE = "B1 1\nB2 2\nB3 =3*B1+B2 | 5\nB4 =B1+B2 | 3\nB5 =B1-B2 | -1"
 LIMITS = [("$B$4", "1", "10"), ("$B$5", "1", "2"), ("$B$1", "4", "")]

@@ -42,8 +42,8 @@ def export(
     from xl2torch.exports.explanation import explanation
     from xl2torch.exports.files import export as write
     from xl2torch.exports.python_source import python_source
-    from xl2torch.model import compile
-    from xl2torch.workbook.reader import load
+    from xl2torch.model.sheet_model import compile
+    from xl2torch.workbook.read.reader import load
 
     if not explain and to is None and out is None:
         raise click.UsageError("say what to write: --to python, safetensors, onnx or pt2")

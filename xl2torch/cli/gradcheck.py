@@ -17,9 +17,9 @@ from xl2torch.cli.progress import counter, status
 if TYPE_CHECKING:
     from xl2torch.gradients.check import GradientCheck
     from xl2torch.gradients.difference import Method
-    from xl2torch.gradients.written import WrittenCheck
-    from xl2torch.problem import Problem
-    from xl2torch.workbook.reader import Workbook
+    from xl2torch.model.problem import Problem
+    from xl2torch.teach.derivatives.written import WrittenCheck
+    from xl2torch.workbook.read.reader import Workbook
 
 _SHOWN = 20
 _PLACES = 6
@@ -66,9 +66,9 @@ def gradcheck(
              xl2torch gradcheck graddesc.xlsm --sheet "basic SGD" \\
                  --of F4:F32 --wrt C4:D32 --against K4:L32
     """
-    from xl2torch.problem import find_problem
-    from xl2torch.reports.output import check_output, check_protection
-    from xl2torch.workbook.reader import load
+    from xl2torch.model.problem import find_problem
+    from xl2torch.workbook.read.reader import load
+    from xl2torch.workbook.write.preflight import check_output, check_protection
 
     if any((of, wrt, against)) and not all((of, wrt, against)):
         raise click.UsageError("--of, --wrt and --against belong together")
@@ -105,7 +105,7 @@ def _check_columns(
     workbook: Workbook, sheet: str | None, of: str, wrt: tuple[str, ...],
     against: tuple[str, ...], step: float | None, quiet: bool,
 ) -> WrittenCheck:  # fmt: skip
-    from xl2torch.gradients.written import check_written
+    from xl2torch.teach.derivatives.written import check_written
 
     with status("comparing", quiet):
         return check_written(workbook, of, ",".join(wrt), ",".join(against), sheet=sheet, step=step)
@@ -117,7 +117,7 @@ def _check_variables(
 ) -> GradientCheck:  # fmt: skip
     from xl2torch.cli.threads import use_one_thread_for_small
     from xl2torch.gradients.check import check
-    from xl2torch.model import compile_problem
+    from xl2torch.model.sheet_model import compile_problem
 
     with status("compiling", quiet):
         model = compile_problem(workbook, problem)

@@ -12,8 +12,8 @@ import click
 from xl2torch import __version__
 from xl2torch.cli.printing import print_json
 from xl2torch.errors import SelectionError, Xl2TorchError
-from xl2torch.limits import within_limits
-from xl2torch.plain_text import plain_lines
+from xl2torch.safety.limits import within_limits
+from xl2torch.safety.plain_text import plain_lines
 
 
 class WrongUsage(click.ClickException):

@@ -31,9 +31,9 @@ def inspect(
 
     Example: xl2torch inspect titanic.xlsx --sheet nnet
     """
-    from xl2torch.inspection import inspect as inspect_workbook
-    from xl2torch.problem import find_problem
-    from xl2torch.workbook.reader import load
+    from xl2torch.evaluate.inspection import inspect as inspect_workbook
+    from xl2torch.model.problem import find_problem
+    from xl2torch.workbook.read.reader import load
 
     workbook = load(book)
     problem = None
@@ -41,7 +41,7 @@ def inspect(
         problem = find_problem(workbook, sheet, objective, variables or None, sense)
     if graph is not None:
         from xl2torch.exports.drawing import write_drawing
-        from xl2torch.model import compile_problem
+        from xl2torch.model.sheet_model import compile_problem
 
         chosen = problem or find_problem(workbook, sheet, None, None, None)
         write_drawing(compile_problem(workbook, chosen), graph, force)
@@ -56,7 +56,7 @@ def inspect(
 
 
 def _print_inspection(report: dict[str, Any]) -> None:
-    from xl2torch.inspection import ODD_CELLS_LISTED
+    from xl2torch.evaluate.inspection import ODD_CELLS_LISTED
 
     say(report["workbook"])
     table = [["sheet", "used", "formulas", "regions", "functions"]]

@@ -77,14 +77,14 @@ def plot(
     Example: xl2torch plot line.xlsx --kind path --optimizer sgd --lr 0.1 --epochs 30 -o path.png
     """
     from xl2torch.exports.writing import complete
-    from xl2torch.model import compile
+    from xl2torch.model.sheet_model import compile
     from xl2torch.plots.draw import View, draw
     from xl2torch.plots.figures import as_bytes
     from xl2torch.plots.insert import insert_picture
-    from xl2torch.reports.output import check_output, check_place, check_protection
     from xl2torch.training.arguments import parsed
     from xl2torch.training.fit import fit
-    from xl2torch.workbook.reader import load
+    from xl2torch.workbook.read.reader import load
+    from xl2torch.workbook.write.preflight import check_output, check_place, check_protection
 
     target = out or book.with_name(f"{book.stem}-{kind}.png")
     if target.suffix.lower() not in FORMATS:

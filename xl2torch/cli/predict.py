@@ -34,9 +34,9 @@ def predict(
     Example: xl2torch predict titanic-trained.xlsx passengers.csv --sheet nnet -o predicted.csv
     """
     from xl2torch.exports.tables import as_csv, read_table, typed, write_table
-    from xl2torch.model import compile
-    from xl2torch.prediction import free_name
-    from xl2torch.workbook.reader import load
+    from xl2torch.model.sheet_model import compile
+    from xl2torch.rows.prediction import free_name
+    from xl2torch.workbook.read.reader import load
 
     table, from_text = read_table(data, data_sheet)
     model = compile(load(book), sheet, objective, variables or None, sense=sense)

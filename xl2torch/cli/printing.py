@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from xl2torch.plain_text import plain_lines
-from xl2torch.values import ErrorValue
+from xl2torch.cells.values import ErrorValue
+from xl2torch.safety.plain_text import plain_lines
 
 _SHOWN = 5
 _MOST_NAMED = 12

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from xl2torch.highs import Progress as Bounding
-    from xl2torch.problem import Problem
-    from xl2torch.training.epochs import Batch
+    from xl2torch.analysis.highs import Progress as Bounding
+    from xl2torch.model.problem import Problem
     from xl2torch.training.result import Iteration
+    from xl2torch.training.rows.epochs import Batch
 
 _PAUSE = 0.1
 """Seconds between two changes of a bar within an epoch."""

@@ -11,7 +11,7 @@ from xl2torch.cli.options import common
 from xl2torch.cli.printing import number_text, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from xl2torch.replay.run import Replay
+    from xl2torch.teach.replay.run import Replay
 
 _MOST_ROWS = 40
 _FIRST_ROWS = 5
@@ -36,9 +36,9 @@ def replay(book: Path, sheet: str | None, as_json: bool, epochs: int, state: str
 
     Example: xl2torch replay graddesc.xlsm --sheet momentum
     """
-    from xl2torch.replay.run import replay as run
-    from xl2torch.replay.run import replay_all
-    from xl2torch.workbook.reader import load
+    from xl2torch.teach.replay.run import replay as run
+    from xl2torch.teach.replay.run import replay_all
+    from xl2torch.workbook.read.reader import load
 
     workbook = load(book)
     refused: list[str] = []

@@ -9,7 +9,7 @@ import click
 
 from xl2torch.cli.options import BOOK, common, constraint_options, model_options
 from xl2torch.cli.printing import on_stdout, print_json, print_table, say
-from xl2torch.plain_text import argument
+from xl2torch.safety.plain_text import argument
 
 
 @click.command()
@@ -33,15 +33,15 @@ def setup(
 
     Example: xl2torch setup mysheet.xlsx
     """
-    from xl2torch.candidates import find_goal, find_goals, goal_lines
+    from xl2torch.analysis.linearity import nonlinear_node
     from xl2torch.errors import ModelError, SelectionError
-    from xl2torch.linearity import nonlinear_node
-    from xl2torch.model import compile
-    from xl2torch.reports.output import check_output
+    from xl2torch.model.candidates import find_goal, find_goals, goal_lines
+    from xl2torch.model.sheet_model import compile
     from xl2torch.reports.store_model import keep_model
     from xl2torch.workbook.package import Changes
-    from xl2torch.workbook.reader import load
-    from xl2torch.workbook.selection import parse_cell
+    from xl2torch.workbook.read.reader import load
+    from xl2torch.workbook.read.selection import parse_cell
+    from xl2torch.workbook.write.preflight import check_output
 
     if in_place and out is not None:
         raise click.UsageError("--in-place and --output exclude each other")
@@ -111,8 +111,8 @@ def _asked(question: str, default: str, ask: bool) -> str:
 
 
 def _print(book: Path, target: Path, model: Any, why: str, as_json: bool) -> None:
-    from xl2torch.address import single_cell
-    from xl2torch.problem import on_sheet
+    from xl2torch.cells.address import single_cell
+    from xl2torch.model.problem import on_sheet
 
     problem = model.problem
     sheet = problem.sheet
@@ -151,10 +151,9 @@ def _print(book: Path, target: Path, model: Any, why: str, as_json: bool) -> Non
 
 def _is_endless(model: Any) -> bool:
     """Whether a linear objective is maximised that no constraint holds."""
-    from xl2torch.linearity import nonlinear_node
+    from xl2torch.analysis.linearity import nonlinear_node
 
     problem = model.problem
     held = [item for item in problem.constraints if item.relation not in (">=", "int")]
     held += problem.general_constraints
     return problem.sense == "max" and not held and nonlinear_node(model) is None
-

@@ -26,10 +26,10 @@ from xl2torch.cli.remembered import given_options, with_remembered
 from xl2torch.cli.threads import use_one_thread_for_small
 
 if TYPE_CHECKING:
-    from xl2torch.model import SheetModel
-    from xl2torch.problem import Problem
+    from xl2torch.model.problem import Problem
+    from xl2torch.model.sheet_model import SheetModel
     from xl2torch.training.result import Result
-    from xl2torch.workbook.reader import Workbook
+    from xl2torch.workbook.read.reader import Workbook
 
 _SAME = 1e-6
 _MOST_LINES = 20
@@ -86,13 +86,13 @@ def train(
     Example: xl2torch train titanic.xlsx --sheet nnet --watch AH1
     """
     from xl2torch.errors import SelectionError
-    from xl2torch.problem import find_problem
+    from xl2torch.model.problem import find_problem
     from xl2torch.reports.kinds import chosen_reports
-    from xl2torch.reports.output import check_output, check_protection, default_output
     from xl2torch.reports.store_model import MOST_VARIABLES, solver_model_names
     from xl2torch.workbook.package import lock_file
-    from xl2torch.workbook.reader import load
-    from xl2torch.workbook.selection import parse_cell
+    from xl2torch.workbook.read.reader import load
+    from xl2torch.workbook.read.selection import parse_cell
+    from xl2torch.workbook.write.preflight import check_output, check_protection, default_output
 
     if in_place and out is not None:
         raise click.UsageError("--in-place and --output exclude each other")
@@ -134,7 +134,7 @@ def train(
                 err=True,
             )
 
-    from xl2torch.model import compile_problem
+    from xl2torch.model.sheet_model import compile_problem
     from xl2torch.reports.save import check_reports, save
     from xl2torch.training.arguments import parsed
     from xl2torch.training.fit import fit
@@ -231,8 +231,8 @@ def _warn_of_another_value(model: SheetModel) -> None:
 
 
 def _train_report(workbook: Workbook, result: Result, saved: Any) -> dict[str, Any]:
-    from xl2torch.address import single_cell
-    from xl2torch.graph.naming import solver_name
+    from xl2torch.cells.address import single_cell
+    from xl2torch.ir.naming import solver_name
     from xl2torch.reports.outcome import formula_cells
     from xl2torch.training.options import stored_convergence
 

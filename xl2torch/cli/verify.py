@@ -21,8 +21,8 @@ def verify(book: Path, sheet: str | None, as_json: bool) -> None:
 
     Example: xl2torch verify titanic.xlsx
     """
-    from xl2torch.verification import verify as verify_workbook
-    from xl2torch.workbook.reader import load
+    from xl2torch.evaluate.verification import verify as verify_workbook
+    from xl2torch.workbook.read.reader import load
 
     report = verify_workbook(load(book), sheet)
     if as_json:

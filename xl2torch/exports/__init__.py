@@ -1,1 +1,2 @@
-"""The trained model out of the sheet: Python source, weights, ONNX, torch.export, tables."""
+"""The trained model for other programs: Python source, safetensors, ONNX, torch.export, tables,
+an estimator of scikit-learn."""

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from openpyxl.utils.cell import range_boundaries
 
-from xl2torch.address import CellRange
+from xl2torch.cells.address import CellRange
+from xl2torch.cells.values import BLANK, NUMBER, TEXT
 from xl2torch.errors import ModelError
-from xl2torch.graph.blocks import stored
-from xl2torch.plain_text import quoted
-from xl2torch.values import BLANK, NUMBER, TEXT
-from xl2torch.workbook.reader import Workbook
+from xl2torch.lowering.blocks import stored
+from xl2torch.safety.plain_text import quoted
+from xl2torch.workbook.read.reader import Workbook
 
 _FEW = 12
 _MOST_TEXTS = 50
@@ -77,9 +77,7 @@ def blank_text(workbook: Workbook, areas: Sequence[CellRange], value: torch.Tens
     return None
 
 
-def says_text(
-    workbook: Workbook, areas: Sequence[CellRange], value: torch.Tensor
-) -> str | None:
+def says_text(workbook: Workbook, areas: Sequence[CellRange], value: torch.Tensor) -> str | None:
     """Code that tells which cells of a column hold a text, where that is what a mask says."""
     if not bool(((value == 0) | (value == 1)).all()) or not value.dim():
         return None

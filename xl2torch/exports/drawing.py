@@ -10,11 +10,11 @@ from torch import fx
 
 from xl2torch.errors import SelectionError
 from xl2torch.exports.writing import complete
-from xl2torch.graph.nodes import parameter_nodes
-from xl2torch.graph.printing import expression, is_line
 from xl2torch.ir.facts import facts, value_of
-from xl2torch.model import SheetModel
-from xl2torch.plain_text import short
+from xl2torch.ir.nodes import parameter_nodes
+from xl2torch.ir.printing import expression, is_line
+from xl2torch.model.sheet_model import SheetModel
+from xl2torch.safety.plain_text import short
 
 _WIDTH, _LINE, _GAP, _DOWN, _MARGIN = 300, 17, 30, 54, 24
 _LETTERS = 42

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from xl2torch.graph.naming import identifier, label
-from xl2torch.graph.nodes import parameter_nodes
-from xl2torch.graph.printing import expression, is_line
 from xl2torch.ir.facts import facts
+from xl2torch.ir.naming import identifier, label
+from xl2torch.ir.nodes import parameter_nodes
 from xl2torch.ir.ops import operators, operators_in
-from xl2torch.model import SheetModel
-from xl2torch.plain_text import plain
+from xl2torch.ir.printing import expression, is_line
+from xl2torch.model.sheet_model import SheetModel
+from xl2torch.safety.plain_text import plain
 
 _GRAVE, _BAR = "\u02cb", "\\|"
 """For a backtick and a bar within a code span."""

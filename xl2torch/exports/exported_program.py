@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from xl2torch.errors import ModelError, first_line
-from xl2torch.row_module import RowModule
+from xl2torch.rows.row_module import RowModule
 
 
 def write_pt2(rows: RowModule, path: Path, metadata: dict[str, str]) -> None:

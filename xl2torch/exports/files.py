@@ -11,8 +11,8 @@ from xl2torch.exports.onnx import write_onnx
 from xl2torch.exports.python_source import python_source
 from xl2torch.exports.weights import metadata_of, write_weights
 from xl2torch.exports.writing import complete
-from xl2torch.limits import within_limits
-from xl2torch.model import SheetModel, refuse_moved
+from xl2torch.model.sheet_model import SheetModel, refuse_moved
+from xl2torch.safety.limits import within_limits
 
 SUFFIXES = {"python": ".py", "safetensors": ".safetensors", "onnx": ".onnx", "pt2": ".pt2"}
 

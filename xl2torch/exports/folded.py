@@ -22,19 +22,19 @@ import numpy as np
 import torch
 from torch import fx
 
-from xl2torch.address import MAX_COLUMN, CellRange, single_cell
+from xl2torch.cells.address import MAX_COLUMN, CellRange, single_cell
+from xl2torch.cells.values import BLANK, LOGICAL, NUMBER, TEXT
 from xl2torch.errors import ModelError, Xl2TorchError
 from xl2torch.exports.constants import fingerprint
 from xl2torch.formula import ast as formulas
-from xl2torch.graph.blocks import stored
-from xl2torch.graph.precedents import precedents
-from xl2torch.graph.regions import Region
-from xl2torch.graph.schedule import Unit
 from xl2torch.ir.ops import Bend, Group, find_operator
-from xl2torch.model import SheetModel, compile_problem
-from xl2torch.values import BLANK, LOGICAL, NUMBER, TEXT
-from xl2torch.workbook.cells import SparseCells, places_of
-from xl2torch.workbook.reader import Workbook
+from xl2torch.lowering.blocks import stored
+from xl2torch.lowering.precedents import precedents
+from xl2torch.lowering.regions import Region
+from xl2torch.lowering.schedule import Unit
+from xl2torch.model.sheet_model import SheetModel, compile_problem
+from xl2torch.workbook.read.reader import Workbook
+from xl2torch.workbook.sparse_cells import SparseCells, places_of
 
 Text = Callable[[SheetModel], str]
 _MOST_AREAS, _MOST_CELLS = 24, 2_000_000

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from xl2torch.errors import ModelError, SelectionError, first_line
-from xl2torch.row_module import RowModule
+from xl2torch.rows.row_module import RowModule
 
 _ADVICE = "export --to pt2 is torch's own and takes more"
 

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from xl2torch.address import CellRange
+from xl2torch.cells.address import CellRange
 from xl2torch.errors import ModelError, SelectionError, Xl2TorchError
 from xl2torch.exports.constants import (
     blank_text,
@@ -36,12 +36,12 @@ from xl2torch.exports.constants import (
 from xl2torch.exports.folded import Opened, open_constants, read_directly
 from xl2torch.exports.own_functions import NUMPY, SCIPY, WIDTH, OwnFunctions
 from xl2torch.exports.row_part import find_row_part
-from xl2torch.graph.loop import Recurrence
-from xl2torch.graph.printing import Printer, short_name
 from xl2torch.ir.facts import facts
+from xl2torch.ir.loop import Recurrence
 from xl2torch.ir.ops import is_own
-from xl2torch.model import SheetModel, Variable
-from xl2torch.plain_text import plain, quoted
+from xl2torch.ir.printing import Printer, short_name
+from xl2torch.model.sheet_model import SheetModel, Variable
+from xl2torch.safety.plain_text import plain, quoted
 
 _INDENT = " " * 8
 _UNTYPED = "  # type: ignore[no-untyped-def]"
@@ -281,8 +281,7 @@ class _Writer:
             f"{numpy}import openpyxl\nimport torch\n{functional}"
             "from openpyxl.utils.cell import range_boundaries\n"
             f"from openpyxl.utils.datetime import to_excel\n{scipy}from torch import nn\n\n"
-            f"WORKBOOK = Path(__file__).parent / {quoted_path(relative)}\n"
-            + self._fixed_cells()
+            f"WORKBOOK = Path(__file__).parent / {quoted_path(relative)}\n" + self._fixed_cells()
         )
 
     def _fixed_cells(self) -> str:
@@ -368,8 +367,11 @@ class _Writer:
         for variable in [*self.data, *self.weights]:
             text = cells_text(self.workbook, variable.cells, variable.start)
             source = [text] if text else literal_lines(variable.start)
-            call = "self.{} = nn.Parameter(" if variable in self.weights else \
-                'self.register_buffer("{}", '
+            call = (
+                "self.{} = nn.Parameter("
+                if variable in self.weights
+                else 'self.register_buffer("{}", '
+            )
             lines += _called(call.format(variable.name), source)
         return lines
 

@@ -11,8 +11,8 @@ from torch import fx
 
 from xl2torch.errors import Xl2TorchError
 from xl2torch.ir.facts import facts
-from xl2torch.model import SheetModel, Variable
-from xl2torch.prediction import find_outputs
+from xl2torch.model.sheet_model import SheetModel, Variable
+from xl2torch.rows.prediction import find_outputs
 
 _SAME = 1e-12
 _FEWER = (1, 2)

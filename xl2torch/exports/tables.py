@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from xl2torch.cells.values import CellValue, ErrorValue
 from xl2torch.errors import SelectionError, WorkbookError
 from xl2torch.exports.writing import complete
-from xl2torch.plain_text import harmless_cell
-from xl2torch.values import CellValue, ErrorValue
-from xl2torch.workbook.cells import cell_value, key_of, places_of
-from xl2torch.workbook.reader import load
+from xl2torch.safety.plain_text import harmless_cell
+from xl2torch.workbook.read.reader import load
+from xl2torch.workbook.sparse_cells import cell_value, key_of, places_of
 
 KINDS = (".csv", ".parquet", ".xlsx", ".xlsm")
 

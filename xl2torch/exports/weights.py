@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from xl2torch.errors import SelectionError, WorkbookError
-from xl2torch.model import SheetModel
+from xl2torch.model.sheet_model import SheetModel
 
 
 def metadata_of(model: SheetModel) -> dict[str, str]:

@@ -6,14 +6,12 @@ import contextlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from xl2torch.reports.output import check_place
-from xl2torch.workbook.output_file import complete_file
+from xl2torch.safety.output_file import complete_file
+from xl2torch.workbook.write.preflight import check_place
 
 
 @contextlib.contextmanager
-def complete(
-    target: Path, force: bool = False, inputs: Collection[Path] = ()
-) -> Iterator[Path]:
+def complete(target: Path, force: bool = False, inputs: Collection[Path] = ()) -> Iterator[Path]:
     """A path to write to; it takes the name of the target when nothing went wrong.
 
     No file among the ``inputs`` is replaced. Raises OutputError.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from xl2torch.address import MAX_COLUMN, MAX_ROW
-from xl2torch.values import ErrorValue
+from xl2torch.cells.address import MAX_COLUMN, MAX_ROW
+from xl2torch.cells.values import ErrorValue
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import contextlib
 import math
 import re
 
-from xl2torch.address import (
+from xl2torch.cells.address import (
     MAX_COLUMN,
     MAX_ROW,
     CellAddress,
@@ -19,6 +19,7 @@ from xl2torch.address import (
     single_cell,
     unquote_sheet,
 )
+from xl2torch.cells.values import ERRORS, NAME, REF, VALUE
 from xl2torch.errors import FormulaError
 from xl2torch.formula.ast import (
     ADDRESS_ONLY,
@@ -41,10 +42,9 @@ from xl2torch.formula.ast import (
     children,
 )
 from xl2torch.formula.lexer import Token, tokenize
-from xl2torch.limits import MOST_NAMES, MOST_NESTED, MOST_NESTED_NAMES
-from xl2torch.values import ERRORS, NAME, REF, VALUE
-from xl2torch.workbook.reader import Workbook
-from xl2torch.workbook.sheet_reader import Table
+from xl2torch.safety.limits import MOST_NAMES, MOST_NESTED, MOST_NESTED_NAMES
+from xl2torch.workbook.read.reader import Workbook
+from xl2torch.workbook.read.sheet_reader import Table
 
 _BINDING = {
     "=": 1, "<>": 1, "<": 1, ">": 1, "<=": 1, ">=": 1,

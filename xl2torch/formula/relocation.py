@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from xl2torch.address import CellRange, parse_a1, unquote_sheet
+from xl2torch.cells.address import CellRange, parse_a1, unquote_sheet
 from xl2torch.formula.lexer import Token, tokenize
-from xl2torch.workbook.reader import Workbook
+from xl2torch.workbook.read.reader import Workbook
 
 
 class NotRelocatable(Exception):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from xl2torch.address import CellAddress, single_cell
+from xl2torch.cells.address import CellAddress, single_cell
 from xl2torch.errors import ModelError, SelectionError
 from xl2torch.gradients.difference import (
     EPSILON,
@@ -29,11 +29,11 @@ from xl2torch.gradients.difference import (
     with_noise,
 )  # fmt: skip
 from xl2torch.gradients.reasons import Doubt, plateau_of, reason_of
-from xl2torch.graph.naming import solver_name, solver_names
-from xl2torch.limits import within_limits
-from xl2torch.model import SheetModel, refuse_moved
-from xl2torch.workbook.reader import Workbook
-from xl2torch.workbook.selection import parse_cell
+from xl2torch.ir.naming import solver_name, solver_names
+from xl2torch.model.sheet_model import SheetModel, refuse_moved
+from xl2torch.safety.limits import within_limits
+from xl2torch.workbook.read.reader import Workbook
+from xl2torch.workbook.read.selection import parse_cell
 
 if TYPE_CHECKING:
     import pandas

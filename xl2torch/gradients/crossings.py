@@ -14,11 +14,11 @@ import torch
 from torch import fx
 from torch.overrides import TorchFunctionMode
 
-from xl2torch.address import CellAddress, CellRange, single_cell
+from xl2torch.cells.address import CellAddress, CellRange, single_cell
 from xl2torch.formula.ast import functions_in
-from xl2torch.graph.naming import line_of
+from xl2torch.ir.naming import line_of
 from xl2torch.ir.ops import Bend, operator_named
-from xl2torch.model import SheetModel
+from xl2torch.model.sheet_model import SheetModel
 
 Kind = Literal["kink", "step function", "lookup"]
 _MOST = 5

@@ -23,7 +23,7 @@ from typing import Literal
 import torch
 from torch.func import functional_call, vmap
 
-from xl2torch.model import SheetModel, Variable, largest_tensor
+from xl2torch.model.sheet_model import SheetModel, Variable, largest_tensor
 
 Method = Literal["central", "forward"]
 EPSILON = torch.finfo(torch.float64).eps

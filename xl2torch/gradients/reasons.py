@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch.func import functional_call
 
-from xl2torch.address import CellRange, single_cell
+from xl2torch.cells.address import CellRange, single_cell
+from xl2torch.excel.registry import FUNCTIONS
 from xl2torch.formula.ast import functions_in
-from xl2torch.functions.registry import FUNCTIONS
 from xl2torch.gradients.crossings import Crossing, crossings
 from xl2torch.gradients.difference import Cells, Differences, differences
-from xl2torch.graph.schedule import Evaluation, Unit
-from xl2torch.model import SheetModel, Variable
+from xl2torch.lowering.schedule import Evaluation, Unit
+from xl2torch.model.sheet_model import SheetModel, Variable
 
 _LADDER = (1e-1, 1e-2, 1e-3, 1e-4, 1e-6, 1e-8, 1e-10, 1e1, 1e2, 1e3, 1e4, 1e6)
 _MUCH_NEARER = 0.1

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from xl2torch.address import CellRange
+from xl2torch.cells.address import CellRange
 
 _KEY = "facts"
 

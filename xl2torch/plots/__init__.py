@@ -1,1 +1,1 @@
-"""Pictures of a model: its loss, the landscape of it, the way down, the fit, the weights."""
+"""Pictures of a run: loss, path, landscape, fit, weights."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xl2torch.errors import SelectionError
-from xl2torch.model import SheetModel
+from xl2torch.model.sheet_model import SheetModel
 from xl2torch.plots.figures import (
     contour_figure,
     fit_figure,

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xl2torch.address import CellAddress, single_cell
-from xl2torch.graph.naming import solver_name
-from xl2torch.model import SheetModel
-from xl2torch.plain_text import short
+from xl2torch.cells.address import CellAddress, single_cell
+from xl2torch.ir.naming import solver_name
+from xl2torch.model.sheet_model import SheetModel
 from xl2torch.plots.fitted import Fitted
 from xl2torch.plots.landscape import Landscape
+from xl2torch.safety.plain_text import short
 from xl2torch.training.result import Result
 
 if TYPE_CHECKING:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from xl2torch.analysis.residuals import find_residuals
+from xl2torch.arrays.array import Unsupported
+from xl2torch.cells.values import BLANK, NUMBER
 from xl2torch.errors import ModelError, SelectionError
-from xl2torch.functions.array import Unsupported
-from xl2torch.jacobian import present_point
-from xl2torch.model import SheetModel
-from xl2torch.prediction import Predictor
-from xl2torch.residuals import find_residuals
-from xl2torch.values import BLANK, NUMBER
-from xl2torch.workbook.cells import Floats
+from xl2torch.model.jacobian import present_point
+from xl2torch.model.sheet_model import SheetModel
+from xl2torch.rows.prediction import Predictor
+from xl2torch.workbook.sparse_cells import Floats
 
 _POINTS, _FEW, _DECADE = 200, 4, 30.0
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from xl2torch.reports.output import check_output, check_protection
-from xl2torch.workbook.new_sheet import NewSheet, PlacedPicture, StyledValue, add_sheets
 from xl2torch.workbook.package import Changes
-from xl2torch.workbook.reader import Workbook
-from xl2torch.workbook.workbook_part import numbered_name
+from xl2torch.workbook.read.reader import Workbook
+from xl2torch.workbook.write.new_sheet import NewSheet, PlacedPicture, StyledValue, add_sheets
+from xl2torch.workbook.write.preflight import check_output, check_protection
+from xl2torch.workbook.write.workbook_part import numbered_name
 
 _WIDTH = 640
 _NAME = "Plot"

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 import torch
 
-from xl2torch.address import CellAddress
+from xl2torch.cells.address import CellAddress
 from xl2torch.errors import SelectionError
-from xl2torch.jacobian import (
+from xl2torch.model.jacobian import (
     VectorFunction,
     copies_at_once,
     present_point,
     values_at,
     variable_shapes,
 )
-from xl2torch.model import SheetModel
-from xl2torch.workbook.selection import parse_ranges
+from xl2torch.model.sheet_model import SheetModel
+from xl2torch.workbook.read.selection import parse_ranges
 
 _POINTS = 61
 _MARGIN = 0.25

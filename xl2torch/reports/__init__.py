@@ -1,1 +1,1 @@
-"""Writing a result back into the user's workbook."""
+"""Results into the user's workbook: weights, values, history, and Solver's reports."""

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 import torch
 
-from xl2torch.address import CellAddress, CellRange
-from xl2torch.problem import WORDS
+from xl2torch.cells.address import CellAddress, CellRange
+from xl2torch.cells.values import CellValue
+from xl2torch.model.problem import WORDS
 from xl2torch.reports.kinds import ANSWER
 from xl2torch.reports.layout import Line, Shown, report_sheet, table, title, titles
 from xl2torch.reports.outcome import Outcome, formula_cells
-from xl2torch.values import CellValue
-from xl2torch.workbook.new_sheet import NewSheet, Row, StyledValue
 from xl2torch.workbook.ooxml import number_text
-from xl2torch.workbook.reader import Workbook
+from xl2torch.workbook.read.reader import Workbook
+from xl2torch.workbook.write.new_sheet import NewSheet, Row, StyledValue
 
 VARIABLES, ORIGINAL, FORMULA = "Variable Cells", "Original Value", "Original Formula"
 """Headings by which ``restore`` finds its way."""

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
 
-from xl2torch.address import CellAddress, column_letters, quote_sheet, single_cell
+from xl2torch.cells.address import CellAddress, column_letters, quote_sheet, single_cell
 from xl2torch.errors import OutputError
 from xl2torch.gradients.check import Comparison, GradientCheck
-from xl2torch.gradients.written import WrittenCell, WrittenCheck
-from xl2torch.graph.naming import solver_name
+from xl2torch.ir.naming import solver_name
 from xl2torch.reports.kinds import GRADIENTS
-from xl2torch.reports.live_formulas import Copies, NotLive, perturbed_copies
-from xl2torch.reports.output import check_output, check_protection
-from xl2torch.workbook.charts import scatter_chart
-from xl2torch.workbook.new_sheet import NewSheet, PlacedChart, Row, StyledValue, add_sheets
+from xl2torch.teach.derivatives.written import WrittenCell, WrittenCheck
+from xl2torch.teach.live_formulas import Copies, NotLive, perturbed_copies
 from xl2torch.workbook.package import Changes
-from xl2torch.workbook.workbook_part import numbered_name, recalculate_on_load
+from xl2torch.workbook.write.charts import scatter_chart
+from xl2torch.workbook.write.new_sheet import NewSheet, PlacedChart, Row, StyledValue, add_sheets
+from xl2torch.workbook.write.preflight import check_output, check_protection
+from xl2torch.workbook.write.workbook_part import numbered_name, recalculate_on_load
 
 _WIDTHS = (16, 24, 22, 22, 22, 13, 13, 13, 12, 60)
 _CHART_PLACE = (0, 5)

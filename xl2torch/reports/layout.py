@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import xl2torch
-from xl2torch.address import MAX_ROW
+from xl2torch.cells.address import MAX_ROW
+from xl2torch.cells.values import CellValue
 from xl2torch.errors import ModelError
 from xl2torch.reports.outcome import Outcome
-from xl2torch.values import CellValue
-from xl2torch.workbook.new_sheet import NewSheet, Row, StyledValue
+from xl2torch.workbook.write.new_sheet import NewSheet, Row, StyledValue
 
 _MARGIN = 2.3  # width of column A, which holds titles alone
 _NARROWEST, _WIDEST = 9.0, 50.0

@@ -15,19 +15,19 @@ import numpy as np
 import torch
 from torch import fx
 
-from xl2torch.address import CellAddress, single_cell
+from xl2torch.cells.address import CellAddress, single_cell
 from xl2torch.errors import ModelError, Xl2TorchError
-from xl2torch.graph.naming import label
-from xl2torch.graph.nodes import node_name
 from xl2torch.ir.facts import facts
+from xl2torch.ir.naming import label
+from xl2torch.ir.nodes import node_name
 from xl2torch.ir.ops import operators_in
-from xl2torch.jacobian import VectorFunction, jacobian, range_function, variable_shapes
-from xl2torch.model import SheetModel, compile_range
+from xl2torch.model.jacobian import VectorFunction, jacobian, range_function, variable_shapes
+from xl2torch.model.sheet_model import SheetModel, compile_range
 from xl2torch.reports.kinds import STATISTICS
 from xl2torch.reports.layout import Line, Shown, report_sheet, table, title, titles
 from xl2torch.reports.outcome import Outcome
 from xl2torch.reports.statistics import CONFIDENCE, known
-from xl2torch.workbook.new_sheet import NewSheet, Row, StyledValue
+from xl2torch.workbook.write.new_sheet import NewSheet, Row, StyledValue
 
 _LIKELIHOOD = re.compile(r"(?<!un)likel(?!y\b)|\bll\b|\bnll\b|deviance", re.IGNORECASE)
 _WORDS = re.compile(r"entropy|log ?loss|\blog", re.IGNORECASE)

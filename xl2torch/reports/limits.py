@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import torch
 
-from xl2torch.address import CellAddress
+from xl2torch.cells.address import CellAddress
+from xl2torch.cells.values import NA, CellValue
 from xl2torch.gradients.difference import over_copies
-from xl2torch.jacobian import VectorFunction, variable_shapes
+from xl2torch.model.jacobian import VectorFunction, variable_shapes
 from xl2torch.reports.kinds import LIMITS
 from xl2torch.reports.layout import GAP, Line, Shown, note, report_sheet, table, titles
 from xl2torch.reports.outcome import Outcome
-from xl2torch.values import NA, CellValue
-from xl2torch.workbook.new_sheet import NewSheet
+from xl2torch.workbook.write.new_sheet import NewSheet
 
 _SHORTEST, _LONGEST, _PARTS = -40, 50, 8
 """Powers of two, times the size of a variable: steps at which the constraints are looked at, each

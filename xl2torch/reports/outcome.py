@@ -8,18 +8,18 @@ from functools import cached_property
 
 import torch
 
-from xl2torch.address import CellAddress, CellRange, single_cell
-from xl2torch.constraints import Constraints
-from xl2torch.graph.naming import solver_name, solver_names
-from xl2torch.jacobian import present_point, variable_limits
-from xl2torch.problem import Problem
-from xl2torch.recalculation import Recalculation, recalculate
+from xl2torch.cells.address import CellAddress, CellRange, single_cell
+from xl2torch.cells.values import NUMBER, CellValue
+from xl2torch.evaluate.recalculation import Recalculation, recalculate
+from xl2torch.ir.naming import solver_name, solver_names
+from xl2torch.model.constraints import Constraints
+from xl2torch.model.jacobian import present_point, variable_limits
+from xl2torch.model.problem import Problem
 from xl2torch.training.result import Result
-from xl2torch.values import NUMBER, CellValue
-from xl2torch.workbook.cells import Floats
-from xl2torch.workbook.formats import number_formats
-from xl2torch.workbook.patcher import CellEdit, Edits
-from xl2torch.workbook.reader import Workbook
+from xl2torch.workbook.read.formats import number_formats
+from xl2torch.workbook.read.reader import Workbook
+from xl2torch.workbook.sparse_cells import Floats
+from xl2torch.workbook.write.patcher import CellEdit, Edits
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +31,7 @@ class Outcome:
     more: tuple[CellAddress, ...] = ()
 
     @staticmethod
-    def of(
-        result: Result, more: Iterable[CellAddress] = (), everything: bool = False
-    ) -> Outcome:
+    def of(result: Result, more: Iterable[CellAddress] = (), everything: bool = False) -> Outcome:
         """Recalculate the workbook of a result; ``more`` cells are to be shown, too.
 
         ``everything``: also cells that the variable cells do not reach.

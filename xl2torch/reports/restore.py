@@ -12,23 +12,23 @@ from pathlib import Path
 
 import numpy as np
 
-from xl2torch.address import CellAddress, CellRange, parse_a1
+from xl2torch.cells.address import CellAddress, CellRange, parse_a1
+from xl2torch.cells.values import CellValue
 from xl2torch.errors import FormulaError, SelectionError
+from xl2torch.evaluate.recalculation import recalculate
 from xl2torch.formula.parser import parse
-from xl2torch.recalculation import recalculate
 from xl2torch.reports.answer import FORMULA, ORIGINAL, VARIABLES
 from xl2torch.reports.kinds import ANSWER
 from xl2torch.reports.outcome import recalculated_edits
-from xl2torch.reports.output import check_output, check_protection
-from xl2torch.values import CellValue
-from xl2torch.workbook.cells import CellBlock, SparseCells
 from xl2torch.workbook.formula_groups import rectangles
 from xl2torch.workbook.package import Changes
-from xl2torch.workbook.patcher import CellEdit, patch_cells
-from xl2torch.workbook.reader import Workbook, load
-from xl2torch.workbook.selection import parse_cell
-from xl2torch.workbook.sheet_reader import Sheet
-from xl2torch.workbook.workbook_part import recalculate_on_load
+from xl2torch.workbook.read.reader import Workbook, load
+from xl2torch.workbook.read.selection import parse_cell
+from xl2torch.workbook.read.sheet_reader import Sheet
+from xl2torch.workbook.sparse_cells import CellBlock, SparseCells
+from xl2torch.workbook.write.patcher import CellEdit, patch_cells
+from xl2torch.workbook.write.preflight import check_output, check_protection
+from xl2torch.workbook.write.workbook_part import recalculate_on_load
 
 _NUMBERED = re.compile(re.escape(ANSWER) + r" (\d+)", re.IGNORECASE)
 _WORKSHEET = re.compile(r"Worksheet: \[.*\]([^\]]+)")

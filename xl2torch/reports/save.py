@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from xl2torch.address import CellAddress, single_cell
+from xl2torch.cells.address import CellAddress, single_cell
 from xl2torch.errors import ModelError, OutputError, SelectionError, TrainingError
+from xl2torch.evaluate.recalculation import Recalculation, recalculate
 from xl2torch.gradients.check import check
-from xl2torch.limits import within_limits
-from xl2torch.model import SheetModel, rounding
-from xl2torch.recalculation import Recalculation, recalculate
+from xl2torch.model.sheet_model import SheetModel, rounding
 from xl2torch.reports.answer import Answer, answer, answer_sheet
 from xl2torch.reports.gradient_sheet import gradient_sheets
 from xl2torch.reports.kinds import DEFAULT_REPORTS, REPORTS, chosen_reports
@@ -25,21 +24,23 @@ from xl2torch.reports.outcome import (
     recalculated_edits,
     trained_values,
 )
-from xl2torch.reports.output import check_output, check_protection
 from xl2torch.reports.sensitivity import sensitivity_sheet
 from xl2torch.reports.statistics import check_residuals, statistics_sheet
 from xl2torch.reports.store_model import is_stored, keep_model
 from xl2torch.reports.training_sheet import Watched, training_sheet
+from xl2torch.safety.limits import within_limits
 from xl2torch.training.present import takes_models
 from xl2torch.training.result import Result
-from xl2torch.workbook.cells import key_of
-from xl2torch.workbook.new_sheet import NewSheet, add_sheets
 from xl2torch.workbook.package import Changes
-from xl2torch.workbook.patcher import CellEdit, Edits, Keys, cells_at, patch_cells
-from xl2torch.workbook.reader import Workbook, load, read_again
-from xl2torch.workbook.remembered import Options, remember
-from xl2torch.workbook.selection import parse_cell
-from xl2torch.workbook.workbook_part import numbered_name, recalculate_on_load
+from xl2torch.workbook.read.reader import Workbook, load, read_again
+from xl2torch.workbook.read.remembered import Options
+from xl2torch.workbook.read.selection import parse_cell
+from xl2torch.workbook.sparse_cells import key_of
+from xl2torch.workbook.write.new_sheet import NewSheet, add_sheets
+from xl2torch.workbook.write.patcher import CellEdit, Edits, Keys, cells_at, patch_cells
+from xl2torch.workbook.write.preflight import check_output, check_protection
+from xl2torch.workbook.write.remember import remember
+from xl2torch.workbook.write.workbook_part import numbered_name, recalculate_on_load
 
 _AGREEMENT = 1e-9
 

@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from xl2torch import highs
-from xl2torch.address import CellAddress
+from xl2torch.analysis import highs
+from xl2torch.analysis.linear_program import linear_program
+from xl2torch.analysis.linearity import nonlinear_place
+from xl2torch.analysis.optimality import Optimality, optimality
+from xl2torch.analysis.ranging import ranging
+from xl2torch.cells.address import CellAddress
 from xl2torch.errors import ModelError
-from xl2torch.linear_program import linear_program
-from xl2torch.linearity import nonlinear_place
-from xl2torch.optimality import Optimality, optimality
-from xl2torch.ranging import ranging
 from xl2torch.reports.kinds import SENSITIVITY
 from xl2torch.reports.layout import Shown, note, report_sheet, table, title, titles
 from xl2torch.reports.outcome import Outcome
 from xl2torch.training.methods import HIGHS
-from xl2torch.workbook.new_sheet import NewSheet, StyledValue
+from xl2torch.workbook.write.new_sheet import NewSheet, StyledValue
 
 _ROUNDING = 1e-12
 

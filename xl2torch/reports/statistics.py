@@ -13,16 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from xl2torch.address import CellAddress
+from xl2torch.analysis.residuals import Residuals, find_residuals
+from xl2torch.cells.address import CellAddress
+from xl2torch.cells.values import NA, CellValue
 from xl2torch.errors import ModelError
-from xl2torch.jacobian import jacobian
-from xl2torch.model import SheetModel
+from xl2torch.model.jacobian import jacobian
+from xl2torch.model.sheet_model import SheetModel
 from xl2torch.reports.kinds import STATISTICS
 from xl2torch.reports.layout import Line, Shown, report_sheet, table, title, titles
 from xl2torch.reports.outcome import Outcome
-from xl2torch.residuals import Residuals, find_residuals
-from xl2torch.values import NA, CellValue
-from xl2torch.workbook.new_sheet import NewSheet, Row, StyledValue
+from xl2torch.workbook.write.new_sheet import NewSheet, Row, StyledValue
 
 CONFIDENCE = 0.95
 _MOST = 50

@@ -6,18 +6,19 @@ later write; options that the sheet stores already are kept.
 
 from __future__ import annotations
 
-from xl2torch.address import CellRange, quote_sheet, single_cell
+from xl2torch.cells.address import CellRange, quote_sheet, single_cell
 from xl2torch.errors import SelectionError
 from xl2torch.formula.ast import Call, Node, Reference, children
 from xl2torch.formula.parser import parse
 from xl2torch.formula.relocation import NotRelocatable, relocated
-from xl2torch.problem import WORDS, Constraint, Problem, model_state
+from xl2torch.model.problem import WORDS, Constraint, Problem, model_state
 from xl2torch.workbook.ooxml import number_text
 from xl2torch.workbook.package import Changes
-from xl2torch.workbook.reader import Workbook
-from xl2torch.workbook.remembered import Options, remember
-from xl2torch.workbook.solver_model import DEFAULTS, RELATIONS, SENSES, solver_models
-from xl2torch.workbook.workbook_part import replace_names
+from xl2torch.workbook.read.reader import Workbook
+from xl2torch.workbook.read.remembered import Options
+from xl2torch.workbook.read.solver_model import DEFAULTS, RELATIONS, SENSES, solver_models
+from xl2torch.workbook.write.remember import remember
+from xl2torch.workbook.write.workbook_part import replace_names
 
 MOST_VARIABLES = 200
 """Variable cells that Excel's Solver takes."""

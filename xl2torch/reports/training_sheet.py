@@ -12,13 +12,13 @@ from datetime import datetime
 import torch
 
 import xl2torch
-from xl2torch.address import MAX_ROW, CellAddress, column_letters
+from xl2torch.cells.address import MAX_ROW, CellAddress, column_letters
+from xl2torch.cells.values import CellValue, display
 from xl2torch.reports.outcome import Outcome
 from xl2torch.training.result import Iteration, Settings
-from xl2torch.values import CellValue, display
-from xl2torch.workbook.charts import line_chart
-from xl2torch.workbook.new_sheet import NewSheet, PlacedChart, Row, StyledValue
-from xl2torch.workbook.styles import significant
+from xl2torch.workbook.write.charts import line_chart
+from xl2torch.workbook.write.new_sheet import NewSheet, PlacedChart, Row, StyledValue
+from xl2torch.workbook.write.styles import significant
 
 _HEADING = 3
 """Rows that stay in view: title, a blank row, the headings of the tables."""
@@ -107,9 +107,7 @@ def training_sheet(
         text = f"On paper: the start and the last {_TAIL} iterations. A larger print area has all"
         rows[1] = [StyledValue(text, "note")]
     front = left + 1 + middle if len(ways[0]) > _FEW_WAYS else 0
-    return NewSheet(
-        name, rows, widths, placed, _HEADING, printed=printed, printed_columns=front
-    )
+    return NewSheet(name, rows, widths, placed, _HEADING, printed=printed, printed_columns=front)
 
 
 def _printed(rows: int, front: int) -> list[tuple[int, int]]:

@@ -1,1 +1,5 @@
-"""Training a SheetModel with a torch optimizer in the Solver's role."""
+"""Objective to weights: a torch optimizer in Solver's role.
+
+In: a compiled model and options. Out: a ``Result`` with weights, history and Solver's message.
+``fit`` is the door, ``solvers`` holds one file per engine, ``rows`` the mini-batches.
+"""

@@ -7,19 +7,16 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from xl2torch.binary_program import BinaryProgram, binary_program
-from xl2torch.constraints import Constraints
+from xl2torch.analysis.binary_program import BinaryProgram, binary_program
+from xl2torch.analysis.linear_program import LinearProgram
+from xl2torch.analysis.linearity import nonlinear_place
+from xl2torch.analysis.piecewise_linear import piecewise_linear
+from xl2torch.analysis.residuals import find_residuals, has_kink
 from xl2torch.errors import ModelError, SelectionError
-from xl2torch.jacobian import present_point
-from xl2torch.linear_program import LinearProgram
-from xl2torch.linearity import nonlinear_place
-from xl2torch.model import SheetModel
-from xl2torch.piecewise_linear import piecewise_linear
-from xl2torch.plain_text import meant
-from xl2torch.residuals import find_residuals, has_kink
-from xl2torch.training.epigraph import Epigraph, find_epigraph
-from xl2torch.training.independent_blocks import find_blocks
-from xl2torch.training.least_squares import MOST_DENSE
+from xl2torch.model.constraints import Constraints
+from xl2torch.model.jacobian import present_point
+from xl2torch.model.sheet_model import SheetModel
+from xl2torch.safety.plain_text import meant
 from xl2torch.training.loss import Loss
 from xl2torch.training.methods import (
     CONSTRAINED,
@@ -33,8 +30,11 @@ from xl2torch.training.methods import (
     optimizer_names,
     torch_optimizers,
 )
-from xl2torch.training.scipy_vector import FreeVariables
-from xl2torch.workbook.solver_model import number_option
+from xl2torch.training.solvers.epigraph import Epigraph, find_epigraph
+from xl2torch.training.solvers.independent_blocks import find_blocks
+from xl2torch.training.solvers.least_squares import MOST_DENSE
+from xl2torch.training.solvers.scipy_vector import FreeVariables
+from xl2torch.workbook.read.solver_model import number_option
 
 ENGINES = ("auto", "torch", "scipy")
 _FEW = 50
@@ -209,9 +209,7 @@ def _linear(model: SheetModel, asked: Asked, integers: bool) -> Choice:
     return Choice(HIGHS, f"objective and constraints are linear{whole}")
 
 
-def _piecewise(
-    model: SheetModel, asked: Asked, integers: bool, program: LinearProgram
-) -> Choice:
+def _piecewise(model: SheetModel, asked: Asked, integers: bool, program: LinearProgram) -> Choice:
     """HiGHS for absolute values and maxima of linear formulas."""
     if asked.engine == "torch" or (integers and asked.optimizer not in ("", HIGHS)):
         return _linear(model, asked, integers)  # it refuses

@@ -20,7 +20,7 @@ from torch.func import functional_call, functionalize, grad_and_value
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from xl2torch.errors import first_line
-from xl2torch.model import SheetModel
+from xl2torch.model.sheet_model import SheetModel
 from xl2torch.training.loss import Differentiated, loss_of
 
 Program = Callable[[], Differentiated]

@@ -8,21 +8,21 @@ from itertools import product
 import numpy as np
 import torch
 
-from xl2torch.address import CellAddress, CellRange, single_cell
-from xl2torch.constraints import Constraints
+from xl2torch.analysis.optimality import optimality
+from xl2torch.analysis.residuals import find_residuals, has_kink
+from xl2torch.arrays.array import Unsupported
+from xl2torch.cells.address import CellAddress, CellRange, single_cell
+from xl2torch.cells.values import BLANK, FIRST_ERROR, NUMBER
 from xl2torch.errors import Xl2TorchError
 from xl2torch.formula.ast import Node, Text, functions_in, walk
 from xl2torch.formula.parser import FOREIGN
-from xl2torch.functions.array import Unsupported
-from xl2torch.graph.blocks import given_numbers, stored
-from xl2torch.graph.precedents import precedents
-from xl2torch.graph.schedule import Evaluation
-from xl2torch.jacobian import jacobian, present_point, variable_limits
-from xl2torch.model import SheetModel, first_error
-from xl2torch.optimality import optimality
-from xl2torch.residuals import find_residuals, has_kink
+from xl2torch.lowering.blocks import given_numbers, stored
+from xl2torch.lowering.precedents import precedents
+from xl2torch.lowering.schedule import Evaluation
+from xl2torch.model.constraints import Constraints
+from xl2torch.model.jacobian import jacobian, present_point, variable_limits
+from xl2torch.model.sheet_model import SheetModel, first_error
 from xl2torch.training.loss import Loss
-from xl2torch.values import BLANK, FIRST_ERROR, NUMBER
 
 _PLATEAU = 1e-4
 """Share of the whole way that is hardly worth the last tenth of the iterations."""
@@ -217,9 +217,7 @@ def signs(model: SheetModel, point: torch.Tensor) -> str:
     """What Assume Non-Negative did to an answer, or would have done, in words."""
     cells = list(model.cell_values())
     if model.problem.non_negative and len(cells) > 1 and not bool(point.any()):
-        return (
-            "Assume Non-Negative keeps all variable cells at 0: --any-sign lets them be negative"
-        )
+        return "Assume Non-Negative keeps all variable cells at 0: --any-sign lets them be negative"
     lower = torch.cat([variable.lower.reshape(-1) for variable in model.variables])
     below = (point < 0) & torch.isinf(lower)
     limited = bool(model.problem.general_constraints or model.problem.integer_constraints)

@@ -9,19 +9,18 @@ from pathlib import Path
 
 import torch
 
-from xl2torch.address import CellAddress, CellRange
-from xl2torch.constraints import Constraints
+from xl2torch.analysis.highs import Progress as Bounding
+from xl2torch.analysis.optimality import OPTIMAL
+from xl2torch.analysis.residuals import find_residuals
+from xl2torch.cells.address import CellAddress, CellRange
 from xl2torch.errors import SelectionError
-from xl2torch.highs import Progress as Bounding
-from xl2torch.jacobian import present_point, variable_limits
-from xl2torch.limits import within_limits
-from xl2torch.model import SheetModel, as_model, refuse_moved, watch
-from xl2torch.optimality import OPTIMAL
-from xl2torch.problem import Problem
-from xl2torch.residuals import find_residuals
+from xl2torch.model.constraints import Constraints
+from xl2torch.model.jacobian import present_point, variable_limits
+from xl2torch.model.problem import Problem
+from xl2torch.model.sheet_model import SheetModel, as_model, refuse_moved, watch
+from xl2torch.safety.limits import within_limits
 from xl2torch.training.choose_optimizer import Asked, Choice, choose
 from xl2torch.training.compilation import compiled_program
-from xl2torch.training.descent import descend, still_steep
 from xl2torch.training.diagnosis import (
     blank_data,
     data_scales,
@@ -35,16 +34,10 @@ from xl2torch.training.diagnosis import (
     unfelt,
     why_it_stands,
 )
-from xl2torch.training.epigraph import solve_epigraph
 from xl2torch.training.epoch_table import EpochTable, in_notebook
-from xl2torch.training.epochs import Batch, train_in_batches
 from xl2torch.training.freezing import Stage, frozen, parse_frozen, parse_stage
-from xl2torch.training.given_optimizer import Given, named
-from xl2torch.training.goal_seek import seek_target
 from xl2torch.training.initial_loss import dropout_free, starting_loss
 from xl2torch.training.initialization import DRAWN, initialize
-from xl2torch.training.least_squares import solve_least_squares
-from xl2torch.training.linear import solve_linear
 from xl2torch.training.loss import Loss, distance_to_target
 from xl2torch.training.methods import (
     HIGHS,
@@ -58,16 +51,6 @@ from xl2torch.training.methods import (
     is_first_order,
     torch_optimizers,
 )
-from xl2torch.training.multistart import draw_starts, polished_count, run_starts
-from xl2torch.training.newton import fits_newton, solve_newton
-from xl2torch.training.nonlinear import (
-    missed,
-    solve_bounded,
-    solve_constrained,
-    solve_system,
-    unkept,
-)
-from xl2torch.training.optimizers import FirstOrder, Stepper, make_stepper
 from xl2torch.training.options import (
     Options,
     check_options,
@@ -78,12 +61,29 @@ from xl2torch.training.options import (
 from xl2torch.training.placement import DTYPES
 from xl2torch.training.record import Record, RunLimits
 from xl2torch.training.result import Iteration, Result, Settings, Start
-from xl2torch.training.row_loss import RowLoss
-from xl2torch.training.scaling import scaling_remark
+from xl2torch.training.rows.epochs import Batch, train_in_batches
+from xl2torch.training.rows.row_loss import RowLoss
 from xl2torch.training.sheet_value import SheetLoss, endless, last_in_sheet
+from xl2torch.training.solvers.descent import descend, still_steep
+from xl2torch.training.solvers.epigraph import solve_epigraph
+from xl2torch.training.solvers.given_optimizer import Given, named
+from xl2torch.training.solvers.goal_seek import seek_target
+from xl2torch.training.solvers.least_squares import solve_least_squares
+from xl2torch.training.solvers.linear import solve_linear
+from xl2torch.training.solvers.multistart import draw_starts, polished_count, run_starts
+from xl2torch.training.solvers.newton import fits_newton, solve_newton
+from xl2torch.training.solvers.nonlinear import (
+    missed,
+    solve_bounded,
+    solve_constrained,
+    solve_system,
+    unkept,
+)
+from xl2torch.training.solvers.optimizers import FirstOrder, Stepper, make_stepper
+from xl2torch.training.solvers.scaling import scaling_remark
 from xl2torch.training.stopping import Stop, Stopped
-from xl2torch.workbook.reader import Workbook
-from xl2torch.workbook.selection import parse_cell
+from xl2torch.workbook.read.reader import Workbook
+from xl2torch.workbook.read.selection import parse_cell
 
 _NEXT = {
     LBFGS: (LBFGSB, TRUST), LBFGSB: (LBFGS, TRUST), SLSQP: (TRUST,), TRUST: (SLSQP,)
@@ -455,7 +455,9 @@ class _Run:
             return Stop(17, f"{best}.")
         why = (
             "Starts are drawn near 0 where a variable cell has no bounds; with bounds on all of "
-            "them more can be said" if many else "Other starts may find a better one"
+            "them more can be said"
+            if many
+            else "Other starts may find a better one"
         )
         return replace(
             stop, detail=f"{best}, and {alike} of them ended there. {why}. {stop.detail}".strip()

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from xl2torch.address import CellRange
+from xl2torch.cells.address import CellRange
 from xl2torch.errors import SelectionError
-from xl2torch.model import SheetModel, Variable
-from xl2torch.workbook.selection import parse_ranges
+from xl2torch.model.sheet_model import SheetModel, Variable
+from xl2torch.workbook.read.selection import parse_ranges
 
 _EVERYTHING = "all"
 

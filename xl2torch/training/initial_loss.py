@@ -8,21 +8,21 @@ from itertools import product
 import torch
 from torch import fx
 
-from xl2torch.address import CellRange
+from xl2torch.analysis.dropout import without_dropout
+from xl2torch.cells.address import CellRange
 from xl2torch.errors import ModelError, SelectionError, TrainingError, first_line
-from xl2torch.graph.dropout import without_dropout
-from xl2torch.graph.fold_bias import with_ones_columns
-from xl2torch.graph.row_objective import RowObjective
-from xl2torch.jacobian import variable_limits
-from xl2torch.model import SheetModel
+from xl2torch.model.jacobian import variable_limits
+from xl2torch.model.sheet_model import SheetModel
+from xl2torch.rows.fold_bias import with_ones_columns
+from xl2torch.rows.row_objective import RowObjective
 from xl2torch.training.diagnosis import start_to_blame
 from xl2torch.training.loss import Loss
 from xl2torch.training.methods import HIGHS
-from xl2torch.training.metrics import find_metric
 from xl2torch.training.options import Options
 from xl2torch.training.result import Settings
-from xl2torch.training.row_loss import Metric, RowLoss
-from xl2torch.training.row_split import split_rows
+from xl2torch.training.rows.metrics import find_metric
+from xl2torch.training.rows.row_loss import Metric, RowLoss
+from xl2torch.training.rows.row_split import split_rows
 
 
 def starting_loss(

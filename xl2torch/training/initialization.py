@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import torch
 
-from xl2torch.address import CellRange
+from xl2torch.cells.address import CellRange
 from xl2torch.errors import SelectionError
-from xl2torch.model import SheetModel
+from xl2torch.model.sheet_model import SheetModel
 from xl2torch.training.freezing import frozen_cells
 
 METHODS = ("present", "file", "normal", "uniform", "zeros")

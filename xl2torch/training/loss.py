@@ -10,10 +10,10 @@ import torch
 from torch import fx
 from torch.nn.utils import get_total_norm
 
-from xl2torch.jacobian import VectorFunction, present_point, variable_shapes
-from xl2torch.model import SheetModel
-from xl2torch.problem import Problem
-from xl2torch.training.bounded import Bounded, gradient_of
+from xl2torch.model.jacobian import VectorFunction, present_point, variable_shapes
+from xl2torch.model.problem import Problem
+from xl2torch.model.sheet_model import SheetModel
+from xl2torch.training.solvers.bounded import Bounded, gradient_of
 
 FAILED = 1e300
 """Stands for the loss where the objective is an error."""

@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xl2torch.errors import SelectionError
-from xl2torch.problem import Problem
+from xl2torch.model.problem import Problem
 from xl2torch.training.choose_optimizer import Choice
-from xl2torch.training.given_optimizer import Factory
 from xl2torch.training.methods import HIGHS, LEAST_SQUARES, SCIPY, default_epochs
-from xl2torch.training.optimizers import default_rate
 from xl2torch.training.placement import Placement
 from xl2torch.training.result import Result, Settings
+from xl2torch.training.solvers.given_optimizer import Factory
+from xl2torch.training.solvers.optimizers import default_rate
 from xl2torch.training.stopping import CONVERGENCE
-from xl2torch.workbook.solver_model import DEFAULTS, number_option
+from xl2torch.workbook.read.solver_model import DEFAULTS, number_option
 
 _LEAST_STARTS, _MOST_STARTS = 10, 10_000
 

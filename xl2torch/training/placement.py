@@ -10,9 +10,9 @@ import torch
 from torch import fx, nn
 
 from xl2torch.errors import SelectionError, first_line
-from xl2torch.graph.device import follow, placed_graph
-from xl2torch.graph.module import assembled
-from xl2torch.model import SheetModel
+from xl2torch.ir.device import follow, placed_graph
+from xl2torch.lowering.module import assembled
+from xl2torch.model.sheet_model import SheetModel
 
 _Module = TypeVar("_Module", bound=fx.GraphModule)
 DTYPES = {"float64": torch.float64, "float32": torch.float32}

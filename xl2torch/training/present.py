@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from xl2torch.errors import SelectionError
-from xl2torch.model import SheetModel
+from xl2torch.model.sheet_model import SheetModel
 from xl2torch.training.fit import fit
 from xl2torch.training.methods import BY_HAND
 from xl2torch.training.result import Result

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import torch
 
-from xl2torch.address import CellAddress
-from xl2torch.constraints import Constraints
-from xl2torch.jacobian import variable_limits
-from xl2torch.training.bounded import gradient_of
+from xl2torch.cells.address import CellAddress
+from xl2torch.model.constraints import Constraints
+from xl2torch.model.jacobian import variable_limits
 from xl2torch.training.diagnosis import error_place
 from xl2torch.training.loss import FAILED, Loss
 from xl2torch.training.result import TRAJECTORIES, Iteration
+from xl2torch.training.solvers.bounded import gradient_of
 from xl2torch.training.stopping import CONVERGENCE, Stop, Stopped, converged, stands_still
 
 _FLAT = 1e-9

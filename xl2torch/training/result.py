@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from xl2torch.address import CellAddress
-from xl2torch.model import SheetModel
+from xl2torch.cells.address import CellAddress
+from xl2torch.model.sheet_model import SheetModel
 from xl2torch.notebook import html_table
-from xl2torch.training.given_optimizer import Factory
 from xl2torch.training.methods import full_name
+from xl2torch.training.solvers.given_optimizer import Factory
 from xl2torch.training.stopping import CONVERGENCE, Stop
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import math
 
 import torch
 
-from xl2torch.model import SheetModel
+from xl2torch.model.sheet_model import SheetModel
 from xl2torch.training.diagnosis import named, sheet_error
 from xl2torch.training.loss import Loss
 from xl2torch.training.record import Record

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xl2torch.address import MAX_ROW, moved, relative_form
+from xl2torch.cells.address import MAX_ROW, moved, relative_form
 
 Rectangle = tuple[int, int, int, int]
 """top, left, bottom, right."""

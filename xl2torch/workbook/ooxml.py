@@ -11,8 +11,8 @@ from typing import Any
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
+from xl2torch.cells.values import CellValue, ErrorValue
 from xl2torch.errors import WorkbookError
-from xl2torch.values import CellValue, ErrorValue
 
 CONTENT_TYPES = "[Content_Types].xml"
 SPREADSHEET_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml."

@@ -18,8 +18,9 @@ from urllib.parse import unquote
 from xml.parsers import expat
 
 from xl2torch.errors import OutputError, WorkbookError
-from xl2torch.limits import HARMLESS_PART, MOST_RATIO, beyond, most_unpacked
-from xl2torch.plain_text import meant
+from xl2torch.safety.limits import HARMLESS_PART, MOST_RATIO, beyond, most_unpacked
+from xl2torch.safety.output_file import complete_file
+from xl2torch.safety.plain_text import meant
 from xl2torch.workbook.ooxml import (
     CONTENT_TYPES,
     RELATIONSHIPS,
@@ -27,7 +28,6 @@ from xl2torch.workbook.ooxml import (
     in_bytes,
     parse_xml,
 )  # fmt: skip
-from xl2torch.workbook.output_file import complete_file
 
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _SIGNATURES = "_xmlsignatures/"

@@ -1,1 +1,0 @@
-"""From formulas to a computation graph: regions, precedents, evaluation order, torch.fx."""

@@ -1,0 +1,1 @@
+"""Passes that take away what lowering wrote for safety and this graph does not need."""

@@ -1,0 +1,1 @@
+"""Passes that join what the regions of a sheet cut apart."""

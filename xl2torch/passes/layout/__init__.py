@@ -1,0 +1,1 @@
+"""Passes that decide how parameters lie in memory."""

@@ -1,0 +1,1 @@
+"""Training on some of the rows: the split, mini-batches, and metrics of the held-out rows."""
