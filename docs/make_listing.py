@@ -40,15 +40,14 @@ def listing() -> str:
 def _lines(package: str, order: dict[str, list[str]], depth: int) -> Iterator[str]:
     folder = ROOT / package.replace(".", "/")
     found = {path.stem for path in folder.iterdir() if _is_module(path)} - {"__init__"}
-    for name in order.get(package, sorted(found)):
-        found.remove(name)
+    known = [name for name in order.get(package, ()) if name in found]
+    for name in [*known, *sorted(found - set(known))]:
         path = folder / name
         if path.is_dir():
             yield f"{'  ' * depth}- **{name}/** {_summary(path / '__init__.py')}\n"
             yield from _lines(f"{package}.{name}", order, depth + 1)
         else:
             yield f"{'  ' * depth}- `{name}` {_summary(path.with_suffix('.py'))}\n"
-    assert not found, f"{package}: in no layer: {', '.join(sorted(found))}"
 
 
 def _is_module(path: Path) -> bool:

@@ -336,7 +336,7 @@ def test_several_models_are_listed() -> None:
 
 @requires_corpus
 def test_interrupt_writes_the_best_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from xl2torch.training.solvers.quasi_newton import QuasiNewton
+    from xl2torch.training.steps.quasi_newton import QuasiNewton
 
     steps = 0
     step = QuasiNewton.step

@@ -171,7 +171,7 @@ def test_a_wrong_answer_is_asked_again(tmp_path: Path) -> None:
 def test_a_gain_that_is_minimised_is_told(tmp_path: Path) -> None:
     path = written(tmp_path, SHEETS["a portfolio"][0])
     given = {"objective": "B6", "variables": "B2:B4", "constraints": ["B2:B4 >= 0"]}
-    words = "S!B6 Return is minimised: --sense max maximises it"
+    words = 'S!B6 Return is minimised: `sense="max"` maximises it'
     assert words in find_problem(xl2torch.load(path), **given).remarks  # type: ignore[arg-type]
     given["sense"] = "min"
     assert find_problem(xl2torch.load(path), **given).remarks == ()  # type: ignore[arg-type]
@@ -246,7 +246,7 @@ def test_errors_name_what_could_be_meant(tmp_path: Path) -> None:
     assert code == 2 and "give --objective" in output
     assert "such as --objective B4 --variables B1:B3" in output
     assert 'xl2torch setup "own sheet.xlsx"' in output
-    with pytest.raises(SelectionError, match="such as --objective B4 --variables B1:B3"):
+    with pytest.raises(SelectionError, match="such as `objective='B4'` `variables='B1:B3'`"):
         xl2torch.compile(path, "S")
 
 

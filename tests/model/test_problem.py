@@ -172,7 +172,7 @@ def test_what_is_not_replaced_stays(tmp_path: Path, given: dict[str, str]) -> No
     assert [str(item) for item in found.constraints] == [str(item) for item in stored.constraints]
     assert (found.sense, found.non_negative) == ("max", True)
     (remark,) = found.remarks
-    assert "--sense max; Model!B8 >= Model!B10; Model!B9 = 40" in remark
+    assert "`sense='max'`; Model!B8 >= Model!B10; Model!B9 = 40" in remark
 
 
 def test_whole_numbers_are_asked_only_of_variable_cells(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
         draw(model, "contour", View("F6,A1"))
     with pytest.raises(SelectionError, match="F6:I8 holds 12"):
         draw(model, "contour", View("F6:I8"))
-    with pytest.raises(SelectionError, match="no --kind 'pie'"):
+    with pytest.raises(SelectionError, match="no `kind='pie'`"):
         draw(model, "pie")
     with pytest.raises(SelectionError, match="need a run of training"):
         draw(model, "loss")

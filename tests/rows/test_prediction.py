@@ -170,7 +170,7 @@ def test_no_rows_and_no_column_of_predictions(tmp_path: Path) -> None:
     empty = pandas.DataFrame({"Size": [], "Kind": [], "Built": []})
     assert model.predict(empty)["Estimate"].tolist() == []
     model = book(tmp_path, {**HOUSES, "K1": "=A1^2+B1^2+C1^2+D1^2"})
-    with pytest.raises(SelectionError, match="--outputs"):
+    with pytest.raises(SelectionError, match="`outputs="):
         model.predict(empty)
 
 

@@ -228,7 +228,7 @@ def test_rows_that_mix_are_refused_with_the_cell(
     if not cell:
         assert for_rows(model.row_objective(), range(9)).item() == model().item()
         return
-    with pytest.raises(ModelError, match=f"in S!{cell}.*leave out --batch-size"):
+    with pytest.raises(ModelError, match=f"in S!{cell}.*leave out `batch_size`"):
         model.row_objective()
 
 

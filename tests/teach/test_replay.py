@@ -197,9 +197,9 @@ def test_a_sheet_without_a_descent(tmp_path: Path) -> None:
         replay(workbook, "S")
     with pytest.raises(ModelError, match="no sheet of grid"):
         replay_all(workbook)
-    with pytest.raises(SelectionError, match="no --state 'old'"):
+    with pytest.raises(SelectionError, match="no `state='old'`"):
         replay(workbook, "S", state="old")
-    with pytest.raises(SelectionError, match="--epochs"):
+    with pytest.raises(SelectionError, match="`epochs`"):
         replay(workbook, "S", epochs=0)
 
 

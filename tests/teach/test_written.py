@@ -290,10 +290,10 @@ def test_the_frame() -> None:
     [
         ({"wrt": "C3:D11"}, SelectionError, "which fits neither"),
         ({"wrt": "F3:F12"}, SelectionError, "overlap"),
-        ({"of": "F3:F5,F7:F9"}, SelectionError, "--of has to be one range"),
+        ({"of": "F3:F5,F7:F9"}, SelectionError, "`of` has to be one range"),
         ({"against": "K3:K12,K5:K12"}, SelectionError, "given twice"),
         ({"against": "K3:K12,A1:B1"}, SelectionError, "neither the same rows nor the same columns"),
-        ({"wrt": "A2:A11", "against": "K3:K12"}, ModelError, "A2 of --wrt is not a number"),
+        ({"wrt": "A2:A11", "against": "K3:K12"}, ModelError, "A2 of `wrt` is not a number"),
         ({"wrt": "H1:I1", "of": "F3", "against": "K3:L3"}, ModelError, "does not depend on"),
     ],
 )

@@ -268,7 +268,7 @@ def test_batches_are_told(tmp_path: Path) -> None:
 
 def test_an_explosion_is_noticed(tmp_path: Path) -> None:
     result = xl2torch.fit(line(tmp_path), "sgd", lr=50, epochs=100, batch_size=4)
-    assert result.stop.code == 4 and "smaller --lr" in result.message
+    assert result.stop.code == 4 and "smaller `lr`" in result.message
     assert math.isfinite(result.final)
 
 
@@ -282,26 +282,26 @@ def test_single_precision(tmp_path: Path) -> None:
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"optimizer": "lbfgs", "batch_size": 4}, "leave out --batch-size"),
-    ({"optimizer": "least-squares", "validation": "0.2"}, "leave out --optimizer least-squares"),
-    ({"engine": "scipy", "batch_size": 4}, "leave out --engine"),
-    ({"batch_size": 0}, "--batch-size is a whole number above 0"),
-    ({"batch_size": 2.5}, "--batch-size is a whole number above 0"),
+    ({"optimizer": "lbfgs", "batch_size": 4}, "leave out `batch_size`"),
+    ({"optimizer": "least-squares", "validation": "0.2"}, 'leave out `optimizer="least-squares"`'),
+    ({"engine": "scipy", "batch_size": 4}, "leave out `engine`"),
+    ({"batch_size": 0}, "`batch_size` is a whole number at least 1"),
+    ({"batch_size": 2.5}, "`batch_size` is a whole number at least 1"),
     ({"metric": "acuracy"}, "there are accuracy, error_rate, and cells"),
     ({"validation": "20%"}, "give a fraction such as 0.2"),
-    ({"patience": 0}, "--patience is a whole number above 0"),
+    ({"patience": 0}, "`patience` is a whole number at least 1"),
     ({"validation": "1.5"}, "between 0 and 1"),
     ({"validation": "0.001"}, "leaves no row"),
     ({"validation": "A1:A2"}, "holds none of the rows S!D3:D25"),
     ({"validation": "A1:A30"}, "leaves no row for training"),
     ({"validation": "Part=valid"}, "no column of S has the heading Part; there are x, y, split"),
     ({"validation": "Split=test"}, "leaves no row"),
-    ({"batch_size": 4, "starts": 3}, "leave out --batch-size"),
+    ({"batch_size": 4, "starts": 3}, "leave out `batch_size`"),
     ({"metric": "accuracy"}, "no labels were found"),
     ({"dropout_off": True}, "no dropout is recognised"),
     ({"stages": ["B1"]}, "B24:C26=1 or all=2"),
     ({"stages": ["B1=0"]}, "B24:C26=1 or all=2"),
-    ({"stages": ["all=1"], "epochs": 3}, "leave out --epochs"),
+    ({"stages": ["all=1"], "epochs": 3}, "leave out `epochs`"),
     ({"freeze": ["A3"]}, "S!A3 holds no variable cell; these are S!B1:C1"),
 ]
 
@@ -313,7 +313,7 @@ def test_refused(options: dict[str, Any], message: str, tmp_path: Path) -> None:
 
 
 def test_rows_that_mix_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"in S!A1 .*leave out --batch-size"):
+    with pytest.raises(ModelError, match=r"in S!A1 .*leave out `batch_size`"):
         xl2torch.fit(line(tmp_path, "=STDEV(D3:D25)"), batch_size=4)
 
 

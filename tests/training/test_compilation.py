@@ -32,7 +32,7 @@ def remark(monkeypatch: pytest.MonkeyPatch, compiled: Any, ratio: float) -> tupl
     monkeypatch.setattr(compilation, "_ratio", lambda *_: ratio)
     model = xl2torch.compile(xl2torch.load(WORKBOOKS / "survival.xlsx"))
     result = xl2torch.fit(model, "adam", epochs=20, compile=True)
-    (found,) = (text for text in result.remarks if text.startswith("--compile"))
+    (found,) = (text for text in result.remarks if text.startswith("`compile`"))
     return calls, found
 
 
@@ -202,4 +202,4 @@ def test_an_interrupt_while_compiling_ends_training(monkeypatch: pytest.MonkeyPa
 def test_where_it_has_no_use(options: dict[str, Any], message: str) -> None:
     model = xl2torch.compile(xl2torch.load(WORKBOOKS / "line.xlsx"))
     result = xl2torch.fit(model, epochs=3, seed=1, compile=True, **options)
-    assert any("--compile has no use" in t and message in t for t in result.remarks)
+    assert any("`compile` has no use" in t and message in t for t in result.remarks)

@@ -58,7 +58,7 @@ def test_one_step_of_gradient_descent_is_exact(tmp_path: Path) -> None:
 
 def test_divergence_keeps_the_best_point(tmp_path: Path) -> None:
     result = xl2torch.fit(model(tmp_path, "1 =A1^2+A1^4", "B1", "A1"), "sgd", lr=10.0, epochs=100)
-    assert result.stop.code == 4 and "--lr" in result.message
+    assert result.stop.code == 4 and "`lr`" in result.message
     assert result.final == min(row.objective for row in result.iterations) <= 2.0
     assert all(math.isfinite(row.objective) for row in result.iterations)
 

@@ -153,8 +153,8 @@ def test_classes_and_functions(kind: str, tmp_path: Path) -> None:
     given, options, name = OPTIMIZERS[kind]
     model = model_of(tmp_path)
     result = xl2torch.fit(model, given, epochs=30, **options)
-    assert result.final < 1.0 and result.settings.engine.startswith(name)
-    assert result.settings.learning_rate == options.get("lr", 0.1)
+    assert result.final < 1.0 and result.settings.solver.startswith(name)
+    assert result.settings.lr == options.get("lr", 0.1)
 
 
 def test_a_class_is_its_name(tmp_path: Path) -> None:
@@ -180,11 +180,11 @@ def test_an_instance_goes_on_with_what_it_remembers(tmp_path: Path) -> None:
         (lambda own: torch.optim.LBFGS(own), {}, "optimizer='lbfgs'"),
         (torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1), {}, "model.parameters()"),
         (torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1), {"lr": 1.0}, "its own lr"),
-        ("adam", {"lr": "0.1"}, "lr is a number"),
-        ("adam", {"epochs": 2.5}, "epochs is a whole number"),
+        ("adam", {"lr": "0.1"}, "`lr` is a number"),
+        ("adam", {"epochs": 2.5}, "`epochs` is a whole number"),
         ("adam", {"on_iteration": "print"}, "on_iteration is a function"),
-        ("adam", {"batch_size": "8"}, "batch-size is a whole number"),
-        ("adam", {"seed": "zero"}, "seed is a whole number"),
+        ("adam", {"batch_size": "8"}, "`batch_size` is a whole number"),
+        ("adam", {"seed": "zero"}, "`seed` is a whole number"),
     ],
 )
 def test_what_is_wanted_is_said(

@@ -16,7 +16,9 @@ import xl2torch
 from xl2torch.errors import SelectionError
 from xl2torch.model.constraints import Constraints
 from xl2torch.model.sheet_model import SheetModel
-from xl2torch.training.choose_optimizer import Asked, choose
+from xl2torch.training.choose_optimizer import choose
+from xl2torch.training.options import FitOptions
+from xl2torch.training.solvers.protocol import Request
 from xl2torch.workbook.read.reader import load
 
 CERTIFIED = CORPUS / "nist" / "certified.json"
@@ -102,7 +104,7 @@ def test_a_perfect_fit_is_found() -> None:
 
 def chosen(model: SheetModel) -> str:
     """The optimizer for a model where nothing is asked for."""
-    return choose(model, Constraints(model), Asked()).optimizer
+    return choose(Request(model, Constraints(model), FitOptions())).optimizer
 
 
 @pytest.mark.parametrize(

@@ -144,8 +144,8 @@ def test_a_search_for_whole_numbers_tells_where_it_stands(sense: int, tmp_path: 
 
 def test_a_tolerance_that_is_asked_for(tmp_path: Path) -> None:
     result = xl2torch.fit(split(tmp_path, 2), max_time=30, tolerance=0.5)
-    assert result.stop.code == 14 and "--tolerance 0" in result.message
-    with pytest.raises(SelectionError, match="--tolerance is at least 0"):
+    assert result.stop.code == 14 and "`tolerance=0`" in result.message
+    with pytest.raises(SelectionError, match="`tolerance` is a number at least 0"):
         xl2torch.fit(split(tmp_path, 2), tolerance=2)
 
 

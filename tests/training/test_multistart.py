@@ -12,9 +12,10 @@ from grids import grid
 
 import xl2torch
 from xl2torch.model.sheet_model import SheetModel
+from xl2torch.training.box import Box
 from xl2torch.training.loss import Loss
-from xl2torch.training.solvers.batched_lbfgs import LossAtPoints
-from xl2torch.training.solvers.multistart import draw_starts
+from xl2torch.training.starts.batched_lbfgs import LossAtPoints
+from xl2torch.training.starts.multistart import draw_starts
 
 WAVES = "1 2 =SIN(3*A1)+A1^2/10+COS(2*B1)+B1^2/20"
 """Many valleys; the lowest is at (-0.513…, 1.5…)."""
@@ -38,10 +39,10 @@ def lowest(least_sum: float = -1e9) -> float:
 def test_losses_and_gradients_are_those_of_single_points(tmp_path: Path) -> None:
     model = waves(tmp_path)
     points = torch.randn(7, 2, dtype=torch.float64)
-    losses, gradients = LossAtPoints(model)(points)
+    losses, gradients = LossAtPoints(model, Box.of(model))(points)
     loss = Loss(model)
     for point, value, gradient in zip(points, losses, gradients, strict=True):
-        assert loss.at(point) == pytest.approx(float(value), rel=1e-14)
+        assert loss.evaluate_at(point) == pytest.approx(float(value), rel=1e-14)
         assert loss.gradient.tolist() == pytest.approx(gradient.tolist(), rel=1e-12)
 
 

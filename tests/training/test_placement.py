@@ -86,9 +86,9 @@ def test_functions_of_scipy_keep_the_precision(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"device": "quatsch"}, "--device quatsch is not there"),
+        ({"device": "quatsch"}, "`device='quatsch'` is not there"),
         ({"device": "meta"}, "computes nothing"),
-        ({"dtype": "float8"}, "no --dtype 'float8'; there are float64, float32"),
+        ({"dtype": "float8"}, "no `dtype='float8'`; there are float64, float32"),
         ({"dtype": "float32", "optimizer": "least-squares"}, "computes in float64 on the CPU"),
     ],
 )
@@ -99,7 +99,7 @@ def test_what_cannot_be(options: dict[str, Any], message: str) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_device_that_is_not_there() -> None:
-    with pytest.raises(SelectionError, match=r"--device cuda is not there .*; there is"):
+    with pytest.raises(SelectionError, match=r"`device='cuda'` is not there .*; there is"):
         xl2torch.fit(survival(), device="cuda")
 
 

@@ -104,15 +104,15 @@ def test_what_is_about_an_objective_is_refused(tmp_path: Path) -> None:
     model = compile(grid(tmp_path, CIRCLE), variables="B1:B2", constraints=["B3 = 25"])
     with pytest.raises(ModelError, match="constraints alone"):
         check(model)
-    with pytest.raises(SelectionError, match="leave out --batch-size"):
+    with pytest.raises(SelectionError, match="leave out `batch_size`"):
         fit(model, batch_size=1)
 
 
 def test_a_system_needs_constraints_and_no_sense(tmp_path: Path) -> None:
     workbook = grid(tmp_path, CIRCLE)
-    with pytest.raises(SelectionError, match="give --objective"):
+    with pytest.raises(SelectionError, match="give `objective`"):
         find_problem(workbook, variables="B1:B2")
-    with pytest.raises(SelectionError, match="--sense min is about an objective"):
+    with pytest.raises(SelectionError, match="`sense='min'` is about an objective"):
         find_problem(workbook, variables="B1:B2", sense="min", constraints=["B3 = 25"])
 
 

@@ -23,6 +23,7 @@ point counts as optimal."""
 
 _ROUNDING = 1e-12
 """Share of the gradient that is rounding."""
+Limits = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,15 +42,20 @@ class Optimality:
     unique: bool
 
 
-def optimality(constraints: Constraints, point: torch.Tensor) -> Optimality:
-    """Reduced gradients and multipliers at a point. Raises ModelError."""
+def optimality(
+    constraints: Constraints, point: torch.Tensor, limits: Limits | None = None
+) -> Optimality:
+    """Reduced gradients and multipliers at a point. Raises ModelError.
+
+    ``limits`` are the lower and upper ones of all variable cells, else those of the problem.
+    """
     model = constraints.model
     problem = model.problem
     model.eval()
     objective = VectorFunction(model, variable_shapes(model))
     value = float(objective(point).detach())
     gradient = jacobian(objective, point)[0].numpy()
-    limits = variable_limits(model)
+    limits = variable_limits(model) if limits is None else limits
     at_bound = _at_bound(point, limits, constraints.precision)
     bound_signs = _signs_at_bounds(point, limits, _goes_down(problem, value))
     general = list(constraints.general)
@@ -77,9 +83,6 @@ def optimality(constraints: Constraints, point: torch.Tensor) -> Optimality:
     optimal = not (wrong & (not reached)).any()
     reduced = np.where(~at_bound & (left <= OPTIMAL), 0.0, reduced)
     return Optimality(reduced, multipliers, optimal, unique)
-
-
-Limits = tuple[torch.Tensor, torch.Tensor]
 
 
 def _at_bound(point: torch.Tensor, limits: Limits, precision: float) -> np.ndarray:

@@ -17,6 +17,7 @@ from xl2torch.cli import (
     verify,
 )
 from xl2torch.cli.group import main
+from xl2torch.cli.printing import know_flags
 
 main.add_command(setup.setup)
 main.add_command(inspect.inspect)
@@ -28,5 +29,6 @@ main.add_command(replay.replay)
 main.add_command(restore.restore)
 main.add_command(export.export)
 main.add_command(predict.predict)
+know_flags(main)
 
 __all__ = ["main"]

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from xl2torch import __version__
-from xl2torch.cli.printing import print_json
+from xl2torch.cli.printing import as_flags, print_json
 from xl2torch.errors import SelectionError, Xl2TorchError
 from xl2torch.safety.limits import within_limits
 from xl2torch.safety.plain_text import plain_lines
@@ -32,8 +32,8 @@ class _Group(click.Group):
         except Xl2TorchError as error:
             kind = WrongUsage if isinstance(error, SelectionError) else click.ClickException
             if "--json" in sys.argv:
-                print_json({"error": str(error), "kind": type(error).__name__})
-            raise kind(plain_lines(str(error))) from None
+                print_json({"error": as_flags(str(error)), "kind": type(error).__name__})
+            raise kind(as_flags(plain_lines(str(error)))) from None
 
 
 def _leave_in_peace() -> None:

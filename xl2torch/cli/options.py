@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from xl2torch.cli.printing import STDOUT, result_on_stdout
+from xl2torch.training.options import OPTIONS, FitOptions, Option
 
 BOOK = click.Path(path_type=Path, readable=False)
 
@@ -81,126 +83,45 @@ def constraint_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that say how to train."""
-    for option in reversed((
-        click.option(
-            "--optimizer", metavar="NAME",
-            help="One of torch.optim (sgd, momentum, adam, adamw, rmsprop, adagrad, nadam, lbfgs, "
-            "...), or least-squares, l-bfgs-b, slsqp, trust-constr, highs (scipy). [default: what "
-            "fits the model; it is printed with the reason]",
-        ),
-        click.option(
-            "--engine", type=click.Choice(["auto", "torch", "scipy"]), default="auto",
-            show_default=True, help="Where the optimizer is chosen from.",
-        ),
-        click.option("--lr", type=float, help="Learning rate [default: 1 for lbfgs, else 0.01]."),
-        click.option(
-            "--set", "arguments", metavar="KEY=VALUE", multiple=True,
-            help="An argument of the optimizer of torch, such as weight_decay=0.01; repeatable.",
-        ),
-        click.option(
-            "--schedule", metavar="NAME", default="",
-            help="A learning-rate schedule of torch with its arguments, such as "
-            "cosine-annealing, one-cycle or step,step_size=100,gamma=0.5.",
-        ),
-        click.option("--clip-norm", type=float, help="Shorten longer gradients to this length."),
-        click.option("--clip-value", type=float, help="Limit of each element of the gradient."),
-        click.option(
-            "--epochs", type=click.IntRange(0),
-            help="Most iterations [default: the stored limit, else 2000 for lbfgs and scipy, 1000 "
-            "for others].",
-        ),
-        click.option(
-            "--max-time", type=float, metavar="SECONDS",
-            help="Stop after this time [default: the stored limit].",
-        ),
-        click.option(
-            "--convergence", type=float, metavar="X",
-            help="Solver's rule: stop when the objective changed by less, relative to itself, in "
-            "each of five iterations [default: 1e-12].",
-        ),
-        click.option(
-            "--tolerance", type=float, metavar="X",
-            help="Stop a search for whole numbers within this share of the best possible "
-            "objective, 0 at the best itself [default: as stored, else 0, or 0.01 after 30 s].",
-        ),
-        click.option(
-            "--compile", is_flag=True,
-            help="Use torch.compile where a compiler is present and a compiled step is faster.",
-        ),
-        click.option(
-            "--device", default="cpu", show_default=True,
-            help="Where objective and gradient are computed, such as cuda; weights and result "
-            "stay in float64 on the CPU.",
-        ),
-        click.option(
-            "--dtype", type=click.Choice(["float64", "float32"]), default="float64",
-            show_default=True, help="The precision they are computed in.",
-        ),
-        click.option(
-            "--starts", type=click.IntRange(1), metavar="N",
-            help="Train from N start points at once and keep the best [default: as stored].",
-        ),
-    )):  # fmt: skip
-        command = option(command)
-    return command
+def fit_option_flags(*parts: str) -> Callable[..., Any]:
+    """The options of a training, as ``FitOptions`` has them; ``parts`` are what they are about."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for name, option in reversed(list(OPTIONS.items())):
+            if option.part in parts:
+                command = _flag(name, option)(command)
+        return command
+
+    return add
 
 
-def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that say which rows, and which variable cells, are trained on at a time."""
-    for option in reversed((
-        click.option(
-            "--batch-size", type=click.IntRange(1), metavar="N",
-            help="A step for each N rows of the sheet, drawn anew in each epoch; an iteration is "
-            "then an epoch, and adam the default optimizer.",
-        ),
-        click.option(
-            "--shuffle/--no-shuffle", default=True, help="Draw the order of the rows, or keep it.",
-        ),
-        click.option(
-            "--validation", metavar="WHICH", default="",
-            help="Hold rows back: a fraction (0.2), rows (A500:A715), or a column and its text "
-            "(Split=valid). The answer is the point that is best on these.",
-        ),
-        click.option(
-            "--metric", metavar="NAME", default="",
-            help="Follow accuracy, error_rate or a cell on the rows trained on and held back.",
-        ),
-        click.option(
-            "--patience", type=click.IntRange(1), metavar="N",
-            help="Stop, or go to the next stage, after N iterations (epochs) without a better "
-            "point.",
-        ),
-        click.option(
-            "--freeze", metavar="RANGE", multiple=True,
-            help="Variable cells that keep their values; repeatable.",
-        ),
-        click.option(
-            "--stage", "stages", metavar="RANGE=EPOCHS", multiple=True,
-            help="Train these cells only, for so many epochs, then the next stage: "
-            '"B24:C26=1" and then "all=2"; repeatable.',
-        ),
-        click.option(
-            "--dropout-off", is_flag=True,
-            help="Judge the weights without the dropout of random cells, as torch does.",
-        ),
-    )):  # fmt: skip
-        command = option(command)
-    return command
+def _flag(name: str, option: Option) -> Callable[..., Any]:
+    """The flag of an option of a training."""
+    flag = f"--{option.flag or name.replace('_', '-')}"
+    default: Any = getattr(FitOptions(), name)
+    more: dict[str, Any] = {"default": default, "help": option.help}
+    if option.kind is bool:
+        if default:
+            return click.option(f"{flag}/--no-{flag[2:]}", name, **more)
+        return click.option(flag, name, is_flag=True, **more)
+    if option.repeats:
+        more["default"] = ()
+    if option.metavar:
+        more["metavar"] = option.metavar
+    if name == "init":  # of a workbook that was just read
+        more["default"] = "file"
+        option = replace(option, choices=option.choices[1:])
+    shown = bool(more["default"]) and not option.repeats
+    return click.option(
+        flag, name, type=_type(option), multiple=option.repeats, show_default=shown, **more
+    )
 
 
-def start_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that say where training starts."""
-    for option in reversed((
-        click.option(
-            "--init", type=click.Choice(["file", "normal", "uniform", "zeros"]), default="file",
-            show_default=True, help="Start values of the variable cells.",
-        ),
-        click.option(
-            "--seed", type=click.IntRange(0, 2**63 - 1),
-            help="Seed of drawn start values, of random cells and of the order of rows.",
-        ),
-    )):  # fmt: skip
-        command = option(command)
-    return command
+def _type(option: Option) -> Any:
+    """The type of an option for click."""
+    if option.choices:
+        return click.Choice(option.choices)
+    if option.kind is not int:
+        return option.kind
+    most = None if option.most is None or option.most < 2**62 else 2**63 - 1
+    return click.IntRange(int(option.least or 0), most)

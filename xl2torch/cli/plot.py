@@ -9,12 +9,10 @@ import click
 
 from xl2torch.cli.options import (
     BOOK,
-    batch_options,
     common,
+    fit_option_flags,
     model_options,
     protection_option,
-    start_options,
-    training_options,
 )
 from xl2torch.cli.printing import print_json, say
 from xl2torch.cli.progress import status
@@ -59,9 +57,7 @@ class _Range(click.ParamType[Any]):
 @click.option("--insert-as", type=BOOK, help="The same, with another name of the copy.")
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 @model_options
-@training_options
-@batch_options
-@start_options
+@fit_option_flags("engine", "rows", "start")
 @protection_option
 def plot(
     book: Path, sheet: str | None, as_json: bool, kind: str, out: Path | None, cells: str | None,
@@ -83,6 +79,7 @@ def plot(
     from xl2torch.plots.insert import insert_picture
     from xl2torch.training.arguments import parsed
     from xl2torch.training.fit import fit
+    from xl2torch.training.options import fit_options
     from xl2torch.workbook.read.reader import load
     from xl2torch.workbook.write.preflight import check_output, check_place, check_protection
 
@@ -102,7 +99,8 @@ def plot(
 
     def train() -> Any:
         with status("training", quiet=as_json):
-            return fit(model, arguments=parsed(arguments, "--set"), **training)
+            given = {**training, "arguments": parsed(arguments, "--set")}
+            return fit(model, options=fit_options(None, given))
 
     figure = draw(model, kind, View(cells, x, y), train)
     with complete(target, force, [book]) as partial:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import math
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,7 +16,7 @@ from typing import Any
 import click
 
 from xl2torch.cells.values import ErrorValue
-from xl2torch.safety.plain_text import plain_lines
+from xl2torch.safety.plain_text import argument, plain_lines
 
 _SHOWN = 5
 _MOST_NAMED = 12
@@ -51,10 +53,48 @@ def say(text: str = "", err: bool = False, nl: bool = True, data: bool = False) 
 
     ``data`` for a file or another program are what they are.
     """
-    shown = text if data and not sys.stdout.isatty() else plain_lines(text)
+    shown = text if data and not sys.stdout.isatty() else as_flags(plain_lines(text))
     for path in _written:
         shown, err = shown.replace(str(path), "standard output"), True
     click.echo(shown, err=err, nl=nl)
+
+
+def as_flags(text: str) -> str:
+    """A message of the library with its options as flags: `starts=20` is --starts 20."""
+    return _OPTION.sub(_flag, text)
+
+
+_OPTION = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
+_FLAGS = {
+    "arguments": "--set", "constraints": "--constraint", "reports": "--report",
+    "stages": "--stage", "watch_cells": "--watch",
+}  # fmt: skip
+_OFF = {"non_negative": "--any-sign", "shuffle": "--no-shuffle"}
+
+
+_known: set[str] = set()
+"""The flags of all commands: what else stands between backticks is no option."""
+
+
+def know_flags(group: click.Group) -> None:
+    """Take the flags of a group's commands for those that messages can name."""
+    options = (item for command in group.commands.values() for item in command.params)
+    _known.update(flag for item in options for flag in item.opts)
+
+
+def _flag(match: re.Match[str]) -> str:
+    name, value = match.groups()
+    flag = _FLAGS.get(name, f"--{name.replace('_', '-')}")
+    if flag not in _known:
+        return match[0]
+    if value is None or value == "True":
+        return flag
+    if value == "False":
+        return _OFF.get(name, flag)
+    try:
+        return f"{flag} {argument(str(ast.literal_eval(value)))}"
+    except (ValueError, SyntaxError):
+        return f"{flag} {value}"
 
 
 def number_text(value: Any) -> str:

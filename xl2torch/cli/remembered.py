@@ -9,11 +9,9 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-KEPT = (
-    "optimizer", "engine", "lr", "arguments", "schedule", "clip_norm", "clip_value", "batch_size",
-    "shuffle", "validation", "metric", "patience", "freeze", "stages", "dropout_off", "tolerance",
-    "convergence", "starts",
-)  # fmt: skip
+from xl2torch.training.options import OPTIONS
+
+KEPT = frozenset(name for name, option in OPTIONS.items() if option.remembered)
 """What says how a model is trained; where a run begins and ends is its own."""
 
 

@@ -12,15 +12,13 @@ import click
 
 from xl2torch.cli.options import (
     BOOK,
-    batch_options,
     common,
     constraint_options,
+    fit_option_flags,
     model_options,
     protection_option,
-    start_options,
-    training_options,
 )
-from xl2torch.cli.printing import number_text, print_json, print_stale, print_table, say
+from xl2torch.cli.printing import as_flags, number_text, print_json, print_stale, print_table, say
 from xl2torch.cli.progress import progress, status
 from xl2torch.cli.remembered import given_options, with_remembered
 from xl2torch.cli.threads import use_one_thread_for_small
@@ -40,9 +38,7 @@ _MOST_LINES = 20
 @click.option("-o", "--output", "out", type=BOOK, help="Result file [default: BOOK-trained].")
 @model_options
 @constraint_options
-@training_options
-@batch_options
-@start_options
+@fit_option_flags("engine", "rows", "start")
 @click.option("--watch", metavar="CELL", multiple=True, help="Show this cell too; repeatable.")
 @click.option(
     "--report", "report_list", metavar="LIST", default="training,answer", show_default=True,
@@ -138,6 +134,8 @@ def train(
     from xl2torch.reports.save import check_reports, save
     from xl2torch.training.arguments import parsed
     from xl2torch.training.fit import fit
+    from xl2torch.training.options import fit_options
+    from xl2torch.training.stored_options import expected_iterations
 
     stop_as_by_ctrl_c()
     with status("compiling", quiet=as_json):
@@ -147,11 +145,11 @@ def train(
     _warn_of_another_value(model)
     _warn_of_formulas(workbook, problem)
     use_one_thread_for_small(model)
-    with progress(problem, _total(model, training), as_json) as shown:
+    options = fit_options(None, {**training, "arguments": parsed(arguments, "--set")})
+    with progress(problem, expected_iterations(model, options), as_json) as shown:
         result = fit(
-            model, arguments=parsed(arguments, "--set"), watch_cells=watched,
+            model, options=options, watch_cells=watched,
             on_iteration=shown.on_iteration, on_batch=shown.on_batch, on_bound=shown.on_bound,
-            **training,
         )  # fmt: skip
     with status("writing", quiet=as_json):
         saved = save(
@@ -173,17 +171,6 @@ def stop_as_by_ctrl_c() -> None:
     """Let SIGTERM end training as Ctrl-C does: the best weights so far are kept and written."""
     with contextlib.suppress(ValueError):  # signals are for the main thread
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-
-def _total(model: SheetModel, training: dict[str, Any]) -> int:
-    """How many iterations there may be."""
-    from xl2torch.training.freezing import parse_stage
-    from xl2torch.training.methods import default_epochs
-
-    stages = [parse_stage(model, text).epochs for text in training["stages"]]
-    usual = "adam" if training["batch_size"] else "lbfgs"
-    default = default_epochs(training["optimizer"] or usual)
-    return sum(stages) or training["epochs"] or default
 
 
 def _warn_of_formulas(workbook: Workbook, problem: Problem) -> None:
@@ -234,7 +221,7 @@ def _train_report(workbook: Workbook, result: Result, saved: Any) -> dict[str, A
     from xl2torch.cells.address import single_cell
     from xl2torch.ir.naming import solver_name
     from xl2torch.reports.outcome import formula_cells
-    from xl2torch.training.options import stored_convergence
+    from xl2torch.training.stored_options import stored_convergence
 
     problem = result.model.problem
     rows = [
@@ -257,15 +244,15 @@ def _train_report(workbook: Workbook, result: Result, saved: Any) -> dict[str, A
         "unit": result.settings.unit,
         "batch_size": result.settings.batch_size,
         "seconds": round(result.seconds, 4),
-        "engine": result.settings.engine,
+        "engine": result.settings.solver,
         "optimizer": result.settings.optimizer,
         "stored_convergence": stored_convergence(result),
         "reason": result.settings.reason,
-        "remarks": list(result.remarks),
+        "remarks": [as_flags(remark) for remark in result.remarks],
         "best": _best(result),
         "starts": [vars(item) for item in result.ends],
         "subproblems": result.subproblems,
-        "message": result.message,
+        "message": as_flags(result.message),
         "message_code": result.stop.code,
         "output": str(saved.path),
         "improvement": _improvement(result, rows[0] if rows and not problem.is_system else None),

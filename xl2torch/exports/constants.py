@@ -123,7 +123,7 @@ def literal_lines(value: torch.Tensor) -> list[str]:
     if len(raw) > _MOST_BYTES:
         raise ModelError(
             f"a constant of {plain.numel():,} numbers is no range of the sheet, and too large for "
-            "Python source: export --to pt2 or onnx"
+            'Python source: export `to="pt2"` or onnx'
         )
     text = base64.b64encode(zlib.compress(raw, 9)).decode("ascii")
     pieces = [text[start : start + _WIDTH] for start in range(0, len(text), _WIDTH)]

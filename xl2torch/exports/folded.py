@@ -371,7 +371,7 @@ def _fingerprints(
     except Exception as error:  # it has many, and some for what is no damage
         raise ModelError(
             "the program reads its workbook with openpyxl, which cannot read this one "
-            f"({type(error).__name__}): save it in Excel or LibreOffice first, or export --to pt2"
+            f'({type(error).__name__}): save it in Excel or LibreOffice first, or export `to="pt2"`'
         ) from None
 
 

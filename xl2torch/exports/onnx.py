@@ -15,7 +15,7 @@ import torch
 from xl2torch.errors import ModelError, SelectionError, first_line
 from xl2torch.rows.row_module import RowModule
 
-_ADVICE = "export --to pt2 is torch's own and takes more"
+_ADVICE = 'export `to="pt2"` is torch\'s own and takes more'
 
 
 def write_onnx(rows: RowModule, path: Path, metadata: dict[str, str]) -> None:

@@ -102,7 +102,7 @@ def _source(tree: ast.Module) -> str:
 def _cannot_write(name: str) -> ModelError:
     return ModelError(
         f"the function {name} of the sheet's program cannot be written as Python source: "
-        "export --to pt2"
+        'export `to="pt2"`'
     )
 
 

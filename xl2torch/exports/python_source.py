@@ -158,7 +158,7 @@ def _check(text: str) -> None:
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         raise ModelError(
             f"the program cannot be written as Python source ({type(error).__name__}): export "
-            "--to pt2 or onnx"
+            '`to="pt2"` or onnx'
         ) from None
     docstring, *others = statements
     if not isinstance(docstring, ast.Expr) or not all(isinstance(o, _DEFINING) for o in others):

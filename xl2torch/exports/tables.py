@@ -31,7 +31,7 @@ def read_table(path: Path, sheet: str | None = None) -> tuple[dict[str, list[Any
         raise SelectionError(f"{path.name}: data come from a file that ends in .csv, .parquet or "
                              ".xlsx")  # fmt: skip
     if sheet is not None and kind in (".csv", ".parquet"):
-        raise SelectionError(f"--data-sheet is for workbooks; {path.name} has no sheets")
+        raise SelectionError(f"`data_sheet` is for workbooks; {path.name} has no sheets")
     if not path.is_file():
         raise WorkbookError(f"{path} does not exist, or is no file")
     try:

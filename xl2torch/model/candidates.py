@@ -22,7 +22,6 @@ from xl2torch.lowering.blocks import stored
 from xl2torch.lowering.precedents import GrowingRange, sweeps, swept_range
 from xl2torch.lowering.regions import Region
 from xl2torch.lowering.schedule import Evaluation, Unit
-from xl2torch.safety.plain_text import argument
 from xl2torch.workbook.read.reader import Workbook
 from xl2torch.workbook.sparse_cells import places_of
 
@@ -126,8 +125,8 @@ def suggestion(workbook: Workbook, sheet: str | None, words: str) -> str:
     first = goals[0]
     own = first.objective.sheet
     areas = ",".join(area.a1 if area.sheet == own else str(area) for area in first.variables)
-    where = "" if own == workbook.sheets[0].name else f"--sheet {argument(own)} "
-    return f"{words} {where}--objective {first.objective.a1} --variables {argument(areas)}"
+    where = "" if own == workbook.sheets[0].name else f"`sheet={own!r}` "
+    return f"{words} {where}`objective={first.objective.a1!r}` `variables={areas!r}`"
 
 
 @dataclass(frozen=True)

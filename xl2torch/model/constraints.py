@@ -158,7 +158,7 @@ class Constraints:
         signs = torch.tensor([_SIGNS[limit.relation] for limit in self.limits])
         return torch.where(signs == 0, excess.abs(), (excess * signs).clamp_min(0.0))
 
-    def hopeless(self, point: torch.Tensor) -> list[Limit]:
+    def fixed_violations(self, point: torch.Tensor) -> list[Limit]:
         """Limits that are overstepped and that no variable cell can move."""
         fixed: list[bool] = []
         for item, (left, right) in zip(self._ordered, self._sides, strict=True):

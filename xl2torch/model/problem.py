@@ -163,19 +163,14 @@ class SeveralModels(SelectionError):
 
     def __init__(self, workbook: Workbook, models: Sequence[SolverModel]) -> None:
         self.models = tuple(models)
-        names = [_shell_quoted(model.sheet) for model in models]
-        width = max(map(len, names))
+        sizes = [len(argument(model.sheet)) for model in models]
         lines = "\n".join(
-            f"  --sheet {name:{width}}  {model.sense} {model.objective}"
-            for name, model in zip(names, models, strict=True)
+            f"  `sheet={model.sheet!r}`{' ' * (max(sizes) - size)}  {model.sense} {model.objective}"
+            for model, size in zip(models, sizes, strict=True)
         )
         super().__init__(
             f"{workbook.path.name} holds {len(models)} Solver models; choose one:\n{lines}"
         )
-
-
-def _shell_quoted(name: str) -> str:
-    return f'"{name}"' if " " in name or "'" in name else name
 
 
 def find_problem(
@@ -197,7 +192,7 @@ def find_problem(
     """
     for option, text in (("objective", objective), ("variables", variables), ("sheet", sheet)):
         if text is not None and not text:
-            raise SelectionError(f"--{option} is empty")
+            raise SelectionError(f"`{option}` is empty")
     model = _stored_model(workbook, sheet, objective, complete=bool(objective and variables))
     own = workbook.remembered
     state: tuple[str, ...] = ()
@@ -216,7 +211,7 @@ def find_problem(
             name = workbook.sheets[0].name
         else:
             raise SelectionError(
-                f"{workbook.path.name} holds no Solver model: give --objective and --variables"
+                f"{workbook.path.name} holds no Solver model: give `objective` and `variables`"
                 + _example(workbook, None)
             )
     system = not objective and _is_system(model, constraints)
@@ -225,7 +220,7 @@ def find_problem(
         cell = parse_cell(workbook, objective, name)
     elif system:
         if sense is not None:
-            raise SelectionError(f"--sense {sense} is about an objective: give --objective")
+            raise SelectionError(f"`sense={sense!r}` is about an objective: give `objective`")
     elif model:
         ranges = stored_ranges(workbook, model, model.objective, "objective cell")
         if len(ranges) != 1 or ranges[0].size != 1:
@@ -257,7 +252,7 @@ def find_problem(
     if sense is None and model is None and cell is not None:
         name_of_cell = label(workbook, single_cell(cell))
         if is_gain(name_of_cell):
-            remarks.append(f"{cell} {name_of_cell} is minimised: --sense max maximises it")
+            remarks.append(f'{cell} {name_of_cell} is minimised: `sense="max"` maximises it')
     if non_negative is None:
         non_negative = model.non_negative if model else False
     if cell is None:
@@ -268,7 +263,7 @@ def find_problem(
         raise SelectionError(
             f"{workbook.path.name} remembers that {cell} was the objective by changing "
             f"{', '.join(map(str, areas))}, but its formula or what stands beside these cells has "
-            "changed since: rows may have moved. Give --objective and --variables"
+            "changed since: rows may have moved. Give `objective` and `variables`"
         )
     if model is not None and model.options.get("eng") == _EVOLUTIONARY:
         remarks.append(
@@ -303,7 +298,7 @@ def _is_system(model: SolverModel | None, constraints: Sequence[str] | None) -> 
 def _kept(sense: str | None, model: SolverModel, limits: Sequence[Constraint]) -> str:
     """What stays of a stored model of which a part was replaced, in words."""
     goal = f"value={model.target:g}" if model.sense == "value" else model.sense
-    parts = [] if sense else [f"--sense {goal}"]
+    parts = [] if sense else [f"`sense={goal!r}`"]
     parts += [str(item) for item in limits]
     if model.non_negative:
         parts.append("Assume Non-Negative")
@@ -312,7 +307,7 @@ def _kept(sense: str | None, model: SolverModel, limits: Sequence[Constraint]) -
     shown = "; ".join(parts[:_MOST_NAMED])
     more = f"; and {len(parts) - _MOST_NAMED} more" if len(parts) > _MOST_NAMED else ""
     return (
-        f"kept of the stored model: {shown}{more} (--sense, --no-constraints and --any-sign "
+        f"kept of the stored model: {shown}{more} (`sense`, `constraints` and `non_negative` "
         "replace it)"
     )
 
@@ -352,7 +347,7 @@ def _stored_model(
 def _missing(workbook: Workbook, sheet: str, option: str) -> str:
     others = [model.sheet for model in solver_models(workbook)]
     hint = f" (sheets with one: {', '.join(others)})" if others else ""
-    return f"sheet {sheet!r} holds no Solver model{hint}: give --{option}" + _example(
+    return f"sheet {sheet!r} holds no Solver model{hint}: give `{option}`" + _example(
         workbook, sheet
     )
 
@@ -441,7 +436,7 @@ def _parsed(
             left = parse_ranges(workbook, wanted.left, sheet)
         except SelectionError as error:
             if wanted.relation in WORDS or not _FORMULA.search(wanted.left):
-                raise SelectionError(f"--constraint {text!r}: {error}") from None
+                raise SelectionError(f"`constraints={text!r}`: {error}") from None
             left = _cells_with(workbook, wanted.left, sheet)
         if left and left == cells_of_label(workbook, wanted.left, sheet):
             # A label's row may go on behind its variable cells; those alone are meant.

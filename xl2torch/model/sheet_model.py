@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
 import torch
@@ -94,6 +94,21 @@ class SheetModel(fx.GraphModule):
     label (ranges of one row or column are vectors), ``model.code`` is the readable forward.
     """
 
+    _compiled: Compiled
+    _moved = ""
+
+    def made_from(self, compiled: Compiled) -> Self:
+        """The model, which knows from now on what it was made from."""
+        self._compiled = compiled
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SheetModel:
+        """A copy with parameters and data of its own, made from the same workbook."""
+        memo[id(self._compiled)] = self._compiled
+        copied: SheetModel = super().__deepcopy__(memo)  # type: ignore[assignment]
+        copied._moved = self._moved
+        return copied.made_from(self._compiled)
+
     def train(self, mode: bool = True) -> SheetModel:
         """Training mode: cells of random numbers draw anew at each call; else they keep theirs."""
         super().train(mode)
@@ -110,7 +125,7 @@ class SheetModel(fx.GraphModule):
         if after != before:
             follow(self, *after)
             name = str(after[1]).removeprefix("torch.")
-            self.meta.setdefault("moved", f"{name} on {after[0]}")
+            self._moved = self._moved or f"{name} on {after[0]}"
         return self
 
     @property
@@ -121,8 +136,12 @@ class SheetModel(fx.GraphModule):
     @property
     def compiled(self) -> Compiled:
         """Workbook, problem, variables and evaluation behind the model."""
-        compiled: Compiled = self.meta["compiled"]
-        return compiled
+        return self._compiled
+
+    @property
+    def moved(self) -> str:
+        """Where it was moved to, in words; '' where it computes as it was compiled."""
+        return self._moved
 
     @property
     def problem(self) -> Problem:
@@ -361,8 +380,8 @@ def _compiled(workbook: Workbook, problem: Problem, draws: bool) -> SheetModel:
     _name_nodes(workbook, graph, taken)
     drawn = tuple(sorted(unit.area for unit in reached if unit.drawn))
     starts = {variable.name: variable.start for variable in found}
-    module = build_module(SheetModel, graph, trace.tensors, starts)
-    module.meta["compiled"] = Compiled(workbook, problem, tuple(found), evaluation, drawn)
+    compiled = Compiled(workbook, problem, tuple(found), evaluation, drawn)
+    module = build_module(SheetModel, graph, trace.tensors, starts).made_from(compiled)
     _check_simplified(module, plain)
     return module
 
@@ -392,9 +411,9 @@ def rounding(model: fx.GraphModule, usual: float = _ROUNDING) -> float:
 
 def refuse_moved(model: SheetModel) -> None:
     """Raise SelectionError for a model that was moved to another device or precision, and back."""
-    if "moved" in model.meta:
+    if model.moved:
         raise SelectionError(
-            f"the model was moved to {model.meta['moved']}, and its numbers with it: compile it "
+            f"the model was moved to {model.moved}, and its numbers with it: compile it "
             "anew, and give fit device= and dtype= instead"
         )
 

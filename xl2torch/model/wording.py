@@ -48,7 +48,7 @@ def goal(text: str) -> tuple[str, float]:
     found = _VALUE.fullmatch(word)
     number = None if found is None else as_number(found[1])
     if number is None or not math.isfinite(number):
-        raise SelectionError(f"--sense {text!r}: it is min, max or value=NUMBER")
+        raise SelectionError(f"`sense={text!r}`: it is min, max or value=NUMBER")
     return "value", number
 
 
@@ -89,15 +89,15 @@ def relations(text: str) -> list[Wanted]:
     sides = [side.strip() for side in sides]
     if any(sign in ("<", ">", "<>") for sign in signs):
         raise SelectionError(
-            f"--constraint {text!r}: it is CELLS <= LIMIT (or >=, =); the limit itself is allowed"
+            f"`constraints={text!r}`: it is CELLS <= LIMIT (or >=, =); the limit itself is allowed"
         )
     if not signs or len(signs) > 2 or not all(sides):
         raise SelectionError(
-            f"--constraint {text!r}: it is CELLS <= LIMIT (or >=, =), 0 <= CELLS <= LIMIT, "
+            f"`constraints={text!r}`: it is CELLS <= LIMIT (or >=, =), 0 <= CELLS <= LIMIT, "
             "CELLS integer or CELLS binary"
         )
     if len(signs) == 2 and (len(set(signs)) > 1 or as_number(sides[1]) is not None):
-        raise SelectionError(f"--constraint {text!r} holds two relations: give two constraints")
+        raise SelectionError(f"`constraints={text!r}` holds two relations: give two constraints")
     if len(signs) == 2:
         low, cells, high = sides
         return [Wanted(cells, FLIPPED[signs[0]], low), Wanted(cells, signs[1], high)]

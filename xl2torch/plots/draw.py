@@ -47,7 +47,7 @@ def draw(
     """
     view = view or View()
     if kind not in KINDS:
-        raise SelectionError(f"no --kind {kind!r}; there are {', '.join(KINDS)}")
+        raise SelectionError(f"no `kind={kind!r}`; there are {', '.join(KINDS)}")
     model.problem.require_objective("a plot")
     if kind == "fit":
         return fit_figure(fitted(model))

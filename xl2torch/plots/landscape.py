@@ -48,7 +48,7 @@ def two_cells(model: SheetModel, text: str | None) -> tuple[CellAddress, CellAdd
         chosen = [cell for area in areas for cell in area.cells()]
     if len(chosen) != 2 or chosen[0] == chosen[1]:
         what = "the model has only one" if text is None else f"{text} holds {len(set(chosen))}"
-        raise SelectionError(f"two variable cells are wanted, such as --cells B5,B6; {what}")
+        raise SelectionError(f"two variable cells are wanted, such as `cells='B5,B6'`; {what}")
     for cell in chosen:
         if cell not in every:
             raise SelectionError(f"{cell} is no variable cell")

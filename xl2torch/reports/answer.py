@@ -17,6 +17,7 @@ from xl2torch.model.problem import WORDS
 from xl2torch.reports.kinds import ANSWER
 from xl2torch.reports.layout import Line, Shown, report_sheet, table, title, titles
 from xl2torch.reports.outcome import Outcome, formula_cells
+from xl2torch.safety.plain_text import without_marks
 from xl2torch.workbook.ooxml import number_text
 from xl2torch.workbook.read.reader import Workbook
 from xl2torch.workbook.write.new_sheet import NewSheet, Row, StyledValue
@@ -198,7 +199,7 @@ def _run(outcome: Outcome) -> list[Row]:
     seed = "None" if settings.seed is None else str(settings.seed)
     precision = f"{outcome.constraints.precision:.15f}".rstrip("0").rstrip(".")
     lines = [
-        f"Engine: {settings.engine}",
+        f"Engine: {settings.solver}",
         f"Solution Time: {result.seconds:.3f} Seconds.",
         f"Iterations: {result.epochs} Subproblems: {result.subproblems}",
     ]
@@ -206,12 +207,12 @@ def _run(outcome: Outcome) -> list[Row]:
         f"Max Time {_limit(settings.max_time)},  Iterations {settings.epochs}, "
         f"Precision {precision}",
         f" Convergence {number_text(settings.convergence)}, Population Size {settings.starts}, "
-        f"Random Seed {seed}, Derivatives Exact, Learning Rate {settings.learning_rate:g}, "
+        f"Random Seed {seed}, Derivatives Exact, Learning Rate {settings.lr:g}, "
         f"Start Values {settings.init}",
         " Assume NonNegative" if outcome.problem.non_negative else "",
     ]
     return [
-        title(f"Result: {_solvers_spelling(result.message)}"),
+        title(f"Result: {_solvers_spelling(without_marks(result.message))}"),
         title("Solver Engine"),
         *(_indented(line) for line in lines),
         title("Solver Options"),

@@ -91,7 +91,7 @@ def likelihood(outcome: Outcome) -> Likelihood:
     if not is_likelihood(model):
         raise ModelError(
             f"the objective {problem.objective} is neither a sum of squares nor a log-likelihood: "
-            "there are no statistics. Leave them out of --report"
+            "there are no statistics. Leave them out of `reports`"
         )
     if len(point) > _MOST_VARIABLES:
         raise ModelError(
@@ -122,7 +122,7 @@ def likelihood(outcome: Outcome) -> Likelihood:
         raise ModelError(
             f"the objective {problem.objective} is neither a log-likelihood nor the mean of one: "
             f"it is a sum times {factor / scale:.6g}, and standard errors would be of that scale. "
-            "Name a cell that is the sum over all rows, or leave statistics out of --report"
+            "Name a cell that is the sum over all rows, or leave statistics out of `reports`"
         )
     if scores is not None:
         middle = scores[:, free].T @ scores[:, free]
@@ -158,12 +158,12 @@ def _check_logarithms(model: SheetModel) -> None:
         if node_name(node) == "log10" or _OTHER_BASE.search(formula or ""):
             raise ModelError(
                 f"the objective {cell} has logarithms to base 10: a log-likelihood has natural "
-                "ones, LN(…). Write these, or leave statistics out of --report"
+                "ones, LN(…). Write these, or leave statistics out of `reports`"
             )
     if node_name(_inner(model)[0]) in ("prod", "exp"):
         raise ModelError(
             f"the objective {cell} is a likelihood, not its logarithm: standard errors come from "
-            "the sum of LN(…) of its rows. Name such a cell, or leave statistics out of --report"
+            "the sum of LN(…) of its rows. Name such a cell, or leave statistics out of `reports`"
         )
 
 

@@ -73,7 +73,7 @@ def check_residuals(model: SheetModel) -> Residuals:
     if residuals is None:
         raise ModelError(
             f"the objective {model.problem.objective} is no sum, mean or root mean of squared "
-            "residuals: there are no regression statistics. Leave them out of --report"
+            "residuals: there are no regression statistics. Leave them out of `reports`"
         )
     return residuals
 

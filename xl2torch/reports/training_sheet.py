@@ -15,7 +15,9 @@ import xl2torch
 from xl2torch.cells.address import MAX_ROW, CellAddress, column_letters
 from xl2torch.cells.values import CellValue, display
 from xl2torch.reports.outcome import Outcome
-from xl2torch.training.result import Iteration, Settings
+from xl2torch.safety.plain_text import without_marks
+from xl2torch.training.result import Iteration
+from xl2torch.training.settings import Settings
 from xl2torch.workbook.write.charts import line_chart
 from xl2torch.workbook.write.new_sheet import NewSheet, PlacedChart, Row, StyledValue
 from xl2torch.workbook.write.styles import significant
@@ -182,14 +184,11 @@ def _settings(outcome: Outcome, history: History) -> list[Row]:
         ("Workbook", outcome.workbook.path.name),
         ("Goal", problem.goal),
         ("By changing", ", ".join(area.a1 for area in problem.variables)),
-        ("Result", result.message),
-        ("Engine", settings.engine),
+        ("Result", without_marks(result.message)),
+        ("Engine", settings.solver),
         ("Chosen", settings.reason or "as asked for"),
         *_options(settings),
-        *(("Note", remark) for remark in result.remarks),
-        ("Learning rate", settings.learning_rate),
-        ("Start values", settings.init),
-        ("Seed", "none" if settings.seed is None else float(settings.seed)),
+        *(("Note", without_marks(remark)) for remark in result.remarks),
         (f"{settings.unit}s".capitalize(), float(result.epochs)),
         ("Seconds", round(result.seconds, 3)),
         ("Made with", f"xl2torch {xl2torch.__version__}, torch {torch.__version__}, "
@@ -210,36 +209,23 @@ def _settings(outcome: Outcome, history: History) -> list[Row]:
 
 
 def _options(settings: Settings) -> list[tuple[str, str | float]]:
-    """Settings that were asked for."""
+    """Options that were given."""
     given: list[tuple[str, str | float]] = [
         (key, value if isinstance(value, float) else str(value))
         for key, value in settings.arguments.items()
     ]
-    if settings.schedule:
-        given.append(("Schedule", settings.schedule))
-    for key, limit in (
-        ("Gradient clipped to length", settings.clip_norm),
-        ("Gradient elements clipped to", settings.clip_value),
-        ("Most seconds", settings.max_time),
-    ):  # fmt: skip
-        if limit is not None:
-            given.append((key, limit))
-    if (settings.device, settings.dtype) != ("cpu", "float64"):
-        given.append(("Computed in", f"{settings.dtype} on {settings.device}"))
-    given += [
-        (key, text) for key, text in (
-            ("Rows in a batch", "" if settings.batch_size is None else str(settings.batch_size)),
-            ("Order of rows", "" if settings.batch_size is None else
-             "drawn anew in each epoch" if settings.shuffle else "as in the sheet"),
-            ("Held back", settings.validation), ("Metric", settings.metric),
-            ("Patience", str(settings.patience or "")), ("Frozen", ", ".join(settings.freeze)),
-            ("Stages", ", ".join(settings.stages)),
-            ("Dropout", "off but in training" if settings.dropout_off else ""),
-        ) if text
-    ]  # fmt: skip
-    if settings.starts > 1:
-        given.append(("Starts", float(settings.starts)))
-    return given
+    return given + [(label, _told(value)) for label, value in settings.told.items()]
+
+
+def _told(value: object) -> str | float:
+    """An option's value for people."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return float(value) if isinstance(value, int | float) else str(value)
 
 
 def _starts(outcome: Outcome) -> list[Row]:

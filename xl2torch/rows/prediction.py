@@ -265,7 +265,8 @@ def find_outputs(
         areas = parse_ranges(workbook, given, objective.sheet)
         if len({area.rows for area in areas}) > 1 or min(area.rows for area in areas) < 2:
             raise SelectionError(
-                f"--outputs {given}: give one or more columns with the same rows, such as AG4:AG715"
+                f"`outputs={given!r}`: give one or more columns with the same rows, such as "
+                "AG4:AG715"
             )
         evaluation.compute(areas)
         return [longest_block(evaluation, area) for area in areas]
@@ -284,7 +285,7 @@ def find_outputs(
         ]
     raise SelectionError(
         "no column of predictions was found before the objective: name it, such as "
-        '--outputs AG4:AG715 (outputs="AG4:AG715" in Python)'
+        '`outputs="AG4:AG715"`'
     )
 
 
@@ -304,7 +305,7 @@ def _refuse_several_blocks(areas: list[CellRange]) -> list[CellRange]:
             if (other.sheet, other.left, other.right) == (area.sheet, area.left, area.right):
                 raise SelectionError(
                     f"predictions stand in {other} and in {area}, whose rows are computed in other "
-                    f"ways: name one of them, such as --outputs {other.a1} (outputs= in Python)"
+                    f"ways: name one of them, such as `outputs={other.a1!r}`"
                 )
     return areas
 

@@ -259,7 +259,7 @@ def _refuse_weights_in_inputs(evaluation: Evaluation, columns: Collection[Column
         raise ModelError(
             f"{', '.join(mixed)} reads text and weights in one formula, and an exported program "
             "has numbers only: compute numbers from the text in a column of its own, or export "
-            "--to python"
+            '`to="python"`'
         )
 
 

@@ -22,7 +22,7 @@ from xl2torch.rows.prune_rows import only_needed_rows
 from xl2torch.rows.row_search import RowsMix, Search, is_even
 from xl2torch.rows.row_trials import Rows, Way, resized
 
-WHOLE = "Train on all data at once: leave out --batch-size and --validation"
+WHOLE = "Train on all data at once: leave out `batch_size` and `validation`"
 
 
 @dataclass(eq=False)

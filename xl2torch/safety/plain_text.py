@@ -59,6 +59,15 @@ def argument(text: str) -> str:
     return text if simple else f'"{text}"' if '"' not in text else f"'{text}'"
 
 
+def without_marks(text: str) -> str:
+    """A message without the marks around names of options, for those who read it in a workbook.
+
+    >>> without_marks("try others (`starts=20`)")
+    'try others (starts=20)'
+    """
+    return text.replace("`", "")
+
+
 def plain_lines(text: str) -> str:
     """The same for a text of some lines, which stay lines."""
     return "\n".join(map(plain, text.split("\n")))

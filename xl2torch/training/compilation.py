@@ -36,7 +36,7 @@ _SHIFT = 1e-2
 def compiled_program(model: SheetModel, dtype: torch.dtype) -> tuple[Program | None, str]:
     """Objective, loss and gradient compiled, and what came of it in words; None if not used."""
     if model.drawn:
-        return None, "--compile: random cells are drawn anew at each step, so it is not used"
+        return None, "`compile`: random cells are drawn anew at each step, so it is not used"
     began = time.perf_counter()
     plain = plain_program(model)
     try:
@@ -46,16 +46,16 @@ def compiled_program(model: SheetModel, dtype: torch.dtype) -> tuple[Program | N
             same = _agree(model, compiled, plain, _SAME[dtype])
     except Exception as error:  # no compiler, or a program that it does not take
         reason = first_line(error)[:200]
-        return None, f"--compile: torch.compile does not work here ({reason}), so it is not used"
+        return None, f"`compile`: torch.compile does not work here ({reason}), so it is not used"
     seconds = time.perf_counter() - began
     if not same:
-        return None, "--compile: the compiled program gives other numbers, so it is not used"
+        return None, "`compile`: the compiled program gives other numbers, so it is not used"
     ratio = _ratio(compiled, plain)
     spent = f"compiling took {seconds:.0f} s"
     if ratio > _PAYS:
         slower = f"a compiled step takes {ratio:.2f} of a plain one's time"
-        return None, f"--compile: {slower}, so it is not used; {spent}"
-    return compiled, f"--compile: a step takes {ratio:.2f} of a plain one's time; {spent}"
+        return None, f"`compile`: {slower}, so it is not used; {spent}"
+    return compiled, f"`compile`: a step takes {ratio:.2f} of a plain one's time; {spent}"
 
 
 def plain_program(model: SheetModel) -> Program:

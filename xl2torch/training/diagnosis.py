@@ -20,8 +20,9 @@ from xl2torch.lowering.blocks import given_numbers, stored
 from xl2torch.lowering.precedents import precedents
 from xl2torch.lowering.schedule import Evaluation
 from xl2torch.model.constraints import Constraints
-from xl2torch.model.jacobian import jacobian, present_point, variable_limits
+from xl2torch.model.jacobian import jacobian, present_point
 from xl2torch.model.sheet_model import SheetModel, first_error
+from xl2torch.training.box import Box
 from xl2torch.training.loss import Loss
 
 _PLATEAU = 1e-4
@@ -66,8 +67,8 @@ def error_place(model: SheetModel) -> str:
     if place is None:
         return ""
     return (
-        f"It begins in {place}. Bound the variable cells away from there (--constraint), or try a "
-        "smaller --lr."
+        f"It begins in {place}. Bound the variable cells away from there (`constraints`), or try a "
+        "smaller `lr`."
     )
 
 
@@ -90,19 +91,19 @@ def start_to_blame(model: SheetModel) -> str:
     return f"it begins in {place}"
 
 
-def unfelt(loss: Loss, felt: torch.Tensor, moving: torch.Tensor) -> str:
+def zero_gradient_cells(loss: Loss, had_gradient: torch.Tensor, moving: torch.Tensor) -> str:
     """Variable cells whose gradient was 0 all the time, in words; '' where there are none.
 
     A cell that stood at its optimum from the start has a gradient as soon as it is moved.
     """
-    still = moving & ~felt
-    if not bool(still.any()) or not bool(felt.any()):
+    still = moving & ~had_gradient
+    if not bool(still.any()) or not bool(had_gradient.any()):
         return ""
     point = loss.point
-    loss.at(torch.where(still, point + _ASIDE * point.abs().clamp_min(1.0), point))
+    loss.evaluate_at(torch.where(still, point + _ASIDE * point.abs().clamp_min(1.0), point))
     still &= loss.gradient == 0
     in_steps = _moves_in_steps(loss, point, still)
-    loss.at(point)
+    loss.evaluate_at(point)
     cells = [
         cell for cell, feels_not in zip(loss.model.cell_values(), still.tolist(), strict=True)
         if feels_not
@@ -117,33 +118,33 @@ def unfelt(loss: Loss, felt: torch.Tensor, moving: torch.Tensor) -> str:
     return (
         f"the objective does not feel {named(cells)}: the gradient there was 0 at every iteration "
         "(a ReLU that is closed for all rows, a weight that is multiplied by 0, or cells that are "
-        "not used): try other start values (--init normal, --starts 20)"
+        'not used): try other start values (`init="normal"`, `starts=20`)'
     )
 
 
-def died(loss: Loss, last_felt: torch.Tensor, made: int) -> str:
-    """Variable cells that the objective felt, and does not feel any more, in words."""
+def lost_gradient_cells(loss: Loss, last_gradient: torch.Tensor, made: int) -> str:
+    """Variable cells whose gradient became 0 on the way and stayed so, in words."""
     quiet = max(_QUIET, made // 5)
-    gone = (last_felt >= 0) & (last_felt < made - quiet)
+    gone = (last_gradient >= 0) & (last_gradient < made - quiet)
     if not bool(gone.any()) or bool(gone.all()) or not loss.gradient_norm:
         return ""
     cells = [cell for cell, is_gone in zip(loss.model.cell_values(), gone.tolist(), strict=True)
              if is_gone]  # fmt: skip
-    since = int(last_felt[gone].max())
+    since = int(last_gradient[gone].max())
     return (
         f"the objective has not felt {named(cells)} since iteration {since}: a ReLU closed for "
         "all rows in which it counts, or a value went beyond where the sheet looks. A smaller "
-        "--lr, or other start values (--init normal), may keep it alive"
+        '`lr`, or other start values (`init="normal"`), may keep it alive'
     )
 
 
 def _moves_in_steps(loss: Loss, point: torch.Tensor, still: torch.Tensor) -> bool:
     """Whether the objective jumps where cells that it does not feel are moved by 1, or as far."""
-    loss.at(point)
+    loss.evaluate_at(point)
     before = loss.objective
     one, far = torch.ones_like(point), point.abs().clamp_min(1.0)
     for way in (one, -one, far, -far):
-        loss.at(torch.where(still, point + way, point))
+        loss.evaluate_at(torch.where(still, point + way, point))
         slope = bool((loss.gradient[still] != 0).any())
         if not loss.failed and not slope and loss.objective != before:
             return True
@@ -153,16 +154,16 @@ def _moves_in_steps(loss: Loss, point: torch.Tensor, still: torch.Tensor) -> boo
 def on_plateau(loss: Loss) -> bool:
     """Whether a point without a slope that counts is no optimum: all is flat around it, or it still
     gets better a tenth further on, as EXP(-50) does."""
-    lower, upper = variable_limits(loss.model)
+    box = loss.box
     point, value, slope = loss.point, loss.value, loss.free_gradient
     sizes = _TENTH * torch.where(point == 0, 1.0, point.abs())
-    downhill = loss.at((point - sizes * slope.sign()).clamp(lower, upper))
+    downhill = loss.evaluate_at(box.clamp(point - sizes * slope.sign()))
     generator = torch.Generator().manual_seed(0)
     around = [
-        loss.at((point + sizes * torch.randn(len(point), generator=generator)).clamp(lower, upper))
+        loss.evaluate_at(box.clamp(point + sizes * torch.randn(len(point), generator=generator)))
         for _ in range(_WAYS)
     ]
-    loss.at(point)
+    loss.evaluate_at(point)
     same = _SAME * abs(value)
     return downhill < value - same or all(abs(there - value) <= same for there in around)
 
@@ -178,7 +179,7 @@ def plateau(losses: Sequence[float]) -> str:
         return ""
     return (
         f"a plateau: the last {tenth} iterations changed the objective by {late:.2g}; try lbfgs, "
-        "another --lr, or other start values (--starts 20)"
+        "another `lr`, or other start values (`starts=20`)"
     )
 
 
@@ -200,33 +201,35 @@ def named(cells: Sequence[CellAddress]) -> str:
     return ", ".join(texts[:_MOST_NAMED]) + more
 
 
-def why_it_stands(constraints: Constraints, point: torch.Tensor) -> str:
+def why_it_stands(constraints: Constraints, point: torch.Tensor, box: Box) -> str:
     """Why nothing gets better from a point on, in words."""
-    found = optimality(constraints, point)
+    found = optimality(constraints, point, (box.lower, box.upper))
     if found.optimal:
         return "It is an optimum to six digits: no slope is left."
     if any(has_kink(node) for node in constraints.model.graph.nodes):
         return (
             "It is at a kink, where slopes jump (MAX, IF, ABS): the best around here as far as "
-            "steps can tell. Others (--starts 20, --optimizer adam) may be better."
+            'steps can tell. Others (`starts=20`, `optimizer="adam"`) may be better.'
         )
     return "Any gain that is left is hidden by rounding."
 
 
-def signs(model: SheetModel, point: torch.Tensor) -> str:
+def signs(model: SheetModel, point: torch.Tensor, box: Box) -> str:
     """What Assume Non-Negative did to an answer, or would have done, in words."""
     cells = list(model.cell_values())
     if model.problem.non_negative and len(cells) > 1 and not bool(point.any()):
-        return "Assume Non-Negative keeps all variable cells at 0: --any-sign lets them be negative"
-    lower = torch.cat([variable.lower.reshape(-1) for variable in model.variables])
-    below = (point < 0) & torch.isinf(lower)
+        return (
+            "Assume Non-Negative keeps all variable cells at 0: `non_negative=False` lets them be "
+            "negative"
+        )
+    below = (point < 0) & torch.isinf(box.lower)
     limited = bool(model.problem.general_constraints or model.problem.integer_constraints)
     if not limited or not bool(below.any()):
         return ""
     first = int(torch.nonzero(below)[0])
     return (
-        f"{cells[first]} is {float(point[first]):g}: where that makes no sense, --non-negative "
-        "keeps variable cells at 0 or above"
+        f"{cells[first]} is {float(point[first]):g}: where that makes no sense, "
+        "`non_negative=True` keeps variable cells at 0 or above"
     )
 
 
@@ -264,7 +267,7 @@ def data_scales(model: SheetModel) -> str:
     return (
         f"data of very different size: {small} about {sizes[small]:.1g}, {large} about "
         f"{sizes[large]:.1g}. Bring them to one size in the sheet (another unit), or leave out "
-        "--optimizer: what is chosen then does not mind"
+        "`optimizer`: what is chosen then does not mind"
     )
 
 

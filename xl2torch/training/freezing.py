@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
 from xl2torch.cells.address import CellRange
 from xl2torch.errors import SelectionError
+from xl2torch.model.jacobian import present_point
 from xl2torch.model.sheet_model import SheetModel, Variable
+from xl2torch.training.box import Box
 from xl2torch.workbook.read.selection import parse_ranges
 
 _EVERYTHING = "all"
@@ -43,7 +44,7 @@ def parse_stage(model: SheetModel, text: str) -> Stage:
     """A stage such as ``B24:C26=1`` or ``all=2``. Raises SelectionError."""
     cells, equals, number = text.rpartition("=")
     if not equals or not number.strip().isdigit() or int(number) < 1:
-        raise SelectionError(f"--stage {text!r}: give cells and epochs, B24:C26=1 or all=2")
+        raise SelectionError(f"the stage {text!r}: give cells and epochs, B24:C26=1 or all=2")
     cells = cells.strip()
     every = cells.lower() == _EVERYTHING
     return Stage(cells, () if every else parse_frozen(model, [cells]), int(number))
@@ -69,28 +70,18 @@ def frozen_cells(
     return held.reshape(variable.start.shape)
 
 
-@contextmanager
-def frozen(
-    model: SheetModel, cells: Sequence[CellRange], trained: Sequence[CellRange] = ()
-) -> Iterator[None]:
-    """Hold variable cells at their present values, by bounds, which every optimizer keeps."""
-    compiled = model.compiled
-    tight = []
-    for variable in model.variables:
-        held = frozen_cells(variable, cells, trained)
-        present = model.parameter(variable).detach()
-        _refuse_outside(variable, held, present)
-        tight.append(
-            replace(
-                variable, lower=torch.where(held, present, variable.lower),
-                upper=torch.where(held, present, variable.upper),
-            )
-        )  # fmt: skip
-    model.meta["compiled"] = replace(compiled, variables=tuple(tight))
-    try:
-        yield
-    finally:
-        model.meta["compiled"] = compiled
+def hold(
+    box: Box, model: SheetModel, cells: Sequence[CellRange], trained: Sequence[CellRange] = ()
+) -> Box:
+    """The box in which variable cells keep their present values, which every optimizer minds.
+
+    Raises SelectionError where such a value is outside its limits.
+    """
+    masks = [frozen_cells(variable, cells, trained) for variable in model.variables]
+    for variable, held in zip(model.variables, masks, strict=True):
+        _refuse_outside(variable, held, model.parameter(variable).detach())
+    flat = torch.cat([held.reshape(-1) for held in masks])
+    return box.holding(flat, present_point(model))
 
 
 def _refuse_outside(variable: Variable, held: torch.Tensor, present: torch.Tensor) -> None:
@@ -102,5 +93,5 @@ def _refuse_outside(variable: Variable, held: torch.Tensor, present: torch.Tenso
         number = float(present.reshape(-1)[places[0]])
         raise SelectionError(
             f"{cell} is {number:g}, outside its limits, and cannot be frozen: change the cell, or "
-            "leave it out of --freeze and --stage"
+            "leave it out of `freeze` and `stages`"
         )

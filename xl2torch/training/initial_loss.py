@@ -11,59 +11,61 @@ from torch import fx
 from xl2torch.analysis.dropout import without_dropout
 from xl2torch.cells.address import CellRange
 from xl2torch.errors import ModelError, SelectionError, TrainingError, first_line
-from xl2torch.model.jacobian import variable_limits
 from xl2torch.model.sheet_model import SheetModel
 from xl2torch.rows.fold_bias import with_ones_columns
 from xl2torch.rows.row_objective import RowObjective
+from xl2torch.training.box import Box
 from xl2torch.training.diagnosis import start_to_blame
 from xl2torch.training.loss import Loss
-from xl2torch.training.methods import HIGHS
-from xl2torch.training.options import Options
-from xl2torch.training.result import Settings
+from xl2torch.training.placement import Placement
 from xl2torch.training.rows.metrics import find_metric
 from xl2torch.training.rows.row_loss import Metric, RowLoss
 from xl2torch.training.rows.row_split import split_rows
+from xl2torch.training.settings import Settings
 
 
 def starting_loss(
-    model: SheetModel, options: Options, settings: Settings, start: float, moves: bool
+    model: SheetModel, settings: Settings, box: Box, start: float, moves: bool, steps: bool
 ) -> Loss:
-    """The loss at the start point, within the bounds where it ``moves``.
+    """The loss at the start point, within the box where it ``moves``.
 
-    Raises TrainingError, ModelError, SelectionError.
+    It is tried whether it has a slope where the solver makes ``steps``. Raises TrainingError,
+    ModelError, SelectionError.
     """
-    identity = dropout_free(model)[0] if options.dropout_off else None
-    loss = Loss(_placed(model, options), identity and options.place.program(identity))
+    place = Placement.of(settings)
+    identity = dropout_free(model)[0] if settings.dropout_off else None
+    loss = Loss(_placed(model, place), identity and place.program(identity), box)
     for item in loss.bounded if settings.epochs and moves else ():
         item.project()  # without an iteration the point is what it is
     loss.evaluate()
-    _check_precision(model, loss, start, settings)
+    _check_precision(model, loss, start, place)
     if loss.failed:
         where = start_to_blame(model)
         raise TrainingError(
             f"the objective {model.problem.objective} is an error value at the start point"
-            f"{': ' if where else ''}{where}. Choose other start values (--init)"
+            f"{': ' if where else ''}{where}. Choose other start values (`init`)"
         )
-    if settings.optimizer != HIGHS and settings.epochs and not model.problem.is_system:
+    if steps and settings.epochs and not model.problem.is_system:
         _refuse_flat(loss)
         loss.evaluate()
-    if not options.by_rows:
+    if not settings.by_rows:
         return loss
     faster, by_columns = with_ones_columns(model)
     rows = model.row_objective(faster)
-    split = split_rows(model.compiled.workbook, rows.cells, options.validation, options.seed or 0)
+    split = split_rows(model.compiled.workbook, rows.cells, settings.validation, settings.seed or 0)
     metric = None
-    if options.metric:
-        metric = find_metric(model, options.metric, options.dropout_off)
+    if settings.metric:
+        metric = find_metric(model, settings.metric, settings.dropout_off)
         _check_metric(metric, rows)
     kept = None if identity is None else model.row_objective(identity)
     by_rows = RowLoss(
-        loss.model, rows, split, options.batch_size, metric, options.place, kept, by_columns
+        loss.model, rows, split, settings.batch_size, metric, place, kept, by_columns, box
     )
     by_rows.evaluate()
     if split.validated and not math.isfinite(by_rows.validate()):
         raise SelectionError(
-            f"--validation {options.validation}: the objective of the rows held back is no number"
+            f"`validation={settings.validation!r}`: the objective of the rows held back is no "
+            "number"
         )
     if by_rows.failed:
         raise TrainingError(
@@ -77,13 +79,13 @@ def _check_metric(metric: Metric, rows: RowObjective) -> None:
     """Raise SelectionError where a metric is about other rows than the objective."""
     if not metric.rows.shares_rows(rows):
         raise SelectionError(
-            f"--metric {metric.name} is about the rows {metric.rows.cells}, the objective about "
-            f"{rows.cells}. A cell that is about other rows can be watched: --watch CELL"
+            f"`metric={metric.name!r}` is about the rows {metric.rows.cells}, the objective about "
+            f"{rows.cells}. A cell that is about other rows can be watched: `watch_cells`"
         )
     if metric.of_labels and bool(rows.left_out.any()):
         raise SelectionError(
-            f"--metric {metric.name} is about all rows {rows.cells}, but some of them are left out "
-            "of the objective. Name a cell that counts those that matter: --metric CELL"
+            f"`metric={metric.name!r}` is about all rows {rows.cells}, but some of them are "
+            "left out of the objective. Name a cell that counts those that matter as `metric`"
         )
 
 
@@ -93,29 +95,29 @@ def dropout_free(model: SheetModel) -> tuple[fx.GraphModule, tuple[CellRange, ..
     if not cells:
         drawn = ", ".join(str(area) for area in model.drawn) or "there are no random cells"
         raise SelectionError(
-            "--dropout-off: no dropout is recognised on the way to "
+            "`dropout_off`: no dropout is recognised on the way to "
             f"{model.problem.objective} ({drawn}); it is a value times a mask of 0 and another "
             "number, or IF(mask, value, 0)"
         )
     return identity, cells
 
 
-def _placed(model: SheetModel, options: Options) -> SheetModel:
+def _placed(model: SheetModel, place: Placement) -> SheetModel:
     """The model where it is to be computed. Raises SelectionError where it cannot be."""
-    if options.place.home:
+    if place.is_default:
         return model
     try:
-        moved = options.place.program(model)
+        moved = place.program(model)
         moved()
     except (RuntimeError, TypeError) as error:  # out of memory, or a function it does not have
         raise SelectionError(
-            f"the model cannot be computed in {options.dtype} on {options.device}: "
-            f"{first_line(error)}. Leave out --device and --dtype, or try --dtype float32"
+            f"the model cannot be computed in {place}: "
+            f'{first_line(error)}. Leave out `device` and `dtype`, or try `dtype="float32"`'
         ) from None
     return moved
 
 
-def _check_precision(model: SheetModel, loss: Loss, start: float, settings: Settings) -> None:
+def _check_precision(model: SheetModel, loss: Loss, start: float, place: Placement) -> None:
     """Raise TrainingError where numbers of the model are no numbers, or 0, in the precision."""
     if loss.model is model:
         return
@@ -125,9 +127,9 @@ def _check_precision(model: SheetModel, loss: Loss, start: float, settings: Sett
     loss.evaluate()
     if (loss.failed and not at_home.failed) or (slope and not bool(loss.gradient.any())):
         raise TrainingError(
-            f"{settings.dtype} on {settings.device} cannot hold the numbers of the model: the "
+            f"{place} cannot hold the numbers of the model: the "
             f"objective {model.problem.objective} is {loss.objective:g} there, and "
-            f"{start:g} in float64, or its gradient is 0. Leave out --dtype, or scale the model"
+            f"{start:g} in float64, or its gradient is 0. Leave out `dtype`, or scale the model"
         )
 
 
@@ -137,10 +139,9 @@ def _refuse_flat(loss: Loss) -> None:
     Cells that are held by their limits are no matter.
     """
     model, parameters = loss.model, loss.parameters
-    lower, upper = variable_limits(model)
-    if bool((lower >= upper).all()):
+    if not bool(loss.box.free.any()):
         return
-    free = torch.split(lower < upper, [item.numel() for item in parameters])
+    free = torch.split(loss.box.free, [item.numel() for item in parameters])
 
     def has_slope() -> bool:
         return any(bool(p.grad.any()) for p in parameters if p.grad is not None)
@@ -168,7 +169,7 @@ def _refuse_flat(loss: Loss) -> None:
         raise ModelError(
             f"the objective {model.problem.objective} changes only in steps (comparisons, ROUND "
             "and the like): its gradient is 0 everywhere. Choose a smooth objective, such as a "
-            "mean squared error, and watch this one with --watch"
+            "mean squared error, and watch this one with `watch_cells`"
         )
     if not moved:
         raise ModelError(

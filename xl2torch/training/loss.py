@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import fx
@@ -13,7 +14,8 @@ from torch.nn.utils import get_total_norm
 from xl2torch.model.jacobian import VectorFunction, present_point, variable_shapes
 from xl2torch.model.problem import Problem
 from xl2torch.model.sheet_model import SheetModel
-from xl2torch.training.solvers.bounded import Bounded, gradient_of
+from xl2torch.training.box import Bounded, Box, gradient_of
+from xl2torch.training.result import Iteration
 
 FAILED = 1e300
 """Stands for the loss where the objective is an error."""
@@ -58,18 +60,25 @@ class Loss:
     """The loss of a model at its parameters, and at any point.
 
     ``objective`` and ``value`` are objective and loss where it was evaluated last; gradients are
-    then in the parameters. ``compiled`` computes all of them, where it is there. With random
+    then in the parameters. The program of ``compute_by`` computes all of
+    them, where it is there. With random
     cells the gradient is that of a fresh draw, the objective that of the stored one, or of
     ``identity``, the program without dropout.
     """
 
-    def __init__(self, model: SheetModel, identity: fx.GraphModule | None = None) -> None:
+    is_sheets = True
+    """Whether it is the loss of all rows of the sheet."""
+    in_batches = False
+    """Whether a step is over some of the rows."""
+
+    def __init__(
+        self, model: SheetModel, identity: fx.GraphModule | None = None, box: Box | None = None
+    ) -> None:
         self.model = model
         self.identity = identity
         self.parameters = [model.parameter(variable) for variable in model.variables]
-        self.bounded: list[Bounded] = []
-        self.bound()
-        self.compiled: Callable[[], Differentiated] | None = None
+        self._keep_within(Box.of(model) if box is None else box)
+        self._compiled: Callable[[], Differentiated] | None = None
         self.objective = math.nan
         self.value = math.nan
         self.lost_slopes = False
@@ -77,17 +86,29 @@ class Loss:
         self._of = loss_of(model.problem)
         self._point: torch.Tensor | None = None
 
-    def bound(self) -> None:
-        """Keep the parameters within the present limits of the variable cells."""
+    def within(self, box: Box) -> Self:
+        """The same loss, of the same parameters, within other limits."""
+        other = copy.copy(self)
+        other._keep_within(box)
+        return other
+
+    def compute_by(self, program: Callable[[], Differentiated] | None) -> None:
+        """Let a program compute objective, loss and gradient at the present parameters."""
+        self._compiled = program
+
+    def _keep_within(self, box: Box) -> None:
+        self.box = box
         self.bounded = [
-            Bounded(self.model.parameter(variable), variable.lower, variable.upper)
-            for variable in self.model.variables
-            if variable.bounded
+            Bounded(parameter, lower, upper)
+            for parameter, (lower, upper) in zip(
+                self.parameters, box.pieces(self.model), strict=True
+            )
+            if bool((torch.isfinite(lower) | torch.isfinite(upper)).any())
         ]
         fixed = [(item.parameter, item.lower == item.upper) for item in self.bounded]
         self._fixed = [(parameter, mask) for parameter, mask in fixed if bool(mask.any())]
 
-    def of(self, objective: float) -> float:
+    def from_objective(self, objective: float) -> float:
         """The loss that an objective is."""
         return float(self._of(torch.tensor(objective, dtype=torch.float64)))
 
@@ -149,10 +170,14 @@ class Loss:
         """A metric on the rows that are trained on and on those that were held back."""
         return ()
 
+    def remarks(self, best: Iteration) -> list[str]:
+        """What the rows are and what was done with them, in words; ``best`` is the answer."""
+        return []
+
     def _differentiate(self) -> torch.Tensor:
         """Loss at the present parameters; objective and gradients are kept."""
-        if self.compiled is not None:
-            found = self.compiled()
+        if self._compiled is not None:
+            found = self._compiled()
             self.objective = float(found.objective)
             for parameter, gradient in zip(self.parameters, found.gradients, strict=True):
                 parameter.grad = gradient
@@ -179,7 +204,7 @@ class Loss:
         for parameter, piece in zip(self.parameters, pieces, strict=True):
             parameter.copy_(piece.reshape(parameter.shape))
 
-    def at(self, point: torch.Tensor) -> float:
+    def evaluate_at(self, point: torch.Tensor) -> float:
         """Loss at a point; what it was evaluated at last costs nothing."""
         if self._point is None or not torch.equal(point, self._point):
             self.move(point)

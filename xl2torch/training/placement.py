@@ -13,6 +13,7 @@ from xl2torch.errors import SelectionError, first_line
 from xl2torch.ir.device import follow, placed_graph
 from xl2torch.lowering.module import assembled
 from xl2torch.model.sheet_model import SheetModel
+from xl2torch.training.options import FitOptions
 
 _Module = TypeVar("_Module", bound=fx.GraphModule)
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
@@ -26,17 +27,17 @@ def find_device(text: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
         there = "cpu and cuda" if torch.cuda.is_available() else "cpu"
         raise SelectionError(
-            f"--device {text} is not there ({first_line(error)}); there is {there}"
+            f"`device={text!r}` is not there ({first_line(error)}); there is {there}"
         ) from None
     if device.type == "meta":
-        raise SelectionError("--device meta computes nothing: choose cpu or cuda")
+        raise SelectionError('`device="meta"` computes nothing: choose cpu or cuda')
     return device
 
 
 def find_dtype(text: str) -> torch.dtype:
     """A precision by its name. Raises SelectionError."""
     if text not in DTYPES:
-        raise SelectionError(f"no --dtype {text!r}; there are {', '.join(DTYPES)}")
+        raise SelectionError(f"no `dtype={text!r}`; there are {', '.join(DTYPES)}")
     return DTYPES[text]
 
 
@@ -48,12 +49,15 @@ class Placement:
     dtype: torch.dtype
 
     @classmethod
-    def named(cls, device: str, dtype: str) -> Placement:
-        """A place by the names of its device and precision. Raises SelectionError."""
-        return cls(find_device(device), find_dtype(dtype))
+    def of(cls, options: FitOptions) -> Placement:
+        """The place that options name. Raises SelectionError."""
+        return cls(find_device(options.device), find_dtype(options.dtype))
+
+    def __str__(self) -> str:
+        return f"{str(self.dtype).removeprefix('torch.')} on {self.device}"
 
     @property
-    def home(self) -> bool:
+    def is_default(self) -> bool:
         """Whether it is where models are compiled: the CPU, in float64."""
         return self.device.type == "cpu" and self.dtype == torch.float64
 
@@ -68,7 +72,7 @@ class Placement:
         They stay in float64 on the CPU, as weights do in mixed precision, and are sent to the place
         at each call (Micikevicius et al., Mixed precision training, 2018); the result comes back.
         """
-        if self.home:
+        if self.is_default:
             return module
         root = nn.Module()
         for name, parameter in module.named_parameters():
@@ -81,7 +85,7 @@ class Placement:
             follow(moved, self.device, self.dtype)
             root.add_module(name, moved)
         graph = placed_graph(module, self.device, self.dtype)
-        kind = SheetModel if isinstance(module, SheetModel) else fx.GraphModule
-        program = assembled(kind, root, graph)
-        program.meta.update(module.meta)
-        return cast(_Module, program)
+        if isinstance(module, SheetModel):
+            placed = assembled(SheetModel, root, graph).made_from(module.compiled)
+            return cast(_Module, placed)
+        return cast(_Module, assembled(fx.GraphModule, root, graph))

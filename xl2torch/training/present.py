@@ -12,6 +12,7 @@ from xl2torch.model.sheet_model import SheetModel
 from xl2torch.training.fit import fit
 from xl2torch.training.methods import BY_HAND
 from xl2torch.training.result import Result
+from xl2torch.training.solvers.protocol import full_name
 from xl2torch.training.stopping import SET_IN_PYTHON, Stop
 
 _Options = ParamSpec("_Options")
@@ -27,7 +28,10 @@ def as_result(given: Result | SheetModel) -> Result:
             f"a result of xl2torch.fit or a model is wanted, not {type(given).__name__}"
         )
     found = fit(given, epochs=0)
-    settings = replace(found.settings, optimizer=BY_HAND, reason="by a program of your own")
+    settings = replace(
+        found.settings, optimizer=BY_HAND, solver=full_name(BY_HAND),
+        reason="by a program of your own",
+    )  # fmt: skip
     return replace(found, stop=Stop(SET_IN_PYTHON), settings=settings)
 
 

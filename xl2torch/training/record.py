@@ -11,11 +11,10 @@ import torch
 
 from xl2torch.cells.address import CellAddress
 from xl2torch.model.constraints import Constraints
-from xl2torch.model.jacobian import variable_limits
+from xl2torch.training.box import gradient_of
 from xl2torch.training.diagnosis import error_place
 from xl2torch.training.loss import FAILED, Loss
 from xl2torch.training.result import TRAJECTORIES, Iteration
-from xl2torch.training.solvers.bounded import gradient_of
 from xl2torch.training.stopping import CONVERGENCE, Stop, Stopped, converged, stands_still
 
 _FLAT = 1e-9
@@ -49,8 +48,7 @@ class Record:
     """Iterations of a run, whatever engine makes them.
 
     An engine moves the parameters of the loss and calls ``note``, or ``arrive`` with a point; then
-    ``check`` ends the run where a limit is reached. ``later_wins``: of points whose loss is nearly
-    the same the later one is the better one.
+    ``check`` ends the run where a limit is reached.
     """
 
     def __init__(
@@ -64,20 +62,21 @@ class Record:
         self.loss = loss
         self.constraints = constraints
         self.limits = limits
-        self.rate: Callable[[], float] = lambda: 1.0
-        self.later_wins = False
+        self.subproblems = 0
+        self._rate: Callable[[], float] = lambda: 1.0
+        self._later_wins = False
         self.iterations: list[Iteration] = []
         self.losses: list[float] = []
         self.last = loss.point
         self.best, self.best_objective, self.best_overstep = math.inf, math.nan, math.inf
         self.best_iteration = 0
-        self.stage_began = 0
+        self._stage_began = 0
         self.weights: Mapping[str, torch.Tensor] = {}
         self.trail: list[torch.Tensor] = []
         self._last_trail = 0
-        self._felt = [torch.full(item.shape, -1.0) for item in loss.parameters]
+        self._last_slopes = [torch.full(item.shape, -1.0) for item in loss.parameters]
         self._constrained = bool(constraints.general)
-        self.boxed = all(bool(torch.isfinite(t).all()) for t in variable_limits(loss.model))
+        self.boxed = loss.box.is_finite
         self._watched = watched
         self._on_iteration = on_iteration
         self._began = time.perf_counter()
@@ -85,17 +84,17 @@ class Record:
     @property
     def _recent(self) -> list[float]:
         """Losses since the present stage began."""
-        return self.losses[self.stage_began :]
+        return self.losses[self._stage_began :]
 
     @property
-    def felt(self) -> torch.Tensor:
+    def had_gradient(self) -> torch.Tensor:
         """Whether the gradient of a variable cell was ever other than 0, flat."""
-        return self.last_felt >= 0
+        return self.last_gradient >= 0
 
     @property
-    def last_felt(self) -> torch.Tensor:
+    def last_gradient(self) -> torch.Tensor:
         """The last iteration at which the gradient of a variable cell was other than 0, or -1."""
-        return torch.cat([last.reshape(-1) for last in self._felt])
+        return torch.cat([last.reshape(-1) for last in self._last_slopes])
 
     @property
     def seconds(self) -> float:
@@ -117,9 +116,40 @@ class Record:
         """Whether the best point keeps all constraints."""
         return self.best_overstep <= 1.0
 
+    def begin_stage(self) -> None:
+        """Let what ran before be no sign of a standstill, or of waiting for a better point."""
+        self._stage_began = len(self.iterations) - 1
+
+    def limit(self, limits: RunLimits) -> None:
+        """Let other limits end the run."""
+        self.limits = limits
+
+    def follow_rate(self, rate: Callable[[], float]) -> None:
+        """Note the learning rate that a function gives."""
+        self._rate = rate
+
+    def follow(self, loss: Loss) -> None:
+        """Note iterations of another loss of the same variable cells."""
+        self.loss = loss
+
+    def prefer_later(self) -> None:
+        """Of points whose loss is nearly the same take the later one for the better one."""
+        self._later_wins = True
+
+    def note_subproblems(self, count: int) -> None:
+        """Count nodes of a search for integers."""
+        self.subproblems += count
+
+    def judge_by(self, loss: Loss) -> None:
+        """Go to the best point; its objective is from now on that of another loss."""
+        self.restore()
+        self.loss = loss
+        loss.evaluate()
+        self.best_objective = loss.objective
+
     def arrive(self, point: torch.Tensor) -> None:
         """Note the iteration that led to a point. Raises Stopped where it leads nowhere."""
-        self.loss.at(point)
+        self.loss.evaluate_at(point)
         self.check_progress()
         self.note()
         self.last = point.clone()
@@ -127,20 +157,20 @@ class Record:
     def note(self) -> Iteration:
         """Note an iteration that led to the present parameters."""
         loss = self.loss
-        for parameter, last in zip(loss.parameters, self._felt, strict=True):
+        for parameter, last in zip(loss.parameters, self._last_slopes, strict=True):
             last[gradient_of(parameter).cpu() != 0] = len(self.iterations)
         overstep = violation = 0.0
         if self._constrained:
             overstep, violation = self.constraints.overstep(loss.point)
         row = Iteration(
-            len(self.iterations), loss.objective, loss.gradient_norm, self.rate(),
+            len(self.iterations), loss.objective, loss.gradient_norm, self._rate(),
             self.seconds, self._watched(),
             tuple(_first_cells(loss)), violation,
             loss.validate(), loss.measure(),
         )  # fmt: skip
         self.iterations.append(row)
         self.losses.append(loss.value)
-        score = loss.value if math.isnan(row.validation) else loss.of(row.validation)
+        score = loss.value if math.isnan(row.validation) else loss.from_objective(row.validation)
         if self._is_better(overstep, score):
             self.keep(overstep, score)
             self._leave_trail()
@@ -154,7 +184,7 @@ class Record:
         if max(overstep, 1.0) != max(self.best_overstep, 1.0):
             return overstep < self.best_overstep
         return score < self.best or (
-            self.later_wins and score <= self.best + _FLAT * abs(self.best)
+            self._later_wins and score <= self.best + _FLAT * abs(self.best)
         )
 
     def keep(self, overstep: float, score: float | None = None) -> None:
@@ -212,7 +242,7 @@ class Record:
             raise Stopped(Stop(1))
         if len(self.iterations) > self.limits.epochs:
             raise Stopped(Stop(3))
-        waited = len(self.iterations) - 1 - max(self.best_iteration, self.stage_began)
+        waited = len(self.iterations) - 1 - max(self.best_iteration, self._stage_began)
         if self.limits.patience is not None and waited >= self.limits.patience:
             raise Stopped(Stop(2, f"It was no better in {waited} iterations after the best, which "
                                f"is number {self.best_iteration}."))  # fmt: skip
@@ -241,8 +271,8 @@ class Record:
         if value < 0 or loss.objective == endless:
             raise Stopped(Stop(4, unbounded(loss.objective, loss.point, self._cells), True))
         raise Stopped(
-            Stop(4, f"The objective became {loss.objective:.3g}: try a smaller --lr, clip the "
-                 "gradient (--clip-norm 1), or choose lbfgs.")
+            Stop(4, f"The objective became {loss.objective:.3g}: try a smaller `lr`, clip the "
+                 "gradient (`clip_norm=1`), or choose lbfgs.")
         )  # fmt: skip
 
     @property
@@ -261,7 +291,7 @@ def unbounded(objective: float, point: torch.Tensor, cells: tuple[CellAddress, .
     names = ", ".join(far[:4]) + (f" and {len(far) - 4} more" if len(far) > 4 else "")
     return (
         f"The objective reached {objective:.3g} and has no limit: {names} can change without end. "
-        "Add bounds or a constraint, or another --sense."
+        "Add bounds or a constraint, or another `sense`."
     )
 
 

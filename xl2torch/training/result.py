@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,8 @@ import torch
 from xl2torch.cells.address import CellAddress
 from xl2torch.model.sheet_model import SheetModel
 from xl2torch.notebook import html_table
-from xl2torch.training.methods import full_name
-from xl2torch.training.solvers.given_optimizer import Factory
-from xl2torch.training.stopping import CONVERGENCE, Stop
+from xl2torch.training.settings import Settings
+from xl2torch.training.stopping import Stop
 
 if TYPE_CHECKING:
     import pandas
@@ -66,52 +65,6 @@ class Start:
     overstep: float = 0.0
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a run was made: enough to repeat it. ``reason`` says why this optimizer."""
-
-    optimizer: str
-    learning_rate: float
-    epochs: int
-    seed: int | None
-    init: str
-    reason: str = ""
-    arguments: Mapping[str, object] = field(default_factory=dict)
-    schedule: str = ""
-    clip_norm: float | None = None
-    clip_value: float | None = None
-    max_time: float | None = None
-    convergence: float = CONVERGENCE
-    starts: int = 1
-    device: str = "cpu"
-    dtype: str = "float64"
-    batch_size: int | None = None
-    shuffle: bool = True
-    validation: str = ""
-    metric: str = ""
-    patience: int | None = None
-    freeze: tuple[str, ...] = ()
-    stages: tuple[str, ...] = ()
-    dropout_off: bool = False
-    tolerance: float | None = None
-    factory: Factory | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def engine(self) -> str:
-        """The optimizer by its full name, and what it is from."""
-        return full_name(self.optimizer)
-
-    @property
-    def unit(self) -> str:
-        """What a line of the history is: an iteration, in batches an epoch."""
-        return "iteration" if self.batch_size is None else "epoch"
-
-    @property
-    def title(self) -> str:
-        """The optimizer and its rate, short."""
-        return f"{self.engine.partition(' (')[0]}, learning rate {self.learning_rate:g}"
-
-
 @dataclass(frozen=True, eq=False)
 class Result:
     """Outcome of a run. The model holds ``weights``, the best point that was met.
@@ -144,7 +97,7 @@ class Result:
         objective = self.model.problem.objective
         facts = [
             (str(objective), f"{self.start:.8g} -> {self.final:.8g}"), ("message", self.message),
-            ("optimizer", self.settings.engine), (f"{self.settings.unit}s", str(self.epochs)),
+            ("optimizer", self.settings.solver), (f"{self.settings.unit}s", str(self.epochs)),
             *(("note", remark) for remark in self.remarks),
         ]  # fmt: skip
         weights = [
@@ -211,8 +164,7 @@ class Result:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the metric on the rows trained on, and on those held back."""
-        name = self.settings.metric
-        return (name, f"validation {name}")[: 1 + self.validated] if name else ()
+        return self.settings.metrics
 
     @property
     def followed(self) -> tuple[CellAddress, ...]:

@@ -50,10 +50,10 @@ def last_in_sheet(record: Record, model: SheetModel) -> torch.Tensor | None:
 def endless(loss: Loss, start: torch.Tensor, far: torch.Tensor) -> str:
     """That the objective gets better without end from a start to a far point, and which cells run
     away with it, in words; '' where it does not."""
-    there = loss.at(far)
+    there = loss.evaluate_at(far)
     ways = [
         way for way in (far - start, far)
-        if loss.at(far + (_FURTHER - 1) * way) <= there < loss.at(start)
+        if loss.evaluate_at(far + (_FURTHER - 1) * way) <= there < loss.evaluate_at(start)
     ]  # fmt: skip
     if not ways:
         return ""

@@ -88,7 +88,7 @@ class AuthorColumns:
             bad = (array.full_kinds == TEXT) | (array.full_kinds >= FIRST_ERROR)
             if bad.any():
                 cell = area.cells()[int(np.flatnonzero(bad.reshape(-1))[0])]
-                raise ModelError(f"the cell {cell} of --wrt is not a number")
+                raise ModelError(f"the cell {cell} of `wrt` is not a number")
             found[area] = np.array(array.numpy(), dtype=float).reshape(-1)
         return found
 

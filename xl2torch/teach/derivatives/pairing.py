@@ -1,10 +1,10 @@
 """Which cell an author's derivative belongs to: of which cell, with respect to which.
 
---of F4:F32 --wrt C4:D32 --against K4:L32      row by row (or column by column)
---of E32    --wrt B24:C26 --against H24:I26    one cell, by each of several; a block of 2×3
+of F4:F32, wrt C4:D32, against K4:L32: row by row (or column by column)
+of E32, wrt B24:C26, against H24:I26: one cell, by each of several; a block of 2×3
                                                cells for 3×2 is their transpose
---of B31:C31 --wrt B28:C28 --against B40:C40   cell by cell
---of E4:E40 --wrt B1:B3 --against G4:I40       a Jacobian: every row by the same cells
+of B31:C31, wrt B28:C28, against B40:C40: cell by cell
+of E4:E40, wrt B1:B3, against G4:I40: a Jacobian: every row by the same cells
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def grid(areas: Sequence[CellRange], option: str, repeats: bool = False) -> Grid
             parts.append(known[whole][top : top + area.rows, left : left + area.columns])
             continue
         if any(area.intersection(other) for other in known):
-            raise SelectionError(f"--{option}: {area.a1} is given twice")
+            raise SelectionError(f"`{option}`: {area.a1} is given twice")
         offset = sum(other.size for other in known)
         known[area] = offset + np.arange(area.size).reshape(area.rows, area.columns)
         parts.append(known[area])
@@ -85,11 +85,11 @@ def grid(areas: Sequence[CellRange], option: str, repeats: bool = False) -> Grid
         return Grid(tuple(known), np.hstack(parts))
     if len({area.columns for area in areas}) == 1:
         return Grid(tuple(known), np.vstack(parts))
-    raise SelectionError(f"--{option}: the ranges have neither the same rows nor the same columns")
+    raise SelectionError(f"`{option}`: the ranges have neither the same rows nor the same columns")
 
 
 def pair(of: Grid, wrt: Grid, against: Grid, name: str = "") -> list[DerivativeLine]:
-    """Lines of the author's cells with theirs; ``name`` is what --of says, for messages.
+    """Lines of the author's cells with theirs; ``name`` is what ``of`` says, for messages.
 
     Raises SelectionError when the shapes do not fit.
     """
@@ -113,10 +113,10 @@ def pair(of: Grid, wrt: Grid, against: Grid, name: str = "") -> list[DerivativeL
         of_columns = np.repeat(of.index.T, rows, axis=1)
         return _by_columns(of_columns, np.tile(every, (columns, 1)), against.index.T)
     raise SelectionError(
-        f"--against {against.text} is {rows}×{columns} cells, which fits neither --of "
-        f"{name or of.text} ({_size(of)}) with --wrt {wrt.text} ({_size(wrt)}) row by row, nor "
-        "cell by cell: the derivatives of R rows by k cells are R×k cells, those of one cell have "
-        "the shape of --wrt"
+        f"`against={against.text!r}` is {rows}×{columns} cells, which fits neither "
+        f"`of={name or of.text!r}` ({_size(of)}) with `wrt={wrt.text!r}` ({_size(wrt)}) row by "
+        "row, nor cell by cell: the derivatives of R rows by k cells are R×k cells, those of one "
+        "cell have the shape of `wrt`"
     )
 
 

@@ -69,7 +69,7 @@ class WrittenLine:
 
 @dataclass(frozen=True)
 class WrittenCheck:
-    """The outcome: one line per column, one row per cell; ``function`` is what --of says."""
+    """The outcome: one line per column, one row per cell; ``function`` is what ``of`` says."""
 
     workbook: Workbook
     function: str
@@ -173,7 +173,7 @@ def _function_cells(
     if areas is None or (of.startswith("=") and areas[0].size == 1):
         return _formula_cells(workbook, of.removeprefix("="), against)
     if len(areas) != 1:
-        raise SelectionError("--of has to be one range, or a formula")
+        raise SelectionError("`of` has to be one range, or a formula")
     return workbook, areas[0], ""
 
 
@@ -195,7 +195,7 @@ def _formula_cells(
     same_rows = rows > 1 and all(area.top == first.top for area in against.areas)
     if not same_rows and len(against.areas) > 1:
         raise SelectionError(
-            "--against: with a formula in --of the ranges have to stand in the same rows; check "
+            "`against`: with a formula in `of` the ranges have to stand in the same rows; check "
             "the others on their own"
         )
     bottom, right = first.top + rows - 1, first.left + columns - 1
@@ -203,7 +203,7 @@ def _formula_cells(
     try:
         parse(formula, area.first, workbook)
     except FormulaError as error:
-        raise SelectionError(f"--of: {error}") from None
+        raise SelectionError(f"`of`: {error}") from None
     book, cells = with_formula(workbook, formula, area)
     return book, cells, formula
 
@@ -214,14 +214,14 @@ def _sheet_of(workbook: Workbook, text: str) -> str:
     if len(workbook.sheets) == 1:
         return workbook.sheets[0].name
     names = ", ".join(sheet.name for sheet in workbook.sheets)
-    raise SelectionError(f"{workbook.path.name} has several sheets: give --sheet ({names})")
+    raise SelectionError(f"{workbook.path.name} has several sheets: give `sheet` ({names})")
 
 
 def _refuse_overlap(table: Grid, wrt: Grid) -> None:
     for area in table.areas:
         for given in wrt.areas:
             if area.intersection(given):
-                raise SelectionError(f"{area.a1} and --wrt {given.a1} overlap")
+                raise SelectionError(f"{area.a1} and `wrt={given.a1!r}` overlap")
 
 
 def _checked(

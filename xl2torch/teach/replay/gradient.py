@@ -166,7 +166,7 @@ def error_steps(descent: Descent, error: RowError) -> ErrorSteps:
         raise ModelError(f"the error {error.text(descent)} does not depend on the weights")
     trace.output(apply(torch.mean, data))
     module = build_module(fx.GraphModule, simplify(trace), trace.tensors, starts)
-    rows = find_row_objective(module, f"the error {error.text(descent)}", "Name another --sheet")
+    rows = find_row_objective(module, f"the error {error.text(descent)}", "Name another `sheet`")
     program = rows.program(1)
     batches = zip(*(place.split(tensor, 1) for tensor, place in rows.inputs), strict=True)
     return ErrorSteps(

@@ -178,7 +178,8 @@ def _of_starts(
         f"{descent.cell(-1, state.column).a1} = {state.start:.6g}" for state in begun
     )
     return [
-        f"{what} at the start: {cells}; torch's is {torch_starts}: --state new shows the difference"
+        f"{what} at the start: {cells}; torch's is {torch_starts}: "
+        '`state="new"` shows the difference'
     ]
 
 

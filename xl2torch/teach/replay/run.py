@@ -98,9 +98,9 @@ def replay(workbook: Workbook, sheet: str, *, state: str = "sheet", epochs: int 
     Raises SelectionError (wrong option), ModelError (no descent that is known).
     """
     if state not in STATES:
-        raise SelectionError(f"no --state {state!r}; there are {', '.join(STATES)}")
+        raise SelectionError(f"no `state={state!r}`; there are {', '.join(STATES)}")
     if epochs < 1:
-        raise SelectionError(f"--epochs is a whole number above 0, not {epochs}")
+        raise SelectionError(f"`epochs` is a whole number above 0, not {epochs}")
     descent, gradients, match, steps = _recognised(workbook, workbook.sheet(sheet).name)
     parameters = steps.parameters
     optimizer = match.make(parameters, state == "sheet")
@@ -132,7 +132,7 @@ def _recognised(workbook: Workbook, sheet: str) -> tuple[Descent, Gradients, Mat
     raise reason or NoDescent(
         f"sheet {sheet} holds no descent: no column whose cells read the new value of a weight in "
         "the row above (C5: =N4), or are the weight above less a rate times the gradient of an "
-        "error (C5: =C4-rate*E4). Name another --sheet"
+        "error (C5: =C4-rate*E4). Name another `sheet`"
     )
 
 

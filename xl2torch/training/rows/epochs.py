@@ -10,7 +10,7 @@ import torch
 from xl2torch.training.record import Record
 from xl2torch.training.rows.by_columns import Transposed, by_columns
 from xl2torch.training.rows.row_loss import RowLoss
-from xl2torch.training.solvers.optimizers import FirstOrder
+from xl2torch.training.steps.optimizers import FirstOrder
 from xl2torch.training.stopping import Stop, Stopped
 
 
@@ -46,7 +46,7 @@ def _epoch(
     for done, (pieces, count) in enumerate(loss.batches(generator), 1):
         value = loss.differentiate(pieces, count)
         if loss.failed:
-            loss.evaluate()
+            loss.evaluate_value()
             record.check_progress()
             raise Stopped(Stop(9, f"Batch {done} of epoch {epoch} has no finite objective."))
         for pair in transposed:
@@ -54,7 +54,7 @@ def _epoch(
         stepper.update()
         tell(Batch("training", epoch, done, total, value))
         record.check_time()
-    loss.evaluate()
+    loss.evaluate_value()
     stepper.advance()
     record.check_progress()
     row = record.note()

@@ -24,7 +24,7 @@ from xl2torch.workbook.read.selection import parse_cell
 
 ACCURACY, ERROR_RATE = "accuracy", "error_rate"
 _MIDDLE = 0.5
-_REMEDY = "Name a cell that is a sum or mean over rows: --metric CELL"
+_REMEDY = "Name a cell that is a sum or mean over rows as `metric`"
 
 
 def find_metric(model: SheetModel, text: str, dropout_off: bool = False) -> Metric:
@@ -41,11 +41,11 @@ def find_metric(model: SheetModel, text: str, dropout_off: bool = False) -> Metr
         cell = parse_cell(model.compiled.workbook, text, model.problem.sheet)
     except SelectionError as error:
         raise SelectionError(
-            f"--metric {error}; there are {ACCURACY}, {ERROR_RATE}, and cells"
+            f"`metric`: {error}; there are {ACCURACY}, {ERROR_RATE}, and cells"
         ) from None
     found = cell_program(model, cell)
     if found is None:
-        raise SelectionError(f"--metric {cell} does not depend on the variable cells")
+        raise SelectionError(f"the `metric` {cell} does not depend on the variable cells")
     program = without_dropout(found)[0] if dropout_off else found
     divisors = find_divisors(model.compiled.evaluation, cell)
     rows = find_row_objective(program, f"the metric {cell}", _REMEDY, divisors)

@@ -13,6 +13,7 @@ from xl2torch.ir.trace import DRAWING
 from xl2torch.model.sheet_model import SheetModel
 from xl2torch.rows.row_objective import RowObjective
 from xl2torch.rows.row_trials import Rows
+from xl2torch.training.box import Box
 from xl2torch.training.loss import Loss
 from xl2torch.training.placement import Placement
 from xl2torch.training.result import Iteration
@@ -97,12 +98,15 @@ class RowLoss(Loss):
     the program ``identity`` is given.
     """
 
+    is_sheets = False
+
     def __init__(
         self, model: SheetModel, rows: RowObjective, split: Split, batch_size: int | None,
         metric: Metric | None, place: Placement, identity: RowObjective | None = None,
-        by_columns: frozenset[str] = frozenset(),
+        by_columns: frozenset[str] = frozenset(), box: Box | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(model)
+        super().__init__(model, box=box)
+        self.in_batches = batch_size is not None
         self.by_columns = [model.get_parameter(name) for name in by_columns]
         self.batch_size = batch_size
         self.split = split
@@ -118,7 +122,6 @@ class RowLoss(Loss):
             for index in (split.training, split.validation)
             if self._metric is not None
         ]
-        self._differentiated = False
 
     @property
     def count(self) -> int:
@@ -130,32 +133,19 @@ class RowLoss(Loss):
         """How many rows a step is for; the last batch of an epoch may have fewer."""
         return min(self.batch_size or self.count, self.count)
 
-    @property
-    def in_batches(self) -> bool:
-        """Whether a step is over some of the rows."""
-        return self.batch_size is not None
-
     def output(self, drawing: bool) -> torch.Tensor:
         """The objective of all training rows."""
         if drawing:
             return self._program(self._training, self.count, drawing)
         return self._evaluation(self._seen, self.count)
 
-    def evaluate(self) -> float:
-        """Loss of all training rows; in batches the gradient stays that of the last one."""
-        if not self.in_batches or not self._differentiated:
-            self._differentiated = True
-            return super().evaluate()
-        with torch.no_grad():
-            value = self.output(drawing=False)
+    @torch.no_grad()
+    def evaluate_value(self) -> float:
+        """Loss of all training rows; the gradient stays that of the last batch."""
+        value = self.output(drawing=False)
         self._point = None
         self.objective = float(value)
         return self._noted(self._of(value))
-
-    def at(self, point: torch.Tensor) -> float:
-        """Loss of all training rows at a point, with its gradient."""
-        self._differentiated = False
-        return super().at(point)
 
     def batches(self, generator: torch.Generator | None) -> Iterator[tuple[Pieces, int]]:
         """Batches of one epoch with their numbers of rows, shuffled where there is a generator.

@@ -46,7 +46,7 @@ def split_rows(workbook: Workbook, rows: CellRange, text: str, seed: int) -> Spl
         what = f"where {column.strip()} is {value.strip()}"
     elif (fraction := _number(text)) is not None:
         if not 0 < fraction < 1:
-            raise SelectionError(f"--validation {text}: a fraction lies between 0 and 1")
+            raise SelectionError(f"`validation={text!r}`: a fraction lies between 0 and 1")
         count = round(fraction * rows.rows)
         generator = torch.Generator().manual_seed(seed)
         held[torch.randperm(rows.rows, generator=generator)[:count]] = True
@@ -55,20 +55,21 @@ def split_rows(workbook: Workbook, rows: CellRange, text: str, seed: int) -> Spl
         try:
             areas = parse_ranges(workbook, text, rows.sheet)
         except SelectionError as error:
-            raise SelectionError(f"--validation {error}: give {_FORMS}") from None
+            raise SelectionError(f"`validation`: {error}: give {_FORMS}") from None
         for area in areas:
             first, last = max(area.top, rows.top), min(area.bottom, rows.bottom)
             if area.sheet != rows.sheet or first > last:
                 raise SelectionError(
-                    f"--validation {text}: {area} holds none of the rows {rows} that the objective "
-                    "is over. Let its formula take in all rows: those held back are not trained on"
+                    f"`validation={text!r}`: {area} holds none of the rows {rows} that the "
+                    "objective is over. Let its formula take in all rows: those held back are "
+                    "not trained on"
                 )
             held[first - rows.top : last - rows.top + 1] = True
         what = f"the rows of {text}"
     count = int(held.sum())
     if not 0 < count < rows.rows:
         none = "no row" if count == 0 else "no row for training"
-        raise SelectionError(f"--validation {text} leaves {none}: give {_FORMS}")
+        raise SelectionError(f"`validation={text!r}` leaves {none}: give {_FORMS}")
     every = torch.arange(rows.rows)
     return Split(every[~held], every[held], f"{count} of {rows.rows} rows: {what}")
 
@@ -92,8 +93,8 @@ def _said_by_column(workbook: Workbook, rows: CellRange, name: str, value: str) 
     if not name or found is None:
         there = ", ".join(list(filter(None, headings))[:12])
         raise SelectionError(
-            f"--validation {name}={value}: no column of {rows.sheet} has the heading {name}; "
-            f"there are {there}"
+            f"`validation={f'{name}={value}'!r}`: no column of {rows.sheet} has the heading "
+            f"{name}; there are {there}"
         )
     values = [sheet.cells.value(row, found) for row in range(rows.top, rows.bottom + 1)]
     return torch.tensor([_says(item, value) for item in values])

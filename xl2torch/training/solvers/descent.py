@@ -5,21 +5,25 @@ from __future__ import annotations
 import math
 
 from xl2torch.training.loss import Loss
-from xl2torch.training.methods import LBFGS
 from xl2torch.training.record import Record
-from xl2torch.training.solvers.optimizers import Stepper
+from xl2torch.training.steps.optimizers import Stepper
 from xl2torch.training.stopping import Stop
 
 _STEEP = 1.0
 
 
-def descend(loss: Loss, record: Record, stepper: Stepper, optimizer: str) -> Stop:
-    """Step until the gradient vanishes, the loss stands still, or a limit is reached."""
+def descend(
+    loss: Loss, record: Record, stepper: Stepper, ends_where_stalled: bool = False
+) -> Stop:  # fmt: skip
+    """Step until the gradient vanishes, the loss stands still, or a limit is reached.
+
+    ``ends_where_stalled``: a step that made nothing better is the last one.
+    """
     while True:
         before = loss.value
         stepper.step()
         record.check_progress()
-        stalled = optimizer == LBFGS and loss.value >= before
+        stalled = ends_where_stalled and loss.value >= before
         record.note()
         stop = record.converged()
         if stop is None and stalled and record.is_gone:
@@ -42,5 +46,5 @@ def still_steep(steepness: float) -> str:
         )
     return (
         "The gradient is still large, so this is hardly the optimum: try other start values, "
-        "--optimizer adam, or variables of like size."
+        '`optimizer="adam"`, or variables of like size.'
     )

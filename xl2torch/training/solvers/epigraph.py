@@ -110,7 +110,7 @@ def solve_epigraph(
     if optimal:
         return Stop(0)
     return Stop(2, "There are kinks (MAX, ABS, IF) at the best point that was met: other start "
-                   "values (--starts 20) may find a better one.")  # fmt: skip
+                   "values (`starts=20`) may find a better one.")  # fmt: skip
 
 
 class _SlsqpRun:

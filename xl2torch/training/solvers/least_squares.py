@@ -15,15 +15,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xl2torch.model.jacobian import jacobian
-from xl2torch.training.loss import Loss
+from xl2torch.analysis.residuals import find_residuals, has_kink
+from xl2torch.errors import SelectionError
+from xl2torch.model.jacobian import jacobian, present_point
+from xl2torch.model.sheet_model import SheetModel
+from xl2torch.training.loss import Loss, distance_to_target
+from xl2torch.training.methods import LEAST_SQUARES
 from xl2torch.training.record import Record
+from xl2torch.training.solvers.constrained import solve_system
 from xl2torch.training.solvers.independent_blocks import find_blocks, fit_blocks
+from xl2torch.training.solvers.protocol import Choice, Request, Run, ScipySolver, Task, register
 from xl2torch.training.solvers.scipy_vector import FreeVariables, Numbers
 from xl2torch.training.stopping import Stop, stands_still
 
-MOST_DENSE = 300
+_MOST_DENSE = 300
 """Variable cells up to which all are solved for together."""
+_FEW = 50
+_DETERMINED = 3
+_SMALL = 1_000_000
+"""Variable cells for which least squares are chosen, and where there are so many residuals for
+each; elements of the Jacobian, of which a step costs one."""
 _TOLERANCE = 1e-15
 _FINISHING_STEPS = 50
 _SHRINKS = 0.9
@@ -44,7 +55,7 @@ def solve_least_squares(
     from scipy.optimize import least_squares
 
     free = FreeVariables(loss, scaled=False)
-    record.later_wins = True
+    record.prefer_later()
     squares: list[float] = []
 
     def function(numbers: Numbers) -> Numbers:
@@ -143,3 +154,65 @@ def _ended(
     held = _held(pull, numbers, bounds)
     sizes = np.linalg.norm(slopes, axis=0) * np.linalg.norm(errors)
     return Stop(0 if bool((np.abs(pull) <= _ORTHOGONAL * sizes)[~held].all()) else 1)
+
+
+class LeastSquaresSolver(ScipySolver):
+    """For sums of squares of smooth residuals, and for constraints without an objective."""
+
+    name = LEAST_SQUARES
+    title = "Least squares, exact Jacobian"
+    rank = 50
+    needs_home = True
+
+    def fits(self, request: Request) -> Choice | None:
+        """Few variable cells and no more than residuals, or blocks that never meet."""
+        if not request.is_whole:
+            return None
+        if request.general:
+            reason = "the constraints alone: least squares of what is overstepped"
+            return Choice(self.name, reason) if request.model.problem.is_system else None
+        reason = "" if request.wants_rate or not request.home else _squares(request)
+        return Choice(self.name, reason) if reason else None
+
+    def solve(self, task: Task, run: Run) -> Stop:
+        """From the present point."""
+        if task.model.problem.is_system:
+            return solve_system(task.loss, task.constraints, run.record)
+        return solve_least_squares(_residuals(task.model), task.loss, run.record)
+
+
+def _squares(request: Request) -> str:
+    """Why least squares fit, in words; '' where they do not."""
+    model, count = request.model, request.count
+    if model.problem.sense == "value":
+        smooth = not any(has_kink(node) for node in model.graph.nodes)
+        return "the distance to the target is a single smooth residual" if smooth else ""
+    residuals = find_residuals(model)
+    if residuals is None or not residuals.smooth:
+        return ""
+    with torch.no_grad():
+        rows = len(residuals.function(present_point(model)))
+    what = f"a {residuals.form(rows)} of {rows} smooth residuals, {count} variable cells"
+    least = count if count <= _FEW else _DETERMINED * count
+    if count <= _MOST_DENSE and least <= rows <= _SMALL // count:
+        return what
+    blocks = None
+    if _FEW < count <= rows:
+        blocks = find_blocks(residuals.function, FreeVariables(Loss(model), scaled=False))
+    return "" if blocks is None else f"{what} in {blocks.count} blocks that never meet"
+
+
+def _residuals(model: SheetModel) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Residuals of the objective. Raises SelectionError where least squares make no sense."""
+    if model.problem.sense == "value":
+        return distance_to_target(model)
+    found = find_residuals(model)
+    if found is None:
+        raise SelectionError(
+            f"the objective {model.problem.objective} is no sum, mean or root mean of squared "
+            "residuals that is to be as small as can be: choose another `optimizer`"
+        )
+    return found.function
+
+
+register(LeastSquaresSolver())

@@ -6,9 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xl2torch.model.jacobian import variable_limits
 from xl2torch.training.loss import Loss
-from xl2torch.training.solvers.scaling import units
+from xl2torch.training.steps.scaling import units
 
 Numbers = NDArray[np.float64]
 
@@ -21,13 +20,13 @@ class FreeVariables:
     """
 
     def __init__(self, loss: Loss, scaled: bool) -> None:
-        lower, upper = variable_limits(loss.model)
-        self._base = loss.point.clamp(lower, upper)
-        self._free = lower < upper
+        box = loss.box
+        self._base = box.clamp(loss.point)
+        self._free = box.free
         base = self._base[self._free]
         self._units = units(base) if scaled else torch.ones_like(base)
         self.start = self.numbers(self._base)
-        self.bounds = self.numbers(lower), self.numbers(upper)
+        self.bounds = self.numbers(box.lower), self.numbers(box.upper)
 
     def __len__(self) -> int:
         return len(self.start)

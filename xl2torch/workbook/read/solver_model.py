@@ -164,7 +164,7 @@ def stored_ranges(workbook: Workbook, model: SolverModel, text: str, what: str) 
     if not text or "#REF!" in text:
         raise ModelError(
             f"the Solver model of sheet {model.sheet!r} has lost its {what} ({text or 'not set'}): "
-            f"give it with --{'objective' if what.startswith('obj') else 'variables'}"
+            f"give it as `{'objective' if what.startswith('obj') else 'variables'}`"
         )
     try:
         return parse_ranges(workbook, text, model.sheet)

@@ -21,7 +21,7 @@ def default_output(path: Path) -> Path:
 
 def check_output(
     source: Path, target: Path, force: bool = False, in_place: bool = False,
-    advice: str = "give --in-place to overwrite it",
+    advice: str = "give `in_place` to overwrite it",
 ) -> None:  # fmt: skip
     """Find out before the work whether the result can be written.
 
@@ -71,7 +71,7 @@ def _check_place(target: Path, replaces: bool, inputs: Collection[Path], advice:
     if any(target.exists() and item.exists() and target.samefile(item) for item in inputs):
         raise OutputError(f"{target} is the input itself: {advice}")
     if target.exists() and not replaces:
-        raise OutputError(f"{target} exists already: give --force to overwrite it, or another -o")
+        raise OutputError(f"{target} exists already: give `force` to overwrite it, or another name")
     lock = lock_file(target)
     if lock is not None:
         raise OutputError(f"{target.name} is open in another program ({lock.name}): close it there")
@@ -102,10 +102,10 @@ def check_protection(
         names = ", ".join(str(area) for area in locked)
         raise OutputError(
             f"the cells {names} are locked, and their sheet is protected: unprotect the sheet in "
-            "Excel (Review, Unprotect Sheet), or give --ignore-protection"
+            "Excel (Review, Unprotect Sheet), or give `ignore_protection`"
         )
     if adds_sheet and has_locked_structure(workbook):
         raise OutputError(
             f"the structure of {workbook.path.name} is protected, so that no sheet may be added: "
-            "unprotect it in Excel (Review, Protect Workbook), or give --ignore-protection"
+            "unprotect it in Excel (Review, Protect Workbook), or give `ignore_protection`"
         )

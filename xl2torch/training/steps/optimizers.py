@@ -12,9 +12,9 @@ from xl2torch.errors import SelectionError
 from xl2torch.training.arguments import checked, reworded
 from xl2torch.training.loss import Loss
 from xl2torch.training.methods import LBFGS, torch_optimizers
-from xl2torch.training.result import Settings
-from xl2torch.training.solvers.quasi_newton import QuasiNewton
-from xl2torch.training.solvers.schedules import Scheduler, make_schedule
+from xl2torch.training.settings import Settings
+from xl2torch.training.steps.quasi_newton import QuasiNewton
+from xl2torch.training.steps.schedules import Scheduler, make_schedule
 
 _LEAST_RATE = 0.01
 """torch's own default rate is for large networks where it is below this."""
@@ -89,7 +89,7 @@ def default_rate(optimizer: str) -> float:
 
 def make_stepper(loss: Loss, settings: Settings) -> Stepper:
     """The stepper of an optimizer of torch. Raises SelectionError."""
-    rate = settings.learning_rate
+    rate = settings.lr
     if not 0 < rate < math.inf:
         raise SelectionError(f"the learning rate has to be a number above 0, not {rate}")
     if settings.optimizer == LBFGS and settings.factory is None:
@@ -112,7 +112,7 @@ def make_optimizer(parameters: Any, settings: Settings) -> torch.optim.Optimizer
         own["fused"] = True  # one call for all parameters, not some for each
     made: torch.optim.Optimizer = checked(
         f"the optimizer {name}", kind, _OWN,
-        lambda: kind(parameters, lr=settings.learning_rate, **(own | given)), given,  # type: ignore[call-arg]
+        lambda: kind(parameters, lr=settings.lr, **(own | given)), given,  # type: ignore[call-arg]
     )  # fmt: skip
     return made
 
@@ -129,6 +129,6 @@ def _quasi_newton(loss: Loss, settings: Settings) -> QuasiNewton:
     if settings.schedule or settings.clip_norm is not None or settings.clip_value is not None:
         raise SelectionError(
             "lbfgs finds its own steps: leave out schedule and clipping, or choose another "
-            "--optimizer, such as adam"
+            "`optimizer`, such as adam"
         )
-    return QuasiNewton(loss, settings.learning_rate, settings.arguments)
+    return QuasiNewton(loss, settings.lr, settings.arguments)

@@ -1,18 +1,16 @@
-"""Bounds and general constraints: scipy's L-BFGS-B, SLSQP and trust-constr with exact derivatives.
+"""Constraints that are more than bounds: what SLSQP and trust-constr have in common.
 
 Variables, objective and constraints are scaled at the start point, as Solver's automatic scaling
-does it. Where SLSQP (Kraft, A software package for sequential quadratic programming, 1988) ends, it
-is begun again with the scales of that point, until that brings nothing more. A point that keeps all
+does it. Where a method ends, it is begun again with the scales of that point, until that brings
+nothing more. A point that keeps all
 constraints is looked for by least squares of what is overstepped.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,105 +19,27 @@ from xl2torch.analysis.optimality import optimality
 from xl2torch.model.constraints import Constraints
 from xl2torch.model.jacobian import jacobian
 from xl2torch.training.loss import Loss, distance_to_target
-from xl2torch.training.methods import SLSQP
 from xl2torch.training.record import Record
-from xl2torch.training.solvers.descent import still_steep
+from xl2torch.training.solvers.scaled_objective import scaled_objective
 from xl2torch.training.solvers.scipy_vector import FreeVariables, Numbers
 from xl2torch.training.stopping import Stop, Stopped
 
 _RESTARTS = 10
 _FAR = 1e10
 """Stands for the scaled excess of a constraint where it is an error."""
-_WORSE = 10.0
-"""Added to the scaled objective at the start, it stands for an error: a line search turns round
-there, and finds its way back by interpolation."""
-_SHORTENINGS = 30
-_LARGER = 10.0
 _BETTER = 1e-12
-_FLAT_OBJECTIVE = 1e-3
 _AS_GOOD = 1e-5
 _DEPENDENT = 1e-10
 _SEARCHES = 8
 """Points from which a feasible one is looked for."""
 _TOLERANCE = 1e-14
 
-
-def solve_bounded(loss: Loss, record: Record) -> Stop:
-    """L-BFGS-B: as small as can be within bounds."""
-    from scipy.optimize import minimize
-
-    free = FreeVariables(loss, scaled=True)
-    while True:
-        before = loss.value
-
-        with np.errstate(all="ignore"):
-            found = minimize(
-                _objective(loss, free, _size(loss, free)), free.start, jac=True, method="L-BFGS-B",
-                bounds=np.transpose(free.bounds), callback=_noting(record, free),
-                options={"maxcor": 20, "ftol": 0.0, "gtol": 0.0, "maxls": 40,
-                         "maxiter": record.left + 1, "maxfun": 100 * record.left + 100},
-            )  # fmt: skip
-        loss.at(free.point(found.x))
-        stop = record.converged()
-        if stop is not None:
-            return stop
-        if record.is_gone:
-            return Stop(0)
-        if not loss.value < before - _BETTER * abs(before):
-            return Stop(2, still_steep(loss.steepness))
-        free = FreeVariables(loss, scaled=True)
-
-
-def _noting(record: Record, free: FreeVariables) -> Callable[[Any], None]:
-    """A callback that notes an iteration, and ends the run where nothing more is to be gained."""
-
-    def arrive(intermediate_result: Any) -> None:
-        record.arrive(free.point(intermediate_result.x))
-        stop = record.converged()
-        if stop is not None:
-            raise Stopped(stop)
-        record.check()
-
-    return arrive
-
-
-def _size(loss: Loss, free: FreeVariables) -> float:
-    """What the objective is measured in: its value, or its steepness where it is near 0.
-
-    Larger where a first step down the gradient would lead to an error value.
-    """
-    size = max(abs(loss.value), float(loss.gradient.norm()) * _FLAT_OBJECTIVE) or 1.0
-    begin, way = free.start, free.slopes(loss.gradient)
-    point = loss.point
-    for _ in range(_SHORTENINGS):
-        loss.move(free.point(begin - way / size))
-        if loss.has_value():
-            break
-        size *= _LARGER
-    loss.move(point)
-    return size
-
-
-def _objective(
-    loss: Loss, free: FreeVariables, size: float
-) -> Callable[[Numbers], tuple[float, Numbers]]:
-    """Scaled loss and its gradient; an error is moderately worse than the start."""
-    worse = loss.value / size + _WORSE
-
-    def function(numbers: Numbers) -> tuple[float, Numbers]:
-        value = loss.at(free.point(numbers))
-        if loss.failed:
-            return worse, np.zeros(len(free))
-        return value / size, free.slopes(loss.gradient) / size
-
-    return function
-
-
-# ---------------------------------------------------------------- general constraints
+Goal = Callable[[Numbers], tuple[float, Numbers]]
+"""What is as small as can be, and its gradient."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
+class ConstraintRows:
     """The limits that are no mere bounds, scaled, as functions of the free variables.
 
     Equal ones are 0 where they are kept, the others not below 0.
@@ -149,7 +69,11 @@ class _Rows:
         return np.asarray((self.signs / self.sizes)[:, None] * self.free.slopes(found))
 
 
-def _rows(loss: Loss, constraints: Constraints, free: FreeVariables) -> _Rows:
+Method = Callable[[Goal, ConstraintRows, Record], None]
+"""One run of a method of scipy from the present point; it notes its iterations and its end."""
+
+
+def _rows(loss: Loss, constraints: Constraints, free: FreeVariables) -> ConstraintRows:
     problem = loss.model.problem
     target = None
     relations = [constraints.limits[place].relation for place in constraints.general]
@@ -159,7 +83,7 @@ def _rows(loss: Loss, constraints: Constraints, free: FreeVariables) -> _Rows:
     signs = np.array([-1.0 if relation == "<=" else 1.0 for relation in relations])
     equal = np.array([relation == "=" for relation in relations], dtype=bool)
     ones = np.ones(len(relations))
-    rows = _Rows(constraints, free, equal, signs, ones, target, np.arange(len(equal)))
+    rows = ConstraintRows(constraints, free, equal, signs, ones, target, np.arange(len(equal)))
     chosen = _independent(rows)
     rows = replace(
         rows, equal=equal[chosen], signs=signs[chosen], sizes=ones[chosen], chosen=chosen
@@ -169,7 +93,7 @@ def _rows(loss: Loss, constraints: Constraints, free: FreeVariables) -> _Rows:
     return replace(rows, sizes=sizes)
 
 
-def _independent(rows: _Rows) -> np.ndarray:
+def _independent(rows: ConstraintRows) -> np.ndarray:
     """Rows without equal ones that others imply: row and column sums of a transport, say.
 
     Those depend on the others by derivatives and value, at the start and at another point.
@@ -206,9 +130,10 @@ def _nearest(
     return function
 
 
-def solve_constrained(loss: Loss, constraints: Constraints, record: Record, method: str) -> Stop:
-    """SLSQP or trust-constr: as small as can be where all constraints are kept."""
-    solve = _slsqp if method == SLSQP else _trust_region
+def solve_constrained(
+    loss: Loss, constraints: Constraints, record: Record, method: Method
+) -> Stop:  # fmt: skip
+    """As small as can be where all constraints are kept."""
     is_target = loss.model.problem.sense == "value"
     any_will_do = is_target or loss.model.problem.is_system
     begin = loss.point
@@ -216,9 +141,9 @@ def solve_constrained(loss: Loss, constraints: Constraints, record: Record, meth
     for _ in range(_RESTARTS):
         free = FreeVariables(loss, scaled=True)
         rows = _rows(loss, constraints, free)
-        goal = _nearest(free, begin) if any_will_do else _objective(loss, free, _size(loss, free))
+        goal = _nearest(free, begin) if any_will_do else scaled_objective(loss, free)
         try:
-            solve(goal, rows, record)
+            method(goal, rows, record)
         except Stopped as stopped:
             if stopped.stop.code not in (4, 9) or stopped.stop.restored:
                 raise
@@ -242,7 +167,7 @@ def solve_constrained(loss: Loss, constraints: Constraints, record: Record, meth
             return _infeasible(loss, constraints, record)
     record.restore()
     loss.evaluate()
-    found = optimality(constraints, loss.point)
+    found = optimality(constraints, loss.point, (loss.box.lower, loss.box.upper))
     if is_target and not constraints.reaches(loss.objective):
         return Stop(5, missed(loss.model.problem.target, loss.objective))
     if found.optimal:
@@ -258,65 +183,12 @@ def solve_system(loss: Loss, constraints: Constraints, record: Record) -> Stop:
     return Stop(0)
 
 
-def _slsqp(goal: Callable[[Numbers], tuple[float, Numbers]], rows: _Rows, record: Record) -> None:
-    from scipy.optimize import minimize
-
-    free = rows.free
-    kinds = [("eq", rows.equal), ("ineq", ~rows.equal)]
-    limits = [
-        {
-            "type": kind,
-            "fun": lambda x, chosen=chosen: rows.values(x)[chosen],
-            "jac": lambda x, chosen=chosen: rows.slopes(x)[chosen],
-        }
-        for kind, chosen in kinds if chosen.any()
-    ]  # fmt: skip
-
-    def arrive(numbers: Numbers) -> None:
-        record.arrive(free.point(numbers))
-        record.check()
-
-    with np.errstate(all="ignore"):
-        found = minimize(
-            goal, free.start, jac=True, method="SLSQP", bounds=np.transpose(free.bounds),
-            constraints=limits, callback=arrive,
-            options={"ftol": _TOLERANCE, "maxiter": record.left + 1},
-        )  # fmt: skip
-    _end(record, free.point(np.asarray(found.x)))
-
-
-def _end(record: Record, point: torch.Tensor) -> None:
+def end_at(record: Record, point: torch.Tensor) -> None:
     """Note the point where a method ends, unless it was noted already."""
     if not torch.equal(point, record.last):
         record.arrive(point)
     else:
-        record.loss.at(point)
-
-
-def _trust_region(
-    goal: Callable[[Numbers], tuple[float, Numbers]], rows: _Rows, record: Record
-) -> None:
-    from scipy.optimize import BFGS, Bounds, NonlinearConstraint, minimize
-
-    free = rows.free
-    upper = np.where(rows.equal, 0.0, np.inf)
-    limits = NonlinearConstraint(rows.values, 0.0, upper, jac=rows.slopes, hess=BFGS())
-
-    def arrive(numbers: Numbers, state: Any) -> None:
-        record.arrive(free.point(numbers))
-        record.check()
-
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a step without curvature is no matter
-        found = minimize(
-            goal, free.start, jac=True, hess=BFGS(), method="trust-constr",
-            bounds=Bounds(*free.bounds) if free.bounded else None,
-            constraints=limits if len(rows.equal) else (),
-            callback=arrive,
-            options={"gtol": 1e-10, "xtol": 1e-12, "barrier_tol": 1e-10,
-                     "maxiter": record.left + 1},
-        )  # fmt: skip
-    _end(record, free.point(np.asarray(found.x)))
+        record.loss.evaluate_at(point)
 
 
 def _find_feasible(loss: Loss, constraints: Constraints, record: Record) -> bool:
@@ -352,7 +224,7 @@ def _find_feasible(loss: Loss, constraints: Constraints, record: Record) -> bool
         if overstep <= 1.0:
             break
     assert best is not None
-    loss.at(best[1])
+    loss.evaluate_at(best[1])
     if not loss.failed:
         record.note()
     return best[0] <= 1.0 and not loss.failed
@@ -387,5 +259,5 @@ def missed(target: float, objective: float) -> str:
     """That the target was not reached, in words."""
     return (
         f"The objective does not reach {target:g}; the nearest that was met, {objective:.10g}, is "
-        "kept. Try other start values (--starts 20), or --sense min."
+        'kept. Try other start values (`starts=20`), or `sense="min"`.'
     )

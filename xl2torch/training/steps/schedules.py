@@ -53,7 +53,7 @@ def make_schedule(text: str, optimizer: torch.optim.Optimizer, epochs: int) -> S
     kind = schedules().get(name.lower())
     if kind is None:
         raise SelectionError(f"no schedule {name!r}; there are {', '.join(sorted(schedules()))}")
-    given = parsed(pairs, "--schedule")
+    given = parsed(pairs, "`schedule`:")
     rate = float(optimizer.param_groups[0]["lr"])
     fitting: dict[str, Any] = {
         "T_max": epochs, "T_0": max(1, epochs // 3), "total_steps": epochs + 1,

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
-from xl2torch.model.jacobian import (
-    copies_at_once,
-    values_at,
-    variable_limits,
-)
+from xl2torch.model.jacobian import copies_at_once, values_at
 from xl2torch.model.sheet_model import SheetModel
+from xl2torch.training.box import Box
 from xl2torch.training.loss import FAILED, loss_function
 
 _HISTORY = 10
@@ -33,8 +30,9 @@ class LossAtPoints:
     """
 
     def __init__(
-        self, model: SheetModel, penalty: Callable[[torch.Tensor], torch.Tensor] | None = None
-    ) -> None:
+        self, model: SheetModel, box: Box,
+        penalty: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    ) -> None:  # fmt: skip
         loss = loss_function(model)
 
         def one(point: torch.Tensor) -> torch.Tensor:
@@ -43,7 +41,7 @@ class LossAtPoints:
 
         self._one = one
         self._at_once = copies_at_once(model)
-        self.lower, self.upper = variable_limits(model)
+        self.box = box
 
     def __call__(self, points: Points) -> tuple[torch.Tensor, Points]:
         """Losses (FAILED for an error), and gradients."""
@@ -64,12 +62,12 @@ class LossAtPoints:
 
     def project(self, points: Points) -> Points:
         """Points moved into the bounds."""
-        return torch.minimum(torch.maximum(points, self.lower), self.upper)
+        return self.box.clamp(points)
 
     def free(self, points: Points, gradients: Points) -> Points:
         """Gradients, 0 where a bound keeps a variable from going further."""
-        held = ((points <= self.lower) & (gradients > 0)) | (
-            (points >= self.upper) & (gradients < 0)
+        held = ((points <= self.box.lower) & (gradients > 0)) | (
+            (points >= self.box.upper) & (gradients < 0)
         )
         return gradients.masked_fill(held, 0.0)
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from xl2torch.training.box import Bounded, gradient_of
 from xl2torch.training.loss import Loss
-from xl2torch.training.solvers.bounded import Bounded, gradient_of
-from xl2torch.training.solvers.scaling import units
+from xl2torch.training.steps.scaling import units
 
 _SHORTENINGS = 40
 _SHORTER = 0.25

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import torch
 
 from xl2torch.errors import SelectionError
 from xl2torch.training.arguments import reworded
-from xl2torch.training.methods import BY_HAND, LBFGS, NEWTON, SCIPY, torch_optimizers
+from xl2torch.training.methods import torch_optimizers
 
 Optimizer = torch.optim.Optimizer
 Factory = Callable[[Iterable[torch.nn.Parameter]], Optimizer]
 """Makes an optimizer of parameters."""
 Given = str | type[Optimizer] | Optimizer | Callable[..., Optimizer]
 
-_TAKEN = frozenset({*SCIPY, LBFGS, NEWTON, BY_HAND})
-"""Names that mean something else."""
 _WANTED = (
     'an optimizer is a name ("adam"), a class of torch.optim, an optimizer of model.parameters() '
     "or a function that makes one of parameters"
@@ -26,11 +24,11 @@ _WANTED = (
 
 
 def named(
-    given: Given | None, lr: float | None, arguments: dict[str, Any]
+    given: Given | None, lr: float | None, arguments: dict[str, Any], taken: Collection[str] = ()
 ) -> tuple[str | None, Factory | None]:
     """The name of an optimizer, and what makes it where it is none of torch's by its name.
 
-    Raises SelectionError.
+    ``taken`` are names that mean something else. Raises SelectionError.
 
     >>> named(torch.optim.AdamW, None, {})
     ('adamw', None)
@@ -38,13 +36,13 @@ def named(
     if given is None or isinstance(given, str):
         return given, None
     if isinstance(given, Optimizer):
-        return _instance(given, lr, arguments)
+        return _instance(given, lr, arguments, taken)
     for name, kind in torch_optimizers().items():
         if kind is given:
             return name, None
     if not callable(given):
         raise SelectionError(f"{_WANTED}, not {given!r}")
-    name = _name_of(given)
+    name = _name_of(given, taken)
     options = arguments if lr is None else {"lr": lr, **arguments}
 
     def make(parameters: Iterable[torch.nn.Parameter]) -> Optimizer:
@@ -57,9 +55,11 @@ def named(
     return name, make
 
 
-def _instance(given: Optimizer, lr: float | None, arguments: dict[str, Any]) -> tuple[str, Factory]:
+def _instance(
+    given: Optimizer, lr: float | None, arguments: dict[str, Any], taken: Collection[str]
+) -> tuple[str, Factory]:
     """An optimizer that is there, with what it remembers of steps it made."""
-    name = _name_of(type(given))
+    name = _name_of(type(given), taken)
     if lr is not None or arguments:
         raise SelectionError(f"{name} has its own lr and arguments: leave out lr and arguments")
     own = {id(item) for group in given.param_groups for item in group["params"]}
@@ -85,8 +85,8 @@ def _stepping(made: Optimizer) -> Optimizer:
     return made
 
 
-def _name_of(given: Any) -> str:
-    """What it is called, in small letters."""
+def _name_of(given: Any, taken: Collection[str] = ()) -> str:
+    """What it is called, in small letters; "own" before a name that is taken."""
     kind = getattr(given, "func", given)  # functools.partial
     name = str(getattr(kind, "__name__", type(kind).__name__)).lower()
-    return f"own {name.strip('<>')}" if name in _TAKEN or not name.isidentifier() else name
+    return f"own {name.strip('<>')}" if name in taken or not name.isidentifier() else name

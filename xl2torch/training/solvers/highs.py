@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 import torch
 
 from xl2torch.analysis import highs
+from xl2torch.analysis.binary_program import binary_program
 from xl2torch.analysis.highs import Status
 from xl2torch.analysis.linear_program import LinearProgram, Numbers, linear_program
+from xl2torch.analysis.piecewise_linear import piecewise_linear
 from xl2torch.cells.address import CellAddress
+from xl2torch.errors import ModelError, SelectionError
 from xl2torch.model.constraints import Constraints
-from xl2torch.training.choose_optimizer import integer_tolerance
+from xl2torch.training.box import Box
 from xl2torch.training.diagnosis import named
-from xl2torch.training.loss import Loss
+from xl2torch.training.methods import HIGHS
 from xl2torch.training.record import Record
+from xl2torch.training.solvers.protocol import (
+    Choice,
+    Request,
+    Run,
+    SolverBase,
+    Task,
+    refuse_options,
+    register,
+)
 from xl2torch.training.stopping import Stop
 from xl2torch.workbook.read.solver_model import number_option
 
@@ -25,33 +37,140 @@ _ENOUGH, _LONG = 0.01, 30.0
 """Excel's default integer tolerance, and the seconds after which it ends a run that nobody asked
 to be exact."""
 _TINY = 1e-9
+_SIMPLEX = "2"
+_EXACT_TOLERANCES = (0.01, 0.05)
+"""What Excel stores as the integer tolerance where nobody chose one."""
 
 
-def solve_linear(
-    loss: Loss, constraints: Constraints, record: Record, program: LinearProgram | None = None,
-    tolerance: float | None = None, on_bound: Callable[[highs.Progress], None] | None = None,
-) -> tuple[Stop, int]:  # fmt: skip
-    """Solve, note the answer, and say how many subproblems there were.
+class HighsSolver(SolverBase):
+    """For linear models, and those that are linear but for kinks or binary cells."""
 
-    ``program``: that of a model which is linear only with further variables. ``tolerance``: the gap
-    that ends a search for whole numbers, else the stored one.
-    """
-    program = program or linear_program(constraints, loss.point)
-    options = loss.model.problem.options
+    name = HIGHS
+    title = "Linear programming, HiGHS"
+    library = "highspy"
+    rank = 10
+    keeps_constraints = True
+    needs_steady = True
+    needs_home = True
+    iterates = False
+
+    def fits(self, request: Request) -> Choice | None:
+        """Whatever is linear, if need be with further variables. Raises ModelError, SelectionError
+        for integers in a model that is none."""
+        if not request.is_whole:
+            return None
+        wants = self._wants_simplex(request)
+        if not (request.integers or wants or self._may_be_linear(request)):
+            return None
+        place = request.nonlinearity
+        if place is None:
+            return self._chosen(request, "objective and constraints are linear")
+        piecewise = piecewise_linear(request.model, request.constraints)
+        if piecewise is not None:
+            count = len(piecewise.costs) - request.count
+            reason = (
+                f"{count} absolute values or maxima of linear formulas: a linear program with "
+                f"{'a variable' if count == 1 else 'variables'} for them"
+            )
+            return self._chosen(request, reason, piecewise)
+        binary = binary_program(request.constraints) if request.integers else None
+        if binary is not None:
+            more = f", a variable for each of {binary.products} products" if binary.products else ""
+            reason = f"functions of binary cells are linear{more}"
+            return self._chosen(request, reason, binary.program)
+        if request.integers:
+            raise ModelError(
+                f"integers in a nonlinear model are not supported: {place} is not linear in the "
+                "variable cells. Leave the integer constraints out of `constraints`, or make the "
+                "model linear"
+            )
+        if request.options.optimizer == self.name:
+            raise SelectionError(f"highs is for linear models: {place} is not linear")
+        return Choice(self.name, "the stored model asks for Simplex LP", place) if wants else None
+
+    def asked(self, request: Request) -> Choice:
+        """As asked for, where the model is linear."""
+        found = self.fits(request)
+        assert found is not None, "a linear model that was not looked at"
+        return found
+
+    def solve(self, task: Task, run: Run) -> Stop:
+        """At once."""
+        return solve_linear(task, run)
+
+    def check(self, task: Task) -> None:
+        """Refuse options of optimizers of torch."""
+        refuse_options(task.settings)
+
+    def _wants_simplex(self, request: Request) -> bool:
+        """Whether the stored model asks for it, and nobody for another."""
+        options = request.options
+        stored = request.model.problem.options.get("eng") == _SIMPLEX
+        return stored and not options.optimizer and not request.of_torch
+
+    def _may_be_linear(self, request: Request) -> bool:
+        """Whether a linear model would be solved as one."""
+        options = request.options
+        if options.optimizer:
+            return options.optimizer == self.name
+        plain_value = request.model.problem.sense == "value" and not request.general
+        free = not (request.of_torch or request.has_rate)
+        return request.home and free and not plain_value
+
+    def _chosen(self, request: Request, reason: str, plan: LinearProgram | None = None) -> Choice:
+        """The choice. Raises SelectionError where another one was asked for integers."""
+        options = request.options
+        other = request.integers and options.optimizer not in (None, "", self.name)
+        if request.of_torch or other:
+            raise SelectionError(
+                "the model is linear with integers: only highs keeps these; leave out `optimizer` "
+                "and `engine`"
+            )
+        if options.optimizer == self.name:
+            return Choice(self.name, "as asked for", plan=plan, asked_for=True)
+        count = sum(item.left.size for item in request.model.problem.integer_constraints)
+        plain = plan is None and request.integers
+        return Choice(self.name, f"{reason}, {count} integer cells" if plain else reason, plan=plan)
+
+
+def solve_linear(task: Task, run: Run) -> Stop:
+    """Solve, and note the answer and how many subproblems there were."""
+    loss, constraints, record = task.loss, task.constraints, run.record
+    plan = task.choice.plan
+    program = plan if isinstance(plan, LinearProgram) else linear_program(constraints, loss.point)
+    program = _within(program, task.box)
+    options = task.model.problem.options
+    tolerance = task.settings.tolerance
     gap = integer_tolerance(options) if tolerance is None else tolerance
     nodes = number_option(options, "nod", np.inf)
     stored = number_option(options, "tol", _ENOUGH)
     exact = gap or tolerance is not None or stored == 0  # somebody chose it
     patience = None if exact else highs.Patience(_ENOUGH, _LONG)
-    report = on_bound and _in_cells(on_bound, loss.model.problem.sense)
+    report = run.on_bound and _in_cells(run.on_bound, task.model.problem.sense)
     found = highs.solve(program, gap, record.seconds_left, nodes, report, patience)
     if found.point is not None and found.status is not Status.UNBOUNDED:
         cells = len(loss.point)  # further variables are those of absolute values and maxima
-        loss.at(torch.from_numpy(_rounded(program, found.point, record)[:cells]))
+        loss.evaluate_at(torch.from_numpy(_rounded(program, found.point, record)[:cells]))
         record.note()
         # A start that is no whole number may be lower: it is no answer.
         record.keep(constraints.overstep(loss.point)[0])
-    return _stop(found, program, constraints, record), found.nodes
+    record.note_subproblems(found.nodes)
+    return _stop(found, program, constraints, record)
+
+
+def _within(program: LinearProgram, box: Box) -> LinearProgram:
+    """A program whose variable cells keep the limits of a box, too."""
+    cells = len(box.lower)
+    lower, upper = program.lower.copy(), program.upper.copy()
+    lower[:cells] = np.maximum(lower[:cells], box.lower.numpy())
+    upper[:cells] = np.minimum(upper[:cells], box.upper.numpy())
+    return replace(program, lower=lower, upper=upper)
+
+
+def integer_tolerance(options: Mapping[str, str]) -> float:
+    """The integer tolerance that somebody chose; 0 where it is Excel's default."""
+    stored = number_option(options, "tol", 0.0)
+    return 0.0 if stored in _EXACT_TOLERANCES else stored
 
 
 def _in_cells(
@@ -83,7 +202,7 @@ def _stop(
             if found.gap <= _EXACT_GAP:
                 return Stop(0)
             return Stop(14, f"The best possible objective is at most {found.gap:.2%} better: "
-                        "--tolerance 0, or Solver's Integer Optimality 0, goes on.")  # fmt: skip
+                        "`tolerance=0`, or Solver's Integer Optimality 0, goes on.")  # fmt: skip
         case _:
             if escape := _escape(program, constraints):
                 return Stop(4, escape, True)
@@ -190,5 +309,8 @@ def _escape(program: LinearProgram, constraints: Constraints) -> str:
     names = named([cells[place] for place in far if place < len(cells)])
     return (
         f"The objective has no limit: {names} can change without end. "
-        "Add bounds or a constraint, or another --sense."
+        "Add bounds or a constraint, or another `sense`."
     )
+
+
+register(HighsSolver())

@@ -16,17 +16,19 @@ import torch
 from xl2torch.errors import SelectionError
 from xl2torch.model.constraints import Constraints
 from xl2torch.training.loss import FAILED, Loss
-from xl2torch.training.methods import LBFGS, NOT_ELEMENTWISE, is_first_order
+from xl2torch.training.methods import LBFGS, NOT_ELEMENTWISE
 from xl2torch.training.record import Record
-from xl2torch.training.result import Settings, Start
-from xl2torch.training.solvers.batched_lbfgs import (
+from xl2torch.training.result import Start
+from xl2torch.training.settings import Settings
+from xl2torch.training.solvers.protocol import Task, find_solver
+from xl2torch.training.starts.batched_lbfgs import (
     BatchState,
     LossAtPoints,
     Points,
     QuasiNewtonAtPoints,
 )
-from xl2torch.training.solvers.optimizers import make_optimizer
-from xl2torch.training.solvers.schedules import make_schedule
+from xl2torch.training.steps.optimizers import make_optimizer
+from xl2torch.training.steps.schedules import make_schedule
 from xl2torch.training.stopping import GRADIENT_TOLERANCE
 
 _STANDSTILL = 1e-9
@@ -68,10 +70,10 @@ def draw_starts(loss: Loss, count: int, seed: int) -> Points:
     model = loss.model
     generator = torch.Generator().manual_seed(seed)
     pieces = []
-    for variable in model.variables:
+    for variable, limits in zip(model.variables, loss.box.pieces(model), strict=True):
         largest = float(variable.start.abs().max())
         size = largest if largest > _LARGE or 0 < largest < 1 / _LARGE else 1.0
-        lower, upper = variable.lower.reshape(-1), variable.upper.reshape(-1)
+        lower, upper = (limit.reshape(-1) for limit in limits)
         has_lower, has_upper = torch.isfinite(lower), torch.isfinite(upper)
         low = torch.where(has_lower, lower, torch.where(has_upper, upper - 2 * size, -size))
         high = torch.where(has_upper, upper, torch.where(has_lower, lower + 2 * size, size))
@@ -80,12 +82,11 @@ def draw_starts(loss: Loss, count: int, seed: int) -> Points:
     return torch.cat([loss.point[None], torch.cat(pieces, 1)])
 
 
-def run_starts(
-    loss: Loss, constraints: Constraints, record: Record, settings: Settings, points: Points
-) -> Ends:
+def run_starts(task: Task, record: Record, points: Points) -> Ends:
     """Train all starts together; the record follows the best of them."""
+    loss, constraints, settings = task.loss, task.constraints, task.settings
     model = loss.model
-    first = LossAtPoints(model)
+    first = LossAtPoints(model, loss.box)
     points = first.project(points)
     begun = first(points)[0]
     if constraints.general:
@@ -126,7 +127,7 @@ def _objectives(loss: Loss) -> Callable[[float], float]:
 def _trained(
     batch: LossAtPoints, points: Points, settings: Settings, record: Record, limit: int,
 ) -> tuple[Points, torch.Tensor]:  # fmt: skip
-    if is_first_order(settings.optimizer):
+    if find_solver(settings.optimizer).steps_batches:
         return _first_order(batch, points, settings, record, limit)
     return _quasi_newton(batch, points, record, limit)
 
@@ -166,14 +167,14 @@ def _first_order(
 ) -> tuple[Points, torch.Tensor]:
     """An elementwise optimizer of torch: all starts are one parameter."""
     if settings.optimizer in NOT_ELEMENTWISE:
-        raise SelectionError(f"--starts and {settings.optimizer} do not go together")
+        raise SelectionError(f"`starts` and {settings.optimizer} do not go together")
     parameter = torch.nn.Parameter(points.clone())
     optimizer = make_optimizer([parameter], settings)
     schedule = None
     if settings.schedule:
         if settings.schedule.lower().startswith("reduce"):
             raise SelectionError(
-                f"--starts and the schedule {settings.schedule} do not go together"
+                f"`starts` and the schedule {settings.schedule} do not go together"
             )
         schedule = make_schedule(settings.schedule, optimizer, settings.epochs)
     losses, gradients = batch(parameter.detach())
@@ -231,7 +232,7 @@ def _with_penalties(
             beyond = torch.where(equal, excess, excess.clamp_min(0.0))
             return weight * size * (beyond**2).sum()
 
-        batch = LossAtPoints(loss.model, penalty)
+        batch = LossAtPoints(loss.model, loss.box, penalty)
         limit = max(1, record.left // (2 * len(_PENALTIES)))
         points, more = _trained(batch, points, rounds, record, limit)
         steps += more
