@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 
 import xl2torch
-from xl2torch.teach.derivatives.written import check_written
+from xl2torch.teach.derivatives.sheet_derivatives import check_written
 
 PATH = Path(__file__).with_name("gradients.md")
 BEGIN, END = "<!-- table: docs/make_gradients.py -->\n", "<!-- end of table -->\n"

@@ -17,7 +17,7 @@ _START, _END = "<!-- table -->\n", "<!-- end of table -->\n"
 
 def row(item: Replay) -> str:
     """A sheet: its rule, the options of torch, the largest difference."""
-    where = f", from {item.parting.a1} on" if item.parting else ""
+    where = f", from {item.first_divergence.a1} on" if item.first_divergence else ""
     return (
         f"| {item.descent.sheet} | {item.match.rule} | `{item.match.code}` | "
         f"{item.largest:.1e}{where} |"

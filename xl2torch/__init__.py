@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from xl2torch.reports.frames import report
     from xl2torch.reports.restore import restore
     from xl2torch.reports.save import save
-    from xl2torch.teach.derivatives.written import compare_derivatives
+    from xl2torch.teach.derivatives.sheet_derivatives import compare_derivatives
     from xl2torch.teach.replay.run import replay
     from xl2torch.training.fit import fit
     from xl2torch.training.result import Result
@@ -42,7 +42,7 @@ _HOMES = {
     "SheetModel": "model.sheet_model",
     "SheetRegressor": "exports.estimators",
     "Workbook": "workbook.read.reader",
-    "compare_derivatives": "teach.derivatives.written",
+    "compare_derivatives": "teach.derivatives.sheet_derivatives",
     "compile": "model.sheet_model",
     "export": "exports.files",
     "fit": "training.fit",

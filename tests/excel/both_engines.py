@@ -129,7 +129,7 @@ class Book:
             except Exception as error:
                 yield item, f"crash: {type(error).__name__}: {error}"
                 continue
-            borrowed = any(unit.borrowed for unit in evaluation.overlapping(item.area))
+            borrowed = any(unit.cached_because for unit in evaluation.overlapping(item.area))
             yield item, "borrowed" if borrowed else array
 
 

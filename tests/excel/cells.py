@@ -107,8 +107,8 @@ def values(
     evaluation = Evaluation(workbook, blocks)
     array = evaluation.value(area_of(workbook, area))
     for unit in evaluation.all_units():
-        if unit.borrowed:
-            raise Unsupported(f"{unit.area}: {unit.borrowed}")
+        if unit.cached_because:
+            raise Unsupported(f"{unit.area}: {unit.cached_because}")
     return [[_shown(array, row, column) for column in range(array.shape[3])]
             for row in range(array.shape[2])]  # fmt: skip
 

@@ -991,7 +991,10 @@ def test_functions_of_another_package(formula: str, expected: Value) -> None:
     evaluation = Evaluation(book)
     array = evaluation.value(area_of(book, "K2"))
     (unit,) = evaluation.overlapping(area_of(book, "K2"))
-    assert unit.borrowed is not None and "computed by the package formulas" in unit.borrowed
+    assert (
+        unit.cached_because is not None
+        and "computed by the package formulas" in unit.cached_because
+    )
     got = cell_value(array.numpy().item(), int(array.full_kinds.item()), array.full_texts.item())
     assert (got.text if isinstance(got, ErrorValue) else got) == expected
 

@@ -196,7 +196,7 @@ def _values(path: Path) -> Mapping[str, tuple[CellValue, bool]]:
     """Each formula cell's computed value, and whether it could not be computed."""
     evaluation = Evaluation(xl2torch.load(path))
     evaluation.compute_all()
-    borrowed = {unit for unit in evaluation.all_units() if unit.borrowed}
+    borrowed = {unit for unit in evaluation.all_units() if unit.cached_because}
     borrowed |= evaluation.descendants(borrowed)
     found: dict[str, tuple[CellValue, bool]] = {}
     for unit in evaluation.units(sweep.SHEET):

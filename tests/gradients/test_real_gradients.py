@@ -14,7 +14,7 @@ from packages import Parts, rewritten
 import xl2torch
 from xl2torch.errors import Xl2TorchError
 from xl2torch.gradients.check import check
-from xl2torch.teach.derivatives.written import WrittenCheck, check_written
+from xl2torch.teach.derivatives.sheet_derivatives import WrittenCheck, check_written
 from xl2torch.workbook.read.reader import Workbook, load
 from xl2torch.workbook.read.solver_model import solver_models
 

@@ -34,7 +34,9 @@ def shown(made: Workbook, monkeypatch: pytest.MonkeyPatch, alone: bool) -> dict[
     for unit in evaluation.units(SHEET):
         for cell in unit.area.cells():
             value = result.value(cell)
-            found[cell.a1] = unit.borrowed or (value if isinstance(value, float) else str(value))
+            found[cell.a1] = unit.cached_because or (
+                value if isinstance(value, float) else str(value)
+            )
     return found
 
 

@@ -41,7 +41,7 @@ APART = [
 def test_cells_apart(text: str, area: str, down: int, across: int, tmp_path: Path) -> None:
     workbook = grid(tmp_path, text)
     regions = find_regions(workbook, workbook.sheets[0])
-    (region,) = [region for region in regions if region.apart]
+    (region,) = [region for region in regions if region.has_gaps]
     assert (region.range.a1, region.row_step, region.column_step) == (area, down, across)
     assert len(region.cells()) == region.rows * region.columns
     again = [part.range.a1 for row in region.split() for part in (row.split() if row.rows

@@ -23,7 +23,7 @@ from xl2torch.errors import OutputError, SelectionError
 from xl2torch.gradients.check import GradientCheck, check
 from xl2torch.reports.gradient_sheet import save_gradient_check
 from xl2torch.reports.save import fill_cached_values
-from xl2torch.teach.derivatives.written import check_written
+from xl2torch.teach.derivatives.sheet_derivatives import check_written
 
 FIRST = 21
 

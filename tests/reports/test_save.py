@@ -17,7 +17,7 @@ import xl2torch
 from xl2torch.cells.address import CellAddress
 from xl2torch.errors import OutputError
 from xl2torch.reports import layout
-from xl2torch.reports.outcome import Outcome
+from xl2torch.reports.outcome import ReportContext
 from xl2torch.reports.save import fill_cached_values
 from xl2torch.workbook.write.patcher import CellEdit, Edits
 
@@ -125,7 +125,7 @@ def test_an_answer_that_readers_would_not_find_is_not_written(
     saving = sys.modules[fill_cached_values.__module__]  # the package has a function of its name
     result, real = xl2torch.fit(model), saving._edits
 
-    def losing(outcome: Outcome, everything: bool) -> Edits:
+    def losing(outcome: ReportContext, everything: bool) -> Edits:
         edits: Edits = real(outcome, everything)
         edits.put(CellAddress("S", 1, column), CellEdit(stale=True))
         return edits

@@ -10,7 +10,7 @@ from corpus import WORKBOOKS
 from solver_books import HS71_CONSTRAINTS, below, hs71, model_book, shown, standing
 
 import xl2torch
-from xl2torch.reports.outcome import Outcome
+from xl2torch.reports.outcome import ReportContext
 from xl2torch.reports.sensitivity import sensitivity
 
 TITLE = "Sensitivity Report 1"
@@ -18,7 +18,7 @@ TITLE = "Sensitivity Report 1"
 
 def test_hs71(tmp_path: Path) -> None:
     """excel-solver.md, 3.2: 1.08787 for x1, 0.55229 and -0.16147 for the constraints."""
-    found = sensitivity(Outcome.of(standing(hs71(tmp_path))))
+    found = sensitivity(ReportContext.of(standing(hs71(tmp_path))))
     assert [line.derivative for line in found.variables] == pytest.approx(
         [1.08787, 0, 0, 0], abs=1e-4
     )
@@ -70,7 +70,7 @@ def test_against_moved_limits(tmp_path: Path, sense: str) -> None:
         tmp_path / "b.xlsx", table, "$B$3", "$B$1:$B$2", [("$B$4", "1", "4"), ("$B$5", "1", "1e6")],
         int(sense),
     )  # fmt: skip
-    found = sensitivity(Outcome.of(standing(book)))
+    found = sensitivity(ReportContext.of(standing(book)))
     step = 1e-4
     moved = sign * (best(4 + step)[2] - best(4 - step)[2]) / (2 * step)
     assert [line.derivative for line in found.constraints] == pytest.approx([moved, 0.0])
@@ -83,7 +83,7 @@ def test_a_linear_program_has_its_duals(tmp_path: Path) -> None:
     table = "B1 2\nB2 6\nB3 =3*B1+5*B2 | 36\nB4 =B1*1 | 2\nB5 =2*B2 | 12\nB6 =3*B1+2*B2 | 18"
     constraints = [("$B$4", "1", "4"), ("$B$5", "1", "12"), ("$B$6", "1", "18")]
     book = model_book(tmp_path / "b.xlsx", table, "$B$3", "$B$1:$B$2", constraints, 1)
-    found = sensitivity(Outcome.of(standing(book)))
+    found = sensitivity(ReportContext.of(standing(book)))
     assert [line.derivative for line in found.constraints] == pytest.approx([0, 1.5, 1])
     assert [line.value for line in found.constraints] == [2, 12, 18]
 
@@ -94,14 +94,14 @@ def test_a_variable_at_its_bound(tmp_path: Path) -> None:
         tmp_path / "b.xlsx", "B1 1\nB2 7\nB3 =(B1-3)^2+(B2-7)^2 | 4", "$B$3", "$B$1:$B$2",
         [("$B$1", "1", "1"), ("$B$2", "3", "0")],
     )  # fmt: skip
-    found = sensitivity(Outcome.of(standing(book)))
+    found = sensitivity(ReportContext.of(standing(book)))
     assert [line.derivative for line in found.variables] == [-4.0, 0.0]
     assert found.constraints == ()
 
 
 def test_a_point_that_is_not_optimal_is_told(tmp_path: Path) -> None:
     book = model_book(tmp_path / "b.xlsx", "B1 5\nB3 =(B1-3)^2 | 4", "$B$3", "$B$1")
-    found = sensitivity(Outcome.of(standing(book)))
+    found = sensitivity(ReportContext.of(standing(book)))
     assert [line.derivative for line in found.variables] == [4.0] and not found.optimal
     xl2torch.save(standing(book), tmp_path / "out.xlsx", reports="sensitivity")
     assert "not optimal" in str(shown(tmp_path / "out.xlsx", TITLE)[-2][1])
@@ -123,7 +123,7 @@ def test_a_bound_that_holds_nothing_back(
 ) -> None:
     book = model_book(tmp_path / "b.xlsx", f"B1 1\nB3 {objective} | 3", "$B$3", "$B$1",
                       [("$B$1", *bounds)], int(sense))  # fmt: skip
-    found = sensitivity(Outcome.of(standing(book)))
+    found = sensitivity(ReportContext.of(standing(book)))
     assert found.optimal is optimal
     assert found.variables[0].derivative == 3.0
 
@@ -132,7 +132,7 @@ def test_constraints_that_depend_on_each_other_are_told(tmp_path: Path) -> None:
     table = "B1 2\nB2 2\nB3 =B1^2+B2^2 | 8\nB4 =B1+B2 | 4\nB5 =2*B1+2*B2 | 8"
     constraints = [("$B$4", "3", "4"), ("$B$5", "3", "8")]
     book = model_book(tmp_path / "b.xlsx", table, "$B$3", "$B$1:$B$2", constraints)
-    found = sensitivity(Outcome.of(standing(book)))
+    found = sensitivity(ReportContext.of(standing(book)))
     assert not found.unique and found.optimal
     first, second = (line.derivative for line in found.constraints)
     assert first + 2 * second == pytest.approx(4.0) and first >= 0 and second >= 0
@@ -142,14 +142,14 @@ def test_a_binding_constraint_that_holds_nothing_back(tmp_path: Path) -> None:
     """At x = 1 the optimum is reached by itself: the multiplier is 0, not negative."""
     book = model_book(tmp_path / "b.xlsx", "B1 1\nB2 =B1*2 | 2\nB3 =(B1-1)^2 | 0", "$B$3", "$B$1",
                       [("$B$2", "1", "2")])  # fmt: skip
-    found = sensitivity(Outcome.of(standing(book)))
+    found = sensitivity(ReportContext.of(standing(book)))
     assert [line.derivative for line in found.constraints] == [0.0]
 
 
 def test_a_target_that_is_reached_has_no_price(tmp_path: Path) -> None:
     book = model_book(tmp_path / "b.xlsx", "B1 3\nB3 =B1^2 | 9", "$B$3", "$B$1", sense=3)
     model = xl2torch.compile(xl2torch.load(book), sense="value=9")
-    found = sensitivity(Outcome.of(xl2torch.fit(model)))
+    found = sensitivity(ReportContext.of(xl2torch.fit(model)))
     assert [line.derivative for line in found.variables] == [0.0] and found.optimal
 
 
@@ -175,7 +175,7 @@ def test_moving_the_stored_limits_of_hs71(tmp_path: Path) -> None:
         return float(found.fun)
 
     assert len(HS71_CONSTRAINTS) == 4
-    found = sensitivity(Outcome.of(standing(hs71(tmp_path)))).constraints
+    found = sensitivity(ReportContext.of(standing(hs71(tmp_path)))).constraints
     step = 1e-3
     moved = [
         (best(25 + step, 40) - best(25 - step, 40)) / (2 * step),
@@ -204,7 +204,7 @@ def test_prices_of_a_transport_model_are_dual_feasible(tmp_path: Path, seed: int
         {"neg": "1"},
     )  # fmt: skip
     result = xl2torch.fit(xl2torch.compile(xl2torch.load(book)))
-    found = sensitivity(Outcome.of(result))
+    found = sensitivity(ReportContext.of(result))
     prices = np.array([line.derivative for line in found.constraints])
     reduced = np.array([line.derivative for line in found.variables]).reshape(3, 3)
     assert found.optimal

@@ -16,7 +16,7 @@ from solver_books import below, model_book, shown, standing
 import xl2torch
 from xl2torch.errors import ModelError
 from xl2torch.model.sheet_model import SheetModel
-from xl2torch.reports.outcome import Outcome
+from xl2torch.reports.outcome import ReportContext
 from xl2torch.reports.statistics import Statistics, statistics
 from xl2torch.training.result import Result
 
@@ -41,7 +41,7 @@ def test_certified_standard_deviations(name: str) -> None:
     """At the certified parameters, to 6 digits."""
     truth = json.loads(CERTIFIED.read_text(encoding="utf-8"))[name]
     model = xl2torch.compile(xl2torch.load(CORPUS / "nist" / f"{name}_start1.xlsx"))
-    found = statistics(Outcome.of(at(model, truth["certified"])))
+    found = statistics(ReportContext.of(at(model, truth["certified"])))
     assert found.form == "sum of squares"
     assert (found.observations, found.freedom) == (truth["n"], truth["n"] - truth["p"])
     errors = [line.error for line in found.estimates]
@@ -72,7 +72,7 @@ def points(tmp_path: Path, residual: str, objective: str, starts: list[float]) -
 def line(tmp_path: Path, objective: str) -> Statistics:
     """A straight line through five points, fitted by an objective."""
     model = points(tmp_path, "(B#-$E$1-$E$2*A#)", objective, [0.1, 2.0])
-    return statistics(Outcome.of(xl2torch.fit(model)))
+    return statistics(ReportContext.of(xl2torch.fit(model)))
 
 
 @pytest.mark.parametrize(
@@ -139,18 +139,18 @@ def test_weights_count(tmp_path: Path) -> None:
 def test_other_objectives_have_none(tmp_path: Path, objective: str) -> None:
     model = points(tmp_path, "(B#-$E$1-$E$2*A#)", objective, [0.1, 2.0])
     with pytest.raises(ModelError, match="no sum, mean or root mean of squared residuals"):
-        statistics(Outcome.of(xl2torch.fit(model, epochs=0)))
+        statistics(ReportContext.of(xl2torch.fit(model, epochs=0)))
 
 
 def test_what_the_data_do_not_determine(tmp_path: Path) -> None:
     """y = a·b·x: only the product is known; c is."""
     model = points(tmp_path, "(B#-$E$1*$E$2*A#-$E$3)", "=SUMSQ(C1:C5)", [1.0, 2.0, 0.1])
-    found = statistics(Outcome.of(xl2torch.fit(model)))
+    found = statistics(ReportContext.of(xl2torch.fit(model)))
     assert [cell.a1 for cell in found.undetermined] == ["E1", "E2"]
     # What is not determined costs no degree of freedom: a line with one slope has three.
     assert found.freedom == 3
     plain = points(tmp_path, "(B#-$E$1*A#-$E$2)", "=SUMSQ(C1:C5)", [2.0, 0.1])
-    other = statistics(Outcome.of(xl2torch.fit(plain)))
+    other = statistics(ReportContext.of(xl2torch.fit(plain)))
     assert found.estimates[2].error == pytest.approx(other.estimates[1].error, rel=1e-6)
     assert math.isnan(found.estimates[0].error)
     assert found.estimates[2].error > 0 and not math.isnan(found.estimates[2].error)
@@ -161,7 +161,7 @@ def test_a_variable_at_its_bound_is_a_constant(tmp_path: Path) -> None:
     table = data + "D1 0.5\nD2 2\nD4 =SUMPRODUCT((B1:B4-D1-D2*A1:A4)^2) | 1"
     book = model_book(tmp_path / "b.xlsx", table, "$D$4", "$D$1:$D$2", [("$D$1", "3", "0.5")])
     result = xl2torch.fit(xl2torch.compile(xl2torch.load(book)))
-    found = statistics(Outcome.of(result))
+    found = statistics(ReportContext.of(result))
     assert [cell.a1 for cell in found.fixed] == ["D1"] and found.freedom == 3
     x, y = np.array([1, 2, 3, 4.0]), np.array([2, 4.1, 5.9, 8.2]) - 0.5
     slope = (x * y).sum() / (x * x).sum()
@@ -176,7 +176,7 @@ def test_a_row_without_residual_and_slope_is_an_observation(tmp_path: Path) -> N
         zip([0, 1, 2, 3, 4, 5], [0, 1.2, 1.9, 3.3, 3.8, 5.1], strict=True), 1))  # fmt: skip
     table += "D1 1\nD4 =SUMPRODUCT((B1:B6-D1*A1:A6)^2) | 1"
     book = model_book(tmp_path / "b.xlsx", table, "$D$4", "$D$1")
-    found = statistics(Outcome.of(xl2torch.fit(xl2torch.compile(xl2torch.load(book)))))
+    found = statistics(ReportContext.of(xl2torch.fit(xl2torch.compile(xl2torch.load(book)))))
     x, y = np.arange(6.0), np.array([0, 1.2, 1.9, 3.3, 3.8, 5.1])
     slope = (x * y).sum() / (x * x).sum()
     squares = ((y - slope * x) ** 2).sum()

@@ -92,7 +92,7 @@ def test_rules_that_torch_has(
 ) -> None:
     found = sheet(tmp_path, columns, before)
     assert found.match.code == code
-    assert found.largest <= 1e-12 and found.parting is None
+    assert found.largest <= 1e-12 and found.first_divergence is None
     assert [weight.name for weight in found.descent.weights] == ["b", "a"]
     assert not any(text.startswith("a slip") for text in found.match.remarks)
 
@@ -103,7 +103,7 @@ def test_the_root_of_the_row_before_is_told_and_measured(tmp_path: Path) -> None
     found = sheet(tmp_path, columns, STARTED)
     assert found.match.kind is torch.optim.RMSprop
     assert any("of the row before" in text for text in found.match.remarks)
-    assert found.parting is not None and found.parting.a1 == "C6"
+    assert found.first_divergence is not None and found.first_divergence.a1 == "C6"
     square, slope = 4.0, float(found.descent.columns[6][0])
     expected = 0.5 - 0.01 * slope / math.sqrt(0.99 * square + 0.01 * slope**2)
     assert float(found.path[1, 0]) == pytest.approx(expected, rel=1e-12)
@@ -122,8 +122,8 @@ def test_a_slip_is_named(columns: dict[str, str], cell: str, text: str, tmp_path
     found = sheet(tmp_path, columns, STARTED if columns is ADAM else {}, slip=(cell, text))
     (slip,) = [remark for remark in found.match.remarks if remark.startswith("a slip")]
     assert slip.startswith(f"a slip: {cell} holds {text}, ")
-    assert found.largest > 1e-9 and found.parting is not None
-    assert found.parting.row == int(cell[1:]) + 1
+    assert found.largest > 1e-9 and found.first_divergence is not None
+    assert found.first_divergence.row == int(cell[1:]) + 1
 
 
 def test_a_slip_in_a_weight_is_named(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_slip_in_a_weight_is_named(tmp_path: Path) -> None:
         found = sheet(tmp_path, SGD, slip=(cell, text))
         (slip,) = [remark for remark in found.match.remarks if remark.startswith("a slip")]
         assert slip.startswith(f"a slip: {cell} holds {text}, ")
-        assert found.parting is not None and found.parting.a1 == cell
+        assert found.first_divergence is not None and found.first_divergence.a1 == cell
 
 
 def test_a_lagged_column_is_no_weight(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_graddesc() -> None:
     assert [item.descent.sheet for item in found] == [name for name, *_ in GRADDESC]
     for item, (_, code, most, cell) in zip(found, GRADDESC, strict=True):
         assert item.match.code == code and item.largest <= most
-        assert (item.parting and item.parting.a1) == cell
+        assert (item.first_divergence and item.first_divergence.a1) == cell
     (slip,) = [text for text in found[-1].match.remarks if text.startswith("a slip")]
     assert slip.startswith("a slip: J5 holds =J4*$J$1+$K$1*Intro!F5")
 
@@ -301,7 +301,7 @@ def test_weights_whose_next_value_stands_below(
                 start.replace("=0.9*F{p}+", "=").format(r=6, p=5), row)  # fmt: skip
     assert found.match.code == code
     assert [weight.name for weight in found.descent.weights] == weights
-    assert found.largest <= 1e-11 and found.parting is None
+    assert found.largest <= 1e-11 and found.first_divergence is None
 
 
 def test_a_slip_in_such_a_column_is_named(tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_a_slip_in_such_a_column_is_named(tmp_path: Path) -> None:
     found = replay(grid(tmp_path, "\n".join(lines)), "S")
     (slip,) = [text for text in found.match.remarks if text.startswith("a slip")]
     assert slip.startswith("a slip: A9 holds =A8-0.2*C8")
-    assert found.parting is not None and found.parting.a1 == "A9"
+    assert found.first_divergence is not None and found.first_divergence.a1 == "A9"
 
 
 def test_running_totals_are_no_descent(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_known_answers(known: Known, tmp_path: Path) -> None:
         return
     assert result.final == pytest.approx(known.best, rel=1e-6, abs=1e-6)
     constraints = Constraints(model)
-    assert (constraints.violation(point) <= constraints.allowance(point)).all()
+    assert (constraints.violation(point) <= constraints.tolerance(point)).all()
     if known.point:
         assert point.tolist() == pytest.approx(known.point, abs=1e-4)
     if known.multipliers:

@@ -335,7 +335,7 @@ def _spread(item: torch.Tensor | None, node: fx.Node) -> torch.Tensor:
 
 
 def _observed(term: _Term) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """The constant in a difference of a constant and what the model says; 1, or -1 before it."""
+    """Find the observed data of a residual, and its sign: 1 in model - data, -1 in data - model."""
     if term.minus is None and node_name(term.node) != "sub":
         return None
     shape = value_of(term.node).shape

@@ -40,7 +40,7 @@ from xl2torch.cells.values import (
     kind_of,
 )  # fmt: skip
 from xl2torch.ir.facts import value_of
-from xl2torch.ir.trace import Data, apply, is_traced, unrecorded
+from xl2torch.ir.trace import Data, apply, as_constant, is_traced
 from xl2torch.safety.limits import MOST_ELEMENTS, beyond
 
 ROW, COLUMN, HEIGHT, WIDTH = range(4)
@@ -72,7 +72,7 @@ class UnknownFunction(Unsupported):
     """A function that there is not: no use in trying the copies one by one."""
 
 
-class Differs(Unsupported):
+class NotVectorisable(Unsupported):
     """The copies of a formula have to be computed one by one."""
 
 
@@ -463,7 +463,7 @@ def refuse_errors(*arrays: Array | None) -> None:
         raise (
             ExcelError(error_of_kind(int(errors.flat[0])))
             if errors.size == 1
-            else Differs("an error in some of the copied cells")
+            else NotVectorisable("an error in some of the copied cells")
         )
 
 
@@ -586,13 +586,13 @@ def _piece(data: Data, dim: int, start: int, count: int) -> tuple[Data, int, boo
     if data.kwargs.get("dim") != dim:
         return None
     if data.target is torch.stack and count == 1:
-        return unrecorded(data.args[0][start]), 0, True  # type: ignore[index]
+        return as_constant(data.args[0][start]), 0, True  # type: ignore[index]
     if data.target is not torch.cat:
         return None
     for piece in data.args[0]:  # type: ignore[union-attr]
         size = value_of(piece).shape[dim]
         if start < size:
-            return (unrecorded(piece), start, False) if start + count <= size else None
+            return (as_constant(piece), start, False) if start + count <= size else None
         start -= size
     return None
 
@@ -729,7 +729,7 @@ def choose(condition: Array, yes: Array, no: Array) -> Array:
             raise Unsupported("a trained value decides how large a result is")
         if condition.shape == (1, 1, 1, 1):
             return condition  # an error: else one of the branches was taken
-        raise Differs("results of unequal size in the copied cells")
+        raise NotVectorisable("results of unequal size in the copied cells")
     shape = broadcast_shape(condition, yes, no)
     condition, yes, no = pad(condition, shape), pad(yes, shape), pad(no, shape)
     references = _references(condition, yes, no) if single else None

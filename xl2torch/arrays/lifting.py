@@ -12,8 +12,8 @@ from xl2torch.arrays.array import (
     ROW,
     WIDTH,
     Array,
-    Differs,
     ExcelError,
+    NotVectorisable,
     Unsupported,
     along,
     broadcast_shape,
@@ -45,7 +45,7 @@ def computed(
     try:
         return _guarded(name, compute, values)
     except (ExcelError, Unsupported) as error:
-        copied = isinstance(error, Differs) and any(map(_is_copied, values))
+        copied = isinstance(error, NotVectorisable) and any(map(_is_copied, values))
         if not places or copied:
             raise
         try:
@@ -98,7 +98,7 @@ def _for_each(
             result = _guarded(name, compute, part)
         except ExcelError as error:
             if any(map(_is_copied, part)):
-                raise Differs("an error in some of the copied cells") from None
+                raise NotVectorisable("an error in some of the copied cells") from None
             result = scalar(error.error)
         if _count(result) > 1:
             raise Unsupported(f"{name} gives several cells for each of several values")

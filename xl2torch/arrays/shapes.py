@@ -15,7 +15,7 @@ from xl2torch.arrays.array import (
     ROW,
     WIDTH,
     Array,
-    Differs,
+    NotVectorisable,
     Shape,
     Unsupported,
     as_float,
@@ -229,7 +229,7 @@ def join(pieces: Sequence[Array], axis: int) -> Array:
 def one_copy(*arrays: Array) -> None:
     """Raises Differs unless the arrays are the same in all copies of the formula."""
     if any(array.shape[ROW] * array.shape[COLUMN] > 1 for array in arrays):
-        raise Differs("a result whose size or order differs among the copied cells")
+        raise NotVectorisable("a result whose size or order differs among the copied cells")
 
 
 def scalars(array: Array) -> Array:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from xl2torch.gradients.check import GradientCheck
     from xl2torch.gradients.difference import Method
     from xl2torch.model.problem import Problem
-    from xl2torch.teach.derivatives.written import WrittenCheck
+    from xl2torch.teach.derivatives.sheet_derivatives import WrittenCheck
     from xl2torch.workbook.read.reader import Workbook
 
 _SHOWN = 20
@@ -105,7 +105,7 @@ def _check_columns(
     workbook: Workbook, sheet: str | None, of: str, wrt: tuple[str, ...],
     against: tuple[str, ...], step: float | None, quiet: bool,
 ) -> WrittenCheck:  # fmt: skip
-    from xl2torch.teach.derivatives.written import check_written
+    from xl2torch.teach.derivatives.sheet_derivatives import check_written
 
     with status("comparing", quiet):
         return check_written(workbook, of, ",".join(wrt), ",".join(against), sheet=sheet, step=step)

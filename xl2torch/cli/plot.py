@@ -72,7 +72,7 @@ def plot(
 
     Example: xl2torch plot line.xlsx --kind path --optimizer sgd --lr 0.1 --epochs 30 -o path.png
     """
-    from xl2torch.exports.writing import complete
+    from xl2torch.exports.atomic_write import atomic_write
     from xl2torch.model.sheet_model import compile
     from xl2torch.plots.draw import View, draw
     from xl2torch.plots.figures import as_bytes
@@ -103,7 +103,7 @@ def plot(
             return fit(model, options=fit_options(None, given))
 
     figure = draw(model, kind, View(cells, x, y), train)
-    with complete(target, force, [book]) as partial:
+    with atomic_write(target, force, [book]) as partial:
         partial.write_bytes(as_bytes(figure, target.suffix.lower()[1:]))
     name = None
     if copy is not None:

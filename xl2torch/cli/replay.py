@@ -69,7 +69,7 @@ def replay(book: Path, sheet: str | None, as_json: bool, epochs: int, state: str
 
 
 def _parting(item: Replay) -> str:
-    return "" if item.parting is None else item.parting.a1
+    return "" if item.first_divergence is None else item.first_divergence.a1
 
 
 def _report(item: Replay) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def _print_words(item: Replay) -> None:
     for remark in item.match.remarks:
         say(f"  note: {remark}")
     names = " and ".join(weight.name for weight in descent.weights)
-    where = f"; they part in {_parting(item)}" if item.parting else ""
+    where = f"; they part in {_parting(item)}" if item.first_divergence else ""
     say(f"  largest relative difference of {names}: {item.largest:.1e}{where}")
 
 

@@ -332,7 +332,7 @@ def _best(result: Result) -> dict[str, Any]:
 
 
 def _stored_rule(report: dict[str, Any]) -> str:
-    """That the stored stop rule is another one, in words."""
+    """Say that the stored model stops by another rule."""
     rule = report["stored_convergence"]
     if rule is None:
         return ""

@@ -71,10 +71,10 @@ def _describe_sheet(workbook: Workbook, name: str, evaluation: Evaluation) -> di
         {
             "cells": unit.area.a1,
             "formula": "=" + unit.region.formula,
-            "reason": unit.borrowed,
+            "reason": unit.cached_because,
         }
         for unit in units
-        if unit.borrowed and unit.region and not foreign(unit)
+        if unit.cached_because and unit.region and not foreign(unit)
     ]
     rows, columns = sheet.extent
     return {
@@ -85,7 +85,7 @@ def _describe_sheet(workbook: Workbook, name: str, evaluation: Evaluation) -> di
         "regions": len(regions),
         "tables": [f"{table.name} {table.range.a1}" for table in sheet.tables],
         "functions": dict(functions.most_common()),
-        "not_of_excel": not_of_excel(unit for unit in units if unit.borrowed),
+        "not_of_excel": not_of_excel(unit for unit in units if unit.cached_because),
         "unknown_functions": sorted(functions.keys() - FUNCTIONS.keys()),
         "unsupported": unsupported,
         "data_tables": [area.a1 for area in sheet.data_tables],

@@ -93,12 +93,16 @@ def recalculate(
         reached = {unit for unit in evaluation.all_units() if unit.region and not unit.volatile}
     else:
         reached = evaluation.descendants(evaluation.given)
-    doubtful = {unit for unit in reached if unit.borrowed} | _never_drawn(workbook, evaluation)
+    doubtful = {unit for unit in reached if unit.cached_because} | _never_drawn(
+        workbook, evaluation
+    )
     doubtful |= evaluation.descendants(doubtful) & reached
     for unit in reached:
         if unit in doubtful:
             for cell in unit.region.cells() if unit.region else ():
-                stale[cell] = unit.borrowed or "it depends on a cell that cannot be recomputed"
+                stale[cell] = (
+                    unit.cached_because or "it depends on a cell that cannot be recomputed"
+                )
         else:
             differences.append(_differences(workbook, unit))
             first = unit.area.first

@@ -42,8 +42,8 @@ def verify(workbook: Workbook, sheet: str | None = None) -> Report:
     names = [workbook.sheet(sheet).name] if sheet else [item.name for item in workbook.sheets]
     evaluation = Evaluation(workbook)
     evaluation.compute_all()
-    borrowed = {unit for unit in evaluation.all_units() if unit.borrowed}
-    tainted = borrowed | evaluation.descendants(borrowed)
+    cached_because = {unit for unit in evaluation.all_units() if unit.cached_because}
+    tainted = cached_because | evaluation.descendants(cached_because)
     reports = {name: _verify_sheet(workbook, name, evaluation, tainted) for name in names}
     functions: Counter[str] = Counter()
     for report in reports.values():
@@ -83,8 +83,10 @@ def _verify_sheet(
             counts["unsupported"] += cells
             unknown = functions_in(region.tree) - FUNCTIONS.keys()
             functions.update(dict.fromkeys(unknown, cells))
-            if unit.borrowed and not foreign(unit) and len(unsupported) < _SHOWN:
-                unsupported.append(_case(unit, 0, 0, None, None, f"unsupported: {unit.borrowed}"))
+            if unit.cached_because and not foreign(unit) and len(unsupported) < _SHOWN:
+                unsupported.append(
+                    _case(unit, 0, 0, None, None, f"unsupported: {unit.cached_because}")
+                )
             continue
         has_cache, matches = compared[unit]
         counts["uncached"] += int((~has_cache).sum())

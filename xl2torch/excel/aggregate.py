@@ -8,8 +8,8 @@ import numpy as np
 
 from xl2torch.arrays.array import (
     Array,
-    Differs,
     ExcelError,
+    NotVectorisable,
     Unsupported,
     as_float,
     as_numbers,
@@ -39,7 +39,7 @@ def _constant(context: Context, node: Node) -> int:
         raise ExcelError(error_of_kind(int(number.full_kinds.max())))
     values = number.numpy()
     if (values != values.flat[0]).any():
-        raise Differs("a function that differs among the copied cells")
+        raise NotVectorisable("a function that differs among the copied cells")
     if not np.isfinite(values.flat[0]):
         raise ExcelError(VALUE)
     return int(np.trunc(values.flat[0]))
@@ -59,7 +59,7 @@ def _visible(
         if moves_down or moves_right:
             whole = context.swept(node)
             if whole is None or context.ignored(whole, hidden, filtered, nested).any():
-                raise Differs("cells that are ignored in ranges that move")
+                raise NotVectorisable("cells that are ignored in ranges that move")
         else:
             drop = context.ignored(area, hidden, filtered, nested)[None, None]
     if errors:

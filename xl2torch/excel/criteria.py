@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from xl2torch.arrays.array import (
     Array,
-    Differs,
+    NotVectorisable,
     Unsupported,
     as_float,
     broadcast_shape,
@@ -200,7 +200,7 @@ def met(cells: Array, criterion: Array) -> Array:
         shape = broadcast_shape(cells, criterion)
     except Unsupported:
         if any(math.prod(array.shape[:2]) > 1 for array in (cells, criterion)):
-            raise Differs("a table of conditions too large to hold") from None
+            raise NotVectorisable("a table of conditions too large to hold") from None
         raise
     if criterion.traced:
         return _met_trained_criterion(cells, criterion)

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from xl2torch.arrays.array import Array, Differs, ExcelError, as_numbers, number_from_text
+from xl2torch.arrays.array import Array, ExcelError, NotVectorisable, as_numbers, number_from_text
 from xl2torch.arrays.dates_in_text import moment_from_text, serial_of
 from xl2torch.cells.values import FIRST_ERROR, NUM, VALUE, CellValue, error_of_kind
 from xl2torch.excel.registry import family, function
@@ -284,7 +284,7 @@ def _free_days(array: Array | None) -> frozenset[date]:
     if array is None:
         return frozenset()
     if array.shape[:2] != (1, 1):
-        raise Differs("holidays that differ among the copied cells")
+        raise NotVectorisable("holidays that differ among the copied cells")
     errors = array.full_kinds[array.full_kinds >= FIRST_ERROR]
     if len(errors):
         raise ExcelError(error_of_kind(int(errors.flat[0])))

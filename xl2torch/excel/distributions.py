@@ -13,7 +13,7 @@ import torch
 from xl2torch.arrays import special
 from xl2torch.arrays.array import (
     Array,
-    Differs,
+    NotVectorisable,
     Unsupported,
     as_numbers,
     choose,
@@ -58,9 +58,9 @@ def _cumulative(flag: Array) -> bool:
         raise Unsupported("a trained value chooses between density and distribution function")
     numbers = flag.numpy()
     if (numbers != numbers.flat[0]).any():
-        raise Differs("density and distribution function in one copied column")
+        raise NotVectorisable("density and distribution function in one copied column")
     if flag.kinds is not None:
-        raise Differs("an error as the choice between density and distribution function")
+        raise NotVectorisable("an error as the choice between density and distribution function")
     return bool(numbers.flat[0])
 
 

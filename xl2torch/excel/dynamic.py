@@ -17,8 +17,8 @@ from xl2torch.arrays.array import (
     HEIGHT,
     WIDTH,
     Array,
-    Differs,
     ExcelError,
+    NotVectorisable,
     Shape,
     Unsupported,
     as_numbers,
@@ -74,7 +74,7 @@ def whole(array: Array | None, default: int) -> int:
         raise ExcelError(error_of_kind(int(array.full_kinds.max())))
     numbers = array.numpy()
     if numbers.size > 1 and (numbers != numbers.flat[0]).any():
-        raise Differs("arrays whose size differs among the copied cells")
+        raise NotVectorisable("arrays whose size differs among the copied cells")
     return int(np.trunc(numbers.flat[0]))
 
 

@@ -18,8 +18,8 @@ from xl2torch.arrays.array import (
     HEIGHT,
     INNER,
     Array,
-    Differs,
     ExcelError,
+    NotVectorisable,
     Shape,
     Unsupported,
     align,
@@ -407,7 +407,7 @@ def _series(array: Array) -> Array:
     """Payments below each other. Raises Differs, ExcelError."""
     flows = sample(array)
     if flows.values.shape[:2] != (1, 1):
-        raise Differs("payments that differ among the copied cells")
+        raise NotVectorisable("payments that differ among the copied cells")
     if flows.errors is not None:
         raise ExcelError(error_of_kind(int(flows.errors.flat[0])))
     return reorder(flows.values, HEIGHT, np.flatnonzero(flows.counted))
@@ -437,7 +437,11 @@ def _rate_of(flows: Array, years: np.ndarray, guess: Array | None) -> Array:
     """The rate of a series of payments, for each guess."""
     first = as_numbers(guess or scalar(0.1))
     if first.traced or first.shape != (1, 1, 1, 1):
-        raise Differs("guesses that differ") if not first.traced else Unsupported("a trained guess")
+        raise (
+            NotVectorisable("guesses that differ")
+            if not first.traced
+            else Unsupported("a trained guess")
+        )
     if first.kinds is not None:
         raise ExcelError(error_of_kind(int(first.kinds.flat[0])))
     if len(years) < 2:

@@ -19,8 +19,8 @@ from xl2torch.arrays.array import (
     ROW,
     WIDTH,
     Array,
-    Differs,
     ExcelError,
+    NotVectorisable,
     UnknownFunction,
     Unsupported,
     along,
@@ -102,7 +102,7 @@ def _applied(
         return _together(context.callee(callee, mapped=True), shape, *copies)
     except UnknownFunction:
         raise
-    except (Differs, ExcelError, Unsupported):
+    except (NotVectorisable, ExcelError, Unsupported):
         return _one_by_one(context.callee(callee), shape, elements())
 
 

@@ -20,8 +20,8 @@ from xl2torch.arrays.array import (
     ROW,
     WIDTH,
     Array,
-    Differs,
     ExcelError,
+    NotVectorisable,
     Unsupported,
     align,
     all_of,
@@ -260,7 +260,7 @@ def _copy(part: NDArray[Any], copy: tuple[int, ...]) -> tuple[int, ...]:
 def _trained_position(wanted: Array, among: Array, mode: int, search: str) -> Array:
     if wanted.shape[2:] != (1, 1):
         if wanted.shape[:2] != (1, 1) or among.shape[:2] != (1, 1):
-            raise Differs("an array looked up in copied cells")
+            raise NotVectorisable("an array looked up in copied cells")
         height, width = wanted.shape[2:]
         flat = renamed(column(wanted), HEIGHT, ROW)
         found = _trained_position(flat, among, mode, search)
@@ -403,7 +403,7 @@ def _mode(array: Array | None, default: int) -> int:
         raise Unsupported("a way of matching that is not constant")
     values = number.numpy()
     if (values != values.flat[0]).any():
-        raise Differs("a way of matching that differs among the copied cells")
+        raise NotVectorisable("a way of matching that differs among the copied cells")
     return int(np.trunc(values.flat[0]))
 
 
@@ -459,7 +459,7 @@ def _flag(array: Array | None) -> bool:
         raise Unsupported("a way of matching that is not constant")
     values = flag.numpy() != 0
     if (values != values.flat[0]).any():
-        raise Differs("a way of matching that differs among the copied cells")
+        raise NotVectorisable("a way of matching that differs among the copied cells")
     return bool(values.flat[0])
 
 
@@ -486,9 +486,13 @@ def _in_column(table: Array, which: Array, place: Array) -> Array:
     width = table.shape[WIDTH]
     number = whole_numbers(which)
     if (number < 1).any():
-        raise ExcelError(VALUE) if number.size == 1 else Differs("a column below 1 in some copies")
+        raise (
+            ExcelError(VALUE)
+            if number.size == 1
+            else NotVectorisable("a column below 1 in some copies")
+        )
     if (number > width).any():
-        raise ExcelError(REF) if number.size == 1 else Differs("a column beyond the table")
+        raise ExcelError(REF) if number.size == 1 else NotVectorisable("a column beyond the table")
     values = pick(table, WIDTH, number - 1)
     shape = place.shape
     return unfolded(taken(values, HEIGHT, column(place)), shape[HEIGHT], shape[WIDTH])
@@ -582,7 +586,7 @@ def choose_(context: Context, which: Any, *choices: Any) -> Array:
     if (places < 1).any() or (places > len(choices)).any():
         if number.shape == (1, 1, 1, 1):
             raise ExcelError(VALUE)
-        raise Differs("CHOOSE beyond its values in some of the copied cells")
+        raise NotVectorisable("CHOOSE beyond its values in some of the copied cells")
     result: Array | None = None
     for place in np.unique(places):
         value = context.evaluate_branch(choices[place - 1])

@@ -15,8 +15,8 @@ from xl2torch.arrays.array import (
     HEIGHT,
     INNER,
     Array,
-    Differs,
     ExcelError,
+    NotVectorisable,
     align,
     all_valid,
     as_float,
@@ -511,7 +511,11 @@ def seriessum(x: Array, first: Array, step: Array, coefficients: Array) -> Array
     refuse_errors(x, first, step)
     errors = reduce_errors([terms])
     if errors is not None:
-        raise ExcelError(error_of_kind(int(errors.flat[0]))) if errors.size == 1 else Differs("x")
+        raise (
+            ExcelError(error_of_kind(int(errors.flat[0])))
+            if errors.size == 1
+            else NotVectorisable("x")
+        )
     if terms.kinds is not None and (terms.kinds != NUMBER).any():
         raise ExcelError(VALUE)
     places = constant(np.arange(float(terms.shape[HEIGHT])).reshape(1, 1, -1, 1))

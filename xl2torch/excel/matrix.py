@@ -13,8 +13,8 @@ from xl2torch.arrays.array import (
     INNER,
     WIDTH,
     Array,
-    Differs,
     ExcelError,
+    NotVectorisable,
     Shape,
     Unsupported,
     all_of,
@@ -41,7 +41,7 @@ def _matrix(array: Array) -> Array:
     errors = reduce_errors([array])
     if errors is not None:
         if errors.size > 1:
-            raise Differs("an error in the matrices of some copied cells")
+            raise NotVectorisable("an error in the matrices of some copied cells")
         raise ExcelError(error_of_kind(int(errors.flat[0])))
     if array.kinds is not None and (array.kinds != NUMBER).any():
         raise ExcelError(VALUE)
@@ -140,7 +140,7 @@ def anchorarray(context: Context, node: Node) -> Array:
         raise Unsupported("the # operator on something that is not a cell")
     area, moves_down, moves_right = context.area(node)
     if (moves_down and context.region.rows > 1) or (moves_right and context.region.columns > 1):
-        raise Differs("the # operator on a cell that moves as the formula is copied")
+        raise NotVectorisable("the # operator on a cell that moves as the formula is copied")
     spilled = context.spill(area)
     if spilled is None:
         raise ExcelError(REF)

@@ -14,8 +14,8 @@ from xl2torch.arrays.array import (
     ROW,
     WIDTH,
     Array,
-    Differs,
     ExcelError,
+    NotVectorisable,
     Unsupported,
     all_of,
     as_float,
@@ -146,7 +146,7 @@ def mode(*arrays: Array) -> Array:
     """Most frequent number, of several the first; without a repetition it is #N/A."""
     numbers = sample(*arrays)
     if numbers.values.shape[:2] != (1, 1):
-        raise Differs("the most frequent number of ranges that differ among the copies")
+        raise NotVectorisable("the most frequent number of ranges that differ among the copies")
     if numbers.errors is not None:
         return overlaid(constant(np.zeros((1, 1, 1, 1))), numbers.errors)
     flat = numbers.values.numpy().reshape(-1)[numbers.counted.reshape(-1)]
@@ -178,7 +178,7 @@ def _rank(average: float, x: Array, ref: Array, order: Array | None) -> Array:
 
 def _rank_of_column(average: float, x: Array, ref: Array, order: Array | None) -> Array:
     if x.shape[:2] != (1, 1):
-        raise Differs("ranks of an array in copied cells")
+        raise NotVectorisable("ranks of an array in copied cells")
     return renamed(_rank_of_one(average, renamed(x, HEIGHT, ROW), ref, order), ROW, HEIGHT)
 
 
@@ -186,7 +186,7 @@ def _rank_of_one(average: float, x: Array, ref: Array, order: Array | None) -> A
     numbers = sample(ref)
     ways = np.zeros(1) if order is None else _known(order, "the order").numpy() != 0
     if (ways != ways.flat[0]).any():
-        raise Differs("an order that differs among the copied cells")
+        raise NotVectorisable("an order that differs among the copied cells")
     up = bool(ways.flat[0])
     ahead = _ahead(plain(x), numbers, operator.lt if up else operator.gt)
     equal = _ahead(plain(x), numbers, operator.eq)
@@ -216,7 +216,7 @@ def percentrank(inclusive: int, array: Array, x: Array, digits: Array | None = N
     refuse_errors(digits)
     numbers, x = sample(array), as_numbers(x)
     if numbers.values.shape[:2] != (1, 1):
-        raise Differs("ranks in ranges that differ among the copies")
+        raise NotVectorisable("ranks in ranges that differ among the copies")
     if numbers.errors is not None:
         return overlaid(constant(np.zeros((1, 1, 1, 1))), numbers.errors)
     flat = np.sort(numbers.values.numpy().reshape(-1)[numbers.counted.reshape(-1)])
@@ -240,7 +240,7 @@ def frequency(data: Array, bins: Array) -> Array:
     """How many numbers lie in each interval up to a limit, and above the last one."""
     numbers, limits = sample(data), sample(bins)
     if broadcast_shape(numbers.values, limits.values)[:2] != (1, 1):
-        raise Differs("intervals that differ among the copied cells")
+        raise NotVectorisable("intervals that differ among the copied cells")
     for one in (numbers, limits):
         if one.errors is not None:
             return overlaid(constant(np.zeros((1, 1, 1, 1))), one.errors)

@@ -13,8 +13,8 @@ from xl2torch.arrays.array import (
     HEIGHT,
     WIDTH,
     Array,
-    Differs,
     ExcelError,
+    NotVectorisable,
     Unsupported,
     all_of,
     along,
@@ -62,7 +62,7 @@ def whole_numbers(array: Array) -> IntArray:
     errors = array.full_kinds[array.full_kinds >= FIRST_ERROR]
     if len(errors):
         if array.shape != (1, 1, 1, 1):
-            raise Differs("an offset that is an error in some of the copied cells")
+            raise NotVectorisable("an offset that is an error in some of the copied cells")
         raise ExcelError(error_of_kind(int(errors[0])))
     return to_int64(np.floor(array.numpy()))
 
@@ -94,7 +94,7 @@ def place_of(context: Context, node: Node, what: str) -> Place:
 
 def _size(value: IntArray) -> int:
     if value.min() != value.max():
-        raise Differs("a height or width that differs among the copied cells")
+        raise NotVectorisable("a height or width that differs among the copied cells")
     size = int(value.flat[0])
     if size == 0:
         raise ExcelError(REF)
@@ -132,14 +132,14 @@ def _index(
     if rows.min() < 0 or columns.min() < 0:
         if rows.size == columns.size == 1:
             raise ExcelError(VALUE)
-        raise Differs("INDEX with a negative place in some of the copied cells")
+        raise NotVectorisable("INDEX with a negative place in some of the copied cells")
     if rows.max() > whole.height or columns.max() > whole.width:
         if rows.size == columns.size == 1:
             raise ExcelError(REF)
-        raise Differs("some of the copied cells look beyond the range (#REF!)")
+        raise NotVectorisable("some of the copied cells look beyond the range (#REF!)")
     all_rows, all_columns = not rows.any(), not columns.any()
     if (not all_rows and rows.min() == 0) or (not all_columns and columns.min() == 0):
-        raise Differs("INDEX with 0 in only some of the copied cells")
+        raise NotVectorisable("INDEX with 0 in only some of the copied cells")
     return Place(
         whole.sheet,
         whole.top if all_rows else whole.top + rows - 1,
@@ -161,7 +161,7 @@ def _part(context: Context, base: Node, part: Node | None) -> Node:
             areas.append(node)
     number = _whole(context, part, 1)
     if number.min() != number.max():
-        raise Differs("INDEX into areas that differ among the copied cells")
+        raise NotVectorisable("INDEX into areas that differ among the copied cells")
     if not 1 <= number.flat[0] <= len(areas):
         raise ExcelError(REF)
     return areas[int(number.flat[0]) - 1]
@@ -206,7 +206,7 @@ def _indirect(context: Context, text: Node, style: Node | None = None) -> Place:
     if style is not None and not isinstance(style, Missing):
         flag = as_numbers(context.evaluate(style)).numpy() != 0
         if flag.any() != flag.all():
-            raise Differs("INDIRECT in two styles of addresses")
+            raise NotVectorisable("INDIRECT in two styles of addresses")
         a1 = bool(flag.all())
     elif style is not None:
         a1 = False
@@ -217,7 +217,7 @@ def _indirect(context: Context, text: Node, style: Node | None = None) -> Place:
     if len(errors):
         if address.shape == (1, 1, 1, 1):
             raise ExcelError(error_of_kind(int(errors[0])))
-        raise Differs("INDIRECT of an error in some of the copied cells")
+        raise NotVectorisable("INDIRECT of an error in some of the copied cells")
     texts = texts_of(address)
     if not a1 and context.copies != (1, 1):
         texts = np.broadcast_to(texts, (*context.copies, 1, 1))
@@ -231,13 +231,13 @@ def _indirect(context: Context, text: Node, style: Node | None = None) -> Place:
             node = _from_r1c1(str(texts[copy]), context.region.sheet, own)
         if not isinstance(node, Reference):
             if texts.size > 1:
-                raise Differs("INDIRECT with an address that some copies cannot read")
+                raise NotVectorisable("INDIRECT with an address that some copies cannot read")
             raise ExcelError(REF)
         places.append(place_of(context, node, "INDIRECT"))
     first = places[0]
     alike = {(place.sheet, place.height, place.width) for place in places}
     if len(alike) > 1:
-        raise Differs("INDIRECT to ranges of unequal size")
+        raise NotVectorisable("INDIRECT to ranges of unequal size")
     shape = texts.shape
     top = np.array([place.top.flat[0] for place in places]).reshape(shape)
     left = np.array([place.left.flat[0] for place in places]).reshape(shape)
@@ -264,14 +264,14 @@ def _intersection(context: Context, first: Node, last: Node) -> Place:
     if one.sheet != two.sheet or (bottom <= top).any() or (right <= left).any():
         if top.size == left.size == 1:
             raise ExcelError(NULL)
-        raise Differs("ranges that do not meet in some of the copied cells")
+        raise NotVectorisable("ranges that do not meet in some of the copied cells")
     return Place(one.sheet, top, left, _size(bottom - top), _size(right - left))
 
 
 def _choose_place(context: Context, which: Node, *choices: Node) -> Place:
     index = _whole(context, which, 1)
     if index.min() != index.max():
-        raise Differs("CHOOSE of different ranges in the copied cells")
+        raise NotVectorisable("CHOOSE of different ranges in the copied cells")
     chosen = int(index.flat[0])
     if not 1 <= chosen <= len(choices):
         raise ExcelError(VALUE)
@@ -281,7 +281,7 @@ def _choose_place(context: Context, which: Node, *choices: Node) -> Place:
 def _if_place(context: Context, test: Node, *branches: Node) -> Place:
     condition = truth(context.evaluate(test)).numpy() != 0
     if condition.any() != condition.all():
-        raise Differs("IF between ranges that differ among the copied cells")
+        raise NotVectorisable("IF between ranges that differ among the copied cells")
     index = 0 if condition.all() else 1
     if index >= len(branches):
         raise Unsupported("IF without a range")
@@ -305,7 +305,7 @@ def read_place(context: Context, place: Place) -> Array:
     ):
         if top.size == left.size == 1:
             raise ExcelError(REF)
-        raise Differs("some of the copied cells look beyond the sheet (#REF!)")
+        raise NotVectorisable("some of the copied cells look beyond the sheet (#REF!)")
     return context.gather(
         place.sheet,
         top + np.arange(place.height).reshape(1, 1, -1, 1),
@@ -380,18 +380,22 @@ def _element(table: Array, axis: int, place: Array) -> Array:
     if place.kinds is not None and place.shape == (1, 1, 1, 1):
         raise ExcelError(error_of_kind(int(place.full_kinds.flat[0])))
     if place.kinds is not None or (place.shape[HEIGHT] > 1 and place.shape[WIDTH] > 1):
-        raise Differs("INDEX with places some of which are errors, or with a table of places")
+        raise NotVectorisable(
+            "INDEX with places some of which are errors, or with a table of places"
+        )
     where = to_int64(np.floor(place.numpy()))
     if where.size == 1 and not where.any():
         return table
     if (where < 0).any():
-        raise ExcelError(VALUE) if where.size == 1 else Differs("INDEX with a negative place")
+        raise (
+            ExcelError(VALUE) if where.size == 1 else NotVectorisable("INDEX with a negative place")
+        )
     if (where > size).any():
         if where.size == 1:
             raise ExcelError(REF)
-        raise Differs("some of the copied cells look beyond the array (#REF!)")
+        raise NotVectorisable("some of the copied cells look beyond the array (#REF!)")
     if (where == 0).any():
-        raise Differs("INDEX with 0 in only some of the copied cells")
+        raise NotVectorisable("INDEX with 0 in only some of the copied cells")
     if where.size == 1:
         return along(table, axis, int(where.flat[0]) - 1, 1, 1)
     other = HEIGHT if axis == WIDTH else WIDTH

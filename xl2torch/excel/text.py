@@ -14,8 +14,8 @@ import numpy as np
 
 from xl2torch.arrays.array import (
     Array,
-    Differs,
     ExcelError,
+    NotVectorisable,
     Unsupported,
     as_numbers,
     broadcast_shape,
@@ -367,7 +367,7 @@ def textjoin(delimiter: Array, skip_empty: Array, *arrays: Array) -> Array:
     """Texts with delimiters between them, empty ones skipped or not."""
     skip = as_numbers(_as_flag(skip_empty))
     if skip.kinds is not None or (skip.numpy() != skip.numpy().flat[0]).any():
-        raise Differs("texts joined by different rules")
+        raise NotVectorisable("texts joined by different rules")
     errors = reduce_errors([delimiter, *arrays])
     copies, texts = _texts_per_copy((delimiter, *arrays))
     drop = bool(skip.numpy().flat[0])

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import fx
 
 from xl2torch.errors import SelectionError
-from xl2torch.exports.writing import complete
+from xl2torch.exports.atomic_write import atomic_write
 from xl2torch.ir.facts import facts, value_of
 from xl2torch.ir.nodes import parameter_nodes
 from xl2torch.ir.printing import expression, is_line
@@ -158,5 +158,5 @@ def write_drawing(model: SheetModel, path: Path, force: bool = False) -> None:
     """Write the picture. Raises SelectionError or OutputError."""
     if path.suffix.lower() != ".svg":
         raise SelectionError(f"{path.name}: the picture is an SVG: name it .svg")
-    with complete(path, force, [model.compiled.workbook.path]) as partial:
+    with atomic_write(path, force, [model.compiled.workbook.path]) as partial:
         partial.write_text(drawing(model), encoding="utf-8")

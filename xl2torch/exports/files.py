@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xl2torch.errors import SelectionError
+from xl2torch.exports.atomic_write import atomic_write
 from xl2torch.exports.exported_program import write_pt2
 from xl2torch.exports.onnx import write_onnx
 from xl2torch.exports.python_source import python_source
 from xl2torch.exports.weights import metadata_of, write_weights
-from xl2torch.exports.writing import complete
 from xl2torch.model.sheet_model import SheetModel, refuse_moved
 from xl2torch.safety.limits import within_limits
 
@@ -66,7 +66,7 @@ def export(
     inputs: dict[str, str] = {}
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    with complete(target, force, [model.compiled.workbook.path]) as partial:
+    with atomic_write(target, force, [model.compiled.workbook.path]) as partial:
         if to == "python":
             text, notes = python_source(model, target.parent)
             partial.write_text(text, encoding="utf-8")

@@ -12,7 +12,7 @@ import numpy as np
 
 from xl2torch.cells.values import CellValue, ErrorValue
 from xl2torch.errors import SelectionError, WorkbookError
-from xl2torch.exports.writing import complete
+from xl2torch.exports.atomic_write import atomic_write
 from xl2torch.safety.plain_text import harmless_cell
 from xl2torch.workbook.read.reader import load
 from xl2torch.workbook.sparse_cells import cell_value, key_of, places_of
@@ -126,7 +126,7 @@ def write_table(
     kind = path.suffix.lower()
     if kind not in (".csv", ".parquet", ".xlsx"):
         raise SelectionError(f"{path.name}: write to a file that ends in .csv, .parquet or .xlsx")
-    with complete(path, force, inputs) as partial:
+    with atomic_write(path, force, inputs) as partial:
         if kind == ".csv":
             partial.write_bytes(_spelled(as_csv(table, given)).encode())
         elif kind == ".parquet":

@@ -17,9 +17,9 @@ from xl2torch.gradients.difference import (
     EPSILON,
     RELATIVE_STEP,
     STEP_RULE,
-    Cells,
     Differences,
     Method,
+    VariableIndex,
     all_cells,
     default_differences,
     differences,
@@ -195,7 +195,7 @@ def check(
 
 
 def _check(
-    model: SheetModel, method: Method, step: float | None, cells: Cells,
+    model: SheetModel, method: Method, step: float | None, cells: VariableIndex,
     done: Callable[[int], None] | None,
 ) -> GradientCheck:  # fmt: skip
     refuse_moved(model)
@@ -224,7 +224,7 @@ def _check(
     )  # fmt: skip
 
 
-def relative(analytic: torch.Tensor, other: torch.Tensor, largest: float) -> torch.Tensor:
+def relative_error(analytic: torch.Tensor, other: torch.Tensor, largest: float) -> torch.Tensor:
     """|a−n| / max(|a|, |n|, largest); 0 where both are 0, infinity where one is no number."""
     distance = (analytic - other).abs()
     size = torch.maximum(analytic.abs(), other.abs()).clamp_min(largest)
@@ -233,7 +233,11 @@ def relative(analytic: torch.Tensor, other: torch.Tensor, largest: float) -> tor
 
 
 def _looked_at_closely(
-    model: SheetModel, cells: Cells, found: Differences, analytic: torch.Tensor, largest: float
+    model: SheetModel,
+    cells: VariableIndex,
+    found: Differences,
+    analytic: torch.Tensor,
+    largest: float,
 ) -> tuple[Differences, torch.Tensor]:
     """Rounding measured, and other steps, for the cells whose quotient is not near.
 
@@ -241,7 +245,7 @@ def _looked_at_closely(
     rounding would be the excuse. Also the cells that agree in the limit of short steps, or whose
     slope no number of 64 bits can show.
     """
-    ratio = relative(analytic, found.quotient, largest)
+    ratio = relative_error(analytic, found.quotient, largest)
     far, near = ratio > TOLERANCE[found.method], ratio > _NEAR * TOLERANCE[found.method]
     unseen = analytic.abs() * found.step <= EPSILON * found.middle.abs().clamp_min(1.0)
     excused = far & found.flat & unseen
@@ -255,7 +259,7 @@ def _looked_at_closely(
     if bool(wrong.any()):
         first = found
         found = found.replaced(wrong, settled(model, cells[wrong], found[wrong]))
-        still = relative(analytic, found.quotient, largest) > TOLERANCE[found.method]
+        still = relative_error(analytic, found.quotient, largest) > TOLERANCE[found.method]
         doubtful = wrong & still & first.finite & torch.isfinite(analytic)
         goes = vanishing(model, cells[doubtful], first[doubtful], analytic[doubtful])
         excused[doubtful] = goes
@@ -264,12 +268,12 @@ def _looked_at_closely(
 
 
 def _compare(
-    model: SheetModel, cells: Cells, analytic: torch.Tensor, numbers: Differences, largest: float,
-    excused: torch.Tensor,
+    model: SheetModel, cells: VariableIndex, analytic: torch.Tensor, numbers: Differences,
+    largest: float, excused: torch.Tensor,
 ) -> list[Comparison]:  # fmt: skip
     numeric = numbers.quotient
     distance = (analytic - numeric).abs()
-    ratio = relative(analytic, numeric, largest)
+    ratio = relative_error(analytic, numeric, largest)
     agrees = (ratio <= TOLERANCE[numbers.method]) | (distance <= numbers.rounding) | excused
     places = [list(variable.cells.cells()) for variable in model.variables]
     labels = [solver_names(model.compiled.workbook, variable.cells) for variable in model.variables]
@@ -286,7 +290,7 @@ def _compare(
 
 
 def _reasons(
-    model: SheetModel, cells: Cells, analytic: torch.Tensor, numbers: Differences,
+    model: SheetModel, cells: VariableIndex, analytic: torch.Tensor, numbers: Differences,
     agrees: torch.Tensor, ratio: torch.Tensor,
 ) -> list[str]:  # fmt: skip
     """A reason for each cell that differs, or of which little is known though it agrees."""
@@ -343,7 +347,7 @@ def _analytic(model: SheetModel) -> torch.Tensor:
     )
 
 
-def _chosen(model: SheetModel, wanted: Iterable[CellAddress | str] | None) -> Cells:
+def _chosen(model: SheetModel, wanted: Iterable[CellAddress | str] | None) -> VariableIndex:
     everything = all_cells(model)
     if wanted is None:
         return everything

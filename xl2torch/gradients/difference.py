@@ -66,7 +66,7 @@ _ELEMENTS = 2_000_000
 
 
 @dataclass(frozen=True)
-class Cells:
+class VariableIndex:
     """Some variable cells: for each the number of its range, and its place in the parameter."""
 
     ranges: torch.Tensor
@@ -75,8 +75,8 @@ class Cells:
     def __len__(self) -> int:
         return len(self.ranges)
 
-    def __getitem__(self, chosen: torch.Tensor) -> Cells:
-        return Cells(self.ranges[chosen], self.places[chosen])
+    def __getitem__(self, chosen: torch.Tensor) -> VariableIndex:
+        return VariableIndex(self.ranges[chosen], self.places[chosen])
 
 
 @dataclass(frozen=True)
@@ -166,15 +166,15 @@ class Differences:
         return torch.isfinite(self.above) & torch.isfinite(self.below)
 
 
-def all_cells(model: SheetModel) -> Cells:
+def all_cells(model: SheetModel) -> VariableIndex:
     """Every variable cell of a model."""
     sizes = [variable.cells.size for variable in model.variables]
     ranges = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
     places = torch.cat([torch.arange(size) for size in sizes])
-    return Cells(ranges, places)
+    return VariableIndex(ranges, places)
 
 
-def present_values(model: SheetModel, cells: Cells) -> torch.Tensor:
+def present_values(model: SheetModel, cells: VariableIndex) -> torch.Tensor:
     """The numbers in some variable cells."""
     values = torch.empty(len(cells), dtype=torch.float64)
     for chosen, variable in _by_range(model, cells):
@@ -183,7 +183,7 @@ def present_values(model: SheetModel, cells: Cells) -> torch.Tensor:
 
 
 def differences(
-    model: SheetModel, cells: Cells, method: Method, steps: torch.Tensor,
+    model: SheetModel, cells: VariableIndex, method: Method, steps: torch.Tensor,
     done: Callable[[int], None] | None = None,
 ) -> Differences:  # fmt: skip
     """The objective around some cells, each moved by its own step.
@@ -211,7 +211,10 @@ def differences(
 
 
 def default_differences(
-    model: SheetModel, cells: Cells, method: Method, done: Callable[[int], None] | None = None
+    model: SheetModel,
+    cells: VariableIndex,
+    method: Method,
+    done: Callable[[int], None] | None = None,
 ) -> Differences:
     """Differences with the default steps; see the module docstring."""
     at = present_values(model, cells)
@@ -224,7 +227,7 @@ def _power_of_two(steps: torch.Tensor) -> torch.Tensor:
     return torch.exp2(torch.floor(torch.log2(steps)))
 
 
-def _shortened(model: SheetModel, cells: Cells, first: Differences) -> Differences:
+def _shortened(model: SheetModel, cells: VariableIndex, first: Differences) -> Differences:
     """Shorter steps where the objective is curved within a step, or an error at its ends.
 
     Where no step is short enough, at a kink or a jump or the edge of the domain, the first one
@@ -248,7 +251,7 @@ def _shortened(model: SheetModel, cells: Cells, first: Differences) -> Differenc
     return found.where(~wanted, first)
 
 
-def with_noise(model: SheetModel, cells: Cells, found: Differences) -> Differences:
+def with_noise(model: SheetModel, cells: VariableIndex, found: Differences) -> Differences:
     """The same with the rounding error of the objective measured, where it is more than ε·|f|.
 
     From high differences of the objective at close points, in which what is smooth cancels and
@@ -267,9 +270,9 @@ def with_noise(model: SheetModel, cells: Cells, found: Differences) -> Differenc
     return replace(found, noise=noise)
 
 
-def _noise(model: SheetModel, cells: Cells, distance: torch.Tensor) -> torch.Tensor:
+def _noise(model: SheetModel, cells: VariableIndex, distance: torch.Tensor) -> torch.Tensor:
     """Standard deviation of the rounding error, from points at a distance."""
-    repeated = Cells(cells.ranges.repeat(_NOISE_POINTS), cells.places.repeat(_NOISE_POINTS))
+    repeated = VariableIndex(cells.ranges.repeat(_NOISE_POINTS), cells.places.repeat(_NOISE_POINTS))
     places = torch.arange(1, _NOISE_POINTS + 1, dtype=torch.float64)
     near = differences(model, repeated, "central", (places[:, None] * distance).reshape(-1))
     found = torch.full((len(cells),), math.inf, dtype=torch.float64)
@@ -281,7 +284,7 @@ def _noise(model: SheetModel, cells: Cells, distance: torch.Tensor) -> torch.Ten
     return found.nan_to_num(0.0, 0.0, 0.0)
 
 
-def settled(model: SheetModel, cells: Cells, first: Differences) -> Differences:
+def settled(model: SheetModel, cells: VariableIndex, first: Differences) -> Differences:
     """Shorter steps where the quotient still changes with them, until it does no more.
 
     At an inflection the curvature does not show that a step is too long. Where the quotient does
@@ -305,7 +308,7 @@ def settled(model: SheetModel, cells: Cells, first: Differences) -> Differences:
 
 
 def vanishing(
-    model: SheetModel, cells: Cells, found: Differences, analytic: torch.Tensor
+    model: SheetModel, cells: VariableIndex, found: Differences, analytic: torch.Tensor
 ) -> torch.Tensor:
     """Where the difference from the analytic derivative goes away with the step.
 
@@ -321,14 +324,14 @@ def vanishing(
     return shrinks | (smooth & explained & (found.curvature > 0))
 
 
-def lengthened(model: SheetModel, cells: Cells, first: Differences) -> Differences:
+def lengthened(model: SheetModel, cells: VariableIndex, first: Differences) -> Differences:
     """Longer steps where rounding is felt and the quotient stays the same.
 
     A step is taken when one eight times as long gives the same within rounding: then its truncation
     error, a sixty-fourth of the other's, is far below its rounding error.
     """
     count = len(_LONGER)
-    repeated = Cells(cells.ranges.repeat(count), cells.places.repeat(count))
+    repeated = VariableIndex(cells.ranges.repeat(count), cells.places.repeat(count))
     steps = (torch.tensor(_LONGER, dtype=torch.float64)[:, None] * first.step).reshape(-1)
     others = differences(model, repeated, first.method, steps)
     parts = torch.arange(len(steps)).reshape(count, len(cells)).unbind(0)
@@ -351,7 +354,7 @@ def _largest_slope(found: Differences) -> float:
     return float(known.max()) if len(known) else 1.0
 
 
-def _by_range(model: SheetModel, cells: Cells) -> Iterator[tuple[torch.Tensor, Variable]]:
+def _by_range(model: SheetModel, cells: VariableIndex) -> Iterator[tuple[torch.Tensor, Variable]]:
     """Indices of the cells of each variable range that occurs."""
     for number, variable in enumerate(model.variables):
         chosen = torch.nonzero(cells.ranges == number).reshape(-1)

@@ -17,7 +17,7 @@ from xl2torch.cells.address import CellRange, single_cell
 from xl2torch.excel.registry import FUNCTIONS
 from xl2torch.formula.ast import functions_in
 from xl2torch.gradients.crossings import Crossing, crossings
-from xl2torch.gradients.difference import Cells, Differences, differences
+from xl2torch.gradients.difference import Differences, VariableIndex, differences
 from xl2torch.lowering.schedule import Evaluation, Unit
 from xl2torch.model.sheet_model import SheetModel, Variable
 
@@ -31,7 +31,7 @@ class Doubt:
     """One variable cell with its analytic derivative."""
 
     model: SheetModel
-    cells: Cells
+    cells: VariableIndex
     analytic: float
 
 
@@ -120,7 +120,9 @@ def _step_text(doubt: Doubt, found: Differences) -> str:
     step, gap = found.step.item(), abs(doubt.analytic - found.quotient.item())
     factors = torch.tensor(_LADDER, dtype=torch.float64)
     steps = factors * step
-    cells = Cells(doubt.cells.ranges.expand(len(steps)), doubt.cells.places.expand(len(steps)))
+    cells = VariableIndex(
+        doubt.cells.ranges.expand(len(steps)), doubt.cells.places.expand(len(steps))
+    )
     others = differences(doubt.model, cells, found.method, steps)
     gaps = (others.quotient - doubt.analytic).abs().nan_to_num(math.inf)
     nearest = int(gaps.argmin())

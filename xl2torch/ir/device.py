@@ -8,7 +8,7 @@ import torch
 from torch import fx, nn
 
 
-def follow(module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+def retarget_constants(module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
     """Let the numbers that programs make themselves be on a device, floating ones in a precision.
 
     Tensors of the module stay where they are: ``Module.to`` moves these.

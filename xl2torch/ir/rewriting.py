@@ -107,7 +107,7 @@ def _matrix_of_windows(windows: torch.Tensor) -> torch.Tensor | None:
     return matrix if torch.equal(again, windows) else None
 
 
-def behind(item: Any) -> Any:
+def strip_guards(item: Any) -> Any:
     """What a guard protects: the operand itself, where its function has a value."""
     while isinstance(item, fx.Node) and facts(item).protects:
         item = item.args[1]

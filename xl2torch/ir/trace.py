@@ -100,7 +100,7 @@ class Trace(fx.Graph):
         return node
 
 
-def unrecorded(data: Any) -> Data:
+def as_constant(data: Any) -> Data:
     """A recorded constant as the tensor that it is; anything else as it is."""
     if is_constant(data):
         return value_of(data)

@@ -34,7 +34,7 @@ from xl2torch.formula.ast import (
 )
 from xl2torch.formula.parser import parse
 from xl2torch.lowering.lower import Lowering
-from xl2torch.lowering.precedents import GrowingRange
+from xl2torch.lowering.precedents import SplitRegion
 from xl2torch.lowering.regions import Parsed, Region
 from xl2torch.workbook.read.reader import Workbook
 from xl2torch.workbook.read.sheet_reader import Sheet
@@ -185,7 +185,7 @@ def compute_members(
     lowering = Lowering(workbook, region, nothing, names=names, mapped=True)
     try:
         return lowering.result()
-    except (Unsupported, ExcelError, GrowingRange):
+    except (Unsupported, ExcelError, SplitRegion):
         return None
 
 

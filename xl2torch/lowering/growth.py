@@ -16,8 +16,8 @@ from xl2torch.arrays.array import (
     ROW,
     WIDTH,
     Array,
-    Differs,
     Kinds,
+    NotVectorisable,
     all_valid,
     constant,
     numeric_cells,
@@ -65,7 +65,7 @@ def growth_of(reference: Reference, region: Region, workbook: Workbook) -> Growt
     """How a range grows; None when it grows or moves in both directions."""
     area = swept_range(reference, region, workbook)
     if area is None:
-        raise Differs("a range that leaves the sheet in some of the copied cells")
+        raise NotVectorisable("a range that leaves the sheet in some of the copied cells")
     down = region.rows > 1 and reference.top.relative != reference.bottom.relative
     across = region.columns > 1 and reference.left.relative != reference.right.relative
     if down == across:
@@ -127,7 +127,7 @@ def running(name: str, whole: Array, growth: Growth) -> Array:
     """The function's value per copy, as cells: blank where it has met no number."""
     prefix = bool((growth.first == 0).all())
     if not prefix and not (growth.last == growth.last[0]).all():
-        raise Differs("a range that grows at both ends")
+        raise NotVectorisable("a range that grows at both ends")
     ends = growth.last if prefix else growth.first
     rule = CUMULATIVE[name]
     counted = np.broadcast_to(numeric_cells(whole), (1, 1, *whole.shape[2:]))

@@ -18,8 +18,8 @@ from xl2torch.arrays.array import (
     ROW,
     WIDTH,
     Array,
-    Differs,
     ExcelError,
+    NotVectorisable,
     Shape,
     UnknownFunction,
     Unsupported,
@@ -163,7 +163,7 @@ class Lowering:
         """A result that has another size than its range: #SPILL! where it has no room."""
         source = self.source
         if source.rows * source.columns > 1:
-            raise Differs("results that spill")
+            raise NotVectorisable("results that spill")
         size: tuple[int, int] = array.shape[2:]
         sheet = self.workbook.sheet(self.region.sheet)
         if not has_room(sheet, self.region.first, size):
@@ -405,8 +405,10 @@ class Lowering:
     def gather(self, sheet: str, rows: IntArray, columns: IntArray) -> Array:
         """Cells at computed rows and columns: an index into the rectangle that holds them all."""
         if self.intersecting:
-            rows = _own(rows, HEIGHT, self.region.top, self.source.rows, self.step[0])
-            columns = _own(columns, WIDTH, self.region.left, self.source.columns, self.step[1])
+            rows = _intersect_own_row(rows, HEIGHT, self.region.top, self.source.rows, self.step[0])
+            columns = _intersect_own_row(
+                columns, WIDTH, self.region.left, self.source.columns, self.step[1]
+            )
         top, left = int(rows.min()), int(columns.min())
         area = CellRange(sheet, top, left, int(rows.max()), int(columns.max()))
         block = self.read_cells(area)
@@ -503,7 +505,7 @@ class Lowering:
             return computed(node.function, compute, values, places, function.singly)
         except ExcelError as error:
             if self.mapped or self.source.rows * self.source.columns > 1:
-                raise Differs("an error in some of the copied cells") from None
+                raise NotVectorisable("an error in some of the copied cells") from None
             return scalar(error.error)
 
     def _argument_value(
@@ -534,11 +536,11 @@ class Lowering:
         """The full range per copy; the cells that a copy does not reach are blank."""
         growth = growth_of(reference, self.source, self.workbook)
         if growth is None:
-            raise Differs("a range that grows in two directions")
+            raise NotVectorisable("a range that grows in two directions")
         whole = replace(self.read_cells(growth.area), from_cells=True)
         copies = len(growth.first)
         if copies * growth.area.size > _MOST_GROWN:
-            raise Differs("a range that grows over too many cells to hold them all")
+            raise NotVectorisable("a range that grows over too many cells to hold them all")
         kinds = np.where(growth.inside(), whole.full_kinds, BLANK).astype(np.uint8)
         texts = None if whole.texts is None else np.broadcast_to(whole.full_texts, kinds.shape)
         shape: Shape = tuple(kinds.shape)
@@ -557,7 +559,7 @@ class Lowering:
                 assert isinstance(argument, Reference)
                 growth = growth_of(argument, self.source, self.workbook)
                 if growth is None:
-                    raise Differs("a range that grows in two directions")
+                    raise NotVectorisable("a range that grows in two directions")
                 parts.append(running(name, self.read_cells(growth.area), growth))
             else:
                 value = self._argument_value(argument, FUNCTIONS[name], index, array, False)
@@ -613,7 +615,9 @@ class Lowering:
                     if not first.at(origin) <= origin <= last.at(origin):
                         if start == end:
                             return None
-                        raise Differs("a range that only some of the copied cells stand beside")
+                        raise NotVectorisable(
+                            "a range that only some of the copied cells stand beside"
+                        )
         source = self.source
         top = own_row if tall else reference.top
         left = own_column if wide else reference.left
@@ -666,7 +670,7 @@ def fitted(array: Array, height: int, width: int) -> Array:
     return spread(pad(array, shape), shape)
 
 
-def _own(places: IntArray, axis: int, first: int, copies: int, step: int) -> IntArray:
+def _intersect_own_row(places: IntArray, axis: int, first: int, copies: int, step: int) -> IntArray:
     """Implicit intersection of computed rows (or columns) with each copy's own."""
     if places.shape[axis] == 1:
         return places
@@ -677,7 +681,7 @@ def _own(places: IntArray, axis: int, first: int, copies: int, step: int) -> Int
         return np.asarray(own + np.zeros_like(places.min(axis, keepdims=True)))
     if inside.size == 1:
         raise ExcelError(VALUE)
-    raise Differs("a range that only some of the copied cells stand beside")
+    raise NotVectorisable("a range that only some of the copied cells stand beside")
 
 
 def _indexed(block: Array, rows: IntArray, columns: IntArray) -> tuple[Data, tuple[int, ...]]:

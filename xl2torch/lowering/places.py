@@ -14,7 +14,7 @@ from xl2torch.excel.reference import Place, place_of
 from xl2torch.excel.registry import IntArray
 from xl2torch.formula.ast import Bound, Call, Node, Reference, children, walk, with_children
 from xl2torch.lowering.lower import Lowering
-from xl2torch.lowering.precedents import GrowingRange
+from xl2torch.lowering.precedents import SplitRegion
 
 _COMPUTED = frozenset({"OFFSET", "INDEX", "INDIRECT", "RANGE"})
 
@@ -29,7 +29,7 @@ def with_plain_places(lowering: Lowering) -> Node:
         if isinstance(node, Call) and node.function in _COMPUTED:
             try:
                 plain = _reference(place_of(lowering, node, node.function), lowering)
-            except (Unsupported, ExcelError, GrowingRange):
+            except (Unsupported, ExcelError, SplitRegion):
                 plain = None
         found = found or plain is not None
         made[id(node)] = plain or with_children(node, [made[id(item)] for item in children(node)])

@@ -50,14 +50,14 @@ class Sweep:
         return self.start + self.size - 1 + (self.copies - 1) * self.step * self.moves
 
 
-class GrowingRange(Exception):
+class SplitRegion(Exception):
     """A range whose size changes as it is copied, such as ``$A$1:A5``."""
 
 
 def sweep(first: Bound, last: Bound, origin: int, step: int, copies: int, limit: int) -> Sweep:
     """Sweep of one dimension. Raises GrowingRange, or ValueError when it leaves the sheet."""
     if first.relative != last.relative and copies > 1:
-        raise GrowingRange
+        raise SplitRegion
     start, end = sorted((first.at(origin), last.at(origin)))
     result = Sweep(start, end - start + 1, first.relative and copies > 1, step, copies)
     if start < 1 or result.end > limit:
@@ -88,7 +88,7 @@ def swept_range(reference: Reference, region: Region, workbook: Workbook) -> Cel
         return CellRange(reference.sheet, rows.start, columns.start, rows.end, columns.end)
     except ValueError:
         return None
-    except GrowingRange:
+    except SplitRegion:
         area = region.range
         corners = [
             (bound.at(origin))

@@ -21,9 +21,9 @@ from xl2torch.arrays.array import (
     ROW,
     WIDTH,
     Array,
-    Differs,
     ExcelError,
     Kinds,
+    NotVectorisable,
     Unsupported,
     as_float,
     constant,
@@ -42,7 +42,7 @@ from xl2torch.ir.spec import check
 from xl2torch.ir.trace import Data, Trace, apply, is_traced
 from xl2torch.lowering.blocks import Block, placed, read, windows
 from xl2torch.lowering.lower import Lowering
-from xl2torch.lowering.precedents import GrowingRange
+from xl2torch.lowering.precedents import SplitRegion
 from xl2torch.lowering.regions import Region
 from xl2torch.workbook.read.reader import Workbook
 
@@ -112,7 +112,7 @@ def _fits(region: Region, axis: int) -> bool:
     size, step = (region.height, region.row_step) if axis == ROW else (
         region.width, region.column_step,
     )  # fmt: skip
-    return size == step == 1 and not region.apart and not region.volatile
+    return size == step == 1 and not region.has_gaps and not region.volatile
 
 
 def is_long(region: Region, axis: int) -> bool:
@@ -469,7 +469,7 @@ def trace_step(
             )
             try:
                 array = as_float(lowering.result())
-            except (Unsupported, ExcelError, Differs, GrowingRange):
+            except (Unsupported, ExcelError, NotVectorisable, SplitRegion):
                 raise NotScannable from None
             cells = placed(array, region.height, region.width)
             if cells.texts is not None or (cells.full_kinds >= FIRST_ERROR).any():

@@ -100,7 +100,7 @@ class Region:
         return (self.range.columns - self.width) // self.column_step + 1
 
     @property
-    def apart(self) -> bool:
+    def has_gaps(self) -> bool:
         """Whether there are blank cells between the copies."""
         return (self.rows > 1 and self.row_step > self.height) or (
             self.columns > 1 and self.column_step > self.width
@@ -108,7 +108,7 @@ class Region:
 
     def cells(self) -> list[CellAddress]:
         """All cells that the formula fills."""
-        if not self.apart:
+        if not self.has_gaps:
             return self.range.cells()
         return [
             CellAddress(self.range.sheet, row, column)
@@ -118,7 +118,7 @@ class Region:
 
     def copies_of(self, cells: NDArray[Any]) -> NDArray[Any]:
         """Values over the range as (copies down, height, copies across, width)."""
-        if self.apart:
+        if self.has_gaps:
             cells = cells[:: self.row_step, :: self.column_step]
         return cells.reshape(self.rows, self.height, self.columns, self.width)
 

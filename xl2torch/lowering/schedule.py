@@ -19,8 +19,8 @@ from xl2torch.arrays.array import (
     COLUMN,
     ROW,
     Array,
-    Differs,
     ExcelError,
+    NotVectorisable,
     UnknownFunction,
     Unsupported,
     align,
@@ -42,7 +42,7 @@ from xl2torch.lowering.families import (
 )
 from xl2torch.lowering.lower import Lowering, Resized
 from xl2torch.lowering.places import with_plain_places
-from xl2torch.lowering.precedents import GrowingRange, RectangleIndex, precedents, unknowable
+from xl2torch.lowering.precedents import RectangleIndex, SplitRegion, precedents, unknowable
 from xl2torch.lowering.recurrence import (
     NotScannable,
     Plan,
@@ -87,9 +87,10 @@ class Loop:
 class Unit:
     """A region, or a part of one, on its way to a block of values.
 
-    ``borrowed`` says why the values are the file's cached ones; ``blocked`` why there are none: an
-    unsupported formula that a parameter reaches (``own``), or one that needs such a formula.
-    ``trained``: a parameter reaches it. ``drawn``: its random numbers are drawn anew in training.
+    ``cached_because`` says why the values are the file's cached ones; ``blocked`` why there are
+    none: an unsupported formula that a parameter reaches (``is_cause``), or one that needs such a
+    formula. ``trained``: a parameter reaches it. ``resampled``: its random numbers are drawn anew
+    in training. ``on_stack``: it waits for what it needs.
     ``loop``: the recurrence that it is a part of. ``member``: its place among formulas that are
     alike, where it is computed with them.
     """
@@ -97,14 +98,14 @@ class Unit:
     area: CellRange
     region: Region | None
     block: Block | None = None
-    open: bool = False
+    on_stack: bool = False
     reads: set[Unit] = field(default_factory=set)
-    borrowed: str | None = None
+    cached_because: str | None = None
     volatile: bool = False
     blocked: str | None = None
-    own: bool = False
+    is_cause: bool = False
     trained: bool = False
-    drawn: bool = False
+    resampled: bool = False
     loop: Loop | None = None
     member: tuple[Relatives, int] | None = None
 
@@ -307,7 +308,7 @@ class Evaluation:
                 self._run(wanted)
             except Circle as circle:
                 for unit in circle.units:
-                    unit.borrowed = "it is part of a circular reference"
+                    unit.cached_because = "it is part of a circular reference"
                     unit.block = Block(unit.area, stored(self.workbook, unit.area))
                 _close(circle.units)
 
@@ -325,10 +326,10 @@ class Evaluation:
                     path.pop()
                 continue
             missing: list[Unit]
-            if unit.open:
+            if unit.on_stack:
                 missing = []
             else:
-                unit.open = True
+                unit.on_stack = True
                 path.append(unit)
                 assert unit.region is not None
                 missing = self._missing(unit)
@@ -341,9 +342,9 @@ class Evaluation:
                     else:
                         self._compute_unit(unit)
                 except NotReady as needed:
-                    if any(item.open for item in needed.units) and self._made_plain(unit):
+                    if any(item.on_stack for item in needed.units) and self._made_plain(unit):
                         path.pop()
-                        unit.open = False
+                        unit.on_stack = False
                         continue
                     missing = needed.units
                 except NotScannable:
@@ -351,11 +352,11 @@ class Evaluation:
                     self._split(unit.loop.units)
                     _close(path)
                     return
-                except GrowingRange:
+                except SplitRegion:
                     self._split([unit])
                     _close(path)
                     return
-            circle = next((needed for needed in missing if needed.open), None)
+            circle = next((needed for needed in missing if needed.on_stack), None)
             if circle is not None:
                 members = path[path.index(circle) :]
                 if self._make_loop(members):
@@ -533,8 +534,8 @@ class Evaluation:
         region = unit.region
         assert region is not None
         if unit.area.size > MOST_CELLS:
-            unit.borrowed = beyond(unit.area.size, MOST_CELLS, "cells of an array formula")
-            self._block(unit, unit.borrowed)
+            unit.cached_because = beyond(unit.area.size, MOST_CELLS, "cells of an array formula")
+            self._block(unit, unit.cached_because)
             return
         if region.volatile:
             unit.volatile = True
@@ -562,8 +563,8 @@ class Evaluation:
             size = (region.rows, region.columns, region.height, region.width)
             array = spread(scalar(error.error), size)
         except Unsupported as reason:
-            if isinstance(reason, Differs) and region.rows * region.columns > 1:
-                raise GrowingRange from None
+            if isinstance(reason, NotVectorisable) and region.rows * region.columns > 1:
+                raise SplitRegion from None
             if isinstance(reason, Resized):
                 self._sizes[region.range.first] = reason.size
             needed = [read_ for read_ in unit.reads if read_.blocked]
@@ -574,15 +575,15 @@ class Evaluation:
                 self._block(unit, str(reason))
             elif region.rows * region.columns > 1 and not isinstance(reason, UnknownFunction):
                 # What fails for the whole region may work cell by cell.
-                raise GrowingRange from None
+                raise SplitRegion from None
             else:
-                unit.borrowed = str(reason)
+                unit.cached_because = str(reason)
                 unit.block = self._foreign(unit, reason) or Block(
                     unit.area, stored(self.workbook, unit.area)
                 )
             return
         array = placed(array, region.height, region.width)
-        if region.apart:
+        if region.has_gaps:
             array = with_gaps(array, region.row_step, region.column_step)
         if isinstance(array.data, fx.Node):
             note_line(array.data, region.range, region.formula)
@@ -593,7 +594,7 @@ class Evaluation:
         """Values by another package, where we lack the function and the file keeps no value."""
         region = unit.region
         assert region is not None
-        if not isinstance(reason, UnknownFunction) or region.apart:
+        if not isinstance(reason, UnknownFunction) or region.has_gaps:
             return None
         if (stored(self.workbook, unit.area).full_kinds != BLANK).any():
             return None
@@ -606,9 +607,9 @@ class Evaluation:
             if region.rows * region.columns > 1:
                 return None
             array = spread(scalar(error.error), (1, 1, region.height, region.width))
-        except (Unsupported, GrowingRange):
+        except (Unsupported, SplitRegion):
             return None
-        unit.borrowed = f"{reason}; computed by the package formulas"
+        unit.cached_because = f"{reason}; computed by the package formulas"
         return Block(unit.area, placed(array, region.height, region.width))
 
     def _drawn(self, unit: Unit) -> Block | None:
@@ -627,19 +628,24 @@ class Evaluation:
         )
         try:
             fresh = placed(lowering.result(), region.height, region.width)
-        except (Unsupported, ExcelError, GrowingRange):
+        except (Unsupported, ExcelError, SplitRegion):
             return None
-        if region.apart or fresh.kinds is not None or fresh.valid is not None or not fresh.traced:
+        if (
+            region.has_gaps
+            or fresh.kinds is not None
+            or fresh.valid is not None
+            or not fresh.traced
+        ):
             return None
         (first, second), axes = align([fresh, cached])
         data = apply(torch.where, trace.drawing(), first, second)
         assert isinstance(data, fx.Node)
         note(data, cells=region.range, formula=region.formula)
-        unit.drawn = True
+        unit.resampled = True
         return Block(unit.area, Array(data, axes, fresh.shape))
 
     def _block(self, unit: Unit, reason: str) -> None:
-        unit.blocked, unit.own = reason, True
+        unit.blocked, unit.is_cause = reason, True
 
     def _note_reads(self, unit: Unit) -> None:
         """Note everything that a formula may read."""
@@ -742,7 +748,7 @@ def _closure(roots: Iterable[Unit], links: Mapping[Unit, list[Unit]]) -> set[Uni
 
 def _close(path: list[Unit]) -> None:
     for unit in path:
-        unit.open = False
+        unit.on_stack = False
 
 
 def _result(lowering: Lowering) -> Array:

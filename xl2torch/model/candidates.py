@@ -19,7 +19,7 @@ from xl2torch.excel.registry import VOLATILE
 from xl2torch.formula.ast import Call, Node, Reference, walk
 from xl2torch.ir.naming import header, label
 from xl2torch.lowering.blocks import stored
-from xl2torch.lowering.precedents import GrowingRange, sweeps, swept_range
+from xl2torch.lowering.precedents import SplitRegion, sweeps, swept_range
 from xl2torch.lowering.regions import Region
 from xl2torch.lowering.schedule import Evaluation, Unit
 from xl2torch.workbook.read.reader import Workbook
@@ -146,7 +146,7 @@ def _reads(unit: Unit, workbook: Workbook) -> list[_Reading]:
             continue
         try:
             rows, columns = sweeps(node, region, workbook)
-        except (GrowingRange, ValueError):
+        except (SplitRegion, ValueError):
             continue
         cells = CellRange(node.sheet, rows.start, columns.start, rows.end, columns.end)
         moves = rows.moves + columns.moves
@@ -163,7 +163,7 @@ def _goal(
     workbook: Workbook, evaluation: Evaluation, unit: Unit, read: dict[Unit, list[_Reading]]
 ) -> tuple[float, Goal] | None:
     array = stored(workbook, unit.area) if unit.block is None else unit.block.array
-    if unit.borrowed or bool((array.full_kinds != NUMBER).any()):
+    if unit.cached_because or bool((array.full_kinds != NUMBER).any()):
         return None
     reached = [item for item in evaluation.ancestors([unit]) if item in read]
     weights = _weights(workbook, evaluation, unit, reached, read)

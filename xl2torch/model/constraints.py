@@ -148,7 +148,7 @@ class Constraints:
             objective, self.model.problem.target, rel_tol=self.precision, abs_tol=self.precision
         )
 
-    def allowance(self, point: torch.Tensor) -> torch.Tensor:
+    def tolerance(self, point: torch.Tensor) -> torch.Tensor:
         """How far from its limit a cell may be and still keep it."""
         return self.precision * self.right(point).abs().clamp_min(1.0)
 
@@ -166,11 +166,11 @@ class Constraints:
             fixed += [not moves] * item.left.size
         if not any(fixed):
             return []
-        kept = self.violation(point) <= self.allowance(point)
+        kept = self.violation(point) <= self.tolerance(point)
         rows = zip(self.limits, fixed, kept.tolist(), strict=True)
         return [limit for limit, still, good in rows if still and not good]
 
-    def overstep(self, point: torch.Tensor) -> tuple[float, float]:
+    def worst_violation(self, point: torch.Tensor) -> tuple[float, float]:
         """How far a point is beyond its worst limit: in allowances, and as a number; bounds apart.
 
         Up to 1 allowance all limits are kept. NaN where a constrained cell is an error.
@@ -180,14 +180,14 @@ class Constraints:
             return 0.0, 0.0
         with torch.no_grad():
             violation = self.violation(point)[general]
-            share = violation / self.allowance(point)[general]
+            share = violation / self.tolerance(point)[general]
         if bool(share.isnan().any()):
             return math.nan, math.nan
         return float(share.max()), float(violation.max())
 
     def binding(self, point: torch.Tensor) -> torch.Tensor:
         """Which limits are reached, within the precision."""
-        return self.excess(point).abs() <= self.allowance(point)
+        return self.excess(point).abs() <= self.tolerance(point)
 
     def _joined(self, pieces: list[torch.Tensor]) -> torch.Tensor:
         return torch.cat(pieces) if pieces else torch.zeros(0, dtype=torch.float64)

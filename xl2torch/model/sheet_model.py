@@ -26,7 +26,7 @@ from xl2torch.errors import (
 )
 from xl2torch.formula.ast import Call, Text, walk
 from xl2torch.formula.parser import FOREIGN, SPILLED
-from xl2torch.ir.device import follow
+from xl2torch.ir.device import retarget_constants
 from xl2torch.ir.facts import facts, note, value_of
 from xl2torch.ir.naming import RESERVED, identifier, label, unique
 from xl2torch.ir.nodes import parameter_nodes
@@ -123,7 +123,7 @@ class SheetModel(fx.GraphModule):
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         after = _where(self)
         if after != before:
-            follow(self, *after)
+            retarget_constants(self, *after)
             name = str(after[1]).removeprefix("torch.")
             self._moved = self._moved or f"{name} on {after[0]}"
         return self
@@ -378,7 +378,7 @@ def _compiled(workbook: Workbook, problem: Problem, draws: bool) -> SheetModel:
     plain = value_of(result)
     graph = simplify(trace)
     _name_nodes(workbook, graph, taken)
-    drawn = tuple(sorted(unit.area for unit in reached if unit.drawn))
+    drawn = tuple(sorted(unit.area for unit in reached if unit.resampled))
     starts = {variable.name: variable.start for variable in found}
     compiled = Compiled(workbook, problem, tuple(found), evaluation, drawn)
     module = build_module(SheetModel, graph, trace.tensors, starts).made_from(compiled)
@@ -520,7 +520,7 @@ def supported_value(evaluation: Evaluation, area: CellRange) -> Array:
         return evaluation.value(area)
     except Unsupported:
         targets = evaluation.overlapping(area)
-        blocked = [unit for unit in evaluation.ancestors(targets) if unit.own and unit.blocked]
+        blocked = [unit for unit in evaluation.ancestors(targets) if unit.is_cause and unit.blocked]
         raise UnsupportedError(
             [
                 UnsupportedCell(

@@ -16,7 +16,7 @@ from xl2torch.cells.values import CellValue
 from xl2torch.model.problem import WORDS
 from xl2torch.reports.kinds import ANSWER
 from xl2torch.reports.layout import Line, Shown, report_sheet, table, title, titles
-from xl2torch.reports.outcome import Outcome, formula_cells
+from xl2torch.reports.outcome import ReportContext, formula_cells
 from xl2torch.safety.plain_text import without_marks
 from xl2torch.workbook.ooxml import number_text
 from xl2torch.workbook.read.reader import Workbook
@@ -65,7 +65,7 @@ class Answer:
     integer: tuple[str, ...]
 
 
-def answer(outcome: Outcome) -> Answer:
+def answer(outcome: ReportContext) -> Answer:
     """Compare the workbook before and after. Raises ModelError: a constraint cell is no number."""
     problem = outcome.problem
     before = outcome.before([problem.objective, *outcome.cells])
@@ -93,14 +93,14 @@ def answer(outcome: Outcome) -> Answer:
     return Answer(objective, variables, tuple(_constraints(outcome)), integer)
 
 
-def _constraints(outcome: Outcome) -> list[ConstraintLine]:
+def _constraints(outcome: ReportContext) -> list[ConstraintLine]:
     constraints, sheet = outcome.constraints, outcome.problem.sheet
     if not constraints.limits:
         return []
     point = outcome.point
     excess = constraints.excess(point)
     binding = constraints.binding(point).tolist()
-    kept = (constraints.violation(point) <= constraints.allowance(point)).tolist()
+    kept = (constraints.violation(point) <= constraints.tolerance(point)).tolist()
     sign = torch.tensor([1.0 if limit.relation == ">=" else -1.0 for limit in constraints.limits])
     slacks = (excess * sign).tolist()
     values = constraints.left(point).tolist()
@@ -135,7 +135,7 @@ def _formulas(workbook: Workbook, areas: tuple[CellRange, ...]) -> dict[CellAddr
 # ---------------------------------------------------------------- the sheet
 
 
-def answer_sheet(outcome: Outcome, name: str, found: Answer | None = None) -> NewSheet:
+def answer_sheet(outcome: ReportContext, name: str, found: Answer | None = None) -> NewSheet:
     """The Answer Report as a sheet, laid out as Solver's. Raises ModelError."""
     found = found or answer(outcome)
     sheet = outcome.problem.sheet
@@ -187,12 +187,12 @@ def _constraint_table(found: Answer, sheet: str, formats: Mapping[CellAddress, i
     return table([["Cell", "Name", "Cell Value", "Formula", "Status", "Slack"]], lines)
 
 
-def _target(outcome: Outcome) -> str:
+def _target(outcome: ReportContext) -> str:
     problem = outcome.problem
     return f" {problem.target:g}" if problem.sense == "value" else ""
 
 
-def _run(outcome: Outcome) -> list[Row]:
+def _run(outcome: ReportContext) -> list[Row]:
     """Rows 4 to 12: the message, the engine, the options."""
     result = outcome.result
     settings = result.settings

@@ -9,7 +9,7 @@ from xl2torch.errors import SelectionError
 from xl2torch.reports.answer import answer
 from xl2torch.reports.likelihood import Likelihood, is_likelihood, likelihood
 from xl2torch.reports.limits import limits
-from xl2torch.reports.outcome import Outcome
+from xl2torch.reports.outcome import ReportContext
 from xl2torch.reports.sensitivity import sensitivity
 from xl2torch.reports.statistics import Statistics, statistics
 from xl2torch.training.present import takes_models
@@ -30,7 +30,7 @@ def report(result: Result, kind: str) -> dict[str, pandas.DataFrame]:
     ``xl2torch.gradcheck``. Raises SelectionError (no such report) or ModelError (it makes no sense
     for this model).
     """
-    outcome = Outcome.of(result)
+    outcome = ReportContext.of(result)
     if kind == "answer":
         found = answer(outcome)
         return {

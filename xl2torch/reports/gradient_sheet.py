@@ -11,7 +11,7 @@ from xl2torch.errors import OutputError
 from xl2torch.gradients.check import Comparison, GradientCheck
 from xl2torch.ir.naming import solver_name
 from xl2torch.reports.kinds import GRADIENTS
-from xl2torch.teach.derivatives.written import WrittenCell, WrittenCheck
+from xl2torch.teach.derivatives.sheet_derivatives import WrittenCell, WrittenCheck
 from xl2torch.teach.live_formulas import Copies, NotLive, perturbed_copies
 from xl2torch.workbook.package import Changes
 from xl2torch.workbook.write.charts import scatter_chart

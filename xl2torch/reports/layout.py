@@ -10,7 +10,7 @@ import xl2torch
 from xl2torch.cells.address import MAX_ROW
 from xl2torch.cells.values import CellValue
 from xl2torch.errors import ModelError
-from xl2torch.reports.outcome import Outcome
+from xl2torch.reports.outcome import ReportContext
 from xl2torch.workbook.write.new_sheet import NewSheet, Row, StyledValue
 
 _MARGIN = 2.3  # width of column A, which holds titles alone
@@ -31,7 +31,7 @@ GAP = Shown(None, -1)
 """An empty column within a table."""
 
 
-def titles(report: str, outcome: Outcome) -> list[Row]:
+def titles(report: str, outcome: ReportContext) -> list[Row]:
     """The first three rows of a report."""
     book, sheet = outcome.workbook.path.name, outcome.problem.sheet
     return [

@@ -25,7 +25,7 @@ from xl2torch.model.jacobian import VectorFunction, jacobian, range_function, va
 from xl2torch.model.sheet_model import SheetModel, compile_range
 from xl2torch.reports.kinds import STATISTICS
 from xl2torch.reports.layout import Line, Shown, report_sheet, table, title, titles
-from xl2torch.reports.outcome import Outcome
+from xl2torch.reports.outcome import ReportContext
 from xl2torch.reports.statistics import CONFIDENCE, known
 from xl2torch.workbook.write.new_sheet import NewSheet, Row, StyledValue
 
@@ -82,7 +82,7 @@ def is_likelihood(model: SheetModel) -> bool:
     return logs and (model.problem.sense == "max" or bool(_WORDS.search(text)))
 
 
-def likelihood(outcome: Outcome) -> Likelihood:
+def likelihood(outcome: ReportContext) -> Likelihood:
     """Standard errors at a largest likelihood. Raises ModelError where they cannot be told."""
     from scipy.stats import norm
 
@@ -230,7 +230,7 @@ def _inverse(information: np.ndarray) -> np.ndarray:
     return np.asarray((ways / values) @ ways.T / np.outer(units, units))
 
 
-def _scores(outcome: Outcome, scale: float, value: float) -> tuple[np.ndarray | None, float]:
+def _scores(outcome: ReportContext, scale: float, value: float) -> tuple[np.ndarray | None, float]:
     """The gradient of each row's log-likelihood, None where rows have none of their own, and what
     a row's cell is multiplied by."""
     model = outcome.result.model
@@ -256,7 +256,7 @@ def _scores(outcome: Outcome, scale: float, value: float) -> tuple[np.ndarray | 
 # ---------------------------------------------------------------- the sheet
 
 
-def likelihood_sheet(outcome: Outcome, name: str) -> NewSheet:
+def likelihood_sheet(outcome: ReportContext, name: str) -> NewSheet:
     """The report as a sheet."""
     found = likelihood(outcome)
     sheet, formats = outcome.problem.sheet, outcome.formats

@@ -13,7 +13,7 @@ from xl2torch.gradients.difference import over_copies
 from xl2torch.model.jacobian import VectorFunction, variable_shapes
 from xl2torch.reports.kinds import LIMITS
 from xl2torch.reports.layout import GAP, Line, Shown, note, report_sheet, table, titles
-from xl2torch.reports.outcome import Outcome
+from xl2torch.reports.outcome import ReportContext
 from xl2torch.workbook.write.new_sheet import NewSheet
 
 _SHORTEST, _LONGEST, _PARTS = -40, 50, 8
@@ -53,7 +53,7 @@ class Limits:
     feasible: bool
 
 
-def limits(outcome: Outcome) -> Limits:
+def limits(outcome: ReportContext) -> Limits:
     """The smallest and largest value of each variable that keeps all constraints.
 
     The others stay where they are; a limit is where a constraint is first overstepped on the way.
@@ -64,7 +64,7 @@ def limits(outcome: Outcome) -> Limits:
     objective = VectorFunction(model, variable_shapes(model))
     lower, upper = outcome.limits
     with torch.no_grad():
-        broken = outcome.constraints.violation(point) > outcome.constraints.allowance(point)
+        broken = outcome.constraints.violation(point) > outcome.constraints.tolerance(point)
     feasible = not bool(broken.any())
     if not feasible:
         lower, upper = torch.full_like(lower, -math.inf), torch.full_like(upper, math.inf)
@@ -102,7 +102,7 @@ def _moved(point: torch.Tensor, places: torch.Tensor, values: torch.Tensor) -> t
     return copies
 
 
-def _reached(outcome: Outcome, bound: torch.Tensor, sign: float) -> torch.Tensor:
+def _reached(outcome: ReportContext, bound: torch.Tensor, sign: float) -> torch.Tensor:
     """Where each variable ends in one direction: its bound, or the first constraint on the way.
 
     Steps grow until a constraint is overstepped; the last of them is then halved.
@@ -153,7 +153,7 @@ def _reached(outcome: Outcome, bound: torch.Tensor, sign: float) -> torch.Tensor
 # ---------------------------------------------------------------- the sheet
 
 
-def limits_sheet(outcome: Outcome, name: str) -> NewSheet:
+def limits_sheet(outcome: ReportContext, name: str) -> NewSheet:
     """The Limits Report as a sheet, laid out as Solver's."""
     found = limits(outcome)
     sheet = outcome.problem.sheet

@@ -23,7 +23,7 @@ from xl2torch.workbook.write.patcher import CellEdit, Edits
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class ReportContext:
     """A result, and the workbook recalculated with its weights."""
 
     result: Result
@@ -31,14 +31,16 @@ class Outcome:
     more: tuple[CellAddress, ...] = ()
 
     @staticmethod
-    def of(result: Result, more: Iterable[CellAddress] = (), everything: bool = False) -> Outcome:
+    def of(
+        result: Result, more: Iterable[CellAddress] = (), everything: bool = False
+    ) -> ReportContext:
         """Recalculate the workbook of a result; ``more`` cells are to be shown, too.
 
         ``everything``: also cells that the variable cells do not reach.
         """
         workbook = result.model.compiled.workbook
         recalculation = recalculate(workbook, trained_values(result), everything)
-        return Outcome(result, recalculation, tuple(more))
+        return ReportContext(result, recalculation, tuple(more))
 
     @property
     def workbook(self) -> Workbook:

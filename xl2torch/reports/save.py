@@ -19,7 +19,7 @@ from xl2torch.reports.kinds import DEFAULT_REPORTS, REPORTS, chosen_reports
 from xl2torch.reports.likelihood import is_likelihood, likelihood_sheet
 from xl2torch.reports.limits import limits_sheet
 from xl2torch.reports.outcome import (
-    Outcome,
+    ReportContext,
     formula_cells,
     recalculated_edits,
     trained_values,
@@ -131,7 +131,7 @@ def save(
     ]
     if everything is None:
         everything = has_no_values(workbook)
-    outcome = Outcome.of(result, more, everything)
+    outcome = ReportContext.of(result, more, everything)
     _check_agreement(result, outcome.recalculation)
     objective = () if problem.is_system else (problem.objective,)
     shown = list(dict.fromkeys([*objective, *result.watched, *more]))
@@ -201,7 +201,7 @@ def fill_cached_values(path: str | Path) -> int:
     return sum(map(len, rewritten.values()))
 
 
-def _edits(outcome: Outcome, everything: bool) -> Edits:
+def _edits(outcome: ReportContext, everything: bool) -> Edits:
     """The variable cells that training moved, and every cell that depends on them."""
     workbook, moved = outcome.workbook, False
     edits = recalculated_edits(outcome.recalculation)
@@ -220,7 +220,7 @@ def _edits(outcome: Outcome, everything: bool) -> Edits:
     return edits if moved or everything else Edits()
 
 
-def _read_back(outcome: Outcome, changes: Changes) -> None:
+def _read_back(outcome: ReportContext, changes: Changes) -> None:
     """See that the answer is where readers of the file look for it. Raises OutputError."""
     workbook, problem = outcome.workbook, outcome.problem
     wanted = dict(trained_values(outcome.result))

@@ -15,7 +15,7 @@ from xl2torch.cells.address import CellAddress
 from xl2torch.errors import ModelError
 from xl2torch.reports.kinds import SENSITIVITY
 from xl2torch.reports.layout import Shown, note, report_sheet, table, title, titles
-from xl2torch.reports.outcome import Outcome
+from xl2torch.reports.outcome import ReportContext
 from xl2torch.training.methods import HIGHS
 from xl2torch.workbook.write.new_sheet import NewSheet, StyledValue
 
@@ -55,7 +55,7 @@ class Sensitivity:
     unique: bool
 
 
-def sensitivity(outcome: Outcome) -> Sensitivity:
+def sensitivity(outcome: ReportContext) -> Sensitivity:
     """Derivatives of the best objective at the result. Raises ModelError."""
     outcome.problem.require_objective("sensitivity")
     point, constraints = outcome.point, outcome.constraints
@@ -98,7 +98,7 @@ def _extended(line: SensitivityLine, moves: _Moves) -> SensitivityLine:
 
 
 def _of_linear_program(
-    outcome: Outcome, found: Optimality
+    outcome: ReportContext, found: Optimality
 ) -> tuple[Optimality, tuple[list[_Moves], list[_Moves]] | None]:
     """Reduced costs and shadow prices of an optimal basis, and how far coefficients can move.
 
@@ -153,7 +153,7 @@ def _moves(item: SensitivityLine) -> list[float]:
     return [item.coefficient, min(item.increase, _NO_LIMIT), min(item.decrease, _NO_LIMIT)]
 
 
-def sensitivity_sheet(outcome: Outcome, name: str) -> NewSheet:
+def sensitivity_sheet(outcome: ReportContext, name: str) -> NewSheet:
     """The Sensitivity Report as a sheet, laid out as Solver's."""
     found = sensitivity(outcome)
     sheet = outcome.problem.sheet

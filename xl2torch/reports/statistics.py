@@ -21,7 +21,7 @@ from xl2torch.model.jacobian import jacobian
 from xl2torch.model.sheet_model import SheetModel
 from xl2torch.reports.kinds import STATISTICS
 from xl2torch.reports.layout import Line, Shown, report_sheet, table, title, titles
-from xl2torch.reports.outcome import Outcome
+from xl2torch.reports.outcome import ReportContext
 from xl2torch.workbook.write.new_sheet import NewSheet, Row, StyledValue
 
 CONFIDENCE = 0.95
@@ -78,7 +78,7 @@ def check_residuals(model: SheetModel) -> Residuals:
     return residuals
 
 
-def statistics(outcome: Outcome) -> Statistics:
+def statistics(outcome: ReportContext) -> Statistics:
     """Standard errors and their kin at the result. Raises ModelError: not that kind of objective,
     or no more observations than variables."""
     from scipy.stats import t as student
@@ -135,7 +135,7 @@ def statistics(outcome: Outcome) -> Statistics:
     )  # fmt: skip
 
 
-def _free(outcome: Outcome) -> torch.Tensor:
+def _free(outcome: ReportContext) -> torch.Tensor:
     """Which variable cells are at no bound."""
     lower, upper = outcome.limits
     return (outcome.point > lower) & (outcome.point < upper)
@@ -170,7 +170,7 @@ def _r_square(residuals: Residuals, squares: float) -> float:
 # ---------------------------------------------------------------- the sheet
 
 
-def statistics_sheet(outcome: Outcome, name: str) -> NewSheet:
+def statistics_sheet(outcome: ReportContext, name: str) -> NewSheet:
     """The Regression Report as a sheet."""
     found = statistics(outcome)
     sheet = outcome.problem.sheet

@@ -14,7 +14,7 @@ import torch
 import xl2torch
 from xl2torch.cells.address import MAX_ROW, CellAddress, column_letters
 from xl2torch.cells.values import CellValue, display
-from xl2torch.reports.outcome import Outcome
+from xl2torch.reports.outcome import ReportContext
 from xl2torch.safety.plain_text import without_marks
 from xl2torch.training.result import Iteration
 from xl2torch.training.settings import Settings
@@ -70,7 +70,7 @@ def thinned(iterations: Sequence[Iteration], every: int = 1) -> History:
 
 
 def training_sheet(
-    outcome: Outcome, name: str, before_after: Sequence[Watched], every: int = 1
+    outcome: ReportContext, name: str, before_after: Sequence[Watched], every: int = 1
 ) -> NewSheet:
     """Content of the sheet; ``before_after`` holds the objective and the watched cells.
 
@@ -129,7 +129,7 @@ def _headings(texts: Sequence[str]) -> Row:
     return [StyledValue(text, "header") for text in texts]
 
 
-def _history(outcome: Outcome, history: History) -> list[Row]:
+def _history(outcome: ReportContext, history: History) -> list[Row]:
     formats = outcome.formats
     names = [outcome.name(cell) or str(cell) for cell in outcome.result.watched]
     rows = [_headings([*_columns(outcome), *names])]
@@ -141,7 +141,7 @@ def _history(outcome: Outcome, history: History) -> list[Row]:
     return rows
 
 
-def _columns(outcome: Outcome, item: Iteration | None = None) -> dict[str, tuple[float, str]]:
+def _columns(outcome: ReportContext, item: Iteration | None = None) -> dict[str, tuple[float, str]]:
     """Headings of the history's columns, with number and style of an iteration in each."""
     item = item or outcome.result.iterations[0]
     found = {
@@ -177,7 +177,7 @@ def _number(
     return StyledValue(number, style, number_format=number_format, code=code)
 
 
-def _settings(outcome: Outcome, history: History) -> list[Row]:
+def _settings(outcome: ReportContext, history: History) -> list[Row]:
     result, problem = outcome.result, outcome.problem
     settings = result.settings
     lines: list[tuple[str, str | float]] = [
@@ -228,7 +228,7 @@ def _told(value: object) -> str | float:
     return float(value) if isinstance(value, int | float) else str(value)
 
 
-def _starts(outcome: Outcome) -> list[Row]:
+def _starts(outcome: ReportContext) -> list[Row]:
     """The table of several starts, the best first."""
     ends = outcome.result.ends
     if not ends:
@@ -244,7 +244,7 @@ def _starts(outcome: Outcome) -> list[Row]:
     return rows
 
 
-def _before_after(outcome: Outcome, before_after: Sequence[Watched]) -> list[Row]:
+def _before_after(outcome: ReportContext, before_after: Sequence[Watched]) -> list[Row]:
     # General for the objective: its digits are what training is about.
     formats = {**outcome.formats, outcome.problem.objective: 0}
     rows = [_headings(["Cell", "Name", "Before", "After"])]
@@ -264,7 +264,7 @@ def _shown(value: CellValue, number_format: int) -> StyledValue:
     return StyledValue(value, "number", number_format=number_format)
 
 
-def _trajectories(outcome: Outcome, history: History) -> list[Row]:
+def _trajectories(outcome: ReportContext, history: History) -> list[Row]:
     names = _names(outcome)
     rows = [_headings(["Iteration", *names])]
     for item in history.kept:
@@ -273,7 +273,7 @@ def _trajectories(outcome: Outcome, history: History) -> list[Row]:
     return rows
 
 
-def _names(outcome: Outcome) -> list[str]:
+def _names(outcome: ReportContext) -> list[str]:
     """Cell and name of the followed variable cells."""
     followed = outcome.result.followed
     return [
@@ -282,7 +282,9 @@ def _names(outcome: Outcome) -> list[str]:
     ]  # fmt: skip
 
 
-def _charts(outcome: Outcome, name: str, history: History, rows: range, ways: int) -> list[bytes]:
+def _charts(
+    outcome: ReportContext, name: str, history: History, rows: range, ways: int
+) -> list[bytes]:
     losses = [item.objective for item in history.kept]
     rates = [item.learning_rate for item in history.kept]
     objective = outcome.problem.objective

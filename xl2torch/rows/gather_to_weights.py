@@ -15,9 +15,9 @@ from xl2torch.ir.rewriting import add_node, drop_unused, is_call, replace
 
 
 def weigh_rows(module: fx.GraphModule) -> fx.GraphModule:
-    """sum(x[places]) becomes w @ x with w how often each place is taken, a mean that over n.
+    """Write sum(x[places]) as w @ x, where w counts how often each place is taken.
 
-    all(x[places]) becomes all(x | others).
+    A mean over n places becomes w @ x / n, and all(x[places]) becomes all(x | others).
     """
     new, _ = copied(module)
     parameters = set(parameter_nodes(new))

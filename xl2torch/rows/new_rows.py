@@ -19,7 +19,7 @@ from xl2torch.formula.ast import Binary, Bound, Call, Node, Reference, Unary, wa
 from xl2torch.ir.trace import Trace
 from xl2torch.lowering.blocks import Block, placed, read
 from xl2torch.lowering.lower import Lowering
-from xl2torch.lowering.precedents import GrowingRange, swept_range
+from xl2torch.lowering.precedents import SplitRegion, swept_range
 from xl2torch.lowering.regions import Region
 from xl2torch.lowering.schedule import Evaluation, Unit
 
@@ -134,7 +134,7 @@ class RowProgram:
             array = lowering.result()
         except ExcelError as error:
             array = spread(scalar(error.error), size)
-        except (Unsupported, GrowingRange) as reason:
+        except (Unsupported, SplitRegion) as reason:
             raise self._refused(region, str(reason) or "its range grows with the rows") from None
         block = Block(area, placed(array, copies.height, copies.width))
         return dict.fromkeys(columns, block)

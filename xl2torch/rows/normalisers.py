@@ -1,6 +1,7 @@
 """What a formula divides its sums over rows by, as it is written.
 
-Constants are numbers in a program: that 1/18 is one over twice the nine rows only the formula says.
+In the program a constant is only a number. The formula tells that 1/18 is one over twice the count
+of nine rows.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class NumberColumn:
     numbers: torch.Tensor
 
     def of(self, rows: CellRange) -> torch.Tensor | None:
-        """The numbers of some rows; None where it has not all of them, or others too."""
+        """Take the numbers of some rows; None where it lacks some, or has more elsewhere."""
         first, last = rows.top - self.cells.top, rows.bottom - self.cells.top + 1
         if rows.sheet != self.cells.sheet or first < 0 or last > len(self.numbers):
             return None

@@ -1,4 +1,4 @@
-"""Programs of which a part of the rows is not used: the rows that are, from the data on.
+"""Leave out rows that the output does not use: the data are cut, and all that hangs on them.
 
 ``AVERAGE(F2:F500)`` over formulas that stand down to row 800 has its test rows below; they are no
 rows of the objective.
@@ -18,8 +18,8 @@ from xl2torch.ir.lines import note_part_of_line
 from xl2torch.ir.nodes import copied, node_name
 from xl2torch.ir.rewriting import drop_unused
 from xl2torch.rows.normalisers import Divisors
-from xl2torch.rows.row_search import RowsMix, Search
-from xl2torch.rows.row_trials import Rows, resized
+from xl2torch.rows.row_search import RowAnalysis, RowsMix
+from xl2torch.rows.row_trials import RowDim, resized
 
 
 def only_needed_rows(module: fx.GraphModule) -> fx.GraphModule:
@@ -33,12 +33,12 @@ def only_needed_rows(module: fx.GraphModule) -> fx.GraphModule:
             continue
         cells = facts(source).cells
         assert cells is not None
-        search = Search(module, cells, Divisors())
+        search = RowAnalysis(module, cells, Divisors())
         try:
-            search.require(source, Rows(node.args[1]))
+            search.require(source, RowDim(node.args[1]))
             for other in module.graph.nodes:  # such as whether the rows have values
                 if _is_part(other, node.args[1:]) and _is_as_long(other.args[0], source, node):
-                    search.has_rows(other.args[0], Rows(node.args[1]))
+                    search.has_rows(other.args[0], RowDim(node.args[1]))
             search.check_whole()
         except RowsMix:
             continue
@@ -62,7 +62,7 @@ def _is_as_long(one: Any, other: fx.Node, part: fx.Node) -> bool:
     return all(len(shape) > dim for shape in shapes) and shapes[0][dim] == shapes[1][dim]
 
 
-def _is_closed(search: Search, part: tuple[Any, ...]) -> bool:
+def _is_closed(search: RowAnalysis, part: tuple[Any, ...]) -> bool:
     """Whether what is computed for the rows is used for nothing else; data may be.
 
     A parameter with an element for each row is not taken apart.
@@ -80,7 +80,9 @@ def _is_part(node: fx.Node, part: tuple[Any, ...]) -> bool:
     return node_name(node) == "narrow" and node.args[1:] == part
 
 
-def _of_some_rows(module: fx.GraphModule, search: Search, part: tuple[Any, ...]) -> fx.GraphModule:
+def _of_some_rows(
+    module: fx.GraphModule, search: RowAnalysis, part: tuple[Any, ...]
+) -> fx.GraphModule:
     """A program that computes a part of the rows that were found."""
     new, copies = copied(module)
     _, start, length = part
@@ -111,7 +113,7 @@ def _of_some_rows(module: fx.GraphModule, search: Search, part: tuple[Any, ...])
     return new
 
 
-def _note(node: fx.Node, rows: Rows, whole: CellRange, index: torch.Tensor) -> None:
+def _note(node: fx.Node, rows: RowDim, whole: CellRange, index: torch.Tensor) -> None:
     """Let the facts of a node be those of some of the rows."""
     known = facts(node)
     if isinstance(known.value, torch.Tensor):

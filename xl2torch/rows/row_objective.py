@@ -15,12 +15,12 @@ from xl2torch.cells.address import CellRange
 from xl2torch.errors import ModelError, equals
 from xl2torch.ir.facts import facts, value_of
 from xl2torch.ir.nodes import nearest_line, node_name, parameter_nodes, with_graph
-from xl2torch.passes.layout.transpose_weights import plain_products
+from xl2torch.passes.layout.transpose_weights import undo_transpose_weights
 from xl2torch.rows.gather_to_weights import weigh_rows
 from xl2torch.rows.normalisers import Divisors
 from xl2torch.rows.prune_rows import only_needed_rows
-from xl2torch.rows.row_search import RowsMix, Search, is_even
-from xl2torch.rows.row_trials import Rows, Way, resized
+from xl2torch.rows.row_search import RowAnalysis, RowsMix, is_even
+from xl2torch.rows.row_trials import RowDim, RowMapping, resized
 
 WHOLE = "Train on all data at once: leave out `batch_size` and `validation`"
 
@@ -40,8 +40,8 @@ class RowObjective:
     cells: CellRange
     form: str
     left_out: torch.Tensor
-    _found: Mapping[fx.Node, Rows]
-    _ways: Mapping[fx.Node, Way]
+    _found: Mapping[fx.Node, RowDim]
+    _ways: Mapping[fx.Node, RowMapping]
     _means: Mapping[fx.Node, torch.Tensor]
     _sums: Collection[fx.Node]
     _roots: Collection[fx.Node]
@@ -61,7 +61,7 @@ class RowObjective:
 
     @property
     def _tops(self) -> dict[str, set[int]]:
-        """First rows of what has a row for each, by sheet."""
+        """Collect the first row of each range that has one row per sample, by sheet."""
         found = {self.cells.sheet: {self.cells.top}}
         for node in self._found:
             cells = facts(node).cells
@@ -87,14 +87,14 @@ class RowObjective:
         return self.is_sum and any(node.op == "output" for node in past)
 
     @property
-    def inputs(self) -> list[tuple[torch.Tensor, Rows]]:
+    def inputs(self) -> list[tuple[torch.Tensor, RowDim]]:
         """What the program is given some rows of: data, numbers of rows, counts of a mean."""
         given = [
             (self.module.get_buffer(str(node.target)), self._found[node]) for node in self._data
         ]
         if self._rowed_parameters:
-            given.append((torch.arange(self.count), Rows(0)))
-        return given + [(counts, Rows(0)) for counts in self._uneven.values()]
+            given.append((torch.arange(self.count), RowDim(0)))
+        return given + [(counts, RowDim(0)) for counts in self._uneven.values()]
 
     @property
     def data(self) -> dict[str, fx.Node]:
@@ -123,7 +123,7 @@ class RowObjective:
         for node in self.module.graph.nodes:
             way = self._ways.get(node)
 
-            def operand(item: fx.Node, way: Way | None = way) -> fx.Node:
+            def operand(item: fx.Node, way: RowMapping | None = way) -> fx.Node:
                 whole = way is None or way.operands.get(item) is None
                 return copies[item] if whole else chosen.get(item, copies[item])
 
@@ -145,7 +145,7 @@ class RowObjective:
             if share != 1.0:
                 copies[node] = graph.call_function(torch.mul, (copies[node], share))
         root = with_graph(self.module, graph)
-        plain_products(root.graph, count / self.count)
+        undo_transpose_weights(root.graph, count / self.count)
         root.recompile()
         return root
 
@@ -181,7 +181,7 @@ class RowObjective:
     def _share(
         self, graph: fx.Graph, node: fx.Node, counts: fx.Node | None, count: int
     ) -> float | fx.Node:
-        """All that a mean counts over what it counts in some rows."""
+        """Write how many numbers the mean counts in all rows, relative to those in some of them."""
         if counts is None:
             return self.count / count
         present = graph.call_function(torch.sum, (counts,))
@@ -193,7 +193,7 @@ class RowObjective:
 def find_row_objective(
     module: fx.GraphModule, name: str, remedy: str = WHOLE, divisors: Divisors | None = None
 ) -> RowObjective:
-    """The rows that an output is a sum, a mean, or the root of one over.
+    """Find the rows over which an output is a sum, a mean, or the root of either.
 
     ``divisors`` say what its formula divides by, as it is written.
 
@@ -203,7 +203,7 @@ def find_row_objective(
     first: RowsMix | None = None
     for cells in _tables(module):
         try:
-            search = Search(module, cells, divisors or Divisors())
+            search = RowAnalysis(module, cells, divisors or Divisors())
             total = search.output()
         except RowsMix as mixed:
             first = first or mixed

@@ -17,7 +17,7 @@ from xl2torch.ir.facts import facts, value_of
 from xl2torch.ir.nodes import dependents, known_elements, node_name, parameter_nodes
 from xl2torch.ir.ops import Group, in_group
 from xl2torch.rows.normalisers import Divisors
-from xl2torch.rows.row_trials import Rows, Way, adds_up, goes_by_rows, size_choices
+from xl2torch.rows.row_trials import RowDim, RowMapping, adds_up, goes_by_rows, size_choices
 
 _SAME = 1e-9
 _MOST_TRIES = 200
@@ -25,7 +25,7 @@ _ROOT = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Total:
+class RowReduction:
     """What a node is of the rows: f·Σ, or f·√Σ for a ``root``; f is None where it is not known.
 
     ``counts`` are how many numbers each row has, in each sense that a mean of them may have.
@@ -51,7 +51,7 @@ class RowsMix(Exception):
         self.reason = reason
 
 
-class Search:
+class RowAnalysis:
     """Walks from the output to where rows come together, and on to the data. Raises RowsMix."""
 
     def __init__(self, module: fx.GraphModule, cells: CellRange, divisors: Divisors) -> None:
@@ -59,8 +59,8 @@ class Search:
         self.divisors = divisors
         self.cells = cells
         self.count = cells.rows
-        self.found: dict[fx.Node, Rows] = {}
-        self.ways: dict[fx.Node, Way] = {}
+        self.found: dict[fx.Node, RowDim] = {}
+        self.ways: dict[fx.Node, RowMapping] = {}
         self.means: dict[fx.Node, torch.Tensor] = {}
         self.roots: set[fx.Node] = set()
         self.left_out: torch.Tensor | None = None
@@ -68,9 +68,9 @@ class Search:
         self.parameters = parameter_nodes(module)
         self.trained = dependents(module.graph, self.parameters)
         self.failed: RowsMix | None = None
-        self.totals: dict[fx.Node, Total | None] = {}
+        self.totals: dict[fx.Node, RowReduction | None] = {}
 
-    def output(self) -> Total:
+    def output(self) -> RowReduction:
         """What the output is of the rows."""
         (last,) = next(node for node in self.module.graph.nodes if node.op == "output").args
         assert isinstance(last, fx.Node)
@@ -84,10 +84,12 @@ class Search:
         self._check_data(last)
         total = self._divided(last, total)
         if any(source in self.means for source in total.sources):
-            raise RowsMix(last, "a sum over rows is divided by their number and used without, too")
+            raise RowsMix(
+                last, "one sum over rows is used twice: divided by their number, and as it is"
+            )
         return total
 
-    def _divided(self, last: fx.Node, total: Total) -> Total:
+    def _divided(self, last: fx.Node, total: RowReduction) -> RowReduction:
         """The output's total, as a multiple of a mean where its formula divides by a count."""
         if total.mean or total.settled or not total.sources or total.factor in (1.0, -1.0):
             return total
@@ -102,7 +104,9 @@ class Search:
             return total
         return self._as_mean(last, total)
 
-    def _as_mean(self, node: fx.Node, total: Total, counts: torch.Tensor | None = None) -> Total:
+    def _as_mean(
+        self, node: fx.Node, total: RowReduction, counts: torch.Tensor | None = None
+    ) -> RowReduction:
         """A total as a mean. Raises RowsMix where the same sums are another one's too."""
         if counts is None:
             counts = torch.ones(self.count, dtype=DTYPE)
@@ -112,7 +116,7 @@ class Search:
                 raise RowsMix(node, "a sum over rows is divided by two different counts")
         return replace(total, mean=True, sources=())
 
-    def _settled(self, node: fx.Node, total: Total) -> Total:
+    def _settled(self, node: fx.Node, total: RowReduction) -> RowReduction:
         """A total as a sum, or as a multiple of a mean, whichever the numbers of the formula say.
 
         Raises RowsMix where they do not.
@@ -134,7 +138,7 @@ class Search:
             raise RowsMix(node, "a sum over rows is divided by what is no plain count of them")
         return replace(total, factor=None, settled=True)
 
-    def _sum_of(self, parts: list[Total], node: fx.Node) -> Total | None:
+    def _sum_of(self, parts: list[RowReduction], node: fx.Node) -> RowReduction | None:
         """The sum of totals; a sum that stands beside a mean, or another multiple, is settled."""
         if len(parts) == 2 and (self.divisors.counts or self.divisors.averages):
             first, second = parts
@@ -149,7 +153,7 @@ class Search:
         if all(node in self.parameters for node in data):
             raise RowsMix(last, "no data of the sheet are added up row by row")
 
-    def total(self, node: fx.Node) -> Total | None:
+    def total(self, node: fx.Node) -> RowReduction | None:
         """What a node is of the rows; None where it does not depend on them."""
         if node not in self.totals:
             found = None
@@ -158,7 +162,7 @@ class Search:
             self.totals[node] = found
         return self.totals[node]
 
-    def _noted(self, node: fx.Node, total: Total | None) -> Total | None:
+    def _noted(self, node: fx.Node, total: RowReduction | None) -> RowReduction | None:
         """A total, as a mean where its factor is one over a count."""
         if total is None or total.mean or total.factor is None or self._is_multiple(node, total):
             return total
@@ -176,7 +180,7 @@ class Search:
                 return self._as_mean(node, total, counts)
         return total
 
-    def _is_multiple(self, node: fx.Node, total: Total) -> bool:
+    def _is_multiple(self, node: fx.Node, total: RowReduction) -> bool:
         """Whether a sum is not divided by anything here, or multiplied by a number as written."""
         written = node_name(node) == "mul" and any(
             isinstance(item, int | float) and abs(item) in self.divisors.factors
@@ -195,7 +199,7 @@ class Search:
             or any(math.isclose(count, number, rel_tol=_SAME) for number in divisors.numbers)
         )  # fmt: skip
 
-    def _of_totals(self, node: fx.Node) -> Total | None:
+    def _of_totals(self, node: fx.Node) -> RowReduction | None:
         """A node that computes with what has come together already."""
         name = node_name(node)
         first, second, *_ = (*node.args, None, None)
@@ -221,7 +225,7 @@ class Search:
             raise RowsMix(node, "rows are put together in another way")
         return None
 
-    def _product(self, node: fx.Node, name: str) -> Total | None:
+    def _product(self, node: fx.Node, name: str) -> RowReduction | None:
         first, second = node.args
         totals = [
             self.total(item) if isinstance(item, fx.Node) else None for item in (first, second)
@@ -300,25 +304,25 @@ class Search:
         (inner,) = node.all_input_nodes
         for rows in self._places(inner):
             if rows is not None and self.has_rows(inner, rows):
-                self.ways[node] = Way({inner: rows})
+                self.ways[node] = RowMapping({inner: rows})
                 return
         raise RowsMix(node, "a row is computed from other rows too")
 
-    def _together(self, node: fx.Node) -> Total | None:
+    def _together(self, node: fx.Node) -> RowReduction | None:
         """A node in which rows come together; None where it is none."""
         for operands in self._candidates(node):
             kind = adds_up(node, operands, self.count) if any(operands.values()) else None
             if kind is not None and self._have_rows(operands):
-                self.ways[node] = Way(operands)
+                self.ways[node] = RowMapping(operands)
                 if kind[0]:
                     self.roots.add(node)
                 return self._counted(node, operands, *kind)
         return None
 
-    def _have_rows(self, operands: Mapping[fx.Node, Rows | None]) -> bool:
+    def _have_rows(self, operands: Mapping[fx.Node, RowDim | None]) -> bool:
         return all(rows is None or self.has_rows(node, rows) for node, rows in operands.items())
 
-    def has_rows(self, node: fx.Node, rows: Rows) -> bool:
+    def has_rows(self, node: fx.Node, rows: RowDim) -> bool:
         """Whether a node has rows there; what it is computed from is then noted."""
         before = dict(self.found), dict(self.ways)
         try:
@@ -330,8 +334,8 @@ class Search:
         return True
 
     def _counted(
-        self, node: fx.Node, operands: Mapping[fx.Node, Rows | None], root: bool, mean: bool
-    ) -> Total:
+        self, node: fx.Node, operands: Mapping[fx.Node, RowDim | None], root: bool, mean: bool
+    ) -> RowReduction:
         ones = torch.ones(self.count, dtype=DTYPE)
         counts = [ones]
         for item, rows in operands.items():
@@ -349,9 +353,11 @@ class Search:
                 self._weights.append(counts[-1])
         out = torch.stack(counts).eq(0).any(0)
         self.left_out = out if self.left_out is None else self.left_out & out
-        return Total(root, mean, None if mean else 1.0, tuple(counts), () if mean else (node,))
+        return RowReduction(
+            root, mean, None if mean else 1.0, tuple(counts), () if mean else (node,)
+        )
 
-    def require(self, node: fx.Node, rows: Rows) -> None:
+    def require(self, node: fx.Node, rows: RowDim) -> None:
         """Note that a node has rows, and what it is computed from. Raises RowsMix."""
         stack = [(node, rows)]
         while stack:
@@ -395,7 +401,7 @@ class Search:
         rows = f"row {first} has" if first == last else f"rows {first} to {last} have"
         return f": {rows} another, or none"
 
-    def _fits(self, node: fx.Node, rows: Rows) -> bool:
+    def _fits(self, node: fx.Node, rows: RowDim) -> bool:
         """Whether the rows of a tensor are rows of the cells that it holds, as far as is known."""
         cells, value = facts(node).cells, facts(node).value
         if cells is None or not isinstance(value, torch.Tensor):
@@ -407,28 +413,28 @@ class Search:
                 return rows.dim == 1 and cells.rows == self.count
         return bool(cells.rows == self.count)
 
-    def _way(self, node: fx.Node, rows: Rows) -> Way | None:
+    def _way(self, node: fx.Node, rows: RowDim) -> RowMapping | None:
         """How a node is computed row by row; None where it is not."""
         if node.target is torch.rand:
-            return Way({}, frozenset([rows.dim]))
+            return RowMapping({}, frozenset([rows.dim]))
         inner = node.args[0] if node_name(node) == "getitem" else None
         if isinstance(inner, fx.Node) and not isinstance(facts(inner).value, torch.Tensor):
-            return Way({inner: rows})
+            return RowMapping({inner: rows})
         for operands in self._candidates(node):
             for sizes in size_choices(node, self.count):
-                way = Way(operands, sizes)
+                way = RowMapping(operands, sizes)
                 if goes_by_rows(node, way, rows, self.count):
                     return way
         return None
 
-    def _candidates(self, node: fx.Node) -> Iterator[dict[fx.Node, Rows | None]]:
+    def _candidates(self, node: fx.Node) -> Iterator[dict[fx.Node, RowDim | None]]:
         """Where the operands of a node may have their rows, the likelier first."""
         choices = [self._places(item) for item in node.all_input_nodes]
         every = itertools.islice(itertools.product(*choices), _MOST_TRIES)
         for chosen in every:
             yield dict(zip(node.all_input_nodes, chosen, strict=True))
 
-    def _places(self, node: fx.Node) -> list[Rows | None]:
+    def _places(self, node: fx.Node) -> list[RowDim | None]:
         known = self.found.get(node)
         if known is not None and node.op != "get_attr":
             return [known, None]
@@ -438,17 +444,17 @@ class Search:
             if not parts:
                 return [None]
             value = parts[0]
-        found: list[Rows | None] = [known] if known else []
+        found: list[RowDim | None] = [known] if known else []
         if node.op == "get_attr" and value.dtype == torch.int64:
             found += [
-                Rows(dim, numbers=True)
+                RowDim(dim, numbers=True)
                 for dim, size in enumerate(value.shape)
                 if size == self.count and _numbers_rows(value, dim) and not known
             ]
         for exact in (True, False):
             for dim, size in enumerate(value.shape):
                 block, rest = divmod(size, self.count)
-                rows = Rows(dim, block)
+                rows = RowDim(dim, block)
                 if rest == 0 and block > 0 and (block == 1) == exact and rows not in found:
                     found.append(rows)
         return [*found, None]
@@ -477,7 +483,7 @@ def _is_guard(node: fx.Node) -> bool:
     return isinstance(other, float) or node_name(other) == "detach"
 
 
-def _scaled(total: Total | None, factor: float | None) -> Total | None:
+def _scaled(total: RowReduction | None, factor: float | None) -> RowReduction | None:
     if total is None:
         return None
     known = total.factor is not None and factor is not None
@@ -487,7 +493,7 @@ def _scaled(total: Total | None, factor: float | None) -> Total | None:
     )  # fmt: skip
 
 
-def _rooted(total: Total | None, node: fx.Node) -> Total | None:
+def _rooted(total: RowReduction | None, node: fx.Node) -> RowReduction | None:
     if total is None:
         return None
     if total.root:
@@ -497,7 +503,7 @@ def _rooted(total: Total | None, node: fx.Node) -> Total | None:
     )
 
 
-def _added(parts: Sequence[Total], node: fx.Node) -> Total | None:
+def _added(parts: Sequence[RowReduction], node: fx.Node) -> RowReduction | None:
     """The sum of totals."""
     if not parts:
         return None
@@ -510,7 +516,7 @@ def _added(parts: Sequence[Total], node: fx.Node) -> Total | None:
     same = first.factor is not None and second.factor in (first.factor, -first.factor)
     plain = not (first.root or first.mean or second.mean)
     common = tuple(a for a in first.counts if any(torch.equal(a, b) for b in second.counts))
-    return Total(
+    return RowReduction(
         first.root, first.mean and second.mean, first.factor if same and plain else None, common,
         (*first.sources, *second.sources), first.outer or second.outer,
         first.settled or second.settled,

@@ -27,7 +27,7 @@ _RANGES = ((0.1, 0.9), (1.1, 3.0), (-0.9, 0.9))
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowDim:
     """The dim of a tensor that goes through the rows, ``block`` elements for each.
 
     ``numbers``: it holds the numbers of the rows, which are 0, 1, ... whichever rows they are.
@@ -67,13 +67,13 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Way:
+class RowMapping:
     """How a node is computed for some rows: where its operands have them.
 
     ``sizes`` are the places of numbers among its arguments that grow with the rows.
     """
 
-    operands: Mapping[fx.Node, Rows | None]
+    operands: Mapping[fx.Node, RowDim | None]
     sizes: frozenset[int] = frozenset()
 
 
@@ -124,7 +124,9 @@ def size_choices(node: fx.Node, count: int) -> list[frozenset[int]]:
     return list(dict.fromkeys(choices))
 
 
-def _drawn(operands: Mapping[fx.Node, Rows | None], low: float, high: float) -> dict[fx.Node, Any]:
+def _drawn(
+    operands: Mapping[fx.Node, RowDim | None], low: float, high: float
+) -> dict[fx.Node, Any]:
     """Random values of operands; whole numbers and truth values are those of the sheet."""
     generator = torch.Generator().manual_seed(1)
 
@@ -139,14 +141,14 @@ def _drawn(operands: Mapping[fx.Node, Rows | None], low: float, high: float) -> 
     return {node: drawn(value_of(node)) for node in operands}
 
 
-def _trials(operands: Mapping[fx.Node, Rows | None]) -> Iterator[dict[fx.Node, Any]]:
+def _trials(operands: Mapping[fx.Node, RowDim | None]) -> Iterator[dict[fx.Node, Any]]:
     yield {node: value_of(node) for node in operands}
     for low, high in _RANGES:
         yield _drawn(operands, low, high)
 
 
 def _chosen(
-    operands: Mapping[fx.Node, Rows | None], values: Mapping[fx.Node, Any], index: torch.Tensor
+    operands: Mapping[fx.Node, RowDim | None], values: Mapping[fx.Node, Any], index: torch.Tensor
 ) -> dict[fx.Node, Any]:
     """Values of operands for some rows."""
     found = {}
@@ -171,8 +173,8 @@ def _some_rows(count: int, several: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def goes_by_rows(node: fx.Node, way: Way, rows: Rows, count: int) -> bool:
-    """Whether a node of some rows is what it is of all rows, and then those."""
+def goes_by_rows(node: fx.Node, way: RowMapping, rows: RowDim, count: int) -> bool:
+    """Try whether choosing rows before the node gives what choosing them after it does."""
     index = _some_rows(count, count + 1)
     seen = False
     for values in _trials(way.operands):
@@ -202,7 +204,7 @@ def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 @torch.no_grad()
 def adds_up(
-    node: fx.Node, operands: Mapping[fx.Node, Rows | None], count: int
+    node: fx.Node, operands: Mapping[fx.Node, RowDim | None], count: int
 ) -> tuple[bool, bool] | None:
     """How rows come together in a node: whether as a root, and whether as a mean; None if not."""
     every = _some_rows(count, sum(_PARTS))

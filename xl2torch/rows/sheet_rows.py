@@ -20,7 +20,7 @@ from xl2torch.lowering.precedents import precedents
 from xl2torch.lowering.schedule import Evaluation
 from xl2torch.rows.prediction import Predictor, longest_block
 from xl2torch.rows.row_objective import RowObjective
-from xl2torch.rows.row_trials import Rows
+from xl2torch.rows.row_trials import RowDim
 
 Table = Mapping[str, Sequence[Any]]
 _CLOSE, _ROUNDING = 1e-6, 1e-11
@@ -223,14 +223,14 @@ def _own_columns(rows: RowObjective) -> list[torch.Tensor]:
     return [_by_rows(tensor, kind) for tensor, kind in rows.inputs]
 
 
-def _by_rows(tensor: torch.Tensor, kind: Rows) -> torch.Tensor:
+def _by_rows(tensor: torch.Tensor, kind: RowDim) -> torch.Tensor:
     """A tensor with a row for each row of the sheet."""
     if kind.block > 1:
         tensor = tensor.unflatten(kind.dim, (-1, kind.block))  # type: ignore[no-untyped-call]
     return tensor.movedim(kind.dim, 0)
 
 
-def _as_read(column: torch.Tensor, kind: Rows) -> torch.Tensor:
+def _as_read(column: torch.Tensor, kind: RowDim) -> torch.Tensor:
     """Some rows as the program reads them."""
     tensor = column.movedim(0, kind.dim)
     if kind.block > 1:

@@ -208,7 +208,7 @@ def _fit(
     if stop.restored:
         loss.move(before)
         loss.evaluate()
-        record.keep(constraints.overstep(loss.point)[0])
+        record.keep(constraints.worst_violation(loss.point)[0])
     else:
         record.restore()
     if not record.weights:  # no point was worth anything

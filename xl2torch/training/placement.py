@@ -10,7 +10,7 @@ import torch
 from torch import fx, nn
 
 from xl2torch.errors import SelectionError, first_line
-from xl2torch.ir.device import follow, placed_graph
+from xl2torch.ir.device import placed_graph, retarget_constants
 from xl2torch.lowering.module import assembled
 from xl2torch.model.sheet_model import SheetModel
 from xl2torch.training.options import FitOptions
@@ -82,7 +82,7 @@ class Placement:
                 root.register_buffer(name, self.tensor(buffer).clone(), persistent=False)
         for name, part in module.named_children():
             moved = copy.deepcopy(part).to(self.device, self.dtype)
-            follow(moved, self.device, self.dtype)
+            retarget_constants(moved, self.device, self.dtype)
             root.add_module(name, moved)
         graph = placed_graph(module, self.device, self.dtype)
         if isinstance(module, SheetModel):

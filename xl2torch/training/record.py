@@ -161,7 +161,7 @@ class Record:
             last[gradient_of(parameter).cpu() != 0] = len(self.iterations)
         overstep = violation = 0.0
         if self._constrained:
-            overstep, violation = self.constraints.overstep(loss.point)
+            overstep, violation = self.constraints.worst_violation(loss.point)
         row = Iteration(
             len(self.iterations), loss.objective, loss.gradient_norm, self._rate(),
             self.seconds, self._watched(),
@@ -264,7 +264,7 @@ class Record:
         if abs(value) <= size and value < FAILED:
             return
         if self._constrained and value < FAILED and not (
-            self.constraints.overstep(loss.point)[0] <= 1.0
+            self.constraints.worst_violation(loss.point)[0] <= 1.0
         ):  # fmt: skip
             return  # outside the constraints any number can come
         endless = math.inf if loss.model.problem.sense == "max" else -math.inf

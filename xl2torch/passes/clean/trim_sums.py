@@ -62,7 +62,7 @@ def trim_sums(graph: fx.Graph) -> fx.Graph:
 
 
 def _put_together(node: fx.Node) -> list[Any]:
-    """What a node is the sum of, or of whose product, or whether all of it holds; else nothing."""
+    """Name the tensors whose elements a node adds up, multiplies and adds up, or tests together."""
     operands = list(node.args)
     if is_call(node, torch.sum) and not node.kwargs and len(operands) == 1:
         return operands

@@ -8,7 +8,7 @@ import torch
 from torch import fx
 
 from xl2torch.excel.mathematical import log_of_quotient
-from xl2torch.ir.rewriting import add_node, behind, drop_unused, is_call, replace
+from xl2torch.ir.rewriting import add_node, drop_unused, is_call, replace, strip_guards
 
 _DEEP = 8
 """Nodes between an exponential and the quotient."""
@@ -19,7 +19,7 @@ def log_quotients(graph: fx.Graph) -> fx.Graph:
     for node in list(graph.nodes):
         if not is_call(node, torch.log):
             continue
-        quotient = behind(node.args[0])
+        quotient = strip_guards(node.args[0])
         if is_call(quotient, operator.truediv) and _has_exponential(quotient.args[1]):
             with graph.inserting_before(node):
                 operands = (node.args[0], *quotient.args)

@@ -85,7 +85,7 @@ def _note_cells(merged: fx.Node, stack: fx.Node, items: list[fx.Node]) -> None:
 def _take_from(
     graph: fx.Graph, merged: fx.Node, items: list[fx.Node], stack: fx.Node, dim: int
 ) -> None:
-    """Let what else uses one of the columns, later in the program, take it from the merged ones."""
+    """Let later users of one column read it from the merged columns."""
     order = {node: place for place, node in enumerate(graph.nodes)}
     for place, item in enumerate(items):
         for user in list(item.users):

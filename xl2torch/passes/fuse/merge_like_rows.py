@@ -1,4 +1,4 @@
-"""One formula above and below a row without it is one formula, computed for that row too.
+"""Join the parts of a column that a row without the formula cuts in two.
 
 A blank row, a heading or a number between the rows of a table parts its columns in two. What stands
 in the row is put back in its place; its data are those of the row below, so that every function has

@@ -33,7 +33,7 @@ def transpose_weights(graph: fx.Graph) -> fx.Graph:
     return graph
 
 
-def plain_products(graph: fx.Graph, share: float) -> fx.Graph:
+def undo_transpose_weights(graph: fx.Graph, share: float) -> fx.Graph:
     """What ``transpose_weights`` did, undone where it does not pay for a ``share`` of the rows."""
     for node in list(graph.nodes):
         if not is_call(node, linear) or len(node.args) != 3:

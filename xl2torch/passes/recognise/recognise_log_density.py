@@ -9,8 +9,8 @@ from torch import fx
 from torch.nn.functional import logsigmoid
 
 from xl2torch.excel.distributions import LOG_DENSITIES
-from xl2torch.ir.rewriting import add_node, behind, is_call, is_number, negated, replace
-from xl2torch.passes.clean.settling import guards_of, settle
+from xl2torch.ir.rewriting import add_node, is_call, is_number, negated, replace, strip_guards
+from xl2torch.passes.clean.redundant_checks import drop_redundant_checks, guards_of
 
 _SYMMETRIC = {torch.sigmoid: logsigmoid, torch.special.ndtr: torch.special.log_ndtr}
 
@@ -29,15 +29,15 @@ def recognise_log_density(graph: fx.Graph) -> fx.Graph:
         if result is not None:
             guards |= guards_of(node, 4)
             replace(node, result)
-    settle(graph, guards)
+    drop_redundant_checks(graph, guards)
     return graph
 
 
 def _logarithm(graph: fx.Graph, node: fx.Node) -> fx.Node | None:
     """The stable function that a logarithm is; None for all others."""
-    inner = behind(node.args[0])
+    inner = strip_guards(node.args[0])
     other = is_call(inner, operator.sub) and is_number(inner.args[0], 1.0)
-    share = behind(inner.args[1]) if other else inner
+    share = strip_guards(inner.args[1]) if other else inner
     if not isinstance(share, fx.Node) or share.op != "call_function":
         return None
     with graph.inserting_before(node):

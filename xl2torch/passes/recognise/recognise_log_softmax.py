@@ -13,12 +13,12 @@ from xl2torch.ir.facts import value_of
 from xl2torch.ir.ops import find_operator
 from xl2torch.ir.rewriting import (
     add_node,
-    behind,
     constant_value,
     is_call,
     replace,
+    strip_guards,
 )
-from xl2torch.passes.clean.settling import guards_of, settle
+from xl2torch.passes.clean.redundant_checks import drop_redundant_checks, guards_of
 from xl2torch.passes.recognise.recognise_softmax import without_shift
 
 _LOGARITHMS = {torch.log: 1.0, torch.log10: math.log(10)}
@@ -34,7 +34,7 @@ def recognise_log_softmax(graph: fx.Graph) -> fx.Graph:
             continue
         guards |= guards_of(node)
         replace(node, found)
-    settle(graph, guards)
+    drop_redundant_checks(graph, guards)
     return graph
 
 
@@ -43,10 +43,10 @@ def _logarithm(node: fx.Node, graph: fx.Graph) -> fx.Node | None:
     if not is_call(node, *_LOGARITHMS):
         return None
     picks: list[fx.Node] = []
-    inner = behind(node.args[0])
+    inner = strip_guards(node.args[0])
     while (chosen := _picked(inner, graph)) is not None:
         picks.append(inner)
-        inner = behind(chosen)
+        inner = strip_guards(chosen)
     if not is_call(inner, torch.softmax):
         return None
     result = add_node(graph, torch.log_softmax, inner.args[0], **inner.kwargs)
@@ -99,11 +99,11 @@ def _difference(node: fx.Node, graph: fx.Graph) -> fx.Node | None:
         logarithm = logarithm.args[0]  # type: ignore[union-attr]
     if not is_call(logarithm, torch.log):
         return None
-    total = behind(logarithm.args[0])  # type: ignore[union-attr]
+    total = strip_guards(logarithm.args[0])  # type: ignore[union-attr]
     if not is_call(total, torch.sum):
         return None
-    exponential = behind(total.args[0])
-    if not is_call(exponential, torch.exp) or behind(exponential.args[0]) is not source:
+    exponential = strip_guards(total.args[0])
+    if not is_call(exponential, torch.exp) or strip_guards(exponential.args[0]) is not source:
         return None
     dim = total.kwargs.get("dim", 0)
     dim = dim[0] if isinstance(dim, tuple) and len(dim) == 1 else dim

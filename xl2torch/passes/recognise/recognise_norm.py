@@ -15,8 +15,8 @@ from torch.linalg import vector_norm
 from torch.nn.functional import mse_loss
 
 from xl2torch.ir.facts import value_of
-from xl2torch.ir.rewriting import add_node, behind, is_call, is_number, replace
-from xl2torch.passes.clean.settling import guards_of, settle
+from xl2torch.ir.rewriting import add_node, is_call, is_number, replace, strip_guards
+from xl2torch.passes.clean.redundant_checks import drop_redundant_checks, guards_of
 
 
 def recognise_norm(graph: fx.Graph) -> fx.Graph:
@@ -28,7 +28,7 @@ def recognise_norm(graph: fx.Graph) -> fx.Graph:
         )
         if not root:
             continue
-        total, divisor = behind(node.args[0]), 1.0
+        total, divisor = strip_guards(node.args[0]), 1.0
         while is_call(total, operator.truediv) and isinstance(total.args[1], int | float):
             divisor *= total.args[1]
             total = total.args[0]
@@ -51,7 +51,7 @@ def recognise_norm(graph: fx.Graph) -> fx.Graph:
                 norm = add_node(graph, operator.truediv, norm, math.sqrt(divisor))
         guards |= guards_of(node, 2)
         replace(node, norm)
-    settle(graph, guards)
+    drop_redundant_checks(graph, guards)
     return graph
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import fx
 
 from xl2torch.ir.facts import value_of
-from xl2torch.ir.rewriting import add_node, behind, is_call, replace
-from xl2torch.passes.clean.settling import guards_of, settle
+from xl2torch.ir.rewriting import add_node, is_call, replace, strip_guards
+from xl2torch.passes.clean.redundant_checks import drop_redundant_checks, guards_of
 
 
 def recognise_softmax(graph: fx.Graph) -> fx.Graph:
@@ -22,18 +22,18 @@ def recognise_softmax(graph: fx.Graph) -> fx.Graph:
     for node in list(graph.nodes):
         if not is_call(node, operator.truediv):
             continue
-        exponential = behind(node.args[0])
+        exponential = strip_guards(node.args[0])
         if not is_call(exponential, torch.exp):
             continue
-        dim = summed_dim(behind(node.args[1]), exponential)
+        dim = summed_dim(strip_guards(node.args[1]), exponential)
         if dim is None:
             continue
         with graph.inserting_before(node):
-            source = without_shift(behind(exponential.args[0]), dim)
+            source = without_shift(strip_guards(exponential.args[0]), dim)
             result = add_node(graph, torch.softmax, source, dim=dim)
         guards |= guards_of(node)
         replace(node, result)
-    settle(graph, guards)
+    drop_redundant_checks(graph, guards)
     return graph
 
 
@@ -43,8 +43,8 @@ def summed_dim(total: Any, terms: fx.Node) -> int | None:
     unsqueezed = None
     if is_call(total, torch.unsqueeze):
         unsqueezed = total.args[1] % dims if dims else None
-        total = behind(total.args[0])
-    if not is_call(total, torch.sum) or behind(total.args[0]) is not terms:
+        total = strip_guards(total.args[0])
+    if not is_call(total, torch.sum) or strip_guards(total.args[0]) is not terms:
         return None
     if set(total.kwargs) - {"dim"}:
         return None

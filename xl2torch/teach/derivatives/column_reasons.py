@@ -14,7 +14,7 @@ from xl2torch.formula.ast import Binary, Node, Number, Reference, walk
 from xl2torch.gradients.reasons import plateau
 from xl2torch.ir.naming import label
 from xl2torch.lowering.precedents import precedents
-from xl2torch.teach.derivatives.columns import TOLERANCE, AuthorColumns
+from xl2torch.teach.derivatives.derivative_columns import TOLERANCE, SheetDerivatives
 from xl2torch.teach.derivatives.explanations import Mask, Suspect, explain
 from xl2torch.teach.derivatives.own_derivatives import Quotient
 from xl2torch.workbook.sparse_cells import Floats
@@ -33,7 +33,7 @@ _KINDS: dict[Quotient, str] = {
 
 
 def reasons_of(
-    columns: AuthorColumns, number: int, step: float | None
+    columns: SheetDerivatives, number: int, step: float | None
 ) -> tuple[list[str], Mask]:  # fmt: skip
     """A reason for every row of a line that disagrees, and the rows that are fine nevertheless."""
     wrong = columns.wrong[number]
@@ -72,7 +72,7 @@ def reasons_of(
     return reasons, fine
 
 
-def _unreadable(columns: AuthorColumns, number: int, place: int) -> str:
+def _unreadable(columns: SheetDerivatives, number: int, place: int) -> str:
     kind = int(columns.kinds[columns.lines[number].against[place]])
     if kind >= FIRST_ERROR:
         return f"error value: the cell is {error_of_kind(kind)}"
@@ -82,7 +82,7 @@ def _unreadable(columns: AuthorColumns, number: int, place: int) -> str:
     return "no number: the cell is blank" if kind == BLANK else "no number: the cell is a text"
 
 
-def _inherited_from(columns: AuthorColumns, number: int, wrong: Mask) -> str:
+def _inherited_from(columns: SheetDerivatives, number: int, wrong: Mask) -> str:
     """Addresses of another wrong line, whose faults explain all of this one's."""
     for other in range(len(columns.lines)):
         if other == number or not columns.wrong[other].any():
@@ -103,13 +103,13 @@ def _inherited_from(columns: AuthorColumns, number: int, wrong: Mask) -> str:
     return ""
 
 
-def _reads(columns: AuthorColumns, number: int, other: int) -> bool:
+def _reads(columns: SheetDerivatives, number: int, other: int) -> bool:
     units = columns.units(number)
     above = columns.cut.ancestors(units) - set(units)
     return bool(above & set(columns.units(other)))
 
 
-def _suspect(columns: AuthorColumns, number: int, step: float | None) -> Suspect:
+def _suspect(columns: SheetDerivatives, number: int, step: float | None) -> Suspect:
     true = columns.true[number]
     exchanged: dict[str, Floats] = {}
     others: dict[str, Floats] = {}
@@ -126,7 +126,7 @@ def _suspect(columns: AuthorColumns, number: int, step: float | None) -> Suspect
 
 
 def _differences(
-    columns: AuthorColumns, number: int, step: float | None
+    columns: SheetDerivatives, number: int, step: float | None
 ) -> Iterator[tuple[str, Floats]]:
     for size in _steps(columns, number, step):
         for kind, words in _KINDS.items():
@@ -134,7 +134,7 @@ def _differences(
             yield f"{words} with the step {size:g}", quotients.numpy()
 
 
-def _steps(columns: AuthorColumns, number: int, step: float | None) -> list[float]:
+def _steps(columns: SheetDerivatives, number: int, step: float | None) -> list[float]:
     """Numbers that may be the step: by which is divided, and which is added to something.
 
     In the line's formulas, and in those that these read.
@@ -158,7 +158,7 @@ def _steps(columns: AuthorColumns, number: int, step: float | None) -> list[floa
     return list(dict.fromkeys([*([] if step is None else [step]), *found]))
 
 
-def _numbers_in(columns: AuthorColumns, tree: Node) -> set[float]:
+def _numbers_in(columns: SheetDerivatives, tree: Node) -> set[float]:
     """The numbers of a tree, those in fixed cells too."""
     found: set[float] = set()
     for node in walk(tree):
@@ -169,7 +169,7 @@ def _numbers_in(columns: AuthorColumns, tree: Node) -> set[float]:
     return found
 
 
-def _fixed_number(columns: AuthorColumns, node: Reference) -> list[float]:
+def _fixed_number(columns: SheetDerivatives, node: Reference) -> list[float]:
     """The number of a single cell at a fixed place."""
     bounds = (node.top, node.left, node.bottom, node.right)
     if any(bound.relative for bound in bounds):
@@ -183,7 +183,7 @@ def _fixed_number(columns: AuthorColumns, node: Reference) -> list[float]:
     return [float(array.numpy().flat[0])] if int(array.full_kinds.flat[0]) == NUMBER else []
 
 
-def _beside(columns: AuthorColumns, number: int) -> dict[str, Floats]:
+def _beside(columns: SheetDerivatives, number: int) -> dict[str, Floats]:
     """Other numbers in the rows (columns) of a line, by their address and label."""
     areas = columns.areas(number)
     if len(areas) != 1 or (areas[0].rows > 1) == (areas[0].columns > 1):
@@ -208,7 +208,7 @@ def _beside(columns: AuthorColumns, number: int) -> dict[str, Floats]:
     return found
 
 
-def _value(columns: AuthorColumns, area: CellRange) -> Array | None:
+def _value(columns: SheetDerivatives, area: CellRange) -> Array | None:
     """Values of cells that the check itself does not need; None where there are none."""
     try:
         return columns.cut.value(area)
@@ -216,7 +216,7 @@ def _value(columns: AuthorColumns, area: CellRange) -> Array | None:
         return None
 
 
-def _counts(columns: AuthorColumns, number: int) -> dict[int, str]:
+def _counts(columns: SheetDerivatives, number: int) -> dict[int, str]:
     """How many rows there are, here and on the way to the function."""
     line = columns.lines[number]
     counts = {len(line.of): f"these {len(line.of)} cells"} if line.together else {}
@@ -231,12 +231,14 @@ def _counts(columns: AuthorColumns, number: int) -> dict[int, str]:
     return counts
 
 
-def _plateau(columns: AuthorColumns, number: int) -> str:
+def _plateau(columns: SheetDerivatives, number: int) -> str:
     area = columns.of.areas[0]
     return plateau(columns.cut, columns.cut.given, area, f"{columns.of_text(number)} is flat here")
 
 
-def _note_unexplained(columns: AuthorColumns, number: int, rows: Mask, reasons: list[str]) -> None:
+def _note_unexplained(
+    columns: SheetDerivatives, number: int, rows: Mask, reasons: list[str]
+) -> None:
     """Reasons for rows that no explanation fits: typed, random, or simply another formula."""
     units = columns.units(number)
     text = "unexplained: the formula is not that of the derivative"
@@ -255,7 +257,7 @@ def _note_unexplained(columns: AuthorColumns, number: int, rows: Mask, reasons: 
             reasons[place] = text
 
 
-def _kinks(columns: AuthorColumns, number: int, wrong: Mask) -> dict[int, str]:
+def _kinks(columns: SheetDerivatives, number: int, wrong: Mask) -> dict[int, str]:
     """Rows where the slopes to both sides differ, and the author took another one than torch."""
     line, author = columns.lines[number], columns.written(number)
     scale = columns.own.point.abs().clamp_min(1.0)

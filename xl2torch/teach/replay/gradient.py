@@ -20,7 +20,7 @@ from xl2torch.ir.naming import RESERVED, identifier, unique
 from xl2torch.ir.trace import Trace, apply
 from xl2torch.lowering.blocks import Block
 from xl2torch.lowering.module import build_module
-from xl2torch.lowering.precedents import GrowingRange
+from xl2torch.lowering.precedents import SplitRegion
 from xl2torch.lowering.schedule import Evaluation
 from xl2torch.passes import simplify
 from xl2torch.rows.row_objective import find_row_objective
@@ -265,7 +265,7 @@ def _error_module(descent: Descent, error: RowError) -> fx.GraphModule | None:
         given.append(Block(area, Array(node, (HEIGHT,), (1, 1, area.rows, 1))))
     try:
         data = _error(descent, error, Evaluation(descent.workbook, given, trace))
-    except (Unsupported, ExcelError, GrowingRange, ModelError):
+    except (Unsupported, ExcelError, SplitRegion, ModelError):
         return None
     if not isinstance(data, fx.Node):
         return None

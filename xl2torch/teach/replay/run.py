@@ -58,7 +58,7 @@ class Replay:
         return float(self.differences.max())
 
     @property
-    def parting(self) -> CellAddress | None:
+    def first_divergence(self) -> CellAddress | None:
         """The first cell in which they differ by more than EQUAL; None where none does."""
         places = torch.nonzero((self.differences > EQUAL).any(1)).reshape(-1).tolist()
         if not places:

@@ -12,7 +12,7 @@ from torch import fx
 from xl2torch.ir.trace import DRAWING
 from xl2torch.model.sheet_model import SheetModel
 from xl2torch.rows.row_objective import RowObjective
-from xl2torch.rows.row_trials import Rows
+from xl2torch.rows.row_trials import RowDim
 from xl2torch.training.box import Box
 from xl2torch.training.loss import Loss
 from xl2torch.training.placement import Placement
@@ -84,7 +84,7 @@ class PlacedRows:
         return value
 
 
-def _in_batches(pieces: Pieces, kinds: Sequence[Rows], size: int) -> Iterator[Pieces]:
+def _in_batches(pieces: Pieces, kinds: Sequence[RowDim], size: int) -> Iterator[Pieces]:
     columns = [rows.split(piece, size) for piece, rows in zip(pieces, kinds, strict=True)]
     return zip(*columns, strict=True)
 

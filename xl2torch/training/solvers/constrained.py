@@ -150,7 +150,7 @@ def solve_constrained(
             # Far away and not downhill, or an error value: it goes on from the best point.
             record.restore()
             loss.evaluate()
-        overstep = constraints.overstep(loss.point)[0]
+        overstep = constraints.worst_violation(loss.point)[0]
         if overstep <= 1.0:
             # A point before it may be better only because it oversteps a limit a little more.
             worse = loss.value - record.best
@@ -218,7 +218,7 @@ def _find_feasible(loss: Loss, constraints: Constraints, record: Record) -> bool
                 ftol=_TOLERANCE, gtol=_TOLERANCE, max_nfev=500,
             )  # fmt: skip
         point = free.point(np.asarray(found.x))
-        overstep = constraints.overstep(point)[0]
+        overstep = constraints.worst_violation(point)[0]
         if best is None or overstep < best[0]:
             best = overstep, point
         if overstep <= 1.0:
@@ -243,7 +243,7 @@ def unkept(constraints: Constraints, point: torch.Tensor) -> str:
     if not constraints.limits:
         return ""
     with torch.no_grad():
-        kept = constraints.violation(point) <= constraints.allowance(point)
+        kept = constraints.violation(point) <= constraints.tolerance(point)
         excess = constraints.excess(point).abs().tolist()
     broken = [
         f"{limit.text} (by {excess[place]:.3g})"

@@ -153,7 +153,7 @@ def solve_linear(task: Task, run: Run) -> Stop:
         loss.evaluate_at(torch.from_numpy(_rounded(program, found.point, record)[:cells]))
         record.note()
         # A start that is no whole number may be lower: it is no answer.
-        record.keep(constraints.overstep(loss.point)[0])
+        record.keep(constraints.worst_violation(loss.point)[0])
     record.note_subproblems(found.nodes)
     return _stop(found, program, constraints, record)
 

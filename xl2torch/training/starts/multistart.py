@@ -94,7 +94,7 @@ def run_starts(task: Task, record: Record, points: Points) -> Ends:
     else:
         points, steps = _trained(first, points, settings, record, record.left)
     losses = first(points)[0]
-    oversteps = [constraints.overstep(point)[0] for point in points]
+    oversteps = [constraints.worst_violation(point)[0] for point in points]
     keys = [
         (max(_NEAR, over if over == over else FAILED), value)
         for over, value in zip(oversteps, losses.tolist(), strict=True)

@@ -29,7 +29,7 @@ def guards_of(node: fx.Node, depth: int = 8) -> set[fx.Node]:
     return {item for item in seen if facts(item).is_guard}
 
 
-def settle(graph: fx.Graph, guards: Iterable[fx.Node]) -> None:
+def drop_redundant_checks(graph: fx.Graph, guards: Iterable[fx.Node]) -> None:
     """Drop the checks of guards that are not used any more.
 
     ``EXP(x)`` is #NUM! beyond 709, but the logistic function that was recognised around it is not.

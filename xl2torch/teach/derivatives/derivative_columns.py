@@ -30,7 +30,7 @@ _SMALL = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class AuthorColumns:
+class SheetDerivatives:
     """Derivatives in cells, and what they are the derivatives of.
 
     ``function`` is the formula that ``of`` holds where the sheet itself does not hold it, written

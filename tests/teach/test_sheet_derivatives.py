@@ -11,7 +11,7 @@ import xl2torch
 from xl2torch.cells.address import CellRange
 from xl2torch.errors import ModelError, SelectionError
 from xl2torch.teach.derivatives.pairing import grid, pair
-from xl2torch.teach.derivatives.written import WrittenCheck, check_written
+from xl2torch.teach.derivatives.sheet_derivatives import WrittenCheck, check_written
 from xl2torch.workbook.read.reader import Workbook
 
 XS = (14, 86, 28, 51, 28, 29, 72, 62, 84, 15)

@@ -14,7 +14,7 @@ from xl2torch.errors import FormulaError, SelectionError
 from xl2torch.formula.parser import parse
 from xl2torch.ir.naming import label, solver_name
 from xl2torch.teach.derivatives.column_reasons import reasons_of
-from xl2torch.teach.derivatives.columns import AuthorColumns
+from xl2torch.teach.derivatives.derivative_columns import SheetDerivatives
 from xl2torch.teach.derivatives.explanations import runs
 from xl2torch.teach.derivatives.pairing import Grid, grid, pair
 from xl2torch.workbook.read.reader import Workbook
@@ -159,7 +159,7 @@ def check_written(
     _refuse_overlap(of_grid, wrt_grid)
     _refuse_overlap(against_grid, wrt_grid)
     lines = pair(of_grid, wrt_grid, against_grid, of)
-    columns = AuthorColumns(book, of_grid, wrt_grid, against_grid, lines, function)
+    columns = SheetDerivatives(book, of_grid, wrt_grid, against_grid, lines, function)
     found = [_checked(columns, number, step) for number in range(len(lines))]
     rows = [row for _, cells in found for row in cells]
     return WrittenCheck(workbook, of, tuple(line for line, _ in found), tuple(rows))
@@ -225,7 +225,7 @@ def _refuse_overlap(table: Grid, wrt: Grid) -> None:
 
 
 def _checked(
-    columns: AuthorColumns, number: int, step: float | None
+    columns: SheetDerivatives, number: int, step: float | None
 ) -> tuple[WrittenLine, list[WrittenCell]]:
     """A line and its cells."""
     line, relative, wrong = columns.lines[number], columns.relative(number), columns.wrong[number]

@@ -11,7 +11,9 @@ from xl2torch.workbook.write.preflight import check_place
 
 
 @contextlib.contextmanager
-def complete(target: Path, force: bool = False, inputs: Collection[Path] = ()) -> Iterator[Path]:
+def atomic_write(
+    target: Path, force: bool = False, inputs: Collection[Path] = ()
+) -> Iterator[Path]:
     """A path to write to; it takes the name of the target when nothing went wrong.
 
     No file among the ``inputs`` is replaced. Raises OutputError.
