@@ -49,16 +49,6 @@ def test_light_imports(code: str) -> None:
     assert output.stdout.strip() == "[]"
 
 
-def test_class_names_are_unique() -> None:
-    """One name, one thing: who reads of a class need not ask which."""
-    homes: dict[str, list[str]] = {}
-    for path in modules():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ClassDef):
-                homes.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
-    assert not {name: places for name, places in homes.items() if len(places) > 1}
-
-
 def test_the_architecture_names_files_that_exist() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     paths = {path.relative_to(PACKAGE).as_posix() for path in modules()}

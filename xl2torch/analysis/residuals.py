@@ -150,6 +150,8 @@ class _Search:
         first = node.args[0] if node.args else None
         second = node.args[1] if len(node.args) > 1 else None
         plain = weights is None and mask is None
+        # Squares first, then what adds them up, then what scales or masks them: each case hands on
+        # the weights that the elements have in the sum so far.
         if name in ("pow", "square") and (name == "square" or second == 2):
             self._note(first, weight, weights, mask)
         elif name == "mse_loss" and plain:

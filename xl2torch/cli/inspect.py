@@ -55,9 +55,30 @@ def inspect(
         _print_inspection(report)
 
 
-def _print_inspection(report: dict[str, Any]) -> None:
+def _print_sheet(sheet: dict[str, Any]) -> None:
+    """What is odd about a sheet, or not supported."""
     from xl2torch.evaluate.inspection import ODD_CELLS_LISTED
 
+    if sheet["not_of_excel"]:
+        say(
+            f"stored values are taken in {sheet['name']}: "
+            f"{foreign_functions(sheet['not_of_excel'])}"
+        )
+    for item in sheet["unsupported"]:
+        say(f"unsupported {sheet['name']}!{item['cells']}: {item['formula']} ({item['reason']})")
+    if len(sheet["odd_cells"]) >= ODD_CELLS_LISTED:
+        say(f"the first {ODD_CELLS_LISTED} odd cells of sheet {sheet['name']}:")
+    for item in sheet["odd_cells"]:
+        say(f"odd cell {sheet['name']}!{item['cell']} {item['note']}")
+    if sheet["data_tables"]:
+        say(f"what-if data tables {sheet['name']}: {', '.join(sheet['data_tables'])} "
+                   "(taken as values)")  # fmt: skip
+    if sheet["volatile"]:
+        shown = ", ".join(sheet["volatile"][:8]) + (", …" if len(sheet["volatile"]) > 8 else "")
+        say(f"volatile {sheet['name']}: {shown} (cached values are kept)")
+
+
+def _print_inspection(report: dict[str, Any]) -> None:
     say(report["workbook"])
     table = [["sheet", "used", "formulas", "regions", "functions"]]
     for sheet in report["sheets"]:
@@ -68,25 +89,7 @@ def _print_inspection(report: dict[str, Any]) -> None:
         )
     print_table(table)
     for sheet in report["sheets"]:
-        if sheet["not_of_excel"]:
-            say(
-                f"stored values are taken in {sheet['name']}: "
-                f"{foreign_functions(sheet['not_of_excel'])}"
-            )
-        for item in sheet["unsupported"]:
-            say(
-                f"unsupported {sheet['name']}!{item['cells']}: {item['formula']} ({item['reason']})"
-            )
-        if len(sheet["odd_cells"]) >= ODD_CELLS_LISTED:
-            say(f"the first {ODD_CELLS_LISTED} odd cells of sheet {sheet['name']}:")
-        for item in sheet["odd_cells"]:
-            say(f"odd cell {sheet['name']}!{item['cell']} {item['note']}")
-        if sheet["data_tables"]:
-            say(f"what-if data tables {sheet['name']}: {', '.join(sheet['data_tables'])} "
-                       "(taken as values)")  # fmt: skip
-        if sheet["volatile"]:
-            shown = ", ".join(sheet["volatile"][:8]) + (", …" if len(sheet["volatile"]) > 8 else "")
-            say(f"volatile {sheet['name']}: {shown} (cached values are kept)")
+        _print_sheet(sheet)
     if not report["models"]:
         say("no Solver model is stored: give --objective and --variables to train")
     for model in report["models"]:

@@ -108,6 +108,7 @@ def train(
             f"{book.name} is open in another program ({lock.name}): save and close it there, "
             "or give --ignore-lock to read it as it was last saved"
         )
+    # All that can be refused is refused before torch is loaded: a mistake costs a second, no more.
     kinds = chosen_reports(report_list)
     problem = find_problem(
         workbook, sheet, objective, variables or None, sense,

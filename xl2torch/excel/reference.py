@@ -218,6 +218,7 @@ def _indirect(context: Context, text: Node, style: Node | None = None) -> Place:
         if address.shape == (1, 1, 1, 1):
             raise ExcelError(error_of_kind(int(errors[0])))
         raise NotVectorisable("INDIRECT of an error in some of the copied cells")
+    # A relative R1C1 address is another cell in each copy, so each copy reads the text for itself.
     texts = texts_of(address)
     if not a1 and context.copies != (1, 1):
         texts = np.broadcast_to(texts, (*context.copies, 1, 1))

@@ -325,6 +325,7 @@ def _as_date(number: float, section: tuple[Piece, ...]) -> str:
     seconds_shown = any(kind == "date" and text[0] in "sS" for kind, text in pieces) or any(
         kind == "bracket" for kind, _ in pieces
     )
+    # Excel rounds to whole seconds only where seconds are shown without a fraction.
     total = round(number * 86400, 3)
     if not has_fraction and seconds_shown:
         total = float(int(total + 0.5))
@@ -340,6 +341,7 @@ def _as_date(number: float, section: tuple[Piece, ...]) -> str:
     for index, (kind, text) in enumerate(pieces):
         low = text.lower()
         if kind == "date":
+            # m is minutes behind hours and before seconds, and months anywhere else.
             following = next((t.lower() for k, t in pieces[index + 1 :] if k == "date"), "")
             if low[0] == "m" and len(low) < 3 and (previous[:1] == "h" or following[:1] == "s"):
                 result.append(str(minute).rjust(len(low), "0"))

@@ -182,6 +182,7 @@ class _Parser:
             case "error":
                 return Error(ERRORS[token.text])
             case "cell" | "columns" | "rows":
+                # XYZ1 is a cell, XYZA1 beyond the sheet is a name that looks like one.
                 if not _on_sheet(token.text):
                     return self.name(token.text, token.text, None)
                 return self.area(token, self.cell.sheet)

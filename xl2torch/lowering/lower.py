@@ -428,6 +428,8 @@ class Lowering:
 
     def _value(self, node: Node, array: bool, single: bool) -> Array:
         """``single``: one value is wanted, so a range outside array formulas is intersected."""
+        # Operators go on with ``single``: they intersect ranges even within a function that takes
+        # arrays, unless the whole formula is one.
         match node:
             case Number(value) | Text(value) | Logical(value):
                 return scalar(value)

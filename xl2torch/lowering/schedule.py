@@ -317,6 +317,8 @@ class Evaluation:
 
     def _run(self, stack: list[Unit]) -> None:
         """Work off the stack; returns early when units had to be split."""
+        # A depth-first walk without Python's own stack: a chain of cells can be a million long.
+        # ``path`` are the units that wait for one another; one that is met again closes a circle.
         path: list[Unit] = []
         while stack:
             unit = stack[-1]
@@ -358,6 +360,8 @@ class Evaluation:
                     return
             circle = next((needed for needed in missing if needed.on_stack), None)
             if circle is not None:
+                # Regions that need each other's previous rows are a loop; else they are taken apart
+                # into cells, and only a circle of cells is a true one.
                 members = path[path.index(circle) :]
                 if self._make_loop(members):
                     _close(path)

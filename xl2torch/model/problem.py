@@ -194,8 +194,8 @@ def find_problem(
         if text is not None and not text:
             raise SelectionError(f"`{option}` is empty")
     model = _stored_model(workbook, sheet, objective, complete=bool(objective and variables))
-    own = workbook.remembered
     state: tuple[str, ...] = ()
+    own = workbook.remembered
     if model is None and "variables" in own and not (objective or variables):
         objective = next(iter(own.get("objective", ())), None)
         variables = own["variables"]
@@ -203,85 +203,116 @@ def find_problem(
         sense = sense or next(iter(own.get("sense", ())), None)
         constraints = own.get("constraint", ()) if constraints is None else constraints
         non_negative = bool(own.get("non-negative")) if non_negative is None else non_negative
-    name = workbook.sheet(sheet).name if sheet else model.sheet if model else None
-    if name is None:
-        if objective and "!" in objective:
-            name = parse_cell(workbook, objective, workbook.sheets[0].name).sheet
-        elif len(workbook.sheets) == 1 or (objective and variables):
-            name = workbook.sheets[0].name
-        else:
-            raise SelectionError(
-                f"{workbook.path.name} holds no Solver model: give `objective` and `variables`"
-                + _example(workbook, None)
-            )
+    name = _sheet_name(workbook, sheet, model, objective, variables)
     system = not objective and _is_system(model, constraints)
-    cell = None
-    if objective:
-        cell = parse_cell(workbook, objective, name)
-    elif system:
-        if sense is not None:
-            raise SelectionError(f"`sense={sense!r}` is about an objective: give `objective`")
-    elif model:
-        ranges = stored_ranges(workbook, model, model.objective, "objective cell")
-        if len(ranges) != 1 or ranges[0].size != 1:
-            raise ModelError(f"the stored objective {model.objective} is not a single cell")
-        cell = ranges[0].first
-    else:
-        raise SelectionError(_missing(workbook, name, "objective"))
-    if variables:
-        texts = [variables] if isinstance(variables, str) else list(variables)
-        areas = [area for text in texts for area in parse_ranges(workbook, text, name)]
-    elif model:
-        areas = stored_ranges(workbook, model, model.variables, "variable cells")
-    else:
-        raise SelectionError(_missing(workbook, name, "variables"))
-    areas = _each_cell_once(areas)
+    if system and sense is not None:
+        raise SelectionError(f"`sense={sense!r}` is about an objective: give `objective`")
+    cell = None if system else _objective_cell(workbook, name, model, objective)
+    areas = _variable_areas(workbook, name, model, variables)
     chosen, target = _sense(sense, model)
-    remarks = [_NO_OBJECTIVE] if system else []
-    if constraints is not None:
-        limits = [item for text in constraints for item in _parsed(workbook, text, name, areas)]
-        remarks += _formulas_without_cells(limits)
-    elif model is None:
-        limits = []
-    else:
-        items = [_stored(workbook, model, item, areas, bool(variables))
-                 for item in model.constraints]  # fmt: skip
-        limits = [item for item in items if item is not None]
-        if objective or variables:
-            remarks.append(_kept(sense, model, limits))
+    limits, remarks = _limits(workbook, name, model, constraints, areas, bool(variables))
+    if constraints is None and model is not None and (objective or variables):
+        remarks.append(_kept(sense, model, limits))
     if sense is None and model is None and cell is not None:
-        name_of_cell = label(workbook, single_cell(cell))
-        if is_gain(name_of_cell):
-            remarks.append(f'{cell} {name_of_cell} is minimised: `sense="max"` maximises it')
-    if non_negative is None:
-        non_negative = model.non_negative if model else False
-    if cell is None:
-        cell = areas[0].first
-    else:
+        remarks.append(_gain_remark(workbook, cell))
+    if model is not None and model.options.get("eng") == _EVOLUTIONARY:
+        remarks.append(
+            "the stored model asks for the Evolutionary engine, which works without gradients; "
+            "the optimizer that fits the formulas takes its place"
+        )
+    if cell is not None:
         _check_objective(workbook, cell, areas)
+    cell = cell or areas[0].first
     if state and state != (model_state(workbook, cell, areas),):
         raise SelectionError(
             f"{workbook.path.name} remembers that {cell} was the objective by changing "
             f"{', '.join(map(str, areas))}, but its formula or what stands beside these cells has "
             "changed since: rows may have moved. Give `objective` and `variables`"
         )
-    if model is not None and model.options.get("eng") == _EVOLUTIONARY:
-        remarks.append(
-            "the stored model asks for the Evolutionary engine, which works without gradients; "
-            "the optimizer that fits the formulas takes its place"
-        )
+    stored_sign = model is not None and model.non_negative
     return Problem(
         name,
         cell,
         tuple(areas),
         "feasible" if system else chosen,
         target,
-        non_negative,
+        stored_sign if non_negative is None else non_negative,
         tuple(limits),
         model is not None and not (objective and variables),
         model.options if model else {},
-        tuple(filter(None, remarks)),
+        tuple(filter(None, [_NO_OBJECTIVE * system, *remarks])),
     )
+
+
+def _sheet_name(
+    workbook: Workbook, sheet: str | None, model: SolverModel | None, objective: str | None,
+    variables: str | Sequence[str] | None,
+) -> str:  # fmt: skip
+    """The sheet that is worked on. Raises SelectionError."""
+    if sheet:
+        return workbook.sheet(sheet).name
+    if model is not None:
+        return model.sheet
+    first = workbook.sheets[0].name
+    if objective and "!" in objective:
+        return parse_cell(workbook, objective, first).sheet
+    if len(workbook.sheets) == 1 or (objective and variables):
+        return first
+    raise SelectionError(
+        f"{workbook.path.name} holds no Solver model: give `objective` and `variables`"
+        + _example(workbook, None)
+    )
+
+
+def _objective_cell(
+    workbook: Workbook, sheet: str, model: SolverModel | None, given: str | None
+) -> CellAddress:
+    """The objective: the cell that is given, else the stored one."""
+    if given:
+        return parse_cell(workbook, given, sheet)
+    if model is None:
+        raise SelectionError(_missing(workbook, sheet, "objective"))
+    ranges = stored_ranges(workbook, model, model.objective, "objective cell")
+    if len(ranges) != 1 or ranges[0].size != 1:
+        raise ModelError(f"the stored objective {model.objective} is not a single cell")
+    return ranges[0].first
+
+
+def _variable_areas(
+    workbook: Workbook, sheet: str, model: SolverModel | None,
+    given: str | Sequence[str] | None,
+) -> list[CellRange]:  # fmt: skip
+    """The ranges of variable cells: those that are given, else the stored ones."""
+    if given:
+        texts = [given] if isinstance(given, str) else list(given)
+        areas = [area for text in texts for area in parse_ranges(workbook, text, sheet)]
+    elif model is not None:
+        areas = stored_ranges(workbook, model, model.variables, "variable cells")
+    else:
+        raise SelectionError(_missing(workbook, sheet, "variables"))
+    return _each_cell_once(areas)
+
+
+def _limits(
+    workbook: Workbook, sheet: str, model: SolverModel | None, given: Sequence[str] | None,
+    areas: list[CellRange], other_variables: bool,
+) -> tuple[list[Constraint], list[str]]:  # fmt: skip
+    """The constraints: those that are given, else the stored ones; and what is to be said."""
+    if given is not None:
+        limits = [item for text in given for item in _parsed(workbook, text, sheet, areas)]
+        return limits, list(_formulas_without_cells(limits))
+    stored = () if model is None else model.constraints
+    found = [
+        _stored(workbook, model, item, areas, other_variables) for item in stored
+        if model is not None
+    ]  # fmt: skip
+    return [item for item in found if item is not None], []
+
+
+def _gain_remark(workbook: Workbook, cell: CellAddress) -> str:
+    """That an objective whose label sounds like a gain is minimised; '' for others."""
+    name = label(workbook, single_cell(cell))
+    return f'{cell} {name} is minimised: `sense="max"` maximises it' if is_gain(name) else ""
 
 
 _EVOLUTIONARY = "3"

@@ -160,6 +160,7 @@ class Predictor:
         count = max((len(values) for values in table.values()), default=0)
         for item in self.inputs:
             name = item.name if item.name in table else names.get(header_key(item.name))
+            # A column that is missing is no mistake where the sheet has one value in all its rows.
             if name is None and item.constant:
                 value = cell_value(*_first(item.array))
                 shown = f"{value:g}" if isinstance(value, float) else repr(value)

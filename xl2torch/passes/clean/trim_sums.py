@@ -184,6 +184,7 @@ def _cut(part: _Part, made: dict[_Part, fx.Node], graph: fx.Graph) -> fx.Node:
             if first <= start and end <= first + size:
                 return _trimmed(_Part(piece, dim, start - first, end - first), graph)
             first += size
+    # What is left is elementwise: it is computed of operands that were cut already.
     parts = {item.node: made[item] for item in _parts(part)}
     if not parts:
         return add_node(graph, torch.narrow, node, place, start, end - start)

@@ -61,6 +61,7 @@ def _terms(item: Any, graph: fx.Graph, deep: int = _DEEP) -> list[Term] | None:
             if value is not None and inner is not None:
                 return [(weight * value, node) for weight, node in inner]
         return None
+    # IF(label, log p, log q) with constant labels is label·log p + (1 − label)·log q.
     if is_call(item, torch.where):
         mask = constant_value(item.args[0], graph)
         branches = [_terms(part, graph, deep - 1) for part in item.args[1:]]

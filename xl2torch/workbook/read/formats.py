@@ -48,6 +48,7 @@ def format_indices(data: bytes, places: Collection[Place], where: str) -> dict[P
     row = column = 0
     inside = here = False
 
+    # A cell without an element has the format of its row where that has one, else its column's.
     def start(tag: str, attributes: dict[str, str]) -> None:
         nonlocal row, column, inside, here
         if here and tag.endswith(" c"):
