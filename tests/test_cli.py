@@ -436,7 +436,7 @@ def test_help_is_quick_and_has_examples() -> None:
     commands = main.commands
     assert set(commands) == {
         "inspect", "verify", "gradcheck", "train", "export", "predict", "restore", "replay", "plot",
-        "setup",
+        "setup", "samples",
     }  # fmt: skip
     for command in [main, *commands.values()]:
         assert command.help is not None and "Example: xl2torch" in command.help

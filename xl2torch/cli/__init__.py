@@ -12,6 +12,7 @@ from xl2torch.cli import (
     predict,
     replay,
     restore,
+    samples,
     setup,
     train,
     verify,
@@ -19,6 +20,7 @@ from xl2torch.cli import (
 from xl2torch.cli.group import main
 from xl2torch.cli.printing import know_flags
 
+main.add_command(samples.samples)
 main.add_command(setup.setup)
 main.add_command(inspect.inspect)
 main.add_command(verify.verify)

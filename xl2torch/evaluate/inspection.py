@@ -36,10 +36,23 @@ _SHOWN = 5
 def inspect(
     workbook: Workbook | str | Path, sheet: str | None = None, problem: Problem | None = None
 ) -> Report:
-    """Sheets, formulas and Solver models, each model with its program. Raises SelectionError.
+    """Describe sheets, formulas and Solver models, each model with its program.
 
-    ``problem`` is shown instead of the stored models; where there are none, the model that the
-    workbook remembers is.
+    Args:
+        workbook: A workbook, or its path.
+        sheet: The sheet to describe, by default all.
+        problem: A problem that is shown instead of the stored models; where there are none, the
+            model that the workbook remembers is.
+
+    Returns:
+        A report as plain data: ``workbook``, ``sheets``, ``models``.
+
+    Raises:
+        SelectionError: No such sheet.
+
+    Example:
+        >>> xl2torch.inspect("workbooks/line.xlsx")["models"][0]["sense"]
+        'min'
     """
     workbook = as_workbook(workbook)
     names = [workbook.sheet(sheet).name] if sheet else [item.name for item in workbook.sheets]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from xl2torch.cells.address import CellAddress, CellRange, single_cell
 from xl2torch.cells.values import BLANK, CellValue
 from xl2torch.lowering.blocks import Block, from_cells, given_numbers, stored
 from xl2torch.lowering.schedule import Evaluation, Unit
+from xl2torch.model.sheet_model import as_workbook
 from xl2torch.workbook.read.reader import Workbook
 from xl2torch.workbook.sparse_cells import CellBlock, Floats, cell_value
 
@@ -72,15 +74,36 @@ class Recalculation:
 
 
 def recalculate(
-    workbook: Workbook, given: Mapping[CellRange, Floats | CellBlock], everything: bool = False
+    workbook: Workbook | str | Path,
+    given: Mapping[CellRange, Floats | CellBlock],
+    everything: bool = False,
 ) -> Recalculation:
-    """Recalculate with numbers, or values of any kind, put into some ranges.
+    """Compute what every formula cell shows with other numbers in some ranges.
 
-    Cells that call RAND or its kin keep their cached value, as do cells that nothing given reaches,
-    unless ``everything`` is asked for.
+    Cells that call RAND or its kin keep their cached value, as do cells that nothing given reaches.
+
+    Args:
+        workbook: A workbook, or its path.
+        given: Values by range: float64 arrays of shape (rows, columns), or blocks of any kind.
+        everything: Compute all cells anew.
+
+    Returns:
+        The cells whose value is new, those that could not be computed, each with the reason.
+
+    Raises:
+        WorkbookError: A path that leads to no workbook.
+
+    Example:
+        >>> import numpy as np
+        >>> model = xl2torch.compile("workbooks/line.xlsx")
+        >>> given = {model.variables[0].cells: np.array([[2.0], [1.0]])}
+        >>> done = xl2torch.recalculate("workbooks/line.xlsx", given)
+        >>> new = {str(cell): value for part in done.differences for cell, value in part.cells()}
+        >>> new["Model!B8"]
+        0.0
     """
     blocks = [Block(area, _array(area, values)) for area, values in given.items()]
-    evaluation = Evaluation(workbook, blocks)
+    evaluation = Evaluation(as_workbook(workbook), blocks)
     if everything:
         evaluation.compute_all()
     else:

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from xl2torch.excel.registry import FUNCTIONS
 from xl2torch.formula.ast import functions_in
 from xl2torch.ir.facts import value_of
 from xl2torch.lowering.schedule import Evaluation, Unit
+from xl2torch.model.sheet_model import as_workbook
 from xl2torch.notebook import Report
 from xl2torch.safety.limits import within_limits
 from xl2torch.workbook.read.reader import Workbook
@@ -32,12 +34,28 @@ _COUNTS = (
 
 
 @within_limits("verifying the workbook")
-def verify(workbook: Workbook, sheet: str | None = None) -> Report:
-    """Counts of formula cells, in total and per sheet, with the first cases that differ.
+def verify(workbook: Workbook | str | Path, sheet: str | None = None) -> Report:
+    """Compare what formulas give with the values that Excel left in the file.
 
-    A cell fed by a borrowed cached value counts as unsupported: a cache compared with itself
-    proves nothing. Numbers match within 1e-9 relative or 1e-12 absolute.
+    A cell fed by a cached value that could not be computed counts as unsupported: a cache compared
+    with itself proves nothing. Numbers match within 1e-9 relative or 1e-12 absolute.
+
+    Args:
+        workbook: A workbook, or its path.
+        sheet: The sheet to compare, by default all.
+
+    Returns:
+        Counts of formula cells, in total and per sheet, with the first cases that differ.
+
+    Raises:
+        SelectionError: No such sheet.
+
+    Example:
+        >>> total = xl2torch.verify("workbooks/line.xlsx")["total"]
+        >>> total["matched"], total["mismatched"]
+        (5, 0)
     """
+    workbook = as_workbook(workbook)
     began = time.perf_counter()
     names = [workbook.sheet(sheet).name] if sheet else [item.name for item in workbook.sheets]
     evaluation = Evaluation(workbook)

@@ -153,7 +153,27 @@ def _one(predicted: Any) -> torch.Tensor:
 
 
 class SheetRegressor(RegressorMixin, _SheetEstimator):  # type: ignore[misc]
-    """Predictions of a sheet's column of numbers; fitted to targets by least squares."""
+    """The row formulas of a sheet as a regressor of scikit-learn, fitted by least squares.
+
+    Args:
+        book: The path of a workbook.
+        sheet: The sheet to work on.
+        objective: The objective cell, not the stored one.
+        variables: The variable cells, not the stored ones.
+        outputs: The column of predictions, by default that nearest before the loss.
+        steps: Most iterations of L-BFGS.
+
+    Raises:
+        WrongRows: From ``fit`` and ``predict``, for data that do not fit the sheet's columns:
+            arrays of shape (rows, columns), or frames with the sheet's headings.
+
+    Example:
+        >>> import pandas
+        >>> line = xl2torch.SheetRegressor("workbooks/line.xlsx")
+        >>> line = line.fit(pandas.DataFrame({"x": [1.0, 2.0, 3.0]}), [3.0, 5.0, 7.0])
+        >>> line.predict(pandas.DataFrame({"x": [10.0]})).round(6).tolist()
+        [21.0]
+    """
 
     def _target(self, y: np.ndarray[Any, Any]) -> torch.Tensor:
         return torch.from_numpy(check_array(y, dtype=np.float64, ensure_2d=False, copy=True))
@@ -172,7 +192,35 @@ class SheetRegressor(RegressorMixin, _SheetEstimator):  # type: ignore[misc]
 
 
 class SheetClassifier(ClassifierMixin, _SheetEstimator):  # type: ignore[misc]
-    """Classes by a column of probabilities, or a column for each class; fitted by likelihood."""
+    """The row formulas of a sheet as a classifier of scikit-learn, fitted by likelihood.
+
+    The sheet predicts a probability, or one in a column for each class.
+
+    Args:
+        book: The path of a workbook.
+        sheet: The sheet to work on.
+        objective: The objective cell, not the stored one.
+        variables: The variable cells, not the stored ones.
+        outputs: The columns of probabilities, by default those nearest before the loss.
+        steps: Most iterations of L-BFGS.
+
+    Raises:
+        WrongRows: From ``fit`` and ``predict``, for data that do not fit the sheet's columns, or
+            more classes than it tells apart.
+
+    Example:
+        >>> import openpyxl, pandas
+        >>> book = openpyxl.Workbook()
+        >>> for row in (["slope", 0.5, "=AVERAGE(D4:D7)"], [], ["x", "p", "y", "loss"]):
+        ...     book.active.append(row)
+        >>> for r, (x, y) in enumerate([(-2, 0), (-1, 1), (1, 0), (3, 1)], 4):
+        ...     book.active.append([x, f"=1/(1+EXP(-$B$1*A{r}))", y, f"=(B{r}-C{r})^2"])
+        >>> book.save("logit.xlsx")
+        >>> logit = xl2torch.SheetClassifier("logit.xlsx", objective="C1", variables="B1")
+        >>> rows = pandas.DataFrame({"x": [-2.0, -1.0, 1.0, 3.0]})
+        >>> logit.fit(rows, ["no", "yes", "no", "yes"]).predict(rows).tolist()
+        ['no', 'no', 'yes', 'yes']
+    """
 
     def _target(self, y: np.ndarray[Any, Any]) -> torch.Tensor:
         check_classification_targets(y)

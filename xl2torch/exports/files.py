@@ -44,12 +44,28 @@ def export(
     outputs: str | None = None,
     force: bool = False,
 ) -> Exported:
-    """Write a model as ``python`` source, ``safetensors`` weights, or its predictions as
-    ``onnx`` or ``pt2``.
+    """Write a model for other programs: its source, its weights, or its predictions as a program.
 
-    ``to`` is told from the path's suffix where it is None. ``outputs``: the columns of predictions,
-    else those nearest before the loss. ONNX and pt2 are checked against the sheet before the file
-    appears. Raises SelectionError, ModelError or OutputError.
+    Args:
+        model: A compiled model.
+        path: The file to write; None gives the text of Python source alone.
+        to: ``python``, ``safetensors``, ``onnx`` or ``pt2``; told from the path's suffix if None.
+        outputs: The columns of predictions, by default those nearest before the loss.
+        force: Overwrite another file of that name.
+
+    Returns:
+        What was written, with the names and shapes of inputs and outputs, rows first. ONNX and pt2
+        are checked against the sheet before the file appears.
+
+    Raises:
+        SelectionError: No such format or column.
+        ModelError: The model has no such form.
+        OutputError: The file cannot be written.
+
+    Example:
+        >>> model = xl2torch.compile("workbooks/line.xlsx")
+        >>> xl2torch.export(model, "line.safetensors").kind
+        'safetensors'
     """
     refuse_moved(model)
     model.problem.require_objective("an export")

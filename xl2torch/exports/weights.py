@@ -43,8 +43,24 @@ def write_weights(model: SheetModel, path: Path) -> None:
 def load_weights(model: SheetModel, path: str | Path) -> None:
     """Put the weights of a safetensors file into a model.
 
-    Raises WorkbookError (no such file, or none of safetensors) or SelectionError (the file is of
-    another model).
+    Args:
+        model: A compiled model of the same sheet.
+        path: A file that ``export`` wrote: float64 tensors in the parameters' shapes.
+
+    Returns:
+        Nothing; the model's parameters are changed.
+
+    Raises:
+        WorkbookError: No such file, or none of safetensors.
+        SelectionError: The file is of another model.
+
+    Example:
+        >>> trained = xl2torch.fit("workbooks/line.xlsx").model
+        >>> exported = xl2torch.export(trained, "line.safetensors")
+        >>> model = xl2torch.compile("workbooks/line.xlsx")
+        >>> xl2torch.load_weights(model, "line.safetensors")
+        >>> round(model().item(), 9)
+        0.0
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file

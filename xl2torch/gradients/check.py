@@ -148,9 +148,25 @@ def gradcheck(
 ) -> pandas.DataFrame:  # fmt: skip
     """Compare the analytic derivative of each variable cell with a numeric one, where it stands.
 
-    One row per cell, worst first: cell, label, value, analytic, numeric, abs_diff, rel_diff, step,
-    ok, reason; ``attrs`` holds objective, value, method, step and max_rel_diff. ``cells`` are
-    checked instead of all. Raises SelectionError or ModelError; see ``check``.
+    Args:
+        model: A compiled model.
+        method: ``central``, ``forward`` or ``richardson`` differences, or the ``complex`` step.
+        step: The step of the differences, in the unit of the cell; chosen by curvature where None.
+        cells: Variable cells that are checked instead of all, as addresses or texts.
+
+    Returns:
+        One row per cell, worst first: cell, label, value, analytic, numeric (both in the unit of
+        the objective per unit of the cell), abs_diff, rel_diff, step, ok, reason. ``attrs`` holds
+        objective, value, method, step and max_rel_diff.
+
+    Raises:
+        SelectionError: A cell that is no variable cell, or a wrong method or step.
+        ModelError: The objective is an error at the present point.
+
+    Example:
+        >>> model = xl2torch.compile("workbooks/line.xlsx")
+        >>> xl2torch.gradcheck(model)["ok"].all()
+        np.True_
     """
     import pandas
 

@@ -88,10 +88,23 @@ class Compiled:
 
 
 class SheetModel(fx.GraphModule):
-    """The objective cell as a module.
+    """The objective cell as a module, made by ``compile``.
 
     ``model()`` is the objective as a 0-d float64 tensor, its parameters are the variable ranges by
     label (ranges of one row or column are vectors), ``model.code`` is the readable forward.
+
+    Args:
+        args: What torch.fx.GraphModule takes; people call ``compile`` instead.
+        kwargs: The same.
+
+    Raises:
+        TypeError: When it is pickled: keep its ``state_dict`` instead.
+
+    Example:
+        >>> model = xl2torch.compile("workbooks/line.xlsx")
+        >>> model().backward()
+        >>> model.m_b.grad.tolist()
+        [-3.0, -1.0]
     """
 
     _compiled: Compiled
@@ -322,11 +335,29 @@ def compile(
 ) -> SheetModel:
     """Compile the model of a sheet, by default the Solver model stored in it.
 
-    ``workbook`` may be a path.
-    ``sense``, ``constraints`` (texts such as ``B5:B9 <= 100``) and ``non_negative`` take the place
-    of what is stored.
-    Raises SelectionError, ModelError, UnsupportedError (all cells listed) or
-    CircularReferenceError.
+    Args:
+        workbook: A workbook, or its path.
+        sheet: The sheet to work on, where several store a model.
+        objective: The objective cell, not the stored one: ``"B8"``.
+        variables: The variable cells: a range or a defined name, or several.
+        sense: ``min``, ``max`` or ``value=NUMBER``.
+        constraints: Texts such as ``B5:B9 <= 100``, in the place of the stored ones.
+        non_negative: Whether variable cells without a lower bound stay at 0 or above.
+
+    Returns:
+        The model in evaluation mode. ``model()`` is the objective, a 0-d float64 tensor in the unit
+        of its cell; each range of R×C variable cells is a parameter of shape (R, C), (R,) or (C,).
+
+    Raises:
+        SelectionError: A sheet, cell or option that is not there.
+        ModelError: The objective does not depend on the variable cells.
+        UnsupportedError: Formulas on the way that are not supported; all their cells are named.
+        CircularReferenceError: Cells that need each other.
+
+    Example:
+        >>> model = xl2torch.compile("workbooks/line.xlsx")
+        >>> model().item(), {name: tuple(item.shape) for name, item in model.named_parameters()}
+        (2.5, {'m_b': (2,)})
     """
     workbook = as_workbook(workbook)
     problem = find_problem(workbook, sheet, objective, variables, sense, constraints, non_negative)

@@ -88,11 +88,25 @@ def plot(
     given: Result | SheetModel, kind: str = "loss", *, cells: str | None = None,
     x: Limits | None = None, y: Limits | None = None,
 ) -> Axes:  # fmt: skip
-    """A picture of a result, or of a model, as Axes of matplotlib; their figure is ``ax.figure``.
+    """Draw a result, or a model, on axes of matplotlib; their figure is ``ax.figure``.
 
-    ``kind`` as for ``xl2torch plot``: loss and path of a result; surface, contour, fit and weights.
-    ``cells`` are two variable cells, ``x`` and ``y`` from where to where they are shown. Raises
-    SelectionError, ModelError.
+    Args:
+        given: What ``fit`` gives, or a compiled model.
+        kind: ``loss`` and ``path`` of a result; ``surface``, ``contour``, ``fit`` and ``weights``.
+        cells: Two variable cells, ``"B5,B6"``, by default the first two.
+        x: From where to where the first of them is shown, in its unit.
+        y: From where to where the second one is.
+
+    Returns:
+        The axes.
+
+    Raises:
+        SelectionError: A wrong kind or cell.
+        ModelError: There is nothing of that kind to draw.
+
+    Example:
+        >>> xl2torch.plot(xl2torch.fit("workbooks/line.xlsx")).get_xlabel()
+        'iteration'
     """
     if not isinstance(given, Result | SheetModel):
         raise SelectionError(f"a result of fit or a model is wanted, not {type(given).__name__}")

@@ -23,12 +23,25 @@ FRAMES = ("answer", "sensitivity", "limits", "statistics")
 
 @takes_models
 def report(result: Result, kind: str) -> dict[str, pandas.DataFrame]:
-    """The tables of a report (answer, sensitivity, limits, statistics) by name.
+    """Give the tables of a report by name, as Solver's report has them.
 
-    They are about a result, or about a model's present parameters.
-    Cells are addresses, ``Model!B5``. The history of a run is ``result.history``, a gradient check
-    ``xl2torch.gradcheck``. Raises SelectionError (no such report) or ModelError (it makes no sense
-    for this model).
+    Args:
+        result: What ``fit`` gives; or a model, whose present parameters it is about.
+        kind: ``answer``, ``sensitivity``, ``limits`` or ``statistics``. The history of a run is
+            ``result.history``, a gradient check ``xl2torch.gradcheck``.
+
+    Returns:
+        Data frames by name; cells are addresses such as ``Model!B5``, numbers in the unit of the
+        cells.
+
+    Raises:
+        SelectionError: No such report.
+        ModelError: It makes no sense for this model.
+
+    Example:
+        >>> tables = xl2torch.report(xl2torch.fit("workbooks/line.xlsx"), "answer")
+        >>> list(tables), tables["variables"]["cell"].tolist()
+        (['objective', 'variables', 'constraints'], ['Model!B5', 'Model!B6'])
     """
     outcome = ReportContext.of(result)
     if kind == "answer":

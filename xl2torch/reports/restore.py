@@ -72,9 +72,28 @@ def restore(
 ) -> Restored:
     """Write a copy of a trained workbook with its variable cells as they were.
 
-    They are read from the last Answer Report, or from the ``report`` named. Reports stay. Array
-    formulas come back over the range they had. Raises SelectionError: no such report, or one that
-    cannot be read; OutputError.
+    They are read from an Answer Report. Reports stay. Array formulas come back over the range they
+    had.
+
+    Args:
+        book: The trained workbook, or its path.
+        path: The file to write.
+        report: The name of the Answer Report, by default the last one.
+        force: Overwrite another file of that name.
+        in_place: Overwrite the input itself.
+        ignore_protection: Change locked cells, too.
+
+    Returns:
+        What was put back: the report, how many variable cells and formulas.
+
+    Raises:
+        SelectionError: No such report, or one that cannot be read.
+        OutputError: The file cannot be written.
+
+    Example:
+        >>> saved = xl2torch.save(xl2torch.fit("workbooks/line.xlsx"), "line-trained.xlsx")
+        >>> xl2torch.restore("line-trained.xlsx", "line-restored.xlsx").variables
+        2
     """
     workbook = book if isinstance(book, Workbook) else load(book)
     target = Path(path)

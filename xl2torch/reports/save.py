@@ -104,16 +104,33 @@ def save(
 ) -> Saved:
     """Write the trained workbook: weights, recalculated values, and reports.
 
-    Of a model, in the place of a result, the present parameters are written, whoever set them.
-    ``cells`` are shown before and after, besides the objective and the watched ones. Everything
-    that did not have to change is byte for byte the input's. ``force`` overwrites another file,
-    ``in_place`` the input itself; ``ignore_protection`` changes locked cells too. ``reports`` are
-    of REPORTS, or ``all`` or ``none``; one that cannot be made is left out, and ``skipped`` says
-    why. ``history_every`` thins the history; ``store_model`` keeps objective, variable cells, sense
-    and constraints for Excel's Solver, by default where its sheet has no such model. Options
-    ``remembered`` are kept beside it, for the next command. ``everything`` recalculates all cells,
-    not only those that depend on the variable cells, by default where the file holds no values at
-    all. Raises OutputError.
+    Everything that did not have to change is byte for byte the input's.
+
+    Args:
+        result: What ``fit`` gives; or a model, whose present parameters are written.
+        path: The file to write.
+        force: Overwrite another file of that name.
+        in_place: Overwrite the input itself.
+        cells: Cells that are shown before and after, besides the objective and the watched ones.
+        ignore_protection: Change locked cells, and add sheets to a protected workbook.
+        reports: Of training, answer, sensitivity, limits, statistics and gradients, or ``all`` or
+            ``none``; one that cannot be made is left out, and ``skipped`` says why.
+        history_every: Write every n-th iteration only.
+        store_model: Keep the model for Excel's Solver; by default where its sheet has none.
+        remembered: Options that are kept for the next command.
+        everything: Recalculate all cells, not only those that depend on the variable cells; by
+            default where the file holds no values at all.
+
+    Returns:
+        What was written: ``path``, the cells that changed, the reports by kind.
+
+    Raises:
+        OutputError: The file cannot be written, or protection forbids it.
+
+    Example:
+        >>> result = xl2torch.fit("workbooks/line.xlsx")
+        >>> xl2torch.save(result, "line-trained.xlsx")
+        <Saved line-trained.xlsx: 7 cells changed>
     """
     if history_every < 1:
         raise SelectionError(f"the history cannot be kept every {history_every} iterations")

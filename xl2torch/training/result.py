@@ -69,8 +69,30 @@ class Start:
 class Result:
     """Outcome of a run. The model holds ``weights``, the best point that was met.
 
-    ``remarks`` are what was noticed on the way, in words; ``ends`` the table of several starts;
-    ``subproblems`` the nodes of a search for integers, ``best`` the iteration that is the answer.
+    Args:
+        model: The trained model.
+        settings: The options of the run with everything decided, and the reason for the optimizer.
+        start: The objective at the start point, in the unit of its cell.
+        final: The objective at the best point.
+        stop: Why the run ended: Solver's code and message.
+        iterations: A line for each iteration, the start point first.
+        watched: The cells whose values the lines have.
+        weights: The best parameters by name, float64, in the parameters' shapes.
+        seconds: How long it took.
+        remarks: What was noticed on the way, in words.
+        ends: The table of several starts.
+        subproblems: Nodes of a search for whole numbers.
+        best: The iteration that is the answer.
+
+    Raises:
+        KeyError: From ``weights``, for a name that is none of a parameter.
+
+    Example:
+        >>> result = xl2torch.fit("workbooks/line.xlsx")
+        >>> result.weights["m_b"].round(decimals=9).tolist()
+        [2.0, 1.0]
+        >>> len(result.history) == result.epochs + 1
+        True
     """
 
     model: SheetModel

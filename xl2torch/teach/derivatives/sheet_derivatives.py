@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from xl2torch.cells.address import CellAddress, CellRange, single_cell
 from xl2torch.errors import FormulaError, SelectionError
 from xl2torch.formula.parser import parse
 from xl2torch.ir.naming import label, solver_name
+from xl2torch.model.sheet_model import as_workbook
 from xl2torch.teach.derivatives.column_reasons import reasons_of
 from xl2torch.teach.derivatives.derivative_columns import SheetDerivatives
 from xl2torch.teach.derivatives.explanations import runs
@@ -109,19 +111,41 @@ class WrittenCheck:
 
 
 def compare_derivatives(
-    workbook: Workbook, of: str, wrt: str, against: str, *, sheet: str | None = None,
+    workbook: Workbook | str | Path, of: str, wrt: str, against: str, *, sheet: str | None = None,
     step: float | None = None,
 ) -> pandas.DataFrame:  # fmt: skip
-    """Compare derivatives that a sheet holds with exact ones, as a frame with one row per cell.
+    """Compare derivatives that a sheet holds with exact ones.
 
-    ``against`` are cells that hold the derivatives of the cells ``of`` with respect to the cells
-    ``wrt``; see ``pairing`` for the shapes. ``attrs["lines"]`` tells column by
-    column what was found. Raises SelectionError, ModelError or UnsupportedError; see
-    ``check_written``.
+    Args:
+        workbook: A workbook, or its path.
+        of: The cells that are differentiated, ``"F4:F32"``, or a formula, ``"=(E4-B4)^2"``.
+        wrt: The cells that they are differentiated with respect to.
+        against: The cells that hold the derivatives; ``pairing`` says which shapes fit.
+        sheet: The sheet, where the workbook has several.
+        step: A step that is tried where a column may be a finite difference.
+
+    Returns:
+        One row per cell, worst first: cell, label, of, wrt, analytic, numeric, abs_diff, rel_diff,
+        ok, reason. ``attrs["lines"]`` tells column by column what was found.
+
+    Raises:
+        SelectionError: Ranges that do not fit each other.
+        ModelError: A given cell is no number.
+        UnsupportedError: A formula on the way is not supported.
+
+    Example:
+        >>> import openpyxl
+        >>> book = openpyxl.Workbook()
+        >>> for row in ([1, "=A1^2", "=2*A1"], [2, "=A2^2", "=2*A2"], [3, "=A3^2", "=3*A3"]):
+        ...     book.active.append(row)
+        >>> book.save("squares.xlsx")
+        >>> frame = xl2torch.compare_derivatives("squares.xlsx", "B1:B3", "A1:A3", "C1:C3")
+        >>> frame[~frame["ok"]]["cell"].tolist()
+        ['Sheet!C3']
     """
     import pandas
 
-    found = check_written(workbook, of, wrt, against, sheet=sheet, step=step)
+    found = check_written(as_workbook(workbook), of, wrt, against, sheet=sheet, step=step)
     frame = pandas.DataFrame([vars(row) for row in found.worst_first])
     for name in ("cell", "wrt"):
         frame[name] = frame[name].map(str)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from xl2torch.cells.address import CellAddress
 from xl2torch.errors import ModelError, SelectionError
+from xl2torch.model.sheet_model import as_workbook
 from xl2torch.teach.replay.descent import Descent, find_descents
 from xl2torch.teach.replay.gradient import ErrorSteps, Gradients, error_steps, find_gradients
 from xl2torch.teach.replay.optimizer import Match, find_match
@@ -90,13 +92,38 @@ class Replay:
         return pandas.DataFrame(columns)
 
 
-def replay(workbook: Workbook, sheet: str, *, state: str = "sheet", epochs: int = 1) -> Replay:
+def replay(
+    workbook: Workbook | str | Path, sheet: str, *, state: str = "sheet", epochs: int = 1
+) -> Replay:
     """Run the descent that a sheet writes down its rows with torch's optimizer, one row a step.
 
-    ``state``: where the optimizer starts, at what the ``sheet`` holds above its first row, or
-    ``new`` as torch does. ``epochs``: passes through the rows, each from where the last one ended.
-    Raises SelectionError (wrong option), ModelError (no descent that is known).
+    Args:
+        workbook: A workbook, or its path.
+        sheet: The sheet that holds the descent.
+        state: Where the optimizer starts: at what the ``sheet`` holds above its first row, or
+            ``new`` as torch does.
+        epochs: Passes through the rows, each from where the last one ended.
+
+    Returns:
+        The optimizer of torch that was recognised (``match``), its path beside the sheet's, as
+        tensors of shape (steps + 1, weights), and where the two part.
+
+    Raises:
+        SelectionError: A wrong option.
+        ModelError: No descent that is known.
+
+    Example:
+        >>> import openpyxl
+        >>> book = openpyxl.Workbook()
+        >>> for row in (["x", "f", "slope"], [4, "=A2^2", "=2*A2"]):
+        ...     book.active.append(row)
+        >>> for r in range(3, 12):
+        ...     book.active.append([f"=A{r-1}-0.1*C{r-1}", f"=A{r}^2", f"=2*A{r}"])
+        >>> book.save("descent.xlsx")
+        >>> xl2torch.replay("descent.xlsx", "Sheet").match.code
+        'torch.optim.SGD(lr=0.1)'
     """
+    workbook = as_workbook(workbook)
     if state not in STATES:
         raise SelectionError(f"no `state={state!r}`; there are {', '.join(STATES)}")
     if epochs < 1:

@@ -34,9 +34,25 @@ class DefinedName:
 class Workbook:
     """What a workbook file holds, in the file's order of sheets (chart sheets left out).
 
-    ``external`` are sheets of linked workbooks, named as formulas do: ``[1]Sheet1``. In one with
-    ``dates_1904`` days are counted from 1904, as Excel for the Mac once did; in one that computes
-    ``as_displayed`` Excel rounds each value to what its cell shows, and we do not.
+    Args:
+        package: The parts of the file, as bytes.
+        sheets: Sheets with cells, formulas, tables and merged areas.
+        sheet_order: Names of all sheets, those of charts too.
+        names: Defined names with their scope.
+        iterates: Whether the workbook computes circular references by iteration.
+        external: Sheets of linked workbooks, named as formulas do: ``[1]Sheet1``.
+        dates_1904: Whether days are counted from 1904, as Excel for the Mac once did.
+        as_displayed: Whether Excel rounds each value to what its cell shows; we do not.
+        shared_strings: Texts that cells share.
+        remembered: Options that a trained workbook keeps for the next run.
+
+    Raises:
+        SelectionError: From ``sheet(name)``, where there is no such sheet.
+
+    Example:
+        >>> workbook = xl2torch.load("workbooks/line.xlsx")
+        >>> workbook.sheet("Model").cells.value(11, 2)
+        3.0
     """
 
     package: Package
@@ -100,7 +116,21 @@ class Workbook:
 
 @within_limits("reading the workbook")
 def load(path: str | Path | BinaryIO) -> Workbook:
-    """Read an .xlsx or .xlsm workbook, from its path or an open file. Raises WorkbookError."""
+    """Read an .xlsx or .xlsm workbook.
+
+    Args:
+        path: Its path, or an open binary file, which is read from its beginning.
+
+    Returns:
+        Sheets with formulas and cached values, names, tables, and the Solver models stored in it.
+
+    Raises:
+        WorkbookError: It is no workbook, is damaged, or asks for more than a workbook may.
+
+    Example:
+        >>> xl2torch.load("workbooks/line.xlsx")
+        <Workbook line.xlsx: Model>
+    """
     package = read_package(Path(path)) if isinstance(path, str | Path) else read_stream(path)
     main = package.related("", "officeDocument")
     if main is not None and main.lower().endswith(".bin"):
