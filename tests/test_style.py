@@ -53,3 +53,32 @@ def test_dense_functions_have_a_comment() -> None:
 def test_every_module_and_package_says_what_it_is_for() -> None:
     for path in PACKAGE.rglob("*.py"):
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
+
+
+HOLDERS = {"loss", "record", "model", "module", "run", "task", "drive", "settings", "whole"}
+"""Names of variables, and of attributes, that hold an object of ours with a state of its own."""
+
+
+def outside_writes(path: Path) -> list[str]:
+    """Attributes of such objects that are assigned by others than themselves."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        if isinstance(node, ast.AugAssign | ast.AnnAssign):
+            targets = [node.target]
+        parts = [part for item in targets
+                 for part in (item.elts if isinstance(item, ast.Tuple) else [item])]  # fmt: skip
+        for item in parts:
+            if not isinstance(item, ast.Attribute):
+                continue
+            holder = item.value
+            name = holder.id if isinstance(holder, ast.Name) else getattr(holder, "attr", "")
+            if name in HOLDERS:
+                found.append(f"{path.relative_to(ROOT)}:{item.lineno} {ast.unparse(item)}")
+    return found
+
+
+def test_nobody_changes_the_state_of_another() -> None:
+    paths = [path for path in sorted(PACKAGE.rglob("*.py")) if path.name != "highs.py"]
+    assert not [text for path in paths for text in outside_writes(path)]
+    assert outside_writes(PACKAGE / "analysis" / "highs.py")  # HiGHS is filled by attributes
