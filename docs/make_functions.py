@@ -6,7 +6,7 @@ from pathlib import Path
 
 import xl2torch.excel
 from xl2torch.excel import formulas_fallback
-from xl2torch.excel.excel_names import KNOWN_TO_EXCEL
+from xl2torch.excel.excel_names import known_to_excel
 from xl2torch.excel.registry import FUNCTIONS, VOLATILE, Function
 
 PATH = Path(__file__).with_name("functions.md")
@@ -53,7 +53,7 @@ def table() -> str:
     assert xl2torch.excel is not None
     rows = [describe(FUNCTIONS[name]) for name in sorted(FUNCTIONS)]
     volatile = ", ".join(sorted(VOLATILE))
-    missing = sorted(KNOWN_TO_EXCEL - FUNCTIONS.keys())
+    missing = sorted(known_to_excel() - FUNCTIONS.keys())
     others = [
         f"| {name} | {'by formulas' if formulas_fallback.is_known(name) else 'no'} | | | |\n"
         for name in missing

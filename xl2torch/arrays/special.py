@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import scipy  # its parts are loaded when they are first used
 import torch
 from numpy.typing import NDArray
-from scipy import special
 
 Numbers = NDArray[np.float64]
 Slope = Callable[..., Any]
@@ -77,21 +77,23 @@ def _call(function: Slope, slopes: Sequence[Slope], *arguments: Any) -> torch.Te
 
 
 def _gamma_slope(x: Numbers) -> Any:
-    return special.gamma(x) * special.psi(x)
+    return scipy.special.gamma(x) * scipy.special.psi(x)
 
 
 def gamma(x: torch.Tensor) -> torch.Tensor:
     """Γ(x)."""
-    return _call(special.gamma, (_gamma_slope,), x)
+    return _call(scipy.special.gamma, (_gamma_slope,), x)
 
 
 def _gamma_density(a: Numbers, x: Numbers) -> Any:
-    return np.exp(special.xlogy(a - 1, x) - x - special.gammaln(a))
+    return np.exp(scipy.special.xlogy(a - 1, x) - x - scipy.special.gammaln(a))
 
 
 def gammainc(a: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Regularised lower incomplete gamma function P(a, x)."""
-    return _call(special.gammainc, (_numeric(special.gammainc, 0), _gamma_density), a, x)
+    return _call(
+        scipy.special.gammainc, (_numeric(scipy.special.gammainc, 0), _gamma_density), a, x
+    )
 
 
 def _minus_gamma_density(a: Numbers, x: Numbers) -> Any:
@@ -100,52 +102,67 @@ def _minus_gamma_density(a: Numbers, x: Numbers) -> Any:
 
 def gammaincc(a: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Regularised upper incomplete gamma function Q(a, x)."""
-    return _call(special.gammaincc, (_numeric(special.gammaincc, 0), _minus_gamma_density), a, x)
+    return _call(
+        scipy.special.gammaincc, (_numeric(scipy.special.gammaincc, 0), _minus_gamma_density), a, x
+    )
 
 
 def _gammaincinv_slope(a: Numbers, p: Numbers) -> Any:
-    return 1 / _gamma_density(a, special.gammaincinv(a, p))
+    return 1 / _gamma_density(a, scipy.special.gammaincinv(a, p))
 
 
 def gammaincinv(a: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
     """Inverse of P(a, x) by x."""
-    return _call(special.gammaincinv, (_numeric(special.gammaincinv, 0), _gammaincinv_slope), a, p)
+    return _call(
+        scipy.special.gammaincinv,
+        (_numeric(scipy.special.gammaincinv, 0), _gammaincinv_slope),
+        a,
+        p,
+    )
 
 
 def _gammainccinv_slope(a: Numbers, p: Numbers) -> Any:
-    return -1 / _gamma_density(a, special.gammainccinv(a, p))
+    return -1 / _gamma_density(a, scipy.special.gammainccinv(a, p))
 
 
 def gammainccinv(a: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
     """Inverse of Q(a, x) by x."""
-    slopes = (_numeric(special.gammainccinv, 0), _gammainccinv_slope)
-    return _call(special.gammainccinv, slopes, a, p)
+    slopes = (_numeric(scipy.special.gammainccinv, 0), _gammainccinv_slope)
+    return _call(scipy.special.gammainccinv, slopes, a, p)
 
 
 def _beta_density(a: Numbers, b: Numbers, x: Numbers) -> Any:
-    logarithm = special.xlogy(a - 1, x) + special.xlog1py(b - 1, -x) - special.betaln(a, b)
+    logarithm = (
+        scipy.special.xlogy(a - 1, x)
+        + scipy.special.xlog1py(b - 1, -x)
+        - scipy.special.betaln(a, b)
+    )
     return np.exp(logarithm)
 
 
 def betainc(a: torch.Tensor, b: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Regularised incomplete beta function I_x(a, b)."""
-    slopes = (_numeric(special.betainc, 0), _numeric(special.betainc, 1), _beta_density)
-    return _call(special.betainc, slopes, a, b, x)
+    slopes = (_numeric(scipy.special.betainc, 0), _numeric(scipy.special.betainc, 1), _beta_density)
+    return _call(scipy.special.betainc, slopes, a, b, x)
 
 
 def _betaincinv_slope(a: Numbers, b: Numbers, p: Numbers) -> Any:
-    return 1 / _beta_density(a, b, special.betaincinv(a, b, p))
+    return 1 / _beta_density(a, b, scipy.special.betaincinv(a, b, p))
 
 
 def betaincinv(a: torch.Tensor, b: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
     """Inverse of I_x(a, b) by x."""
-    slopes = (_numeric(special.betaincinv, 0), _numeric(special.betaincinv, 1), _betaincinv_slope)
-    return _call(special.betaincinv, slopes, a, b, p)
+    slopes = (
+        _numeric(scipy.special.betaincinv, 0),
+        _numeric(scipy.special.betaincinv, 1),
+        _betaincinv_slope,
+    )
+    return _call(scipy.special.betaincinv, slopes, a, b, p)
 
 
 def _t_density(df: Numbers, t: Numbers) -> Any:
     half = (df + 1) / 2
-    constant = special.gammaln(half) - special.gammaln(df / 2) - np.log(np.pi * df) / 2
+    constant = scipy.special.gammaln(half) - scipy.special.gammaln(df / 2) - np.log(np.pi * df) / 2
     return np.exp(constant - half * np.log1p(t * t / df))
 
 
@@ -159,16 +176,18 @@ def student_density(df: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
 
 def student(df: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
     """Distribution function of Student's t."""
-    return _call(special.stdtr, (_numeric(special.stdtr, 0), _t_density), df, t)
+    return _call(scipy.special.stdtr, (_numeric(scipy.special.stdtr, 0), _t_density), df, t)
 
 
 def _student_inverse_slope(df: Numbers, p: Numbers) -> Any:
-    return 1 / _t_density(df, special.stdtrit(df, p))
+    return 1 / _t_density(df, scipy.special.stdtrit(df, p))
 
 
 def student_inverse(df: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
     """Inverse of Student's t distribution function."""
-    return _call(special.stdtrit, (_numeric(special.stdtrit, 0), _student_inverse_slope), df, p)
+    return _call(
+        scipy.special.stdtrit, (_numeric(scipy.special.stdtrit, 0), _student_inverse_slope), df, p
+    )
 
 
 def _no_slope(*numbers: Numbers) -> float:
@@ -177,9 +196,9 @@ def _no_slope(*numbers: Numbers) -> float:
 
 def binomial(n: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
     """Number of ways to choose k of n; whole numbers, so without slope."""
-    return _call(special.binom, (_no_slope, _no_slope), n, k)
+    return _call(scipy.special.binom, (_no_slope, _no_slope), n, k)
 
 
 def double_factorial(n: torch.Tensor) -> torch.Tensor:
     """n!! of whole numbers; without slope."""
-    return _call(lambda x: special.factorial2(x.astype(int)), (_no_slope,), n)
+    return _call(lambda x: scipy.special.factorial2(x.astype(int)), (_no_slope,), n)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from xl2torch.arrays.array import Array
 from xl2torch.cells.address import CellAddress, CellRange
 from xl2torch.cells.values import BLANK, FIRST_ERROR, NUMBER, TEXT, display
-from xl2torch.excel.excel_names import KNOWN_TO_EXCEL
+from xl2torch.excel.excel_names import known_to_excel
 from xl2torch.excel.registry import FUNCTIONS
 from xl2torch.formula.ast import functions_in
 from xl2torch.ir.facts import value_of
@@ -133,7 +133,7 @@ def foreign(unit: Unit) -> list[str]:
     """Functions of a formula that Excel does not have, such as those of VBA."""
     if unit.region is None:
         return []
-    return sorted(functions_in(unit.region.tree) - FUNCTIONS.keys() - KNOWN_TO_EXCEL)
+    return sorted(functions_in(unit.region.tree) - FUNCTIONS.keys() - known_to_excel())
 
 
 def not_of_excel(units: Iterable[Unit]) -> dict[str, dict[str, Any]]:

@@ -5,7 +5,7 @@ openpyxl lists those of Excel 2007; the newer ones are from Microsoft's list by 
 
 from __future__ import annotations
 
-from openpyxl.utils import FORMULAE
+from functools import cache
 
 _SINCE_2010 = """
     ACOT ACOTH AGGREGATE ARABIC ARRAYTOTEXT BASE BETA.DIST BETA.INV BINOM.DIST BINOM.DIST.RANGE
@@ -28,4 +28,10 @@ _SINCE_2010 = """
     WEIBULL.DIST WRAPCOLS WRAPROWS XLOOKUP XMATCH XOR Z.TEST
 """
 
-KNOWN_TO_EXCEL: frozenset[str] = frozenset(FORMULAE) | frozenset(_SINCE_2010.split())
+
+@cache
+def known_to_excel() -> frozenset[str]:
+    """All of them. openpyxl is loaded when they are first asked for."""
+    from openpyxl.utils import FORMULAE
+
+    return frozenset(FORMULAE) | frozenset(_SINCE_2010.split())

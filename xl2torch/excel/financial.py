@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import scipy  # its parts are loaded when they are first used
 import torch
 from numpy.typing import NDArray
-from scipy import optimize
 
 from xl2torch.arrays.array import (
     DTYPE,
@@ -242,7 +242,7 @@ def _root(equation: Callable[[float], float], guess: float) -> float:
     """Root by the secant method, as Excel does from a guess; NaN where there is none."""
     try:
         with np.errstate(all="ignore"):
-            found = optimize.newton(equation, guess, tol=1e-14, maxiter=200)
+            found = scipy.optimize.newton(equation, guess, tol=1e-14, maxiter=200)
             good = np.isfinite(found) and found > -1
     except (RuntimeError, OverflowError, ZeroDivisionError):
         good = False
@@ -256,7 +256,7 @@ def _root(equation: Callable[[float], float], guess: float) -> float:
     if not len(signs):
         return math.nan
     nearest = min(signs, key=lambda index: abs(grid[index] - guess))
-    return float(optimize.brentq(equation, grid[nearest], grid[nearest + 1], xtol=1e-15))
+    return float(scipy.optimize.brentq(equation, grid[nearest], grid[nearest + 1], xtol=1e-15))
 
 
 class _Root(torch.autograd.Function):

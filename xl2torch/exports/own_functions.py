@@ -15,16 +15,16 @@ from types import CodeType, ModuleType
 from typing import Any, cast
 
 import numpy as np
+import scipy
 import torch
-from scipy import special
 
 from xl2torch.errors import ModelError
 from xl2torch.ir.ops import is_own, recorded
 
 WIDTH = 100
-NUMPY, SCIPY = "import numpy as np", "from scipy import special"
+NUMPY, SCIPY = "import numpy as np", "import scipy"
 _IMPORTS: dict[ModuleType, str] = {
-    math: "import math", operator: "import operator", np: NUMPY, special: SCIPY,
+    math: "import math", operator: "import operator", np: NUMPY, scipy: SCIPY,
 }  # fmt: skip
 
 

@@ -278,9 +278,9 @@ class _Writer:
             '"""\n\n'
             + "\n".join(standard)
             + "\nfrom datetime import date, datetime, time, timedelta\nfrom pathlib import Path\n\n"
-            f"{numpy}import openpyxl\nimport torch\n{functional}"
+            f"{numpy}import openpyxl\n{scipy}import torch\n{functional}"
             "from openpyxl.utils.cell import range_boundaries\n"
-            f"from openpyxl.utils.datetime import to_excel\n{scipy}from torch import nn\n\n"
+            "from openpyxl.utils.datetime import to_excel\nfrom torch import nn\n\n"
             f"WORKBOOK = Path(__file__).parent / {quoted_path(relative)}\n" + self._fixed_cells()
         )
 

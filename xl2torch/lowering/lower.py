@@ -39,7 +39,7 @@ from xl2torch.cells.address import MAX_COLUMN, MAX_ROW, CellRange
 from xl2torch.cells.values import BLANK, ERRORS, LOGICAL, NAME, REF, VALUE, kind_of
 from xl2torch.errors import FormulaError
 from xl2torch.excel import formulas_fallback
-from xl2torch.excel.excel_names import KNOWN_TO_EXCEL
+from xl2torch.excel.excel_names import known_to_excel
 from xl2torch.excel.registry import CALENDAR, FUNCTIONS, Function, IntArray
 from xl2torch.formula.ast import (
     ArrayConstant,
@@ -476,7 +476,9 @@ class Lowering:
             values = [self._value(item, array, single=False) for item in node.arguments]
             return formulas_fallback.call(node.function, values)
         if function is None:
-            known = "not supported yet" if node.function in KNOWN_TO_EXCEL else "not known to Excel"
+            known = (
+                "not supported yet" if node.function in known_to_excel() else "not known to Excel"
+            )
             hint = _HINTS.get(node.function, "")
             raise UnknownFunction(f"the function {node.function} is {known}{hint}")
         if self.workbook.dates_1904 and (node.function in CALENDAR or _shows_a_date(node)):

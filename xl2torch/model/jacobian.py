@@ -116,6 +116,8 @@ def batched_gradients(
     vector: torch.Tensor, point: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
     """Gradients of several weighted sums of a vector, one for each row of ``weights``."""
+    if len(weights) == 1:  # a scalar needs no weights, for which torch loads sympy
+        return torch.autograd.grad((vector * weights[0]).sum(), point, retain_graph=True)[0][None]
     try:
         (slopes,) = torch.autograd.grad(
             vector, point, weights, retain_graph=True, is_grads_batched=True

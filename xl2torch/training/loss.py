@@ -56,6 +56,16 @@ class Differentiated(NamedTuple):
     gradients: Sequence[torch.Tensor]
 
 
+class Evaluated(NamedTuple):
+    """What a loss is at a point: its value, the objective, and the gradient by each parameter."""
+
+    point: torch.Tensor
+    value: float
+    objective: float
+    gradients: Sequence[torch.Tensor]
+    lost_slopes: bool
+
+
 class Loss:
     """The loss of a model at its parameters, and at any point.
 
@@ -140,6 +150,19 @@ class Loss:
                 value = self.output(drawing=False)
             self.objective, loss = float(value), self._of(value)
         return self._noted(loss)
+
+    def evaluated(self) -> Evaluated:
+        """What it is where it was evaluated last, which is the present point."""
+        gradients = [gradient_of(parameter).clone() for parameter in self.parameters]
+        return Evaluated(self.point, self.value, self.objective, gradients, self.lost_slopes)
+
+    def recall(self, known: Evaluated) -> None:
+        """Be as it was when it was evaluated at the present point."""
+        self._point = None
+        self.value, self.objective = known.value, known.objective
+        self.lost_slopes = known.lost_slopes
+        for parameter, gradient in zip(self.parameters, known.gradients, strict=True):
+            parameter.grad = gradient.clone()
 
     def _noted(self, loss: torch.Tensor) -> float:
         self.value = FAILED if self.failed else float(loss.detach())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,11 +11,21 @@ import torch
 from torch import nn
 
 from xl2torch.training.box import Bounded, gradient_of
-from xl2torch.training.loss import Loss
+from xl2torch.training.loss import Evaluated, Loss
 from xl2torch.training.steps.scaling import units
 
 _SHORTENINGS = 40
+_REMEMBERED = 8
+"""Points of a line search: torch's asks again for the first, and we for the one that it takes."""
 _SHORTER = 0.25
+
+
+class _Lbfgs(torch.optim.LBFGS):
+    """torch's, made without loading torch's compiler, which takes a second."""
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        plain = torch.optim.Optimizer.add_param_group
+        getattr(plain, "__wrapped__", plain)(self, param_group)
 
 
 class QuasiNewton:
@@ -48,11 +59,12 @@ class QuasiNewton:
         ]
         self.fresh = True
         self._active: list[torch.Tensor] | None = None
+        self._known: deque[Evaluated] = deque(maxlen=_REMEMBERED)
         self._restart()
 
     def _restart(self) -> None:
         options: dict[str, Any] = {"max_eval": 30, "history_size": 20} | self.arguments
-        self.optimizer = torch.optim.LBFGS(
+        self.optimizer = _Lbfgs(
             self.scaled, lr=self.learning_rate, max_iter=1, tolerance_grad=0.0,
             tolerance_change=0.0, line_search_fn="strong_wolfe", **options,
         )  # fmt: skip
@@ -95,9 +107,21 @@ class QuasiNewton:
         loss.move(point)  # its gradients are still there
         return rate
 
+    def _evaluate(self) -> float:
+        """The loss at the present parameters, with its gradient; a point is evaluated once."""
+        loss, point = self.loss, self.loss.point
+        known = next((item for item in self._known if torch.equal(item.point, point)), None)
+        if known is not None:
+            loss.recall(known)
+        else:
+            loss.evaluate()
+            if not loss.model.drawn:  # else it is another one each time
+                self._known.append(loss.evaluated())
+        return loss.value
+
     def step(self) -> None:
         """One iteration. Without progress the curvature history is dropped, and tried once more."""
-        loss, value = self.loss, self.loss.value
+        value = self.loss.value
         before = [parameter.detach().clone() for parameter in self.parameters]
         active = [item.blocked() for item in self.bounded]
         if self._active is not None and not all(map(torch.equal, active, self._active)):
@@ -112,7 +136,7 @@ class QuasiNewton:
             ]
             for item in self.bounded:
                 item.project()
-            found = loss.evaluate()
+            found = self._evaluate()
             with torch.no_grad():
                 for item, held, outside in zip(self.bounded, active, beyond, strict=True):
                     gradient_of(item.parameter)[held | outside] = 0.0
@@ -130,11 +154,11 @@ class QuasiNewton:
         self._to_parameters()
         for item in self.bounded:
             item.project()
-        if not loss.evaluate() < value:
+        if not self._evaluate() < value:
             with torch.no_grad():
                 for parameter, old in zip(self.parameters, before, strict=True):
                     parameter.copy_(old)
-            loss.evaluate()
+            self._evaluate()
             self._restart()
             if not was_fresh:
                 self.step()
