@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,12 @@ import xl2torch
 from xl2torch.errors import SelectionError
 from xl2torch.model.sheet_model import SheetModel
 from xl2torch.training.choose_optimizer import choose
+from xl2torch.training.loss import Loss
 from xl2torch.training.methods import torch_optimizers
 from xl2torch.training.options import FitOptions
 from xl2torch.training.solvers.protocol import Request
 from xl2torch.training.steps.schedules import schedules
+from xl2torch.workbook.read.reader import load
 
 
 def bowl(tmp_path: Path) -> SheetModel:
@@ -144,3 +148,30 @@ def test_weights_of_a_sample_by_every_kind() -> None:
     for name in ("least-squares", "lbfgs", "l-bfgs-b"):
         model = xl2torch.compile(xl2torch.load(WORKBOOKS / "line.xlsx"))
         assert xl2torch.fit(model, name).final < 1.0
+
+
+def test_lbfgs_evaluates_a_point_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's asks for the first point of each line search again, and we for the one it takes."""
+    points: list[bytes] = []
+    plain = Loss._differentiate
+
+    def counted(loss: Loss) -> torch.Tensor:
+        points.append(loss.point.numpy().tobytes())
+        return plain(loss)
+
+    monkeypatch.setattr(Loss, "_differentiate", counted)
+    model = xl2torch.compile(load(WORKBOOKS / "survival.xlsx"))
+    result = xl2torch.fit(model, "lbfgs", epochs=30)
+    assert result.epochs == 30 and len(set(points)) > 30
+    assert len(points) - len(set(points)) < 10  # the start, and what is looked at in the end
+
+
+@pytest.mark.slow
+def test_lbfgs_does_not_load_torchs_compiler() -> None:
+    code = (
+        f"import sys, xl2torch; xl2torch.fit({str(WORKBOOKS / 'survival.xlsx')!r}, epochs=5); "
+        "print([name for name in ('torch._dynamo', 'openpyxl', 'scipy.optimize') "
+        "if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
