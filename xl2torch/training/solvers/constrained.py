@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from xl2torch.analysis.linearity import nonlinear_node
 from xl2torch.analysis.optimality import optimality
 from xl2torch.model.constraints import Constraints
 from xl2torch.model.jacobian import jacobian
@@ -52,6 +53,8 @@ class ConstraintRows:
     sizes: np.ndarray
     target: Callable[[torch.Tensor], torch.Tensor] | None
     chosen: np.ndarray
+    constant: torch.Tensor | None = None
+    """The slopes by all variable cells, where all constraints are linear."""
 
     def excess(self, point: torch.Tensor) -> torch.Tensor:
         found = self.constraints.general_excess(point)
@@ -65,7 +68,11 @@ class ConstraintRows:
         return np.asarray(np.nan_to_num(self.signs * found / self.sizes, nan=-_FAR))
 
     def slopes(self, numbers: Numbers) -> Numbers:
-        found = torch.nan_to_num(jacobian(self.excess, self.free.point(numbers)))
+        if self.constant is None:
+            found = jacobian(self.excess, self.free.point(numbers))
+        else:
+            found = self.constant[self.chosen]
+        found = torch.nan_to_num(found)
         return np.asarray((self.signs / self.sizes)[:, None] * self.free.slopes(found))
 
 
@@ -73,7 +80,18 @@ Method = Callable[[Goal, ConstraintRows, Record], None]
 """One run of a method of scipy from the present point; it notes its iterations and its end."""
 
 
-def _rows(loss: Loss, constraints: Constraints, free: FreeVariables) -> ConstraintRows:
+def _constant_slopes(loss: Loss, constraints: Constraints) -> torch.Tensor | None:
+    """Slopes that are the same everywhere; None where a constraint is not linear."""
+    if loss.model.problem.sense == "value":
+        return None
+    if any(nonlinear_node(module) is not None for _, module in constraints.modules):
+        return None
+    return constraints.general_slopes(loss.point)
+
+
+def _rows(
+    loss: Loss, constraints: Constraints, free: FreeVariables, constant: torch.Tensor | None
+) -> ConstraintRows:
     problem = loss.model.problem
     target = None
     relations = [constraints.limits[place].relation for place in constraints.general]
@@ -83,7 +101,8 @@ def _rows(loss: Loss, constraints: Constraints, free: FreeVariables) -> Constrai
     signs = np.array([-1.0 if relation == "<=" else 1.0 for relation in relations])
     equal = np.array([relation == "=" for relation in relations], dtype=bool)
     ones = np.ones(len(relations))
-    rows = ConstraintRows(constraints, free, equal, signs, ones, target, np.arange(len(equal)))
+    every = np.arange(len(equal))
+    rows = ConstraintRows(constraints, free, equal, signs, ones, target, every, constant)
     chosen = _independent(rows)
     rows = replace(
         rows, equal=equal[chosen], signs=signs[chosen], sizes=ones[chosen], chosen=chosen
@@ -136,11 +155,11 @@ def solve_constrained(
     """As small as can be where all constraints are kept."""
     is_target = loss.model.problem.sense == "value"
     any_will_do = is_target or loss.model.problem.is_system
-    begin = loss.point
+    begin, constant = loss.point, _constant_slopes(loss, constraints)
     searched, last = False, math.inf
     for _ in range(_RESTARTS):
         free = FreeVariables(loss, scaled=True)
-        rows = _rows(loss, constraints, free)
+        rows = _rows(loss, constraints, free, constant)
         goal = _nearest(free, begin) if any_will_do else scaled_objective(loss, free)
         try:
             method(goal, rows, record)
@@ -196,7 +215,7 @@ def _find_feasible(loss: Loss, constraints: Constraints, record: Record) -> bool
     from scipy.optimize import least_squares
 
     free = FreeVariables(loss, scaled=True)
-    rows = _rows(loss, constraints, free)
+    rows = _rows(loss, constraints, free, _constant_slopes(loss, constraints))
     random = np.random.default_rng(0)
 
     def beyond(numbers: Numbers) -> Numbers:
