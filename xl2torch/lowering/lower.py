@@ -461,7 +461,7 @@ class Lowering:
     def _chain(self, node: Node, array: bool) -> Array:
         """A chain of binary operators, without recursion on its left side."""
         links: list[Binary] = []
-        while isinstance(node, Binary):
+        while isinstance(node, Binary) and not (links and self._is_hoisted(node)):
             links.append(node)
             node = node.left
         result = self._value(node, array, single=True)
@@ -469,6 +469,10 @@ class Lowering:
             right = self._value(link.right, array, single=True)
             result = operators.binary(link.operator, result, right)
         return result
+
+    def _is_hoisted(self, node: Node) -> bool:
+        """Whether a part of a formula is computed elsewhere, for all steps of a loop at once."""
+        return False
 
     def _call(self, node: Call, array: bool, single: bool) -> Array:
         function = FUNCTIONS.get(node.function)

@@ -33,7 +33,17 @@ from xl2torch.arrays.array import (
 from xl2torch.cells.address import CellRange
 from xl2torch.cells.values import FIRST_ERROR, NUMBER, TEXT
 from xl2torch.excel.registry import VOLATILE, IntArray
-from xl2torch.formula.ast import Call, Invoke, Local, Node, Opaque, Reference, walk
+from xl2torch.formula.ast import (
+    Binary,
+    Call,
+    Invoke,
+    Local,
+    Node,
+    Opaque,
+    Reference,
+    Unary,
+    walk,
+)
 from xl2torch.ir.facts import Kind, note, value_of
 from xl2torch.ir.loop import Recurrence
 from xl2torch.ir.rewriting import drop_unused
@@ -427,11 +437,14 @@ class StepLowering(Lowering):
 
     def _value(self, node: Node, array: bool, single: bool) -> Array:
         assert self.step is not None and self.whole is not None
-        computed = not isinstance(node, Local) and isinstance(node, Call | Invoke | Reference)
-        computed = computed or type(node).__name__ in ("Unary", "Binary")
-        if computed and not self.step.depends(node):
+        if self._is_hoisted(node):
             return self.step.hoist(self.whole, node, array, single)
         return super()._value(node, array, single)
+
+    def _is_hoisted(self, node: Node) -> bool:
+        assert self.step is not None
+        computed = isinstance(node, Call | Invoke | Reference | Unary | Binary)
+        return computed and not self.step.depends(node)
 
     def _reference(self, reference: Reference, intersect: bool) -> Array:
         step = self.step
