@@ -223,6 +223,28 @@ def relative_form(formula: str, row: int, column: int) -> str:
     )
 
 
+def split_at_rows(formula: str) -> tuple[list[str], list[int]]:
+    """A formula cut at the numbers of its relative rows: the texts around these, and the numbers.
+
+    >>> split_at_rows("=A2*$B$1")
+    (['=A', '*$B$1'], [2])
+    """
+    texts, rows, begin = [], [], 0
+    for match in _REFERENCES.finditer(formula):
+        if match.lastgroup == "cell":
+            beyond = column_number(match[3]) > MAX_COLUMN or not 1 <= int(match[5]) <= MAX_ROW
+            spans = [] if match[4] or beyond else [match.span(5)]
+        elif match.lastgroup == "rows":
+            spans = [match.span(place) for place, mark in ((13, 12), (15, 14)) if not match[mark]]
+        else:
+            continue
+        for start, end in spans:
+            texts.append(formula[begin:start])
+            rows.append(int(formula[start:end]))
+            begin = end
+    return [*texts, formula[begin:]], rows
+
+
 _LOST = "\x00"
 
 
