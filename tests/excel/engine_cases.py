@@ -12,6 +12,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import sweep
 
@@ -327,6 +328,7 @@ def _chosen(found: list[Case], most: int, seed: str) -> list[Case]:
     return random.Random(seed).sample(found, most)
 
 
+@cache
 def cases(most: int) -> list[Case]:
     """All cases; at most so many of each signature and placement."""
     blocks = (tuple(range(FIRST_ROW, FIRST_ROW + 6)), tuple(range(FIRST_ROW + 6, FIRST_ROW + 12)))
