@@ -82,11 +82,11 @@ class FitOptions:
     )  # fmt: skip
     clip_norm: float | None = _option(
         None, "Shorten longer gradients to this length.", float, above=0,
-        label="Gradient clipped to length",
+        label="Gradient clipped",
     )  # fmt: skip
     clip_value: float | None = _option(
         None, "Limit of each element of the gradient.", float, above=0,
-        label="Gradient elements clipped to",
+        label="Elements clipped",
     )  # fmt: skip
     epochs: int | None = _option(
         None, "Most iterations [default: the stored limit, else 2000 for lbfgs and scipy, 1000 for "
@@ -153,7 +153,7 @@ class FitOptions:
     )  # fmt: skip
     dropout_off: bool = _option(
         False, "Judge the weights without the dropout of random cells, as torch does.", bool,
-        label="Dropout off but in training", part="rows",
+        label="Dropout off", part="rows",
     )  # fmt: skip
     init: str = _option(
         "present", "Start values of the variable cells.", part="start", remembered=False,
