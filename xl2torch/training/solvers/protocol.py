@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib import import_module, metadata
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -273,9 +272,9 @@ def register(solver: Solver) -> None:
 def solvers() -> Mapping[str, Solver]:
     """All solvers by name, in the order in which they are asked: every module here registers its
     own."""
-    package = __name__.rpartition(".")[0]
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        import_module(f"{package}.{module.name}")
+    package = import_module(__name__.rpartition(".")[0])
+    for module in pkgutil.iter_modules(package.__path__):
+        import_module(f"{package.__name__}.{module.name}")
     return dict(sorted(_SOLVERS.items(), key=lambda item: (item[1].rank, item[0])))
 
 
