@@ -14,7 +14,7 @@ import pytest
 import xl2torch
 
 ROOT = Path(__file__).resolve().parent.parent
-CLASSES = {"Result", "SheetClassifier", "SheetModel", "SheetRegressor", "Workbook"}
+CLASSES = {"FitOptions", "Result", "SheetClassifier", "SheetModel", "SheetRegressor", "Workbook"}
 
 
 def documentation(name: str) -> str:

@@ -31,12 +31,14 @@ if TYPE_CHECKING:
     from xl2torch.teach.derivatives.sheet_derivatives import compare_derivatives
     from xl2torch.teach.replay.run import replay
     from xl2torch.training.fit import fit
+    from xl2torch.training.options import FitOptions
     from xl2torch.training.result import Result
     from xl2torch.workbook.read.reader import Workbook, load
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "FitOptions": "training.options",
     "Result": "training.result",
     "SheetClassifier": "exports.estimators",
     "SheetModel": "model.sheet_model",
@@ -60,6 +62,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "FitOptions",
     "Result",
     "SheetClassifier",
     "SheetModel",

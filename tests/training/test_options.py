@@ -39,6 +39,12 @@ def test_an_options_value_and_keywords_are_the_same(tmp_path: Path) -> None:
     assert first.settings.given["lr"] == 0.1 and first.settings.optimizer == "adam"
 
 
+def test_options_are_fit_options(tmp_path: Path) -> None:
+    model = xl2torch.compile(grid(tmp_path, "1 =(A1-3)^4"), objective="B1", variables="A1")
+    with pytest.raises(TypeError, match=r"options are xl2torch.FitOptions, not \{'lr': 1\}"):
+        xl2torch.fit(model, options={"lr": 1})  # type: ignore[arg-type]
+
+
 def test_what_is_no_option_is_said(tmp_path: Path) -> None:
     model = xl2torch.compile(grid(tmp_path, "1 =(A1-3)^4"), objective="B1", variables="A1")
     with pytest.raises(TypeError, match="no option 'epohcs'; there are"):

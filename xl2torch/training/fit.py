@@ -138,7 +138,9 @@ def fit(
         return _fit(model, known, factory, watch_cells, listeners, shows)
 
 
-fit.__doc__ = (fit.__doc__ or "").replace("{options}", help_text(indent=12).lstrip())
+fit.__doc__ = (fit.__doc__ or "").replace(
+    "{options}", help_text(indent=12, skip="optimizer").lstrip()
+)
 
 
 def _fit(

@@ -58,7 +58,19 @@ def _option(default: Any, help: str, kind: type = str, **known: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class FitOptions:
-    """How to train. What is None is left to the stored Solver model, or to us."""
+    """How to train. What is None is left to the stored Solver model, or to us.
+
+    Args:
+        {options}
+
+    Raises:
+        SelectionError: From ``fit``, for values that make no sense.
+
+    Example:
+        >>> options = xl2torch.FitOptions(optimizer="adam", lr=0.1, epochs=50)
+        >>> xl2torch.fit("workbooks/line.xlsx", options=options).epochs
+        50
+    """
 
     optimizer: str | None = _option(
         None, "One of torch.optim (sgd, momentum, adam, adamw, rmsprop, adagrad, nadam, lbfgs, "
@@ -231,6 +243,8 @@ def fit_options(options: FitOptions | None, given: Mapping[str, Any]) -> FitOpti
     for name in given:
         if name not in OPTIONS:
             raise TypeError(f"fit() has no option {name!r}; there are {', '.join(OPTIONS)}")
+    if not isinstance(options, FitOptions | None):
+        raise TypeError(f"options are xl2torch.FitOptions, not {options!r}")
     known = {} if options is None else options.given
     found = FitOptions(**{**known, **{name: _plain(name, item) for name, item in given.items()}})
     for name, option in OPTIONS.items():
@@ -284,14 +298,19 @@ def _wanted(option: Option) -> str:
     return " ".join([_WHOLE if option.kind is int else "a number", " and ".join(parts)]).strip()
 
 
-def help_text(indent: int) -> str:
-    """The options, a paragraph for each, for the docstring of ``fit``."""
+def help_text(indent: int, form: str = "``{name}``: {help}", skip: str = "") -> str:
+    """The options, a paragraph for each, for docstrings; but for the one that is skipped."""
     pad = " " * indent
     return "\n".join(
         textwrap.fill(
-            f"``{name}``: {option.help}", 100, initial_indent=pad,
+            form.format(name=name, help=option.help), 100, initial_indent=pad,
             subsequent_indent=pad + "    ", break_on_hyphens=False,
         )
         for name, option in OPTIONS.items()
-        if name != "optimizer"
+        if name != skip
     )  # fmt: skip
+
+
+FitOptions.__doc__ = (FitOptions.__doc__ or "").replace(
+    "{options}", help_text(8, "{name}: {help}").lstrip()
+)
