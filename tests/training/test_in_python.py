@@ -157,6 +157,18 @@ def test_classes_and_functions(kind: str, tmp_path: Path) -> None:
     assert result.settings.lr == options.get("lr", 0.1)
 
 
+def test_a_function_of_a_name_that_is_taken_is_still_the_users(tmp_path: Path) -> None:
+    """Newton's method is a solver of ours, lbfgs too; neither steps in for a function so named."""
+    made = []
+
+    def newton(parameters: Any) -> torch.optim.Optimizer:
+        made.append("newton")
+        return torch.optim.SGD(parameters, lr=0.1)
+
+    result = xl2torch.fit(model_of(tmp_path), newton, epochs=5)
+    assert made == ["newton"] and result.settings.optimizer == "own newton" and result.epochs == 5
+
+
 def test_a_class_is_its_name(tmp_path: Path) -> None:
     by_class = xl2torch.fit(model_of(tmp_path), torch.optim.RMSprop, lr=0.05, epochs=9)
     by_name = xl2torch.fit(model_of(tmp_path), "rmsprop", lr=0.05, epochs=9)

@@ -18,8 +18,11 @@ from xl2torch.training.solvers.protocol import (
     solvers,
 )
 
-TAKEN = frozenset({BY_HAND})
-"""Names that stand for no optimizer."""
+
+def reserved_names() -> frozenset[str]:
+    """Names that no optimizer of the user's own may have: those of solvers that never call it."""
+    own = (name for name, solver in solvers().items() if not solver.steps_batches)
+    return frozenset({BY_HAND, *own})
 
 
 def choose(request: Request) -> Choice:

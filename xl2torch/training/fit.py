@@ -18,7 +18,7 @@ from xl2torch.model.jacobian import present_point
 from xl2torch.model.sheet_model import SheetModel, as_model, refuse_moved, watch
 from xl2torch.safety.limits import within_limits
 from xl2torch.training.box import Box
-from xl2torch.training.choose_optimizer import TAKEN, choose
+from xl2torch.training.choose_optimizer import choose, reserved_names
 from xl2torch.training.compilation import compiled_program
 from xl2torch.training.diagnosis import why_it_stands
 from xl2torch.training.drive_solvers import Drive
@@ -41,7 +41,6 @@ from xl2torch.training.solvers.protocol import (
     Run,
     Task,
     find_solver,
-    optimizer_names,
 )
 from xl2torch.training.stopping import Stop, Stopped
 from xl2torch.training.stored_options import settings_of, start_count, stored_seed
@@ -117,10 +116,7 @@ def fit(
     known = fit_options(options, given)
     if optimizer is None:
         optimizer = known.optimizer
-    taken = [name for name in optimizer_names() if find_solver(name).library != "torch"]
-    name, factory = named(
-        optimizer, known.lr, dict(known.arguments), {*taken, *TAKEN, LBFGS}
-    )  # fmt: skip
+    name, factory = named(optimizer, known.lr, dict(known.arguments), reserved_names())
     known = replace(known, optimizer=name)
     listeners = Listeners(on_iteration, on_batch, on_bound)
     listeners.check()
