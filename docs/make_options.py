@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from xl2torch.training.options import OPTIONS, FitOptions, Option
+from xl2torch.training.options import OPTIONS, FitOptions, Option, flag_of
 
 PAGE = Path(__file__).with_name("training.md")
 BEGIN, END = "<!-- options: docs/make_options.py -->\n", "<!-- end of the options -->\n"
@@ -21,7 +21,7 @@ def table() -> str:
 
 
 def _line(name: str, option: Option) -> str:
-    flag = f"--{option.flag or name.replace('_', '-')}"
+    flag = flag_of(name)
     if option.kind is bool and getattr(FitOptions(), name):
         flag += f"/--no-{flag[2:]}"
     metavar = option.metavar or "\\|".join(option.choices)

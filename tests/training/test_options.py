@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import runpy
 from dataclasses import fields
@@ -14,7 +15,7 @@ from grids import grid
 
 import xl2torch
 from xl2torch.cli import main
-from xl2torch.cli.printing import as_flags
+from xl2torch.cli.printing import as_flags, print_json
 from xl2torch.errors import SelectionError
 from xl2torch.training.options import OPTIONS, FitKeywords, FitOptions
 
@@ -172,3 +173,12 @@ def test_what_a_message_names_is_a_flag_of_a_command() -> None:
 )
 def test_flags(text: str, shown: str) -> None:
     assert as_flags(text) == shown
+
+
+def test_json_stays_json_where_a_message_names_options(capsys: pytest.CaptureFixture[str]) -> None:
+    """A flag's value has quotes of its own; what no message is stays as it is."""
+    print_json({"remarks": ["try `sheet='My sheet'`"], "label": "`lr`", "error": '`init="normal"`'})
+    found = json.loads(capsys.readouterr().out)
+    assert found == {
+        "remarks": ['try --sheet "My sheet"'], "label": "`lr`", "error": "--init normal",
+    }  # fmt: skip

@@ -32,7 +32,7 @@ class _Group(click.Group):
         except Xl2TorchError as error:
             kind = WrongUsage if isinstance(error, SelectionError) else click.ClickException
             if "--json" in sys.argv:
-                print_json({"error": as_flags(str(error)), "kind": type(error).__name__})
+                print_json({"error": str(error), "kind": type(error).__name__})
             raise kind(as_flags(plain_lines(str(error)))) from None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from xl2torch.cli.printing import STDOUT, result_on_stdout
-from xl2torch.training.options import OPTIONS, FitOptions, Option
+from xl2torch.training.options import OPTIONS, FitOptions, Option, flag_of
 
 BOOK = click.Path(path_type=Path, readable=False)
 
@@ -97,7 +97,7 @@ def fit_option_flags(*parts: str) -> Callable[..., Any]:
 
 def _flag(name: str, option: Option) -> Callable[..., Any]:
     """The flag of an option of a training."""
-    flag = f"--{option.flag or name.replace('_', '-')}"
+    flag = flag_of(name)
     default: Any = getattr(FitOptions(), name)
     more: dict[str, Any] = {"default": default, "help": option.help}
     if option.kind is bool:

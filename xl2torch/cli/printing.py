@@ -17,6 +17,7 @@ import click
 
 from xl2torch.cells.values import ErrorValue
 from xl2torch.safety.plain_text import argument, plain_lines
+from xl2torch.training.options import OPTIONS, flag_of
 
 _SHOWN = 5
 _MOST_NAMED = 12
@@ -53,7 +54,9 @@ def say(text: str = "", err: bool = False, nl: bool = True, data: bool = False) 
 
     ``data`` for a file or another program are what they are.
     """
-    shown = text if data and not sys.stdout.isatty() else as_flags(plain_lines(text))
+    shown = text if data and not sys.stdout.isatty() else plain_lines(text)
+    if not data:
+        shown = as_flags(shown)
     for path in _written:
         shown, err = shown.replace(str(path), "standard output"), True
     click.echo(shown, err=err, nl=nl)
@@ -65,10 +68,10 @@ def as_flags(text: str) -> str:
 
 
 _OPTION = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
-_FLAGS = {
-    "arguments": "--set", "constraints": "--constraint", "reports": "--report",
-    "stages": "--stage", "watch_cells": "--watch",
-}  # fmt: skip
+_FLAGS = {"constraints": "--constraint", "reports": "--report", "watch_cells": "--watch"}
+_FLAGS |= {name: flag_of(name) for name in OPTIONS}
+_MESSAGES = frozenset({"error", "message", "notes", "reason", "remarks", "skipped_reports"})
+"""Keys of JSON whose texts are messages of the library."""
 _OFF = {"non_negative": "--any-sign", "shuffle": "--no-shuffle"}
 
 
@@ -129,18 +132,22 @@ def _numeric(text: str) -> bool:
 
 
 def print_json(report: dict[str, Any]) -> None:
-    text = json.dumps(_finite(report), indent=2, ensure_ascii=False)
+    report = _for_machines(report)
+    text = json.dumps(report, indent=2, ensure_ascii=False)
     if plain_lines(text) != text:
-        text = json.dumps(_finite(report), indent=2)  # the same, in characters that can be seen
-    say(text)
+        text = json.dumps(report, indent=2)  # the same, in characters that can be seen
+    say(text, data=True)
 
 
-def _finite(item: Any) -> Any:
-    """JSON has no NaN: null; an error value is its text."""
+def _for_machines(item: Any, key: str = "") -> Any:
+    """JSON has no NaN: null; an error value is its text, messages have flags for options."""
     if isinstance(item, dict):
-        return {key: _finite(value) for key, value in item.items()}
+        inner = {name: key if key in _MESSAGES else name for name in item}
+        return {name: _for_machines(value, inner[name]) for name, value in item.items()}
     if isinstance(item, list | tuple):
-        return [_finite(value) for value in item]
+        return [_for_machines(value, key) for value in item]
+    if isinstance(item, str) and key in _MESSAGES:
+        return as_flags(item)
     if isinstance(item, ErrorValue):
         return str(item)
     return None if isinstance(item, float) and not math.isfinite(item) else item

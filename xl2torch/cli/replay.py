@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xl2torch.cli.options import common
-from xl2torch.cli.printing import as_flags, number_text, print_json, print_table, say
+from xl2torch.cli.printing import number_text, print_json, print_table, say
 
 if TYPE_CHECKING:
     from xl2torch.teach.replay.run import Replay
@@ -82,7 +82,7 @@ def _report(item: Replay) -> dict[str, Any]:
         "rule": item.match.rule,
         "optimizer": item.match.code,
         "state": item.state,
-        "remarks": [as_flags(remark) for remark in item.match.remarks],
+        "remarks": list(item.match.remarks),
         "largest_difference": item.largest,
         "differs_from": _parting(item) or None,
         "path": item.path.tolist(),

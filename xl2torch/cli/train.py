@@ -18,7 +18,7 @@ from xl2torch.cli.options import (
     model_options,
     protection_option,
 )
-from xl2torch.cli.printing import as_flags, number_text, print_json, print_stale, print_table, say
+from xl2torch.cli.printing import number_text, print_json, print_stale, print_table, say
 from xl2torch.cli.progress import progress, status
 from xl2torch.cli.remembered import given_options, with_remembered
 from xl2torch.cli.threads import use_one_thread_for_small
@@ -249,11 +249,11 @@ def _train_report(workbook: Workbook, result: Result, saved: Any) -> dict[str, A
         "optimizer": result.settings.optimizer,
         "stored_convergence": stored_convergence(result),
         "reason": result.settings.reason,
-        "remarks": [as_flags(remark) for remark in result.remarks],
+        "remarks": list(result.remarks),
         "best": _best(result),
         "starts": [vars(item) for item in result.ends],
         "subproblems": result.subproblems,
-        "message": as_flags(result.message),
+        "message": result.message,
         "message_code": result.stop.code,
         "output": str(saved.path),
         "improvement": _improvement(result, rows[0] if rows and not problem.is_system else None),

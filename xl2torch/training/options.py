@@ -238,6 +238,11 @@ OPTIONS: Mapping[str, Option] = {name: item.metadata["option"] for name, item in
 """What is said of each option, by its name."""
 
 
+def flag_of(name: str) -> str:
+    """The flag of an option on the command line."""
+    return f"--{OPTIONS[name].flag or name.replace('_', '-')}"
+
+
 def fit_options(options: FitOptions | None, given: Mapping[str, Any]) -> FitOptions:
     """Options, with keywords in the place of some. Raises SelectionError, TypeError (no option)."""
     for name in given:

@@ -26,7 +26,6 @@ from xl2torch.training.solvers.protocol import (
     Run,
     SolverBase,
     Task,
-    refuse_options,
     register,
 )
 from xl2torch.training.stopping import Stop
@@ -97,10 +96,6 @@ class HighsSolver(SolverBase):
     def solve(self, task: Task, run: Run) -> Stop:
         """At once."""
         return solve_linear(task, run)
-
-    def check(self, task: Task) -> None:
-        """Refuse options of optimizers of torch."""
-        refuse_options(task.settings)
 
     def _wants_simplex(self, request: Request) -> bool:
         """Whether the stored model asks for it, and nobody for another."""

@@ -236,27 +236,23 @@ class SolverBase:
         """As asked for."""
         return Choice(self.name, "as asked for", asked_for=True)
 
+    def check(self, task: Task) -> None:
+        """Refuse options that only optimizers of torch have a use for."""
+        settings = task.settings
+        names = ("arguments", "schedule", "clip_norm", "clip_value")
+        given = [f"`{name}`" for name in names if getattr(settings, name)]
+        if given:
+            raise SelectionError(
+                f"{settings.optimizer} has no use for {', '.join(given)}: choose an optimizer of "
+                'torch, such as `optimizer="adam"`'
+            )
+
 
 class ScipySolver(SolverBase):
     """What solvers of scipy have in common."""
 
     library = "scipy"
     needs_steady = True
-
-    def check(self, task: Task) -> None:
-        """Refuse options of optimizers of torch."""
-        refuse_options(task.settings)
-
-
-def refuse_options(settings: Settings) -> None:
-    """Raise SelectionError for options that only optimizers of torch have a use for."""
-    names = ("arguments", "schedule", "clip_norm", "clip_value")
-    given = [f"`{name}`" for name in names if getattr(settings, name)]
-    if given:
-        raise SelectionError(
-            f"{settings.optimizer} has no use for {', '.join(given)}: choose an optimizer of "
-            'torch, such as `optimizer="adam"`'
-        )
 
 
 _SOLVERS: dict[str, Solver] = {}
