@@ -252,11 +252,9 @@ class Drive:
         )
         if task.model.problem.is_system and self._is_solved(task):
             return Stop(0)
-        if not solver.iterates:
-            return solver.solve(task, self.run)
-        if not bool(loss.box.free.any()):
+        if solver.iterates and not bool(loss.box.free.any()):
             return Stop(0, "Every variable cell is held by its bounds.")
-        if not task.constraints.general and not loss.in_batches:
+        if solver.iterates and not task.constraints.general and not loss.in_batches:
             stop_now = record.converged()
             if stop_now is not None:
                 return stop_now

@@ -178,7 +178,7 @@ def solve_constrained(
             if abs(loss.value - last) <= _BETTER * max(abs(last), 1e-300):
                 break
             last = loss.value
-        elif not searched and _find_feasible(loss, constraints, record):
+        elif not searched and _find_feasible(loss, constraints, record, constant):
             searched = True
         elif record.feasible:
             break
@@ -197,7 +197,10 @@ def solve_constrained(
 
 def solve_system(loss: Loss, constraints: Constraints, record: Record) -> Stop:
     """A point that keeps all constraints, by least squares of what is overstepped."""
-    if not record.feasible and not _find_feasible(loss, constraints, record):
+    if record.feasible:
+        return Stop(0)
+    constant = _constant_slopes(loss, constraints)
+    if not _find_feasible(loss, constraints, record, constant):
         return _infeasible(loss, constraints, record)
     return Stop(0)
 
@@ -210,12 +213,14 @@ def end_at(record: Record, point: torch.Tensor) -> None:
         record.loss.evaluate_at(point)
 
 
-def _find_feasible(loss: Loss, constraints: Constraints, record: Record) -> bool:
+def _find_feasible(
+    loss: Loss, constraints: Constraints, record: Record, constant: torch.Tensor | None
+) -> bool:
     """Move to a point that keeps the constraints, near or far; False where none was found."""
     from scipy.optimize import least_squares
 
     free = FreeVariables(loss, scaled=True)
-    rows = _rows(loss, constraints, free, _constant_slopes(loss, constraints))
+    rows = _rows(loss, constraints, free, constant)
     random = np.random.default_rng(0)
 
     def beyond(numbers: Numbers) -> Numbers:

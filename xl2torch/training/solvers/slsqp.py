@@ -15,7 +15,7 @@ from xl2torch.training.solvers.protocol import Choice, Request, Run, ScipySolver
 from xl2torch.training.solvers.scipy_vector import Numbers
 from xl2torch.training.stopping import Stop
 
-MOST_VARIABLES = 500
+_MOST_VARIABLES = 500
 """Variable cells for which it is chosen: a step costs their number cubed."""
 _TOLERANCE = 1e-14
 
@@ -43,7 +43,7 @@ class SlsqpSolver(ScipySolver):
             )
             return Choice(self.name, reason, plan=epigraph)
         general = request.general
-        if not general or request.model.problem.is_system or request.count > MOST_VARIABLES:
+        if not general or request.model.problem.is_system or request.count > _MOST_VARIABLES:
             return None
         return Choice(self.name, constraints_in_words(request))
 
